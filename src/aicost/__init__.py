@@ -1,0 +1,110 @@
+"""aicost: know what AI really costs.
+
+import aicost
+
+aicost.init(service_name="support-agent")
+
+@aicost.track_workflow("renewal_risk_scoring")
+def score(account): ...
+
+with aicost.run_scope("renewals", tenant_id="t-42") as run:
+    score(account)
+    print(run.cost)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._errors import AicostError, ConfigError, LedgerError, RateCardError, UsageError
+    from ._runtime import (
+        Handle,
+        current_run,
+        flush,
+        init,
+        instrument,
+        price,
+        record_outcome,
+        record_usage,
+        shutdown,
+        uninstrument,
+    )
+    from .pricing.charge import Charge, ChargeLine, ChargeStatus
+    from .scopes.runs import Run
+    from .scopes.scope import attribution
+    from .scopes.tracking import run_scope, track_agent, track_step, track_tool, track_workflow
+    from .usage.event import UsageEvent
+
+__all__ = [
+    "__version__",
+    # set-up
+    "init",
+    "instrument",
+    "uninstrument",
+    "flush",
+    "shutdown",
+    "Handle",
+    # who owns the work
+    "attribution",
+    "run_scope",
+    "track_workflow",
+    "track_step",
+    "track_agent",
+    "track_tool",
+    "current_run",
+    "Run",
+    # money
+    "price",
+    "record_usage",
+    "record_outcome",
+    "Charge",
+    "ChargeLine",
+    "ChargeStatus",
+    "UsageEvent",
+    # errors
+    "AicostError",
+    "ConfigError",
+    "LedgerError",
+    "RateCardError",
+    "UsageError",
+]
+
+_HOME = {
+    "_errors": ("AicostError", "ConfigError", "LedgerError", "RateCardError", "UsageError"),
+    "_runtime": (
+        "Handle",
+        "current_run",
+        "flush",
+        "init",
+        "instrument",
+        "price",
+        "record_outcome",
+        "record_usage",
+        "shutdown",
+        "uninstrument",
+    ),
+    "scopes.runs": ("Run",),
+    "scopes.scope": ("attribution",),
+    "scopes.tracking": ("run_scope", "track_agent", "track_step", "track_tool", "track_workflow"),
+    "pricing.charge": ("Charge", "ChargeLine", "ChargeStatus"),
+    "usage.event": ("UsageEvent",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy (PEP 562), so that `import aicost` costs next to nothing until something is used.
+    module = _MODULE.get(name)
+    if module is None:
+        raise AttributeError(f"module 'aicost' has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

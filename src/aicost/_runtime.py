@@ -1,0 +1,293 @@
+"""The public functions that set aicost up in a process and record what no integration sees."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.trace import TracerProvider
+
+from . import integrations
+from ._settings import load as load_settings
+from .pricing.card import RateCard
+from .pricing.charge import Charge
+from .pricing.kernel import Kernel
+from .scopes.runs import Run
+from .scopes.scope import check_keys, current_scope
+from .semconv import attributes as a
+from .telemetry import guard, state
+from .telemetry.call import Call, Outcome, Target
+from .telemetry.providers import set_up_metrics, set_up_tracing
+from .usage.event import UsageEvent
+from .usage.meters import Quantity
+from .usage.readers import ResponseView, normal_tier, read_usage
+from .usage.reading import Reading
+
+_log = logging.getLogger("aicost")
+_lock = threading.RLock()
+_handle: Handle | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What `init()` set up: the providers in use, the ledger's path, and the integrations that are on."""
+
+    tracer_provider: TracerProvider | None
+    meter_provider: MeterProvider | None
+    ledger: Path | None
+    instrumented: tuple[str, ...]
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """See `aicost.flush`."""
+        return flush(timeout)
+
+    def shutdown(self) -> None:
+        """See `aicost.shutdown`."""
+        shutdown()
+
+
+def init(
+    service_name: str | None = None,
+    *,
+    attribution: Mapping[str, object] | None = None,
+    rate_card: str | PathLike[str] | None = None,
+    exporter: str | SpanExporter | None = None,
+    ledger: str | PathLike[str] | bool | None = None,
+    instrument: str | Iterable[str] | None = None,
+) -> Handle:
+    """Start tracking costs in this process; one line at start-up is all an application needs.
+
+    Finds the clients that are installed (`instrument="auto"`) and wraps them. Sets up OpenTelemetry only where the
+    application has not: a tracer provider that is set already is kept, and ownership is stamped on its spans.
+    `exporter` is `"otlp"`, `"console"`, `"none"` or a SpanExporter; unset, OTLP is used if an
+    OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, or True for the user's state directory; there is none
+    by default. Opens no network connection. What is not given comes from `AICOST_*` variables and `aicost.toml`.
+
+    A second call changes nothing and says so in the log. Raises `ConfigError` for a setting, and `RateCardError`
+    for a rate card, that cannot be used.
+
+    >>> aicost.init(service_name="support-agent", attribution={"team": "support"})
+    """
+    global _handle
+    with _lock:
+        if _handle is not None:
+            _log.warning("aicost.init() was called before; this call changes nothing. Call aicost.shutdown() first.")
+            return _handle
+        settings = load_settings(
+            service_name=service_name,
+            attribution=None if attribution is None else {key: str(value) for key, value in attribution.items()},
+            rate_card=rate_card,
+            exporter=exporter if isinstance(exporter, str) else None,
+            ledger=ledger,
+            instrument=(instrument,) if isinstance(instrument, str) else instrument,
+        )
+        check_keys(settings.attribution)
+        chosen = settings.exporter if exporter is None or isinstance(exporter, str) else exporter
+        tracer_provider = set_up_tracing(chosen, settings.service_name)
+        meter_provider = set_up_metrics(chosen, settings.service_name)
+        configured = state.configure(settings, tracer_provider=tracer_provider, meter_provider=meter_provider)
+        if settings.propagate_threads:
+            _follow_threads()
+        on = integrations.instrument(settings.instrument, pipeline=configured.pipeline)
+        _handle = Handle(
+            tracer_provider, meter_provider, settings.ledger if configured.ledger is not None else None, tuple(on)
+        )
+        atexit.register(_at_exit)
+        return _handle
+
+
+def instrument(
+    *names: str, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+) -> list[str]:
+    """Wrap clients and nothing else, for applications with an OpenTelemetry set-up of their own.
+
+    Without names, all clients that are installed. Spans and metrics go to the given providers, or to the global
+    ones. Returns the names of the integrations that are on. Raises `ConfigError` for a name nobody knows.
+
+    >>> aicost.instrument("openai", "anthropic")
+    ['openai', 'anthropic']
+    """
+    pipeline = state.pipeline_for(tracer_provider=tracer_provider, meter_provider=meter_provider)
+    current = state.current()
+    if current is not None and current.settings.propagate_threads:
+        _follow_threads()
+    return integrations.instrument(names or ("auto",), pipeline=pipeline)
+
+
+def uninstrument() -> None:
+    """Unwrap every client: they are as if aicost had never been there."""
+    integrations.uninstrument()
+
+
+def record_usage(
+    *,
+    provider: str,
+    model: str,
+    operation: str,
+    usage: Mapping[str, Quantity],
+    response_id: str | None = None,
+    service_tier: str | None = None,
+) -> None:
+    """Record a call that no integration sees: a span, a charge and a ledger entry like any other.
+
+    `usage` holds disjoint quantities by meter (`input`, `output`, `input_cache_read`, ...; see
+    `aicost.usage.meters`). Never raises: a quantity that is not a number of at least 0 is left out and flagged.
+
+    >>> aicost.record_usage(provider="acme", model="m", operation="chat", usage={"input": 120, "output": 40})
+    """
+    try:
+        good = {m: q for m, q in usage.items() if not isinstance(q, (bool, float, str)) and q >= 0}
+        flags = tuple(f"invalid_count:{meter}" for meter in usage if meter not in good)
+        reading = Reading({m: q for m, q in good.items() if q}, flags=flags, complete=not flags)
+        if flags:
+            _log.warning("record_usage(%s/%s): left out %s: not a count of at least 0", provider, model, flags)
+        call = Call(_pipeline(), Target(provider, operation, "custom", model))
+        call.attempt_started()
+        view = ResponseView(reading, response_id, model, normal_tier(service_tier))
+        call.finish(view, Outcome(complete=not flags))
+    except Exception as error:  # noqa: BLE001 - the application comes first
+        guard.failed("record usage", error)
+
+
+def record_outcome(name: str, count: int = 1) -> None:
+    """Count units of value, the denominator of cost per unit: a document processed, a ticket resolved.
+
+    The outcome belongs to the run and owner in scope. Never raises.
+
+    >>> aicost.record_outcome("document")
+    """
+    try:
+        scope = current_scope()
+        span = trace.get_current_span()
+        if span.is_recording():
+            span.add_event("aicost.outcome", {a.AICOST_OUTCOME_NAME: name, a.AICOST_OUTCOME_COUNT: count})
+        current = state.current()
+        if current is not None and current.ledger is not None:
+            current.ledger.record_outcome(
+                name,
+                count=count,
+                run_id=scope.run.id if scope.run else None,
+                attribution=scope.attribution,
+                at_ns=time.time_ns(),
+            )
+    except Exception as error:  # noqa: BLE001 - the application comes first
+        guard.failed("record an outcome", error)
+
+
+def price(
+    *,
+    provider: str,
+    model: str,
+    usage: object,
+    at: datetime | None = None,
+    api: str | None = None,
+    service_tier: str | None = None,
+    region: str | None = None,
+) -> Charge:
+    """What a call cost, from the provider's raw usage object (JSON or the client's typed object).
+
+    Uses the rate card in force, or the bundled one, at the rates of `at` (default: now). `service_tier` is the tier
+    that served the request. Raises `UsageError` for an object that no reader takes; an unknown model is a charge
+    with status `unpriced` and a reason.
+
+    >>> aicost.price(provider="openai", model="gpt-4o", usage={"prompt_tokens": 1000, "completion_tokens": 500}).amount
+    Decimal('0.0075')
+    """
+    reading = read_usage(usage, api=api, provider=provider)
+    now = int(at.timestamp() * 1e9) if at is not None else time.time_ns()
+    tier = normal_tier(service_tier) or reading.service_tier
+    current = state.current()
+    kernel = current.pipeline.kernel if current is not None else _default_kernel()
+    return kernel.price(
+        UsageEvent(
+            event_id="",
+            provider=provider,
+            operation="chat",
+            model=model,
+            usage=reading.usage,
+            started_ns=now,
+            ended_ns=now,
+            service_tier=tier,
+            region=region or reading.region,
+            speed=reading.speed,
+            complete=reading.complete,
+            flags=reading.flags,
+        )
+    )
+
+
+def current_run() -> Run | None:
+    """The run in scope, or None."""
+    return current_scope().run
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Write and export everything recorded so far. Returns whether all of it was done within `timeout` seconds."""
+    from .integrations._wire import drain_abandoned
+
+    drain_abandoned()
+    done = True
+    current = state.current()
+    if current is not None and current.ledger is not None:
+        done = current.ledger.flush()
+    for provider in (_handle.tracer_provider, _handle.meter_provider) if _handle is not None else ():
+        done = _force_flush(provider, timeout) and done
+    return done
+
+
+def shutdown() -> None:
+    """Flush, unwrap the clients and close what `init()` opened. Safe to call twice; `init()` may follow."""
+    global _handle
+    with _lock:
+        flush()
+        uninstrument()
+        state.reset()
+        _handle = None
+
+
+_kernels: dict[int, Kernel] = {}
+
+
+def _default_kernel() -> Kernel:
+    kernel = _kernels.get(0)
+    if kernel is None:
+        kernel = _kernels[0] = Kernel(RateCard.bundled())
+    return kernel
+
+
+def _pipeline() -> Any:
+    return state.pipeline_for(tracer_provider=None, meter_provider=None)
+
+
+def _force_flush(provider: Any, timeout: float) -> bool:
+    force_flush = getattr(provider, "force_flush", None)
+    try:
+        return force_flush is None or bool(force_flush(int(timeout * 1000)))
+    except Exception as error:  # noqa: BLE001 - an exporter's failure is not the application's
+        guard.failed("flush", error)
+        return False
+
+
+def _follow_threads() -> None:
+    from opentelemetry.instrumentation.threading import ThreadingInstrumentor
+
+    instrumentor = ThreadingInstrumentor()
+    if not instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.instrument()
+
+
+def _at_exit() -> None:
+    if _handle is not None:
+        flush(timeout=2.0)
+        state.reset()

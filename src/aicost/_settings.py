@@ -1,0 +1,110 @@
+"""Every setting in one model: arguments, then `AICOST_*` variables, then `aicost.toml`, then these defaults.
+
+The standard `OTEL_*` variables (exporter endpoint, headers, protocol, resource, sampler) are read by the
+OpenTelemetry SDK itself.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ._errors import ConfigError
+
+OwnerKey = Literal[
+    "tenant_id", "customer_id", "feature_id", "product", "team", "cost_center", "plan_tier", "project_id", "environment"
+]
+
+
+def _words(value: Any) -> Any:
+    """A comma-separated variable as a tuple."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _ledger(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in {"", "0", "false", "no", "off"}:
+        return None
+    if value is True or (isinstance(value, str) and value.lower() in {"1", "true", "yes", "on"}):
+        return default_ledger()
+    return None if value is False else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+def default_ledger() -> Path:
+    """The ledger in the user's state directory: `$XDG_STATE_HOME/aicost/ledger.sqlite`."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "aicost" / "ledger.sqlite"
+
+
+class Settings(BaseSettings):
+    """What can be configured. Each field is also the variable `AICOST_<FIELD>` and a key of `aicost.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix="AICOST_", toml_file="aicost.toml", extra="forbid", frozen=True)
+
+    service_name: str | None = None
+    """`service.name` of a provider that init() sets up; OTEL_SERVICE_NAME otherwise."""
+    attribution: dict[str, str] = Field(default_factory=dict)
+    """Ownership of everything the process does, where no scope says otherwise."""
+    rate_card: Path | None = None
+    """A rate-card file; the bundled one otherwise."""
+    exporter: Literal["otlp", "console", "none"] | None = None
+    """Where spans and metrics go. Unset: OTLP if an OTEL_EXPORTER_OTLP_*ENDPOINT is set, else nowhere."""
+    ledger: Annotated[Path | None, BeforeValidator(_ledger)] = None
+    """Path of the SQLite ledger; `true` for the user's state directory; unset for none."""
+    ledger_durability: Literal["process", "power"] = "process"
+    """What a returned charge survives: the death of the process, or of the machine (slower)."""
+    instrument: Words = ("auto",)
+    """Integrations by name; `auto` for all whose package is installed; empty for none."""
+    propagate_threads: bool = True
+    """Carry scopes into threads and executors, by OpenTelemetry's threading instrumentation."""
+    metric_attributes: Annotated[tuple[OwnerKey, ...], NoDecode, BeforeValidator(_words)] = ("feature_id", "team")
+    """Ownership keys that become metric attributes. Add tenant_id only if you have few tenants."""
+    cost_profiles: Annotated[
+        tuple[Literal["flat", "semconv", "openinference"], ...], NoDecode, BeforeValidator(_words)
+    ] = ()
+    """Further cost attribute names to write, for tools that read them."""
+    baggage_keys: Words = ()
+    """Scope keys that may leave the process as baggage, such as `tenant_id,run_id`; none by default."""
+    baggage_hosts: Words = ()
+    """Hosts they may go to; none by default."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, file: in this order."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(**arguments: Any) -> Settings:
+    """The settings in force; arguments at None are left to the other sources.
+
+    Raises `ConfigError` naming each field and value that cannot be used.
+    """
+    try:
+        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except ValidationError as error:
+        lines = [
+            f"setting {'.'.join(map(str, problem['loc'])) or '?'}: {problem['msg']} (got {problem['input']!r:.80})"
+            for problem in error.errors()
+        ]
+        raise ConfigError("; ".join(lines)) from None
+    except ValueError as error:
+        raise ConfigError(f"aicost.toml: {error}") from error

@@ -1,0 +1,100 @@
+"""Integrations: one small file per client, and the table that names them."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from aicost._errors import ConfigError
+
+if TYPE_CHECKING:
+    from ._instrumentor import ClientInstrumentor
+
+_log = logging.getLogger("aicost")
+
+INTEGRATIONS: dict[str, str] = {
+    "openai": "aicost.integrations.openai:OpenAIInstrumentor",
+    "anthropic": "aicost.integrations.anthropic:AnthropicInstrumentor",
+}
+"""Instrumentor by the name of the package it wraps."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationStatus:
+    """What is known of one integration: the package found, the versions it takes, and whether it is on."""
+
+    name: str
+    requires: str
+    installed: str | None
+    instrumented: bool
+    problem: str | None
+
+
+def instrument(names: Iterable[str], **providers: Any) -> list[str]:
+    """Turn integrations on; `auto` stands for all whose package is installed. Returns the names that are on.
+
+    A package that is missing or of another version is logged in one line and left alone. Raises `ConfigError` for a
+    name nobody knows.
+    """
+    chosen = list(dict.fromkeys(expanded for name in names for expanded in _expand(name)))
+    on = []
+    for name in chosen:
+        status = integration_status(name)
+        if status.problem is not None:
+            _log.warning("%s is not instrumented: %s", name, status.problem)
+            continue
+        try:
+            instrumentor = load(name)
+            if not instrumentor.is_instrumented_by_opentelemetry:
+                instrumentor.instrument(skip_dep_check=True, **providers)
+            on.append(name)
+        except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
+            _log.warning("%s is not instrumented: this version is laid out differently (%r)", name, error)
+    return on
+
+
+def uninstrument(names: Iterable[str] = ()) -> None:
+    """Turn integrations off again, all of them without names; the clients are as they were."""
+    for name in names or INTEGRATIONS:
+        if find_spec(name) is not None:
+            instrumentor = load(name)
+            if instrumentor.is_instrumented_by_opentelemetry:
+                instrumentor.uninstrument()
+
+
+def integration_status(name: str) -> IntegrationStatus:
+    """What is installed, what is on, and what stands in the way."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import Requirement
+
+    instrumentor = load(name)
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        return IntegrationStatus(name, instrumentor.requires, None, False, f"the package {name!r} is not installed")
+    problem = None
+    if not Requirement(instrumentor.requires).specifier.contains(installed, prereleases=True):
+        problem = f"{name} {installed} is installed, aicost takes {instrumentor.requires}"
+    return IntegrationStatus(
+        name, instrumentor.requires, installed, instrumentor.is_instrumented_by_opentelemetry, problem
+    )
+
+
+def load(name: str) -> ClientInstrumentor:
+    """The instrumentor of one integration, without importing the client it wraps."""
+    module, _, attribute = INTEGRATIONS[name].partition(":")
+    made: ClientInstrumentor = getattr(importlib.import_module(module), attribute)()
+    return made
+
+
+def _expand(name: str) -> list[str]:
+    if name == "auto":
+        return [known for known in INTEGRATIONS if find_spec(known) is not None]
+    if name not in INTEGRATIONS:
+        raise ConfigError(f"no integration called {name!r}; known: auto, {', '.join(INTEGRATIONS)}")
+    return [name]

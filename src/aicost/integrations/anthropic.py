@@ -1,0 +1,58 @@
+"""The `anthropic` client: messages, stable and beta. Read in anthropic 0.49 and 2.11.
+
+From 1.x on the client emits spans of its own with the same usage. While aicost records a call, the client's own span
+for it is not started, so that the usage stands in the trace once; set `AICOST_ANTHROPIC_NATIVE_SPANS=keep` to have
+both. Money is counted once either way: only aicost's own record is priced.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import wrapt
+from opentelemetry.instrumentation.utils import unwrap
+
+from ._instrumentor import ClientInstrumentor
+from ._stainless import Endpoint, StainlessClient, in_our_span
+
+_PLATFORMS = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai", "foundry": "azure.ai.inference"}
+
+
+def _provider_of(instance: Any) -> str:
+    name = type(instance).__name__.lower()
+    return next((provider for word, provider in _PLATFORMS.items() if word in name), "anthropic")
+
+
+class AnthropicInstrumentor(ClientInstrumentor):
+    """Instruments every `Anthropic` and `AsyncAnthropic` client, those that exist already included."""
+
+    requires = "anthropic >= 0.49, < 3"
+    client = StainlessClient(
+        module="anthropic",
+        endpoints={"/v1/messages": Endpoint("chat", "messages")},
+        provider_of=_provider_of,
+    )
+
+    def _instrument(self, **kwargs: Any) -> None:
+        importlib.import_module("anthropic")
+        super()._instrument(**kwargs)
+        self._base = sys.modules["anthropic._base_client"]
+        self._silenced = hasattr(self._base, "start_api_call_span") and (
+            os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") != "keep"
+        )
+        if self._silenced:
+            wrapt.wrap_function_wrapper(self._base, "start_api_call_span", _no_span_in_ours)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        if self._silenced:
+            unwrap(self._base, "start_api_call_span")
+        super()._uninstrument(**kwargs)
+
+
+def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    # The client goes on without a span when this returns None (anthropic 2.11, `SyncAPIClient.request`).
+    return None if in_our_span() else wrapped(*args, **kwargs)

@@ -1,0 +1,1 @@
+"""Rate cards and the pure function that applies them."""

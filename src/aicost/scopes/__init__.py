@@ -1,0 +1,1 @@
+"""Who owns the work: attribution, runs and steps, carried by the OpenTelemetry context."""

@@ -1,0 +1,141 @@
+"""Scope: who owns the work going on right now, and in which run and step it happens.
+
+A scope is one immutable value under one key of the OpenTelemetry context. So it follows the context wherever that
+goes: asyncio tasks by themselves, threads and executors through the standard threading instrumentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from aicost.semconv import attributes as a
+
+from .ids import opaque
+from .runs import Run, Step
+
+ATTRIBUTES: Mapping[str, str] = {
+    "tenant_id": a.AICOST_TENANT_ID,
+    "customer_id": a.AICOST_CUSTOMER_ID,
+    "feature_id": a.AICOST_FEATURE_ID,
+    "product": a.AICOST_PRODUCT,
+    "team": a.AICOST_TEAM,
+    "cost_center": a.AICOST_COST_CENTER,
+    "plan_tier": a.AICOST_PLAN_TIER,
+    "project_id": a.AICOST_PROJECT_ID,
+    "environment": a.DEPLOYMENT_ENVIRONMENT_NAME,
+    "user_id": a.USER_ID,
+    "session_id": a.SESSION_ID,
+}
+"""The span attribute of each key of attribution."""
+
+_KEY = otel_context.create_key("aicost-scope")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Ownership, run, step and agent in force. `stamp` is all of it as span attributes."""
+
+    attribution: Mapping[str, str] = field(default_factory=dict)
+    run: Run | None = None
+    step: Step | None = None
+    agent: str | None = None
+    stamp: Mapping[str, str] = field(default_factory=dict)
+
+    def owned_by(self, attribution: Mapping[str, object | None]) -> Scope:
+        """This scope with more ownership. Keys at None are left as they are."""
+        added = {key: opaque(key, value) for key, value in attribution.items() if value is not None}
+        if not added:
+            return self
+        stamp = {**self.stamp, **{ATTRIBUTES[key]: value for key, value in added.items()}}
+        return Scope({**self.attribution, **added}, self.run, self.step, self.agent, stamp)
+
+    def in_run(self, run: Run) -> Scope:
+        """This scope inside `run`; the step and agent around it stay outside."""
+        stamp = {ATTRIBUTES[key]: value for key, value in self.attribution.items()}
+        stamp |= {a.AICOST_RUN_ID: run.id, a.AICOST_RUN_ROOT_ID: run.root_id, a.GEN_AI_WORKFLOW_NAME: run.workflow}
+        if run.parent is not None:
+            stamp[a.AICOST_RUN_PARENT_ID] = run.parent.id
+        return Scope(self.attribution, run, None, None, stamp)
+
+    def in_step(self, step: Step, agent: str | None = None) -> Scope:
+        """This scope inside `step`, which may be an agent's turn."""
+        stamp = {**self.stamp, a.AICOST_STEP_NAME: step.name, a.AICOST_STEP_ID: step.id}
+        if agent is not None:
+            stamp[a.GEN_AI_AGENT_NAME] = agent
+        return Scope(self.attribution, self.run, step, agent or self.agent, stamp)
+
+
+_defaults = Scope()
+
+
+def set_defaults(attribution: Mapping[str, object | None]) -> None:
+    """The ownership of everything this process does, where no scope says otherwise."""
+    global _defaults
+    check_keys(attribution)
+    _defaults = Scope().owned_by(attribution)
+
+
+def current_scope(context: Context | None = None) -> Scope:
+    """The scope in `context`, or in the current context; the process's defaults outside any scope."""
+    scope = otel_context.get_value(_KEY, context)
+    return scope if isinstance(scope, Scope) else _defaults
+
+
+def with_scope(scope: Scope, context: Context | None = None) -> Context:
+    """A context that carries `scope`."""
+    return otel_context.set_value(_KEY, scope, context)
+
+
+@contextmanager
+def attribution(
+    *,
+    tenant_id: object | None = None,
+    customer_id: object | None = None,
+    feature_id: object | None = None,
+    product: object | None = None,
+    team: object | None = None,
+    cost_center: object | None = None,
+    plan_tier: object | None = None,
+    project_id: object | None = None,
+    environment: object | None = None,
+    user_id: object | None = None,
+    session_id: object | None = None,
+) -> Iterator[None]:
+    """Own everything that happens inside: each key becomes an attribute of every span started in the block.
+
+    Values are opaque ids; what looks like an e-mail address, a phone number or a key is hashed. Keys left out keep
+    the value of the enclosing scope.
+
+    >>> with attribution(tenant_id="t-42", feature_id="smart_search"):
+    ...     ...
+    """
+    added = {
+        "tenant_id": tenant_id,
+        "customer_id": customer_id,
+        "feature_id": feature_id,
+        "product": product,
+        "team": team,
+        "cost_center": cost_center,
+        "plan_tier": plan_tier,
+        "project_id": project_id,
+        "environment": environment,
+        "user_id": user_id,
+        "session_id": session_id,
+    }
+    token = otel_context.attach(with_scope(current_scope().owned_by(added)))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def check_keys(attribution: Mapping[str, object | None]) -> None:
+    """Raise TypeError for a key that attribution does not have."""
+    for key in attribution:
+        if key not in ATTRIBUTES:
+            raise TypeError(f"unknown attribution key {key!r}; known: {', '.join(ATTRIBUTES)}")

@@ -1,0 +1,151 @@
+"""Run scopes and the tracking decorators: spans for workflows, steps, agents and tools, and the scope inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+from aicost.semconv import attributes as a
+
+from .frames import Frame, inside, wrap
+from .runs import Run, Step, StepKind
+from .scope import check_keys, current_scope
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextmanager
+def run_scope(
+    workflow: str, *, run_id: str | None = None, version: str | None = None, **attribution: object | None
+) -> Iterator[Run]:
+    """One run of `workflow`: everything inside belongs to it, whatever thread or task it happens in.
+
+    Yields the `Run`, whose `cost`, `usage`, `calls`, `retries` and `waste` are live and exact. A scope inside a scope
+    is a child run: its amounts count in both, once. `run_id` continues a run known elsewhere; `attribution` takes the
+    keys of `aicost.attribution`. Raises TypeError for any other key.
+
+    >>> with run_scope("renewal_risk_scoring", tenant_id="t-42") as run:
+    ...     run.cost
+    Decimal('0')
+    """
+    check_keys(attribution)
+    run = _new_run(workflow, run_id, version)
+    with inside(_open_run(run, attribution)):
+        yield run
+
+
+@overload
+def track_workflow(name: F) -> F: ...
+@overload
+def track_workflow(
+    name: str | None = None, *, version: str | None = None, **attribution: object | None
+) -> _Tracker: ...
+def track_workflow(name: Any = None, *, version: str | None = None, **attribution: object | None) -> Any:
+    """Each call of the decorated function is one run of the workflow `name` (default: the function's name).
+
+    Takes plain, async, generator and async-generator functions and keeps their kind and signature. Also a context
+    manager: `with track_workflow("nightly"): ...`.
+
+    >>> @track_workflow("renewal_risk_scoring", version="2")
+    ... async def score(account): ...
+    """
+    check_keys(attribution)
+    return _tracker(name, lambda said: _open_run(_new_run(said, None, version), attribution))
+
+
+@overload
+def track_step(name: F) -> F: ...
+@overload
+def track_step(name: str | None = None, **attribution: object | None) -> _Tracker: ...
+def track_step(name: Any = None, **attribution: object | None) -> Any:
+    """Each call is one step `name` of the current run. When it raises, what the step spent counts as waste."""
+    check_keys(attribution)
+    return _tracker(name, lambda said: _open_step(said, StepKind.STEP, None, attribution))
+
+
+@overload
+def track_agent(name: F) -> F: ...
+@overload
+def track_agent(name: str | None = None, *, version: str | None = None, **attribution: object | None) -> _Tracker: ...
+def track_agent(name: Any = None, *, version: str | None = None, **attribution: object | None) -> Any:
+    """Each call is one turn of the agent `name`; calls inside carry `gen_ai.agent.name`."""
+    check_keys(attribution)
+    return _tracker(name, lambda said: _open_step(said, StepKind.AGENT, version, attribution))
+
+
+@overload
+def track_tool(name: F) -> F: ...
+@overload
+def track_tool(name: str | None = None, **attribution: object | None) -> _Tracker: ...
+def track_tool(name: Any = None, **attribution: object | None) -> Any:
+    """Each call is one execution of the tool `name`."""
+    check_keys(attribution)
+    return _tracker(name, lambda said: _open_step(said, StepKind.TOOL, None, attribution))
+
+
+class _Tracker(AbstractContextManager[None]):
+    """What the `track_*` functions return: a decorator, and a context manager for a block of code."""
+
+    def __init__(self, open_frame: Callable[[], Frame]) -> None:
+        self._open = open_frame
+        self._blocks: list[AbstractContextManager[None]] = []
+
+    def __call__(self, function: F) -> F:
+        return wrap(function, self._open)
+
+    def __enter__(self) -> None:
+        block = inside(self._open())
+        block.__enter__()
+        self._blocks.append(block)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._blocks.pop().__exit__(kind, error, traceback)
+
+
+def _tracker(name: Any, opening: Callable[[str], Frame]) -> Any:
+    if callable(name):
+        return wrap(name, partial(opening, name.__name__))
+    if name is not None:
+        return _Tracker(partial(opening, name))
+
+    def decorate(function: F) -> F:
+        return wrap(function, partial(opening, function.__name__))
+
+    return decorate
+
+
+def _new_run(workflow: str, run_id: str | None, version: str | None) -> Run:
+    return Run(workflow, run_id=run_id, version=version, parent=current_scope().run)
+
+
+def _open_run(run: Run, owner: Mapping[str, object | None]) -> Frame:
+    attributes: dict[str, Any] = {a.GEN_AI_OPERATION_NAME: "invoke_workflow"}
+    if run.version is not None:
+        attributes[a.AICOST_WORKFLOW_VERSION] = run.version
+    scope = current_scope().owned_by(owner).in_run(run)
+    return Frame(f"invoke_workflow {run.workflow}", scope, attributes, run, None)
+
+
+_STEP_SPANS: dict[StepKind, tuple[str, dict[str, str], str | None]] = {
+    StepKind.STEP: ("step", {}, None),
+    StepKind.AGENT: ("invoke_agent", {a.GEN_AI_OPERATION_NAME: "invoke_agent"}, None),
+    StepKind.TOOL: ("execute_tool", {a.GEN_AI_OPERATION_NAME: "execute_tool"}, a.GEN_AI_TOOL_NAME),
+}
+
+
+def _open_step(name: str, kind: StepKind, version: str | None, owner: Mapping[str, object | None]) -> Frame:
+    outer = current_scope()
+    step = Step(name, kind=kind, run=outer.run, parent=outer.step)
+    verb, fixed, name_key = _STEP_SPANS[kind]
+    attributes: dict[str, Any] = dict(fixed)
+    if name_key is not None:
+        attributes[name_key] = name
+    if version is not None:
+        attributes[a.GEN_AI_AGENT_VERSION if kind is StepKind.AGENT else a.AICOST_WORKFLOW_VERSION] = version
+    scope = outer.owned_by(owner).in_step(step, agent=name if kind is StepKind.AGENT else None)
+    return Frame(f"{verb} {name}", scope, attributes, None, step)

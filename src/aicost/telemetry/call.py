@@ -1,0 +1,252 @@
+"""Call: the life of one call to a provider, from its first attempt to its outcome.
+
+An integration opens a call, tells it of attempts as they start and fail, and finishes it once with what the
+response says. Sync and async clients, streams and plain responses all come down to this.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+
+from aicost.scopes.ids import new_id
+from aicost.scopes.scope import current_scope
+from aicost.semconv import attributes as a
+from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.readers import ResponseView
+
+from . import guard
+from .pipeline import Pipeline
+
+_NOTHING = ResponseView(reading=None)
+_INVALID_TRACE = "0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is called: of whom, which operation of which API, with which model, and where."""
+
+    provider: str
+    operation: str
+    api: str
+    model: str
+    server_address: str | None = None
+    server_port: int | None = None
+    streaming: bool = False
+
+
+@dataclass(slots=True)
+class _Attempt:
+    started_ns: int
+    ended_ns: int = 0
+    backoff_ns: int = 0
+    http_status: int | None = None
+    error_type: str | None = None
+    billed: Billed = Billed.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the last attempt of a call ended."""
+
+    status: RequestStatus = RequestStatus.SUCCESS
+    billed: Billed = Billed.YES
+    error_type: str | None = None
+    http_status: int | None = None
+    complete: bool = True
+    """False when the stream was cut before its final usage."""
+
+
+class Call:
+    """One call in progress. `finish` may come from any thread and more than once; the first one counts."""
+
+    __slots__ = ("_attempts", "_done", "_lock", "_pipeline", "_run_id", "_scope", "context", "span", "target")
+
+    def __init__(self, pipeline: Pipeline, target: Target) -> None:
+        self._pipeline = pipeline
+        self.target = target
+        self._scope = scope = current_scope()
+        attributes: dict[str, Any] = {
+            a.GEN_AI_OPERATION_NAME: target.operation,
+            a.GEN_AI_PROVIDER_NAME: target.provider,
+            a.GEN_AI_REQUEST_MODEL: target.model,
+        }
+        if target.server_address is not None:
+            attributes[a.SERVER_ADDRESS] = target.server_address
+            if target.server_port is not None:
+                attributes[a.SERVER_PORT] = target.server_port
+        if target.streaming:
+            attributes[a.GEN_AI_REQUEST_STREAM] = True
+        attributes.update(scope.stamp)
+        if scope.step is None:
+            attributes[a.AICOST_STEP_NAME] = target.operation
+        self.span: Span = pipeline.tracer.start_span(
+            f"{target.operation} {target.model}", kind=SpanKind.CLIENT, attributes=attributes
+        )
+        self._run_id = scope.run.id if scope.run is not None else self._implicit_run()
+        self.context: Context = set_span_in_context(self.span)
+        self._attempts: list[_Attempt] = []
+        self._done = False
+        self._lock = threading.Lock()
+
+    def attempt_started(self) -> None:
+        """A request is about to go out."""
+        self._attempts.append(_Attempt(time.time_ns()))
+
+    def attempt_failed(
+        self,
+        *,
+        billed: Billed,
+        error_type: str,
+        http_status: int | None = None,
+        backoff_s: float = 0.0,
+    ) -> None:
+        """The request under way failed and the client will try again after `backoff_s` seconds."""
+        attempt = self._current()
+        attempt.ended_ns = time.time_ns()
+        attempt.backoff_ns = int(backoff_s * 1e9)
+        attempt.error_type, attempt.http_status = error_type, http_status
+        attempt.billed = billed
+
+    @property
+    def sent(self) -> bool:
+        """Whether any request went out."""
+        return bool(self._attempts)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the outcome is known already."""
+        return self._done
+
+    def finish(self, view: ResponseView | None, outcome: Outcome) -> None:
+        """End the call with what the response says (None: nothing came back). Later calls do nothing."""
+        with self._lock:
+            if self._done:
+                return
+            self._done = True
+        try:
+            self._settle(view or _NOTHING, outcome)
+        except Exception as error:  # noqa: BLE001 - the application's call comes first
+            guard.failed("record a call", error)
+        finally:
+            self.span.end()
+
+    def _settle(self, view: ResponseView, outcome: Outcome) -> None:
+        last = self._current()
+        last.ended_ns = time.time_ns()
+        last.error_type, last.http_status = outcome.error_type, outcome.http_status
+        failed, scope = self._attempts[:-1], self._scope
+        events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
+        events.append(self._last_event(view, outcome, last))
+        self._describe(view, outcome, events)
+        self._pipeline.settle(events, run=scope.run, step=scope.step, span=self.span)
+
+    def _describe(self, view: ResponseView, outcome: Outcome, events: list[UsageEvent]) -> None:
+        span = self.span
+        if not span.is_recording():
+            return
+        if self._scope.run is None:
+            span.set_attributes(
+                {a.AICOST_RUN_ID: self._run_id, a.AICOST_RUN_ROOT_ID: self._run_id, a.AICOST_RUN_IMPLICIT: True}
+            )
+        if view.model is not None:
+            span.set_attribute(a.GEN_AI_RESPONSE_MODEL, view.model)
+        if outcome.error_type is not None and outcome.status is not RequestStatus.SUCCESS:
+            span.set_status(Status(StatusCode.ERROR, outcome.error_type))
+        if len(events) > 1 or outcome.error_type is not None:
+            for event, attempt in zip(events, self._attempts, strict=True):
+                span.add_event("aicost.attempt", _attempt_attributes(event, attempt), timestamp=event.ended_ns)
+
+    def _failed_event(self, number: int, attempt: _Attempt) -> UsageEvent:
+        return self._event(
+            event_id=self._span_identity(number),
+            usage=None,
+            started_ns=attempt.started_ns,
+            ended_ns=attempt.ended_ns,
+            status=RequestStatus.RETRY,
+            billed=attempt.billed,
+            error_type=attempt.error_type,
+            attempt=number,
+            retry_count=number - 1,
+            backoff_ns=attempt.backoff_ns,
+            complete=attempt.billed is not Billed.POSSIBLY,
+        )
+
+    def _last_event(self, view: ResponseView, outcome: Outcome, attempt: _Attempt) -> UsageEvent:
+        number, reading, target = len(self._attempts), view.reading, self.target
+        identity = f"{target.provider}:{view.response_id}" if view.response_id else self._span_identity(number)
+        return self._event(
+            event_id=identity,
+            model=view.model or target.model,
+            usage=None if reading is None else reading.usage,
+            started_ns=attempt.started_ns,
+            ended_ns=attempt.ended_ns,
+            response_id=view.response_id,
+            service_tier=view.service_tier,
+            region=None if reading is None else reading.region,
+            speed=None if reading is None else reading.speed,
+            status=outcome.status,
+            billed=outcome.billed,
+            error_type=outcome.error_type,
+            attempt=number,
+            retry_count=number - 1,
+            complete=outcome.complete and (reading is None or reading.complete),
+            flags=() if reading is None else reading.flags,
+        )
+
+    def _event(self, **known: Any) -> UsageEvent:
+        scope, target = self._scope, self.target
+        context = self.span.get_span_context()
+        known.setdefault("model", target.model)
+        return UsageEvent(
+            provider=target.provider,
+            operation=target.operation,
+            request_model=target.model,
+            api=target.api,
+            trace_id=f"{context.trace_id:032x}",
+            span_id=f"{context.span_id:016x}",
+            run_id=self._run_id,
+            root_run_id=scope.run.root_id if scope.run is not None else self._run_id,
+            workflow=scope.run.workflow if scope.run is not None else None,
+            step=scope.step.name if scope.step is not None else target.operation,
+            step_id=scope.step.id if scope.step is not None else None,
+            agent=scope.agent,
+            attribution=scope.attribution,
+            **known,
+        )
+
+    def _span_identity(self, number: int) -> str:
+        context = self.span.get_span_context()
+        if not context.is_valid:  # no SDK is set up: nothing else identifies the call
+            return f"call:{new_id()}:{number}"
+        return f"span:{context.trace_id:032x}:{context.span_id:016x}:{number}"
+
+    def _implicit_run(self) -> str:
+        trace_id = f"{self.span.get_span_context().trace_id:032x}"
+        return new_id() if trace_id == _INVALID_TRACE else trace_id
+
+    def _current(self) -> _Attempt:
+        if not self._attempts:
+            self.attempt_started()
+        return self._attempts[-1]
+
+
+def _attempt_attributes(event: UsageEvent, attempt: _Attempt) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = {
+        a.AICOST_REQUEST_ATTEMPT: event.attempt,
+        a.AICOST_REQUEST_STATUS: event.status.value,
+        a.AICOST_REQUEST_BILLED: event.billed.value,
+    }
+    if attempt.http_status is not None:
+        attributes[a.HTTP_RESPONSE_STATUS_CODE] = attempt.http_status
+    if event.error_type is not None:
+        attributes[a.ERROR_TYPE] = event.error_type
+    if event.backoff_ns:
+        attributes[a.AICOST_REQUEST_BACKOFF] = event.backoff_ns / 1e9
+    return attributes

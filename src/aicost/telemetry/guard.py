@@ -1,0 +1,33 @@
+"""The guard: what goes wrong inside aicost is counted, logged once, and never reaches the application."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+_log = logging.getLogger("aicost")
+_lock = threading.RLock()
+_errors: Counter[tuple[str, str]] = Counter()
+
+
+def failed(where: str, error: Exception) -> None:
+    """Count a failure of our own and log it, with its traceback, the first time it happens at this place."""
+    key = (where, type(error).__name__)
+    with _lock:
+        _errors[key] += 1
+        first = _errors[key] == 1
+    if first:
+        _log.warning(
+            "aicost could not %s (%s: %s); the application goes on. Further failures of this kind are only counted.",
+            where,
+            type(error).__name__,
+            error,
+            exc_info=error,
+        )
+
+
+def errors() -> dict[tuple[str, str], int]:
+    """Failures so far by (what could not be done, error type)."""
+    with _lock:
+        return dict(_errors)

@@ -1,0 +1,155 @@
+"""Metrics: money, usage, attempts and durations, exact whatever the traces' sampler does.
+
+Sums are kept here and read by observable counters when the reader collects, because adding to a plain dict costs a
+twentieth of a synchronous counter's `add` in the request path. Money stays a whole number until it is read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
+
+from aicost._money import ATTO
+from aicost._version import __version__
+from aicost.pricing.charge import Charge, ChargeStatus
+from aicost.scopes.scope import ATTRIBUTES
+from aicost.semconv import attributes as a
+from aicost.semconv import metrics as m
+from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.meters import INPUT_TOKENS, OUTPUT_TOKENS
+
+from . import guard
+
+MAX_SERIES = 2_000
+"""Most combinations of attributes one counter keeps; further ones are counted together as overflow."""
+
+_OVERFLOW: tuple[tuple[str, str], ...] = (("otel.metric.overflow", "true"),)
+_TOKEN_BUCKETS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
+_SECOND_BUCKETS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+
+_Series = tuple[tuple[str, str], ...]
+
+
+class _Sums:
+    """Running sums by series, bounded."""
+
+    def __init__(self, lock: threading.RLock, scale: int = 1) -> None:
+        self._values: dict[_Series, Any] = {}
+        self._lock = lock
+        self._scale = scale
+
+    def add(self, series: _Series, amount: Any) -> None:
+        values = self._values
+        if series not in values and len(values) >= MAX_SERIES:
+            series = _OVERFLOW
+        values[series] = values.get(series, 0) + amount
+
+    def observe(self, _: CallbackOptions) -> Iterable[Observation]:
+        with self._lock:
+            items = list(self._values.items())
+        # Money is a double on the wire; counts stay whole numbers.
+        return [Observation(v / self._scale if self._scale != 1 else v, dict(series)) for series, v in items]
+
+
+class Metrics:
+    """The instruments of one meter provider."""
+
+    def __init__(
+        self,
+        provider: MeterProvider | None = None,
+        *,
+        owner_keys: tuple[str, ...] = ("feature_id", "team"),
+        ledger_lost: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._owner_keys = tuple((key, ATTRIBUTES[key]) for key in owner_keys)
+        self._lock = threading.RLock()
+        self._cost = _Sums(self._lock, ATTO)
+        self._usage, self._attempts, self._retries = _Sums(self._lock), _Sums(self._lock), _Sums(self._lock)
+        self._unpriced, self._possibly = _Sums(self._lock), _Sums(self._lock)
+        meter = (provider or get_meter_provider()).get_meter("aicost", __version__)
+        for metric, sums in (
+            (m.AICOST_COST, self._cost),
+            (m.AICOST_USAGE, self._usage),
+            (m.AICOST_REQUEST_ATTEMPTS, self._attempts),
+            (m.AICOST_REQUEST_RETRIES, self._retries),
+            (m.AICOST_REQUESTS_UNPRICED, self._unpriced),
+            (m.AICOST_REQUESTS_POSSIBLY_BILLED, self._possibly),
+        ):
+            meter.create_observable_counter(metric.name, [sums.observe], metric.unit, metric.description)
+        meter.create_observable_counter(
+            m.AICOST_INTERNAL_ERRORS.name,
+            [_own_errors],
+            m.AICOST_INTERNAL_ERRORS.unit,
+            m.AICOST_INTERNAL_ERRORS.description,
+        )
+        lost = m.AICOST_LEDGER_LOST
+        meter.create_observable_counter(
+            lost.name, [lambda _: [Observation(ledger_lost())]], lost.unit, lost.description
+        )
+        tokens, duration = m.GEN_AI_CLIENT_TOKEN_USAGE, m.GEN_AI_CLIENT_OPERATION_DURATION
+        self._tokens = meter.create_histogram(
+            tokens.name, tokens.unit, tokens.description, explicit_bucket_boundaries_advisory=_TOKEN_BUCKETS
+        )
+        self._duration = meter.create_histogram(
+            duration.name, duration.unit, duration.description, explicit_bucket_boundaries_advisory=_SECOND_BUCKETS
+        )
+
+    def attempt(self, event: UsageEvent, charge: Charge) -> None:
+        """Count one attempt and its charge."""
+        base = self._base(event)
+        with self._lock:
+            self._attempts.add((*base, (a.AICOST_REQUEST_STATUS, event.status.value)), 1)
+            if event.status is RequestStatus.RETRY:
+                self._retries.add(base, 1)
+            for meter, quantity in (event.usage or {}).items():
+                self._usage.add(
+                    (*base, (a.AICOST_METER, meter)), quantity if type(quantity) is int else float(quantity)
+                )
+            if charge.atto:
+                money = ((a.AICOST_COST_CURRENCY, charge.currency), (a.AICOST_COST_STATUS, charge.status.value))
+                self._cost.add((*base, *money), charge.atto)
+            if event.billed is Billed.POSSIBLY:
+                self._possibly.add(base, 1)
+            elif charge.status in (ChargeStatus.UNPRICED, ChargeStatus.PARTIAL):
+                self._unpriced.add((*base, (a.AICOST_COST_REASON, (charge.reason or "").partition(":")[0])), 1)
+
+    def call(self, event: UsageEvent, started_ns: int) -> None:
+        """Record the duration of a finished call and its tokens, if known. `event` is its last attempt."""
+        attributes = dict(self._base(event))
+        if event.error_type is not None:
+            attributes[a.ERROR_TYPE] = event.error_type
+        self._duration.record((event.ended_ns - started_ns) / 1e9, attributes)
+        usage = event.usage
+        if usage:
+            inputs, outputs = token_sums(usage)
+            self._tokens.record(inputs, {**attributes, a.GEN_AI_TOKEN_TYPE: "input"})
+            if outputs or event.operation != "embeddings":
+                self._tokens.record(outputs, {**attributes, a.GEN_AI_TOKEN_TYPE: "output"})
+
+    def _base(self, event: UsageEvent) -> _Series:
+        series = [
+            (a.GEN_AI_OPERATION_NAME, event.operation),
+            (a.GEN_AI_PROVIDER_NAME, event.provider),
+            (a.GEN_AI_REQUEST_MODEL, event.request_model or event.model),
+        ]
+        owner = event.attribution
+        series.extend((attribute, owner[key]) for key, attribute in self._owner_keys if key in owner)
+        return tuple(series)
+
+
+def token_sums(usage: Mapping[str, Any]) -> tuple[int, int]:
+    """Input and output tokens in upstream's inclusive sense: cached ones are input, reasoning is output."""
+    inputs = outputs = 0
+    for meter, quantity in usage.items():
+        if meter in INPUT_TOKENS:
+            inputs += quantity
+        elif meter in OUTPUT_TOKENS:
+            outputs += quantity
+    return inputs, outputs
+
+
+def _own_errors(_: CallbackOptions) -> Iterable[Observation]:
+    return [Observation(count, {a.ERROR_TYPE: kind}) for (_where, kind), count in guard.errors().items()]

@@ -1,0 +1,80 @@
+"""The pipeline: attempts of a finished call -> charges -> span, metrics, run totals and ledger.
+
+One place prices and one place writes, so no sink can disagree with another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from opentelemetry.trace import Span, Tracer, TracerProvider, get_tracer
+
+from aicost._version import __version__
+from aicost.pricing.charge import Charge
+from aicost.pricing.kernel import Kernel
+from aicost.scopes.runs import Run, Step
+from aicost.usage.event import UsageEvent
+
+from . import guard
+from .metrics import Metrics
+from .profiles import CostProfile, span_attributes
+
+
+class ChargeStore(Protocol):
+    """Where charges are kept; the ledger is one. `record` is one transaction and returns when it is durable."""
+
+    def record(self, entries: Sequence[tuple[UsageEvent, Charge]]) -> None: ...
+
+
+class Pipeline:
+    """Prices attempts and hands the charges to every sink. Each sink fails by itself, never the caller."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        *,
+        metrics: Metrics | None = None,
+        store: ChargeStore | None = None,
+        tracer_provider: TracerProvider | None = None,
+        profiles: Sequence[CostProfile] = (),
+    ) -> None:
+        self.kernel = kernel
+        self.metrics = metrics
+        self.store = store
+        self.tracer: Tracer = get_tracer("aicost", __version__, tracer_provider)
+        self.profiles = tuple(profiles)
+
+    def settle(
+        self,
+        attempts: Sequence[UsageEvent],
+        *,
+        run: Run | None = None,
+        step: Step | None = None,
+        span: Span | None = None,
+    ) -> Charge:
+        """Price the attempts of one call, the last one being its outcome, and tell every sink. Returns its charge."""
+        price = self.kernel.price
+        entries = [(event, price(event)) for event in attempts]
+        last, charge = entries[-1]
+        try:
+            if self.store is not None:
+                self.store.record(entries)
+        except Exception as error:  # noqa: BLE001 - a sink's failure is ours
+            guard.failed("write to the ledger", error)
+        try:
+            if run is not None:
+                for event, priced in entries:
+                    run.add(event, atto=priced.atto, currency=priced.currency, step=step)
+            if self.metrics is not None:
+                for event, priced in entries:
+                    self.metrics.attempt(event, priced)
+                self.metrics.call(last, entries[0][0].started_ns)
+        except Exception as error:  # noqa: BLE001 - a sink's failure is ours
+            guard.failed("record metrics", error)
+        try:
+            if span is not None and span.is_recording():
+                span.set_attributes(span_attributes(entries, self.profiles))
+        except Exception as error:  # noqa: BLE001 - a sink's failure is ours
+            guard.failed("set cost attributes", error)
+        return charge

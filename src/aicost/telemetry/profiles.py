@@ -1,0 +1,156 @@
+"""Charges as span attributes: our own names, upstream's, and, where asked for, the names other tools read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+
+from opentelemetry.util.types import AttributeValue
+
+from aicost.pricing.charge import ATTO, Charge, ChargeStatus
+from aicost.semconv import attributes as a
+from aicost.usage.event import Billed, UsageEvent
+from aicost.usage.meters import METERS, group_of
+
+from .metrics import token_sums
+
+Attributes = dict[str, AttributeValue]
+
+_GROUPS = {
+    "input": a.AICOST_COST_INPUT,
+    "cache_read": a.AICOST_COST_CACHE_READ,
+    "cache_write": a.AICOST_COST_CACHE_WRITE,
+    "output": a.AICOST_COST_OUTPUT,
+    "reasoning": a.AICOST_COST_REASONING,
+    "tool": a.AICOST_COST_TOOL,
+    "other": a.AICOST_COST_OTHER,
+}
+_METER_KEYS = {meter: f"{a.AICOST_USAGE_METER}.{meter}" for meter in METERS}
+_UPSTREAM_GROUPS = {
+    "cache_read": a.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+    # Upstream's span attributes say cache_creation where its newer metrics say cache_write.
+    "cache_write": a.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS,
+    "reasoning": a.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+}
+
+
+class CostProfile(str, Enum):
+    """Further names for the same amount, each off unless configured."""
+
+    FLAT = "flat"
+    """`gen_ai.usage.cost`, which most tools read today."""
+    SEMCONV = "semconv"
+    """`gen_ai.usage.cost.amount`, `.currency`, `.source`, as proposed upstream."""
+    OPENINFERENCE = "openinference"
+    """`llm.cost.total`, `.prompt`, `.completion`."""
+
+
+def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequence[CostProfile] = ()) -> Attributes:
+    """Everything a finished call says about itself. The last entry is its outcome; all of them are its attempts."""
+    event, charge = entries[-1]
+    attributes: Attributes = {
+        a.AICOST_EVENT_ID: event.event_id,
+        a.AICOST_REQUEST_STATUS: event.status.value,
+        a.AICOST_REQUEST_RETRY_COUNT: event.retry_count,
+        a.AICOST_REQUEST_BILLED: event.billed.value,
+        a.AICOST_USAGE_SOURCE: "none" if event.usage is None else "estimated" if event.estimated else "provider",
+        a.AICOST_COST_STATUS: charge.status.value,
+    }
+    if event.response_id is not None:
+        attributes[a.GEN_AI_RESPONSE_ID] = event.response_id
+    if event.retry_count:
+        attributes[a.HTTP_REQUEST_RESEND_COUNT] = event.retry_count
+    if event.error_type is not None:
+        attributes[a.ERROR_TYPE] = event.error_type
+    if event.service_tier is not None:
+        attributes[a.AICOST_RESPONSE_SERVICE_TIER] = event.service_tier
+    if event.region is not None:
+        attributes[a.AICOST_RESPONSE_REGION] = event.region
+    if event.speed is not None:
+        attributes[a.AICOST_RESPONSE_SPEED] = event.speed
+    if event.flags:
+        attributes[a.AICOST_USAGE_FLAGS] = list(event.flags)
+    possibly = sum(attempt.billed is Billed.POSSIBLY for attempt, _ in entries)
+    if possibly:
+        attributes[a.AICOST_REQUEST_POSSIBLY_BILLED_ATTEMPTS] = possibly
+    _add_usage(attributes, event)
+    _add_cost(attributes, charge)
+    for profile in profiles:
+        _PROFILES[profile](attributes, charge)
+    return attributes
+
+
+def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
+    usage = event.usage
+    if usage is None:
+        return
+    attributes[a.AICOST_USAGE_COMPLETE] = event.complete
+    inputs, outputs = token_sums(usage)
+    attributes[a.GEN_AI_USAGE_INPUT_TOKENS] = inputs
+    if event.operation != "embeddings" and event.complete:
+        attributes[a.GEN_AI_USAGE_OUTPUT_TOKENS] = outputs
+    grouped: dict[str, int] = {}
+    for meter, quantity in usage.items():
+        if type(quantity) is int:
+            attributes[_METER_KEYS.get(meter) or f"{a.AICOST_USAGE_METER}.{meter}"] = quantity
+            upstream = _UPSTREAM_GROUPS.get(group_of(meter))
+            if upstream is not None:
+                grouped[upstream] = grouped.get(upstream, 0) + quantity
+    attributes.update(grouped)
+
+
+def _add_cost(attributes: Attributes, charge: Charge) -> None:
+    if charge.reason is not None:
+        attributes[a.AICOST_COST_REASON] = charge.reason
+    if charge.rate_card is not None:
+        attributes[a.AICOST_COST_RATE_CARD] = charge.rate_card
+    if charge.atto is None:
+        return
+    attributes[a.AICOST_COST_AMOUNT] = charge.atto / ATTO
+    attributes[a.AICOST_COST_AMOUNT_EXACT] = format(charge.amount, "f")
+    attributes[a.AICOST_COST_CURRENCY] = charge.currency
+    if charge.computed_atto is not None:
+        attributes[a.AICOST_COST_COMPUTED_AMOUNT] = charge.computed_atto / ATTO
+    groups: dict[str, int] = {}
+    rate_ids = []
+    for line in charge.lines:
+        if line.atto is not None and line.rate_id is not None:
+            key = _GROUPS[group_of(line.meter)]
+            groups[key] = groups.get(key, 0) + line.atto
+            rate_ids.append(line.rate_id)
+    attributes.update({key: atto / ATTO for key, atto in groups.items()})
+    if rate_ids:
+        attributes[a.AICOST_COST_RATE_IDS] = rate_ids
+
+
+def _flat(attributes: Attributes, charge: Charge) -> None:
+    if charge.atto is not None:
+        attributes["gen_ai.usage.cost"] = charge.atto / ATTO
+
+
+def _semconv(attributes: Attributes, charge: Charge) -> None:
+    if charge.atto is not None:
+        attributes["gen_ai.usage.cost.amount"] = charge.atto / ATTO
+        attributes["gen_ai.usage.cost.currency"] = charge.currency
+        reported = charge.status is ChargeStatus.PROVIDER_REPORTED
+        attributes["gen_ai.usage.cost.source"] = "provider" if reported else "local"
+
+
+def _openinference(attributes: Attributes, charge: Charge) -> None:
+    if charge.atto is None:
+        return
+    sides = {"input": 0, "output": 0}
+    for line in charge.lines:
+        meter = METERS.get(line.meter)
+        if line.atto is not None and meter is not None and meter.direction is not None:
+            sides[meter.direction] += line.atto
+    attributes["llm.cost.total"] = charge.atto / ATTO
+    attributes["llm.cost.prompt"] = sides["input"] / ATTO
+    attributes["llm.cost.completion"] = sides["output"] / ATTO
+
+
+_PROFILES: Mapping[CostProfile, Callable[[Attributes, Charge], None]] = {
+    CostProfile.FLAT: _flat,
+    CostProfile.SEMCONV: _semconv,
+    CostProfile.OPENINFERENCE: _openinference,
+}

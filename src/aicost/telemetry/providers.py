@@ -1,0 +1,95 @@
+"""Setting up OpenTelemetry for an application that has not: providers and exporters, from the standard settings."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    ConsoleMetricExporter,
+    MetricExporter,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
+
+
+def set_up_tracing(exporter: str | SpanExporter | None, service_name: str | None) -> TracerProvider | None:
+    """The application's own tracer provider if it has set one, else a new one, set globally.
+
+    An exporter given as an object is added to either; a named one only to a provider made here. Returns None when
+    the global provider is not of the SDK, and so takes no processors.
+    """
+    present = trace.get_tracer_provider()
+    if isinstance(present, trace.ProxyTracerProvider):
+        provider = TracerProvider(resource=_resource(service_name))
+        chosen = span_exporter(exporter) if exporter is None or isinstance(exporter, str) else exporter
+        if chosen is not None:
+            provider.add_span_processor(BatchSpanProcessor(chosen))
+        trace.set_tracer_provider(provider)
+        return provider
+    if not isinstance(present, TracerProvider):
+        return None
+    if exporter is not None and not isinstance(exporter, str):
+        present.add_span_processor(BatchSpanProcessor(exporter))
+    return present
+
+
+def set_up_metrics(exporter: str | SpanExporter | None, service_name: str | None) -> MeterProvider | None:
+    """The application's own meter provider if it has set one, else a new one where there is anywhere to export to."""
+    present = metrics.get_meter_provider()
+    if isinstance(present, MeterProvider):
+        return present
+    chosen = metric_exporter(exporter if isinstance(exporter, str) else None)
+    if chosen is None or type(present).__name__ != "_ProxyMeterProvider":
+        return None
+    provider = MeterProvider(resource=_resource(service_name), metric_readers=[PeriodicExportingMetricReader(chosen)])
+    metrics.set_meter_provider(provider)
+    return provider
+
+
+def span_exporter(name: str | None) -> SpanExporter | None:
+    """The span exporter a setting names: OTLP over HTTP or gRPC as OTEL_EXPORTER_OTLP_PROTOCOL says."""
+    kind = _kind(name)
+    if kind == "console":
+        return ConsoleSpanExporter()
+    if kind != "otlp":
+        return None
+    return _otlp("trace", "OTLPSpanExporter")  # type: ignore[no-any-return]
+
+
+def metric_exporter(name: str | None) -> MetricExporter | None:
+    """The metric exporter a setting names, like `span_exporter`."""
+    kind = _kind(name)
+    if kind == "console":
+        return ConsoleMetricExporter()
+    if kind != "otlp":
+        return None
+    return _otlp("metric", "OTLPMetricExporter")  # type: ignore[no-any-return]
+
+
+def _kind(name: str | None) -> str | None:
+    if name is not None:
+        return name
+    return "otlp" if any(os.environ.get(variable) for variable in _ENDPOINTS) else None
+
+
+def _otlp(signal: str, exporter: str) -> Any:
+    default = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}S_PROTOCOL", default).partition("/")[0]
+    module = import_module(f"opentelemetry.exporter.otlp.proto.{protocol}.{signal}_exporter")
+    return getattr(module, exporter)()
+
+
+def _resource(service_name: str | None) -> Resource:
+    return Resource.create({"service.name": service_name} if service_name else {})

@@ -1,0 +1,79 @@
+"""UsageEvent: the one record every door produces and every sink consumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .meters import Quantity
+
+
+class RequestStatus(str, Enum):
+    """How an attempt ended, as `aicost.request.status` says it."""
+
+    SUCCESS = "success"
+    RETRY = "retry"
+    """Failed, and the client tried again."""
+    TIMEOUT = "timeout"
+    FAILURE = "failure"
+
+
+class Billed(str, Enum):
+    """Whether the provider charges for an attempt, as far as its caller can know."""
+
+    YES = "yes"
+    NO = "no"
+    """Refused before any work: a 429, a 5xx, a connection never made."""
+    POSSIBLY = "possibly"
+    """The provider may have done work whose usage never reached us: a read timeout, a cut stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """One billable operation *attempt*: what was used, of whom, when, for whom, and how it ended.
+
+    `usage` holds disjoint quantities by meter id. It is `None` when no usage reached us, which is not the same
+    as `{}`, nothing used. Times are nanoseconds since the epoch.
+    """
+
+    event_id: str
+    provider: str
+    operation: str
+    model: str
+    """The model that answered if the response says so, else the one asked for."""
+    usage: Mapping[str, Quantity] | None
+    started_ns: int
+    ended_ns: int
+    request_model: str | None = None
+    response_id: str | None = None
+    api: str | None = None
+    service_tier: str | None = None
+    """The tier that served the request; `None` is the provider's default."""
+    region: str | None = None
+    speed: str | None = None
+    status: RequestStatus = RequestStatus.SUCCESS
+    billed: Billed = Billed.YES
+    error_type: str | None = None
+    attempt: int = 1
+    retry_count: int = 0
+    """Attempts of the same call that came before this one."""
+    backoff_ns: int = 0
+    """Time the client waited after this attempt before the next."""
+    complete: bool = True
+    """False when the usage is known to miss something: a stream that was cut short."""
+    estimated: bool = False
+    flags: tuple[str, ...] = ()
+    """What does not add up in the usage, for example `cached_exceeds_input`."""
+    provider_cost: str | None = None
+    """The cost the provider itself reported, as a decimal string in `provider_currency`."""
+    provider_currency: str = "USD"
+    trace_id: str | None = None
+    span_id: str | None = None
+    run_id: str | None = None
+    root_run_id: str | None = None
+    workflow: str | None = None
+    step: str | None = None
+    step_id: str | None = None
+    agent: str | None = None
+    attribution: Mapping[str, str] = field(default_factory=dict)

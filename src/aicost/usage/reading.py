@@ -1,0 +1,134 @@
+"""What a reader gets out of a provider's usage object, and how it gets it.
+
+A reader never drops what it does not understand and never repairs a contradiction in silence: both end up in
+`flags`, which travel with the event to the span, the ledger and every report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aicost._errors import UsageError
+
+from .meters import Quantity
+
+Raw = Mapping[str, Any]
+"""A JSON object as a provider sent it. Its values are checked when they are read, not trusted."""
+
+_NOT_CONTRADICTIONS = ("unknown_field:", "missing_count:", "invalid_count:")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Disjoint quantities by meter, and the pricing conditions a usage object carries."""
+
+    usage: Mapping[str, Quantity]
+    service_tier: str | None = None
+    region: str | None = None
+    speed: str | None = None
+    flags: tuple[str, ...] = ()
+    complete: bool = True
+    """False when a count that should be there could not be read."""
+
+
+def is_suspect(flags: Collection[str]) -> bool:
+    """Whether flags say the counts contradict each other, rather than that one is new or missing."""
+    return any(not flag.startswith(_NOT_CONTRADICTIONS) for flag in flags)
+
+
+class Counts:
+    """Reads whole, non-negative numbers out of a raw object and remembers everything that was odd.
+
+    >>> counts = Counts({"prompt_tokens": 12, "shiny_tokens": 3})
+    >>> counts.take("prompt_tokens"), counts.finish({"prompt_tokens"})
+    (12, ('unknown_field:shiny_tokens',))
+    """
+
+    __slots__ = ("_flags", "_path", "_raw", "complete")
+
+    def __init__(self, raw: object, path: str = "", flags: list[str] | None = None) -> None:
+        self._raw: Raw = raw if isinstance(raw, Mapping) else {}
+        self._path = path
+        self._flags: list[str] = [] if flags is None else flags
+        self.complete = True
+        if raw is not None and not isinstance(raw, Mapping):
+            self._flags.append(f"invalid_field:{path.rstrip('.')}")
+
+    def take(self, name: str) -> int:
+        """The count called `name`; 0 when it is absent or null, 0 and a flag when it is not a count."""
+        value = self._raw.get(name)
+        if value is None:
+            return 0
+        if type(value) is int and value >= 0:
+            return value
+        if type(value) is float and value >= 0 and value.is_integer():
+            return int(value)
+        self._flags.append(f"invalid_count:{self._path}{name}")
+        self.complete = False
+        return 0
+
+    def require(self, name: str) -> int:
+        """Like `take`, and a flag when it is absent."""
+        if self._raw.get(name) is None:
+            self._flags.append(f"missing_count:{self._path}{name}")
+            self.complete = False
+        return self.take(name)
+
+    def has(self, name: str) -> bool:
+        """Whether the object carries a value under `name`."""
+        return self._raw.get(name) is not None
+
+    def text(self, name: str) -> str | None:
+        """The string called `name`, or None."""
+        value = self._raw.get(name)
+        return value if isinstance(value, str) else None
+
+    def inside(self, name: str) -> Counts:
+        """The nested object called `name`, sharing this one's flags."""
+        return Counts(self._raw.get(name), f"{self._path}{name}.", self._flags)
+
+    def flag(self, what: str) -> None:
+        """Remember a contradiction."""
+        self._flags.append(what)
+
+    def remainder(self, total: int, *parts: int, name: str) -> int:
+        """`total` less its parts. A negative one is flagged as `<name>_exceeded` and counts as 0."""
+        rest = total - sum(parts)
+        if rest < 0:
+            self._flags.append(f"{name}_exceeded")
+            return 0
+        return rest
+
+    def finish(self, known: Collection[str]) -> tuple[str, ...]:
+        """All flags, after noting fields outside `known` that carry a value."""
+        for name, value in self._raw.items():
+            if name not in known and value:
+                self._flags.append(f"unknown_field:{self._path}{name}")
+        return tuple(self._flags)
+
+
+def plain(value: object) -> Any:
+    """A client's typed object as plain JSON data; plain data comes back as it is.
+
+    Reads pydantic models by their `__dict__` and extra fields, because `model_dump` costs ten times as much and
+    warns about values newer than the model.
+    """
+    fields = getattr(value, "__pydantic_fields__", None) or getattr(type(value), "model_fields", None)
+    if fields is not None:
+        extra = getattr(value, "__pydantic_extra__", None) or {}
+        return {name: plain(item) for name, item in {**vars(value), **extra}.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def as_object(value: object) -> Raw:
+    """`value` as a JSON object. Raises `UsageError` when it is none."""
+    data = plain(value)
+    if not isinstance(data, Mapping):
+        raise UsageError(
+            f"usage must be a JSON object or a client's usage object, not {type(value).__name__}: {value!r:.80}"
+        )
+    return data
