@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import (
-    BaseInstrumentor,  # type: ignore[attr-defined]  # the package does not re-export it
-)
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.telemetry.pipeline import Pipeline
@@ -16,7 +14,7 @@ from aicost.telemetry.state import pipeline_for
 from ._stainless import StainlessClient, wrap_client
 
 
-class ClientInstrumentor(BaseInstrumentor):
+class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's names are not typed
     """Wraps one client package. Subclasses say which, and which versions of it were tested."""
 
     client: StainlessClient

@@ -1,0 +1,1 @@
+"""Tables and explanations made from a ledger."""

@@ -1,0 +1,1 @@
+"""Attribute and metric names, generated from the registry in `semconv/`."""

@@ -1,73 +1,240 @@
-"""t"""
+"""Attribute names. Generated from semconv/ by semconv/generate.py: change the registry, not this file."""
 
-AICOST_COST_AMOUNT = "aicost.cost.amount"
-AICOST_COST_AMOUNT_EXACT = "aicost.cost.amount_exact"
-AICOST_COST_CACHE_READ = "aicost.cost.cache_read"
-AICOST_COST_CACHE_WRITE = "aicost.cost.cache_write"
-AICOST_COST_CENTER = "aicost.cost_center"
-AICOST_COST_COMPUTED_AMOUNT = "aicost.cost.computed_amount"
-AICOST_COST_CURRENCY = "aicost.cost.currency"
-AICOST_COST_INPUT = "aicost.cost.input"
-AICOST_COST_OTHER = "aicost.cost.other"
-AICOST_COST_OUTPUT = "aicost.cost.output"
-AICOST_COST_RATE_CARD = "aicost.cost.rate_card"
-AICOST_COST_RATE_IDS = "aicost.cost.rate_ids"
-AICOST_COST_REASON = "aicost.cost.reason"
-AICOST_COST_REASONING = "aicost.cost.reasoning"
-AICOST_COST_STATUS = "aicost.cost.status"
-AICOST_COST_TOOL = "aicost.cost.tool"
-AICOST_CUSTOMER_ID = "aicost.customer.id"
-AICOST_EVENT_ID = "aicost.event.id"
-AICOST_FEATURE_ID = "aicost.feature.id"
-AICOST_METER = "aicost.meter"
-AICOST_OUTCOME_COUNT = "aicost.outcome.count"
-AICOST_OUTCOME_NAME = "aicost.outcome.name"
-AICOST_PLAN_TIER = "aicost.plan_tier"
-AICOST_PRODUCT = "aicost.product"
-AICOST_PROJECT_ID = "aicost.project.id"
-AICOST_REQUEST_ATTEMPT = "aicost.request.attempt"
-AICOST_REQUEST_BACKOFF = "aicost.request.backoff"
-AICOST_REQUEST_BILLED = "aicost.request.billed"
-AICOST_REQUEST_POSSIBLY_BILLED_ATTEMPTS = "aicost.request.possibly_billed_attempts"
-AICOST_REQUEST_RETRY_COUNT = "aicost.request.retry_count"
-AICOST_REQUEST_STATUS = "aicost.request.status"
-AICOST_RESPONSE_REGION = "aicost.response.region"
-AICOST_RESPONSE_SERVICE_TIER = "aicost.response.service_tier"
-AICOST_RESPONSE_SPEED = "aicost.response.speed"
-AICOST_RUN_ID = "aicost.run.id"
-AICOST_RUN_IMPLICIT = "aicost.run.implicit"
-AICOST_RUN_PARENT_ID = "aicost.run.parent_id"
-AICOST_RUN_ROOT_ID = "aicost.run.root_id"
-AICOST_STEP_ID = "aicost.step.id"
-AICOST_STEP_NAME = "aicost.step.name"
-AICOST_TEAM = "aicost.team"
-AICOST_TENANT_ID = "aicost.tenant.id"
-AICOST_USAGE_COMPLETE = "aicost.usage.complete"
-AICOST_USAGE_FLAGS = "aicost.usage.flags"
-AICOST_USAGE_METER = "aicost.usage.meter"
-AICOST_USAGE_SOURCE = "aicost.usage.source"
-AICOST_WORKFLOW_VERSION = "aicost.workflow.version"
-DEPLOYMENT_ENVIRONMENT_NAME = "deployment.environment.name"
-ERROR_TYPE = "error.type"
-GEN_AI_AGENT_NAME = "gen_ai.agent.name"
-GEN_AI_AGENT_VERSION = "gen_ai.agent.version"
-GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
-GEN_AI_PROVIDER_NAME = "gen_ai.provider.name"
-GEN_AI_REQUEST_MODEL = "gen_ai.request.model"
-GEN_AI_REQUEST_STREAM = "gen_ai.request.stream"
-GEN_AI_RESPONSE_ID = "gen_ai.response.id"
-GEN_AI_RESPONSE_MODEL = "gen_ai.response.model"
-GEN_AI_TOKEN_TYPE = "gen_ai.token.type"
-GEN_AI_TOOL_NAME = "gen_ai.tool.name"
-GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
-GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS = "gen_ai.usage.cache_read.input_tokens"
-GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
-GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
-GEN_AI_USAGE_REASONING_OUTPUT_TOKENS = "gen_ai.usage.reasoning.output_tokens"
-GEN_AI_WORKFLOW_NAME = "gen_ai.workflow.name"
-HTTP_REQUEST_RESEND_COUNT = "http.request.resend_count"
-HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
-SERVER_ADDRESS = "server.address"
-SERVER_PORT = "server.port"
-SESSION_ID = "session.id"
-USER_ID = "user.id"
+from typing import Final
+
+AICOST_COST_AMOUNT: Final = "aicost.cost.amount"
+"""The amount, for arithmetic and charts. The exact one is `aicost.cost.amount_exact`."""
+
+AICOST_COST_AMOUNT_EXACT: Final = "aicost.cost.amount_exact"
+"""The exact amount as a decimal string."""
+
+AICOST_COST_CACHE_READ: Final = "aicost.cost.cache_read"
+"""The part for input read from a cache."""
+
+AICOST_COST_CACHE_WRITE: Final = "aicost.cost.cache_write"
+"""The part for input written to a cache."""
+
+AICOST_COST_COMPUTED_AMOUNT: Final = "aicost.cost.computed_amount"
+"""What the rate card says, where the provider reported an amount of its own."""
+
+AICOST_COST_CURRENCY: Final = "aicost.cost.currency"
+"""ISO 4217 code of the amount's currency."""
+
+AICOST_COST_INPUT: Final = "aicost.cost.input"
+"""The part for uncached input."""
+
+AICOST_COST_OTHER: Final = "aicost.cost.other"
+"""The part for everything else."""
+
+AICOST_COST_OUTPUT: Final = "aicost.cost.output"
+"""The part for output other than reasoning."""
+
+AICOST_COST_RATE_CARD: Final = "aicost.cost.rate_card"
+"""The rate card that priced it, as id@version."""
+
+AICOST_COST_RATE_IDS: Final = "aicost.cost.rate_ids"
+"""The rates that apply, one per priced line."""
+
+AICOST_COST_REASON: Final = "aicost.cost.reason"
+"""Why the amount is not simply `priced`."""
+
+AICOST_COST_REASONING: Final = "aicost.cost.reasoning"
+"""The part for reasoning."""
+
+AICOST_COST_STATUS: Final = "aicost.cost.status"
+"""What is known of the amount."""
+
+AICOST_COST_TOOL: Final = "aicost.cost.tool"
+"""The part for tool fees."""
+
+AICOST_COST_CENTER: Final = "aicost.cost_center"
+"""The cost centre the work is charged to."""
+
+AICOST_CUSTOMER_ID: Final = "aicost.customer.id"
+"""The customer on whose behalf the work is done; a tenant may have several."""
+
+AICOST_EVENT_ID: Final = "aicost.event.id"
+"""The identity under which the charge is counted once; the ledger's key."""
+
+AICOST_FEATURE_ID: Final = "aicost.feature.id"
+"""The product feature the work serves."""
+
+AICOST_METER: Final = "aicost.meter"
+"""The meter a metric counts."""
+
+AICOST_OUTCOME_COUNT: Final = "aicost.outcome.count"
+"""How many of them."""
+
+AICOST_OUTCOME_NAME: Final = "aicost.outcome.name"
+"""The unit of value delivered."""
+
+AICOST_PLAN_TIER: Final = "aicost.plan_tier"
+"""The commercial plan of the tenant or customer."""
+
+AICOST_PRODUCT: Final = "aicost.product"
+"""The product the work belongs to."""
+
+AICOST_PROJECT_ID: Final = "aicost.project.id"
+"""The project the work belongs to."""
+
+AICOST_REQUEST_ATTEMPT: Final = "aicost.request.attempt"
+"""The number of the attempt, from 1."""
+
+AICOST_REQUEST_BACKOFF: Final = "aicost.request.backoff"
+"""Seconds the client waits after the attempt before the next."""
+
+AICOST_REQUEST_BILLED: Final = "aicost.request.billed"
+"""Whether the provider charges for it, as far as the caller can know."""
+
+AICOST_REQUEST_POSSIBLY_BILLED_ATTEMPTS: Final = "aicost.request.possibly_billed_attempts"
+"""Attempts of the call that the provider may have billed unseen."""
+
+AICOST_REQUEST_RETRY_COUNT: Final = "aicost.request.retry_count"
+"""Attempts of the call that came before its last one."""
+
+AICOST_REQUEST_STATUS: Final = "aicost.request.status"
+"""How a call, or one attempt of it, ended."""
+
+AICOST_RESPONSE_REGION: Final = "aicost.response.region"
+"""The region that served the request, where the provider prices by it."""
+
+AICOST_RESPONSE_SERVICE_TIER: Final = "aicost.response.service_tier"
+"""The service tier that served the request, unless the provider's default one."""
+
+AICOST_RESPONSE_SPEED: Final = "aicost.response.speed"
+"""The speed mode that served the request, unless the standard one."""
+
+AICOST_RUN_ID: Final = "aicost.run.id"
+"""One execution of a workflow. Outside any run scope, the trace id."""
+
+AICOST_RUN_IMPLICIT: Final = "aicost.run.implicit"
+"""Whether nobody opened a run and the trace stands in for one."""
+
+AICOST_RUN_PARENT_ID: Final = "aicost.run.parent_id"
+"""The run in which this run was started."""
+
+AICOST_RUN_ROOT_ID: Final = "aicost.run.root_id"
+"""The outermost run this run is part of; the run itself if there is none."""
+
+AICOST_STEP_ID: Final = "aicost.step.id"
+"""One execution of a step."""
+
+AICOST_STEP_NAME: Final = "aicost.step.name"
+"""The named stage of the run. Outside any step, the operation."""
+
+AICOST_TEAM: Final = "aicost.team"
+"""The team that owns the work."""
+
+AICOST_TENANT_ID: Final = "aicost.tenant.id"
+"""The tenant on whose behalf the work is done."""
+
+AICOST_USAGE_COMPLETE: Final = "aicost.usage.complete"
+"""Whether the usage is final; false for a stream that was cut."""
+
+AICOST_USAGE_FLAGS: Final = "aicost.usage.flags"
+"""What in the provider's usage is new, missing or contradicts itself."""
+
+AICOST_USAGE_METER: Final = "aicost.usage.meter"
+"""Quantity by meter. Meters are disjoint: their sum counts nothing twice."""
+
+AICOST_USAGE_SOURCE: Final = "aicost.usage.source"
+"""Where the usage comes from."""
+
+AICOST_WORKFLOW_VERSION: Final = "aicost.workflow.version"
+"""The version of the workflow, or of the step's code."""
+
+DEPLOYMENT_ENVIRONMENT_NAME: Final = "deployment.environment.name"
+"""The environment."""
+
+ERROR_TYPE: Final = "error.type"
+"""The class of error."""
+
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+"""The agent."""
+
+GEN_AI_AGENT_VERSION: Final = "gen_ai.agent.version"
+"""The agent's version."""
+
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+"""The operation."""
+
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+"""Who serves the model."""
+
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+"""The model asked for."""
+
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+"""Whether the response was asked for as a stream."""
+
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+"""The provider's id of the response."""
+
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+"""The model that answered."""
+
+GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
+"""Whether tokens are input or output."""
+
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+"""The tool."""
+
+GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+"""Input tokens written to a cache."""
+
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+"""Input tokens read from a cache."""
+
+GEN_AI_USAGE_COST: Final = "gen_ai.usage.cost"
+"""Not defined by OpenTelemetry: the flat cost name most tools read today."""
+
+GEN_AI_USAGE_COST_AMOUNT: Final = "gen_ai.usage.cost.amount"
+"""Proposed upstream: the amount."""
+
+GEN_AI_USAGE_COST_CURRENCY: Final = "gen_ai.usage.cost.currency"
+"""Proposed upstream: its currency."""
+
+GEN_AI_USAGE_COST_SOURCE: Final = "gen_ai.usage.cost.source"
+"""Proposed upstream: who computed it."""
+
+GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+"""Input tokens, cached ones included."""
+
+GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+"""Output tokens, reasoning included."""
+
+GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+"""Output tokens used for reasoning."""
+
+GEN_AI_WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+"""The workflow."""
+
+HTTP_REQUEST_RESEND_COUNT: Final = "http.request.resend_count"
+"""How often the request was sent again."""
+
+HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
+"""The HTTP status."""
+
+LLM_COST_COMPLETION: Final = "llm.cost.completion"
+"""OpenInference: the part for output."""
+
+LLM_COST_PROMPT: Final = "llm.cost.prompt"
+"""OpenInference: the part for input."""
+
+LLM_COST_TOTAL: Final = "llm.cost.total"
+"""OpenInference: the total."""
+
+OTEL_METRIC_OVERFLOW: Final = "otel.metric.overflow"
+"""Marks the series that takes what no longer fits."""
+
+SERVER_ADDRESS: Final = "server.address"
+"""The host called."""
+
+SERVER_PORT: Final = "server.port"
+"""Its port."""
+
+SESSION_ID: Final = "session.id"
+"""The session; an opaque id."""
+
+USER_ID: Final = "user.id"
+"""The user; an opaque id."""

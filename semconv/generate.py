@@ -1,0 +1,148 @@
+"""Writes the constants, the docs tables and the checker's registry from the YAML registry beside this file.
+
+python semconv/generate.py           write everything
+python semconv/generate.py --check   exit 1 and name the files that are out of date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+
+def read_registry() -> dict[str, Any]:
+    """The registry with references resolved: attributes by key, and the spans, events and metrics that use them."""
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((HERE / "registry").rglob("*.yaml"))]
+    own_keys = {a["key"] for a in _registry("aicost/registry.yaml")["attributes"]}
+    attributes = {a["key"]: _attribute(a) for document in files for a in document.get("attributes", ())}
+    groups = {g["id"]: g["attributes"] for document in files for g in document.get("attribute_groups", ())}
+    upstream = {m["name"]: m for m in _registry("upstream.yaml")["metrics"]}
+    ours = _registry("aicost/metrics.yaml")
+    refined = [{**upstream[r["ref"]], "attributes": r["attributes"]} for r in ours["metric_refinements"]]
+    return {
+        "attributes": attributes,
+        "own": sorted(own_keys),
+        "ownership": [a["ref"] for a in groups["aicost.ownership"]],
+        "spans": [_resolved(s, groups, attributes) for s in _registry("aicost/spans.yaml")["spans"]],
+        "events": [_resolved(e, groups, attributes) for e in _registry("aicost/events.yaml")["events"]],
+        "metrics": [_resolved(m, groups, attributes) for m in [*ours["metrics"], *refined]],
+    }
+
+
+def render(registry: dict[str, Any]) -> dict[Path, str]:
+    """Every generated file with its content."""
+    from aicost.usage.meters import METERS
+
+    env = Environment(  # noqa: S701 - Python and Markdown, not HTML
+        loader=FileSystemLoader(HERE / "templates"), undefined=StrictUndefined, trim_blocks=False, lstrip_blocks=True
+    )
+    env.filters.update(constant=_constant, kind=_kind, example=_example, level=_level)
+    attributes = [registry["attributes"][key] for key in sorted(registry["attributes"])]
+    own = [a for a in attributes if a["key"] in set(registry["own"])]
+    values = {
+        "attributes": attributes,
+        "own": own,
+        "upstream": [a for a in attributes if a["key"] not in set(registry["own"])],
+        "meters": list(METERS.values()),
+        **{name: registry[name] for name in ("spans", "events", "metrics")},
+    }
+    code, docs = ROOT / "src/aicost/semconv", ROOT / "docs/semconv"
+    made = {
+        code / "attributes.py": env.get_template("attributes.py.j2").render(values),
+        code / "metrics.py": env.get_template("metrics.py.j2").render(values),
+        code / "registry.json": json.dumps(_for_checker(registry), indent=1, sort_keys=True) + "\n",
+        docs / "attributes.md": env.get_template("attributes.md.j2").render(values),
+        docs / "spans.md": env.get_template("spans.md.j2").render(values),
+        docs / "metrics.md": env.get_template("metrics.md.j2").render(values),
+    }
+    return {path: text.rstrip() + "\n" for path, text in made.items()}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check; returns the exit status."""
+    stale = []
+    for path, text in render(read_registry()).items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path.relative_to(ROOT).as_posix())
+        if "--check" not in arguments:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if "--check" in arguments and stale:
+        print(f"out of date: {', '.join(stale)}; run python semconv/generate.py")
+        return 1
+    print(f"wrote {', '.join(stale)}" if stale else "semconv: everything is up to date")
+    return 0
+
+
+def _registry(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((HERE / "registry" / name).read_text(encoding="utf-8"))
+    return document
+
+
+def _attribute(raw: dict[str, Any]) -> dict[str, Any]:
+    members = raw["type"].get("members", []) if isinstance(raw["type"], dict) else []
+    kind = "string" if members else raw["type"]
+    return {**raw, "type": kind, "members": members}
+
+
+def _resolved(entry: dict[str, Any], groups: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+    refs: list[dict[str, Any]] = []
+    for attribute in entry["attributes"]:
+        refs.extend(groups[attribute["ref_group"]] if "ref_group" in attribute else [attribute])
+    unknown = [a["ref"] for a in refs if a["ref"] not in attributes]
+    if unknown:
+        raise SystemExit(f"{entry.get('name') or entry.get('type')}: unknown attributes {unknown}")
+    return {**entry, "attributes": refs}
+
+
+def _for_checker(registry: dict[str, Any]) -> dict[str, Any]:
+    def rules(entry: dict[str, Any]) -> dict[str, Any]:
+        required = [a["ref"] for a in entry["attributes"] if a["requirement_level"] == "required"]
+        when = [{"ref": a["ref"], **a["when"]} for a in entry["attributes"] if "when" in a]
+        return {"allowed": sorted({a["ref"] for a in entry["attributes"]}), "required": required, "when": when}
+
+    return {
+        "attributes": {
+            key: {"type": a["type"], "values": [m["value"] for m in a["members"]]}
+            for key, a in registry["attributes"].items()
+        },
+        "spans": {span["type"]: rules(span) for span in registry["spans"]},
+        "events": {event["name"]: rules(event) for event in registry["events"]},
+        "metrics": {
+            m["name"]: {"unit": m["unit"], "instrument": m["instrument"], **rules(m)} for m in registry["metrics"]
+        },
+    }
+
+
+def _constant(key: str) -> str:
+    return key.replace(".", "_").upper()
+
+
+def _kind(attribute: dict[str, Any]) -> str:
+    return "enum" if attribute["members"] else attribute["type"].replace("[", "\\[").replace("]", "\\]")
+
+
+def _example(attribute: dict[str, Any]) -> str:
+    return ", ".join(f"`{example}`" for example in attribute.get("examples", [])) or "-"
+
+
+def _level(attribute: dict[str, Any]) -> str:
+    level = attribute["requirement_level"]
+    if isinstance(level, dict):
+        name, when = next(iter(level.items()))
+        return f"{name.replace('_', ' ')} {when}"
+    return str(level).replace("_", " ")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""Charges as rows, and what to do when a charge is seen twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from aicost._money import to_decimal
+from aicost.pricing.charge import Charge
+from aicost.usage.event import UsageEvent
+
+from .schema import OWNERS
+
+NANO = 10**9
+
+
+def limbs(atto: int | None) -> tuple[int | None, int | None]:
+    """An amount in 1e-18 as (whole 1e-9, rest in 1e-18)."""
+    return (None, None) if atto is None else divmod(atto, NANO)
+
+
+def charge_row(event: UsageEvent, charge: Charge) -> tuple[Any, ...]:
+    """The values of CHARGE_COLUMNS."""
+    nano, rest = limbs(charge.atto)
+    owner = event.attribution
+    computed = None if charge.computed_atto is None else format(to_decimal(charge.computed_atto), "f")
+    return (
+        event.event_id,
+        payload_hash(event),
+        event.provider,
+        event.model,
+        event.request_model,
+        event.response_id,
+        event.operation,
+        event.api,
+        event.service_tier,
+        event.region,
+        event.speed,
+        event.status.value,
+        event.billed.value,
+        event.error_type,
+        event.attempt,
+        event.retry_count,
+        event.backoff_ns,
+        int(event.complete),
+        int(event.estimated),
+        json.dumps(event.flags) if event.flags else "[]",
+        event.started_ns,
+        event.ended_ns,
+        event.trace_id,
+        event.span_id,
+        event.run_id,
+        event.root_run_id,
+        event.workflow,
+        event.step,
+        event.step_id,
+        event.agent,
+        *(owner.get(name) for name in OWNERS),
+        charge.status.value,
+        charge.reason,
+        charge.currency,
+        nano,
+        rest,
+        computed,
+        charge.rate_card,
+    )
+
+
+def line_rows(event_id: str, charge: Charge) -> list[tuple[Any, ...]]:
+    """One row per line of the charge."""
+    return [
+        (event_id, n, line.meter, str(line.quantity), line.unit_price, line.per, line.rate_id, *limbs(line.atto))
+        for n, line in enumerate(charge.lines)
+    ]
+
+
+def payload_hash(event: UsageEvent) -> str:
+    """A digest of what is billed: the same for every true copy of an event, whoever saw it."""
+    usage = (
+        sorted((meter, str(quantity)) for meter, quantity in event.usage.items()) if event.usage is not None else None
+    )
+    billed = (event.provider, event.model, event.service_tier, event.region, event.speed, usage, event.complete)
+    return hashlib.blake2b(repr(billed).encode(), digest_size=12).hexdigest()
+
+
+def supersedes(new: UsageEvent, old_complete: bool, old_usage: dict[str, Any] | None) -> bool:
+    """Whether a second view of an event knows more than the first: it completes it, or counts nothing less."""
+    if new.usage is None:
+        return False
+    if old_usage is None:
+        return True
+    if old_complete:
+        return False
+    return all(new.usage.get(meter, 0) >= quantity for meter, quantity in old_usage.items())

@@ -1,0 +1,183 @@
+"""The ledger's tables.
+
+An amount is two whole numbers, so that SQL can add amounts exactly: `nano` counts 1e-9 of a currency unit and
+`atto_rest` what is left of it in 1e-18. `SUM(nano) * 10**9 + SUM(atto_rest)` is the exact sum, and neither column can
+overflow 64 bits below nine billion units or nine billion rows.
+"""
+
+from __future__ import annotations
+
+VERSION = 1
+
+OWNERS = (
+    "tenant_id",
+    "customer_id",
+    "feature_id",
+    "product",
+    "team",
+    "cost_center",
+    "plan_tier",
+    "environment",
+    "project_id",
+    "user_id",
+    "session_id",
+)
+"""Attribution keys, each a column."""
+
+_OWNER_COLUMNS = ",\n".join(f"    {name} TEXT" for name in OWNERS)
+
+TABLES = f"""
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- One row per attempt: the unit in which a provider bills.
+CREATE TABLE IF NOT EXISTS charges (
+    event_id TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL DEFAULT 1,
+    payload_hash TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    request_model TEXT,
+    response_id TEXT,
+    operation TEXT NOT NULL,
+    api TEXT,
+    service_tier TEXT,
+    region TEXT,
+    speed TEXT,
+    status TEXT NOT NULL,
+    billed TEXT NOT NULL,
+    error_type TEXT,
+    attempt INTEGER NOT NULL,
+    retry_count INTEGER NOT NULL,
+    backoff_ns INTEGER NOT NULL,
+    complete INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    flags TEXT NOT NULL,
+    started_ns INTEGER NOT NULL,
+    ended_ns INTEGER NOT NULL,
+    trace_id TEXT,
+    span_id TEXT,
+    run_id TEXT,
+    root_run_id TEXT,
+    workflow TEXT,
+    step TEXT,
+    step_id TEXT,
+    agent TEXT,
+{_OWNER_COLUMNS},
+    charge_status TEXT NOT NULL,
+    reason TEXT,
+    currency TEXT NOT NULL,
+    nano INTEGER,
+    atto_rest INTEGER,
+    computed_amount TEXT,
+    rate_card TEXT
+);
+CREATE INDEX IF NOT EXISTS charges_started ON charges (started_ns);
+CREATE INDEX IF NOT EXISTS charges_run ON charges (run_id);
+CREATE INDEX IF NOT EXISTS charges_span ON charges (span_id);
+
+-- One row per meter of a charge: quantity x unit price = amount.
+CREATE TABLE IF NOT EXISTS charge_lines (
+    event_id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    meter TEXT NOT NULL,
+    quantity TEXT NOT NULL,
+    unit_price TEXT,
+    per INTEGER NOT NULL,
+    rate_id TEXT,
+    nano INTEGER,
+    atto_rest INTEGER,
+    PRIMARY KEY (event_id, position)
+) WITHOUT ROWID;
+
+-- Where each rate that was ever applied came from, as it was then.
+CREATE TABLE IF NOT EXISTS rates (
+    rate_card TEXT NOT NULL,
+    rate_id TEXT NOT NULL,
+    about TEXT NOT NULL,
+    PRIMARY KEY (rate_card, rate_id)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS runs (
+    run_id TEXT PRIMARY KEY,
+    root_run_id TEXT NOT NULL,
+    parent_run_id TEXT,
+    workflow TEXT NOT NULL,
+    version TEXT,
+    status TEXT NOT NULL,
+    started_ns INTEGER NOT NULL,
+    ended_ns INTEGER,
+    attribution TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS runs_root ON runs (root_run_id);
+
+CREATE TABLE IF NOT EXISTS steps (
+    step_id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    parent_step_id TEXT,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    started_ns INTEGER NOT NULL,
+    ended_ns INTEGER
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS steps_run ON steps (run_id);
+
+CREATE TABLE IF NOT EXISTS outcomes (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    run_id TEXT,
+    at_ns INTEGER NOT NULL,
+    attribution TEXT NOT NULL
+);
+
+-- A second view of a charge that contradicts the first: kept for a person to look at, never counted.
+CREATE TABLE IF NOT EXISTS quarantine (
+    event_id TEXT NOT NULL,
+    payload_hash TEXT NOT NULL,
+    seen_ns INTEGER NOT NULL,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (event_id, payload_hash)
+) WITHOUT ROWID;
+"""
+
+CHARGE_COLUMNS = (
+    "event_id",
+    "payload_hash",
+    "provider",
+    "model",
+    "request_model",
+    "response_id",
+    "operation",
+    "api",
+    "service_tier",
+    "region",
+    "speed",
+    "status",
+    "billed",
+    "error_type",
+    "attempt",
+    "retry_count",
+    "backoff_ns",
+    "complete",
+    "estimated",
+    "flags",
+    "started_ns",
+    "ended_ns",
+    "trace_id",
+    "span_id",
+    "run_id",
+    "root_run_id",
+    "workflow",
+    "step",
+    "step_id",
+    "agent",
+    *OWNERS,
+    "charge_status",
+    "reason",
+    "currency",
+    "nano",
+    "atto_rest",
+    "computed_amount",
+    "rate_card",
+)

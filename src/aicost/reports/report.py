@@ -1,0 +1,136 @@
+"""The report: what was spent, by any dimension, with what is wasted and what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from aicost.ledger.query import Filter, Gap, LedgerReader, Sums
+
+from .money import exact, readable
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Totals per currency, the breakdowns asked for, and every gap in what is known."""
+
+    totals: tuple[Sums, ...]
+    by: dict[str, tuple[Sums, ...]]
+    gaps: tuple[Gap, ...]
+
+
+def build_report(path: str | Path, by: Sequence[str], where: Filter = Filter()) -> Report:
+    """Read a report from a ledger. Raises `LedgerError` for a file or dimension that is not there."""
+    with LedgerReader(path) as ledger:
+        return Report(
+            totals=tuple(ledger.breakdown(None, where)),
+            by={name: tuple(ledger.breakdown(name, where)) for name in by},
+            gaps=tuple(ledger.gaps(where)),
+        )
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as JSON data; amounts are exact decimal strings."""
+    return {
+        "totals": [_row(sums) for sums in report.totals],
+        "by": {name: [_row(sums) for sums in rows] for name, rows in report.by.items()},
+        "gaps": [
+            {
+                "provider": gap.provider,
+                "model": gap.model,
+                "status": gap.status,
+                "billed": gap.billed,
+                "reason": gap.reason,
+                "count": gap.count,
+            }
+            for gap in report.gaps
+        ],
+    }
+
+
+def render(report: Report, console: Console) -> None:
+    """Print the report as tables, and under them what is not known."""
+    if not report.totals:
+        console.print("Nothing recorded in this ledger for this selection.")
+        return
+    for total in report.totals:
+        console.print(_headline(total))
+    for name, rows in report.by.items():
+        console.print(_table(name, rows, report.totals))
+    _print_gaps(report.gaps, console)
+
+
+def _row(sums: Sums) -> dict[str, Any]:
+    return {
+        "key": sums.key,
+        "currency": sums.currency,
+        "amount": exact(sums.atto),
+        "wasted": exact(sums.wasted_atto),
+        "calls": sums.calls,
+        "attempts": sums.attempts,
+        "retries": sums.retries,
+        "input_tokens": sums.input_tokens,
+        "cached_tokens": sums.cached_tokens,
+        "output_tokens": sums.output_tokens,
+        "unpriced": sums.unpriced,
+        "partial": sums.partial,
+        "possibly_billed": sums.possibly_billed,
+    }
+
+
+def _headline(total: Sums) -> str:
+    parts = [
+        f"[bold]{readable(total.atto, total.currency)}[/bold] in {_plural(total.calls, 'call')}",
+        f"{_plural(total.attempts, 'attempt')}, {_plural(total.retries, 'retry', 'retries')}",
+        f"wasted {readable(total.wasted_atto, total.currency)}",
+    ]
+    if total.unpriced:
+        parts.append(f"[yellow]{total.unpriced} unpriced[/yellow]")
+    if total.partial:
+        parts.append(f"[yellow]{total.partial} priced in part[/yellow]")
+    if total.possibly_billed:
+        parts.append(f"[yellow]{total.possibly_billed} possibly billed unseen[/yellow]")
+    return " · ".join(parts)
+
+
+def _table(name: str, rows: Sequence[Sums], totals: Sequence[Sums]) -> Table:
+    table = Table(title=f"by {name}", title_justify="left", header_style="bold", pad_edge=False)
+    table.add_column(name, overflow="fold")
+    for heading in ("cost", "share", "calls", "attempts", "input", "cached", "output", "wasted", "not known"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    whole = {total.currency: total.atto for total in totals}
+    for row in rows:
+        unknown = row.unpriced + row.partial + row.possibly_billed
+        only_unknown = not row.atto and row.unpriced + row.possibly_billed > 0
+        share = f"{100 * row.atto / whole[row.currency]:.1f} %" if whole.get(row.currency) else "-"
+        table.add_row(
+            row.key if row.key is not None else "[dim](none)[/dim]",
+            "?" if only_unknown else readable(row.atto, row.currency),
+            share,
+            str(row.calls),
+            str(row.attempts),
+            f"{row.input_tokens:,}",
+            f"{row.cached_tokens:,}",
+            f"{row.output_tokens:,}",
+            readable(row.wasted_atto, row.currency) if row.wasted_atto else "-",
+            f"[yellow]{unknown}[/yellow]" if unknown else "-",
+        )
+    return table
+
+
+def _print_gaps(gaps: Sequence[Gap], console: Console) -> None:
+    if not gaps:
+        return
+    console.print("[yellow]Not known, and therefore not in the amounts above:[/yellow]")
+    for gap in gaps:
+        what = "possibly billed" if gap.billed == "possibly" else gap.status
+        console.print(f"  {gap.count} x {gap.provider}/{gap.model}: {what} ({gap.reason})", highlight=False)
+
+
+def _plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,254 @@
+"""The emulator: a real HTTP server on loopback that answers like the providers and keeps the true bill."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import select
+import socket
+import struct
+import threading
+import zlib
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from .bill import Bill, Book
+from .script import Action, Drop, Fail, Hang, Reply, Rule, Script, Stall
+from .wire import Generated, error_body, generate, json_body, stream
+
+_PATHS = {
+    "/v1/chat/completions": ("openai", "chat", "chatcmpl-"),
+    "/v1/responses": ("openai", "responses", "resp_"),
+    "/v1/embeddings": ("openai", "embeddings", "emb_"),
+    "/v1/messages": ("anthropic", "messages", "msg_"),
+}
+_MAX_BODY = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRequest:
+    """One attempt as it arrived. Header names are lower case."""
+
+    api: str
+    model: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class ProviderEmulator:
+    """OpenAI (chat completions, responses, embeddings) and Anthropic (messages) on a loopback port.
+
+    Speaks their JSON and stream formats, does what the script says (see `on`), and keeps the bill of everything it
+    generated. Use it as a context manager.
+
+    >>> with ProviderEmulator() as emulator:
+    ...     emulator.on("draft").then(Fail(status=429), Reply(output_tokens=40))
+    ...     client = openai.OpenAI(base_url=emulator.openai_base_url, api_key="test")
+    """
+
+    def __init__(self, *, content_coding: str | None = None):
+        self._script = Script()
+        self._book = Book()
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+        self._requests: list[ReceivedRequest] = []
+        self._stopping = threading.Event()
+        self._content_coding = content_coding
+        handler = type("Handler", (_Handler,), {"emulator": self})
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name="aicost-emulator", daemon=True
+        )
+
+    def __enter__(self) -> ProviderEmulator:  # noqa: PYI034 - Self needs Python 3.11
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start serving."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving; requests that hang are let go."""
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def port(self) -> int:
+        """The port on 127.0.0.1."""
+        return int(self._server.server_address[1])
+
+    @property
+    def openai_base_url(self) -> str:
+        """What to give an OpenAI client as `base_url`."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def anthropic_base_url(self) -> str:
+        """What to give an Anthropic client as `base_url`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def bill(self) -> Bill:
+        """The true bill so far."""
+        return self._book.bill()
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """Every attempt received so far."""
+        with self._lock:
+            return list(self._requests)
+
+    def on(self, contains: str | None = None, *, model: str | None = None, api: str | None = None) -> Rule:
+        """Script the requests whose body contains a text, for a model, or for an API: `.then(action, ...)`.
+
+        Each matching attempt takes one action. Without any left, and without a rule, it is answered plainly.
+        """
+        return self._script.on(contains, model=model, api=api)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the script, not an error."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    emulator: ProviderEmulator
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature is the library's
+        """Requests are kept in `requests`, not printed."""
+
+    def do_POST(self) -> None:
+        path = self.path.partition("?")[0]
+        raw = self.rfile.read(min(int(self.headers.get("content-length") or 0), _MAX_BODY))
+        known = _PATHS.get(path)
+        if known is None:
+            self._error("openai", Fail(status=404, retry_after=None, message=f"no such path: {path}"))
+            return
+        provider, api, prefix = known
+        try:
+            body = json.loads(raw)
+            model = str(body["model"])
+        except (ValueError, KeyError, TypeError):
+            self._error(provider, Fail(status=400, retry_after=None, message="the body must be JSON with a model"))
+            return
+        emulator = self.emulator
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        with emulator._lock:
+            emulator._requests.append(ReceivedRequest(api, model, headers, body))
+            call_id = f"{prefix}{next(emulator._ids):08d}"
+        action = emulator._script.next(raw, model, api)
+        if isinstance(action, Fail):
+            self._error(provider, action)
+            return
+        reply = _reply_of(action)
+        if reply is None:
+            self._wait_for_client(30.0)
+            return
+        made = generate(call_id, api, model, reply, raw)
+        emulator._book.charge(call_id, provider, api, made.model, made.reply.service_tier, made.usage)
+        if isinstance(action, Hang):
+            self._wait_for_client(action.seconds)
+        elif body.get("stream"):
+            self._stream(made, body, action)
+        else:
+            self._whole(made, body, action)
+
+    def _whole(self, made: Generated, request: dict[str, Any], action: Action) -> None:
+        body = json.dumps(json_body(made, request)).encode()
+        coding = self.emulator._content_coding
+        if coding == "gzip":
+            body = gzip.compress(body)
+        self._head(200, "application/json", coding)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if isinstance(action, Drop):
+            self.wfile.write(body[: len(body) // 2])
+            self._reset()
+            return
+        # Noted before the last byte leaves, so that a client that has the answer always finds it on the bill.
+        if not made.reply.omit_usage and made.reply.raw_usage is None:
+            self.emulator._book.delivered(made.call_id, made.usage)
+        self.wfile.write(body)
+
+    def _stream(self, made: Generated, request: dict[str, Any], action: Action) -> None:
+        coding = self.emulator._content_coding
+        self._head(200, "text/event-stream", coding)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        packer = zlib.compressobj(wbits=31) if coding == "gzip" else None
+        stop_after = action.after_chunks if isinstance(action, (Drop, Stall)) else None
+        for sent, event in enumerate(stream(made, request)):
+            if sent == stop_after:
+                if isinstance(action, Stall):
+                    self._wait_for_client(action.seconds)
+                self._reset()
+                return
+            if event.usage is not None and made.reply.raw_usage is None:
+                self.emulator._book.delivered(made.call_id, event.usage)
+            data = event.data
+            if packer is not None:
+                data = packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+            self._chunk(data)
+        if packer is not None:
+            self._chunk(packer.flush())
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def _head(self, status: int, content_type: str, coding: str | None = None) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.send_header("x-request-id", "req_0")
+        self.send_header("request-id", "req_0")
+        if coding is not None:
+            self.send_header("content-encoding", coding)
+
+    def _error(self, provider: str, failure: Fail) -> None:
+        body = json.dumps(error_body(provider, failure.status, failure.message)).encode()
+        self._head(failure.status, "application/json")
+        if failure.retry_after is not None:
+            self.send_header("retry-after-ms", str(int(failure.retry_after * 1000)))
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _wait_for_client(self, seconds: float) -> None:
+        """Until the client hangs up, the time is over, or the emulator stops."""
+        left = seconds
+        while left > 0 and not self.emulator._stopping.is_set():
+            readable, _, _ = select.select([self.connection], [], [], 0.02)
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                break
+            left -= 0.02
+        self.close_connection = True
+
+    def _reset(self) -> None:
+        """Break the connection rather than end it."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+
+def _reply_of(action: Action) -> Reply | None:
+    """What is generated and billed; None for a hang in which the provider does no work."""
+    if isinstance(action, Reply):
+        return action
+    if isinstance(action, Stall):
+        return action.reply
+    assert isinstance(action, (Hang, Drop))  # noqa: S101 - narrowing: failures were answered before
+    return action.bill
