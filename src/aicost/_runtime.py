@@ -26,9 +26,8 @@ from .pricing.kernel import Kernel
 from .scopes.runs import Run
 from .scopes.scope import check_keys, current_scope
 from .semconv import attributes as a
-from .telemetry import guard, state
+from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
-from .telemetry.providers import set_up_metrics, set_up_tracing
 from .usage.event import UsageEvent
 from .usage.meters import Quantity
 from .usage.readers import ResponseView, normal_tier, read_usage
@@ -94,8 +93,8 @@ def init(
         )
         check_keys(settings.attribution)
         chosen = settings.exporter if exporter is None or isinstance(exporter, str) else exporter
-        tracer_provider = set_up_tracing(chosen, settings.service_name)
-        meter_provider = set_up_metrics(chosen, settings.service_name)
+        tracer_provider = providers.set_up_tracing(chosen, settings.service_name)
+        meter_provider = providers.set_up_metrics(chosen, settings.service_name)
         configured = state.configure(settings, tracer_provider=tracer_provider, meter_provider=meter_provider)
         if settings.propagate_threads:
             _follow_threads()
@@ -253,6 +252,7 @@ def shutdown() -> None:
         flush()
         uninstrument()
         state.reset()
+        providers.shut_down()
         _handle = None
 
 
@@ -291,3 +291,4 @@ def _at_exit() -> None:
     if _handle is not None:
         flush(timeout=2.0)
         state.reset()
+        providers.shut_down()

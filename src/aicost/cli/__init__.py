@@ -1,0 +1,49 @@
+"""The `aicost` command. Each subcommand is one module here, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from aicost._errors import AicostError
+from aicost._version import __version__
+
+_COMMANDS = ("demo", "run", "report", "explain", "price", "rates", "doctor")
+
+
+class _LazyGroup(click.Group):
+    """Imports a command only when it is needed, so that each starts as fast as it can."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aicost")
+def cli() -> None:
+    """Know what AI really costs: per inference, run, step, feature and tenant."""
+
+
+def main() -> None:
+    """Run the command line. What goes wrong is one line on stderr and a non-zero exit."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except AicostError as error:
+        click.echo(f"aicost: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output has gone, as in `aicost price | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from typing import Any
+from weakref import WeakSet
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -17,11 +18,18 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
+from . import guard
+
 _ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )
+
+
+# OpenTelemetry lets the global providers be set only once, so one that was closed here stays and is passed over.
+_made: WeakSet[Any] = WeakSet()
+_closed: WeakSet[Any] = WeakSet()
 
 
 def set_up_tracing(exporter: str | SpanExporter | None, service_name: str | None) -> TracerProvider | None:
@@ -31,12 +39,14 @@ def set_up_tracing(exporter: str | SpanExporter | None, service_name: str | None
     the global provider is not of the SDK, and so takes no processors.
     """
     present = trace.get_tracer_provider()
-    if isinstance(present, trace.ProxyTracerProvider):
+    if isinstance(present, trace.ProxyTracerProvider) or present in _closed:
         provider = TracerProvider(resource=_resource(service_name))
         chosen = span_exporter(exporter) if exporter is None or isinstance(exporter, str) else exporter
         if chosen is not None:
             provider.add_span_processor(BatchSpanProcessor(chosen))
-        trace.set_tracer_provider(provider)
+        if present not in _closed:
+            trace.set_tracer_provider(provider)
+        _made.add(provider)
         return provider
     if not isinstance(present, TracerProvider):
         return None
@@ -48,14 +58,27 @@ def set_up_tracing(exporter: str | SpanExporter | None, service_name: str | None
 def set_up_metrics(exporter: str | SpanExporter | None, service_name: str | None) -> MeterProvider | None:
     """The application's own meter provider if it has set one, else a new one where there is anywhere to export to."""
     present = metrics.get_meter_provider()
-    if isinstance(present, MeterProvider):
+    if isinstance(present, MeterProvider) and present not in _closed:
         return present
     chosen = metric_exporter(exporter if isinstance(exporter, str) else None)
-    if chosen is None or type(present).__name__ != "_ProxyMeterProvider":
+    if chosen is None or (type(present).__name__ != "_ProxyMeterProvider" and present not in _closed):
         return None
     provider = MeterProvider(resource=_resource(service_name), metric_readers=[PeriodicExportingMetricReader(chosen)])
-    metrics.set_meter_provider(provider)
+    if present not in _closed:
+        metrics.set_meter_provider(provider)
+    _made.add(provider)
     return provider
+
+
+def shut_down() -> None:
+    """Close the providers made here. The application's own are left alone."""
+    for provider in list(_made):
+        _made.discard(provider)
+        _closed.add(provider)
+        try:
+            provider.shutdown()
+        except Exception as error:  # noqa: BLE001 - an exporter's failure is not the application's
+            guard.failed("shut down a provider", error)
 
 
 def span_exporter(name: str | None) -> SpanExporter | None:

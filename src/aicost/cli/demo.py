@@ -1,0 +1,78 @@
+"""`aicost demo`: see a whole agent run priced, attributed and reconciled."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from aicost._errors import ConfigError
+
+from ._options import json_option, print_json
+
+
+@click.command("demo")
+@click.option("--live", is_flag=True, help="Use the real APIs; needs OPENAI_API_KEY and ANTHROPIC_API_KEY.")
+@click.option(
+    "--ledger", type=click.Path(path_type=Path), help="Where to keep the ledger. Default: a new temporary one."
+)
+@json_option
+def command(live: bool, ledger: Path | None, as_json: bool) -> None:
+    """Run a small agent on the real client packages and account for every cent of it.
+
+    Six questions of three tenants, answered side by side by a planner, sub-agents, a writer and a reviewer. One
+    request is rate limited, one times out after the provider did the work, one stream is stopped half way, one draft
+    is thrown away. The providers are emulated on this machine, over real HTTP; no key and no network is needed.
+    """
+    try:
+        from aicost.demo.run import DemoResult, demo_json, run_emulated, run_live
+        from aicost.reports.report import render
+    except ImportError as error:
+        raise ConfigError(f"the demo needs the client packages: pip install 'aicost[all]' ({error})") from error
+    # The clients' own retry messages are part of the show's backstage.
+    logging.getLogger("openai").setLevel(logging.WARNING)
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    path = ledger or Path(tempfile.mkdtemp(prefix="aicost-demo-")) / "ledger.sqlite"
+    if path.exists():
+        raise ConfigError(f"{path} exists; the demo starts a ledger of its own, so name a new file")
+    if not as_json:
+        notes.print("Running an agent for three tenants, with everything that goes wrong in real life ...")
+    run = run_live if live else run_emulated
+    result: DemoResult = run(path, lambda line: notes.print(f"  [dim]{line}[/dim]"))
+    if as_json:
+        print_json(demo_json(result))
+    else:
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print()
+        render(result.report, console)
+        _print_accounts(result, console)
+    if not result.balanced:
+        raise click.ClickException(
+            f"the ledger ({result.ledger_total}) and what was not seen ({result.unseen}) "
+            f"do not make up the provider's bill ({result.bill})"
+        )
+
+
+def _print_accounts(result: object, console: Console) -> None:
+    from aicost.demo.run import DemoResult
+
+    assert isinstance(result, DemoResult)  # noqa: S101 - the import above is only paid by this command
+    console.print()
+    if result.bill is not None:
+        console.print("Against the provider's own bill:")
+        console.print(f"  ledger            {result.ledger_total:>14f} USD")
+        console.print(
+            f"+ billed unseen     {result.unseen:>14f} USD   work the provider did on attempts that timed out"
+        )
+        console.print("                                         or were stopped: possibly billed above, never guessed")
+        console.print(
+            f"= provider's bill   {result.bill:>14f} USD   [bold]{'exact' if result.balanced else 'WRONG'}[/bold]"
+        )
+        console.print(f"\n{result.spans_received} spans went to a local collector by OTLP, each with its cost.")
+    console.print("\nLook further:")
+    console.print(f"  aicost explain {result.run_ids[3][:12]} --ledger {result.ledger}", soft_wrap=True)
+    console.print(f"  aicost report --by customer --by workflow --ledger {result.ledger}", soft_wrap=True)

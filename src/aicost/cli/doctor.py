@@ -1,0 +1,102 @@
+"""`aicost doctor`: what is installed, what is on, and what is off and why."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+from rich.console import Console
+
+from aicost import integrations
+from aicost._errors import AicostError
+from aicost._settings import Settings, load
+from aicost._version import __version__
+from aicost.pricing.card import RateCard
+
+from ._options import json_option, print_json
+
+_PACKAGES = ("opentelemetry-api", "opentelemetry-sdk", "opentelemetry-exporter-otlp", "opentelemetry-instrumentation")
+
+
+@click.command("doctor")
+@json_option
+def command(as_json: bool) -> None:
+    """Show what aicost finds here: packages, clients, configuration, rate card, ledger.
+
+    Exits with status 1 if something configured cannot be used.
+    """
+    checks = _checks()
+    if as_json:
+        print_json(checks)
+    else:
+        console = Console(highlight=False)
+        signs = {"ok": "[green]ok[/green]  ", "off": "[dim]off[/dim] ", "error": "[red]error[/red]"}
+        for check in checks:
+            console.print(f"{signs[check['state']]} {check['name']}: {check['about']}", soft_wrap=True)
+    if any(check["state"] == "error" for check in checks):
+        sys.exit(1)
+
+
+def _checks() -> list[dict[str, Any]]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    checks = [_check("aicost", "ok", f"{__version__}, Python {python}"), *map(_package, _PACKAGES)]
+    checks += [_client(name) for name in integrations.INTEGRATIONS]
+    try:
+        settings = load()
+    except AicostError as error:
+        return [*checks, _check("configuration", "error", str(error))]
+    checks.append(_check("configuration", "ok", _said(settings)))
+    return [*checks, _rate_card(settings), _ledger(settings), _exporter(settings)]
+
+
+def _package(name: str) -> dict[str, Any]:
+    try:
+        return _check(name, "ok", version(name))
+    except PackageNotFoundError:
+        return _check(name, "error", f"not installed: pip install {name}")
+
+
+def _client(name: str) -> dict[str, Any]:
+    status = integrations.integration_status(name)
+    if status.problem is None:
+        return _check(name, "ok", f"{status.installed}: will be instrumented (takes {status.requires})")
+    return _check(name, "off", f"{status.problem}; pip install 'aicost[{name}]'")
+
+
+def _rate_card(settings: Settings) -> dict[str, Any]:
+    try:
+        card = RateCard.load(settings.rate_card) if settings.rate_card else RateCard.bundled()
+    except AicostError as error:
+        return _check("rate card", "error", str(error))
+    return _check("rate card", "ok", f"{card.key}, {sum(1 for _ in card.models())} models")
+
+
+def _ledger(settings: Settings) -> dict[str, Any]:
+    if settings.ledger is None:
+        return _check("ledger", "off", "set AICOST_LEDGER to a path, or to true, to keep one")
+    path = settings.ledger.expanduser()
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if os.access(path if path.exists() else folder, os.W_OK):
+        return _check("ledger", "ok", str(path))
+    return _check("ledger", "error", f"{path} cannot be written; choose another path with AICOST_LEDGER")
+
+
+def _exporter(settings: Settings) -> dict[str, Any]:
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if settings.exporter == "none" or (settings.exporter is None and endpoint is None):
+        return _check("exporter", "off", "set OTEL_EXPORTER_OTLP_ENDPOINT to export spans and metrics")
+    return _check("exporter", "ok", f"{settings.exporter or 'otlp'} to {endpoint or 'the default endpoint'}")
+
+
+def _said(settings: Settings) -> str:
+    said = [f"{name}={getattr(settings, name)!r}" for name in sorted(settings.model_fields_set)]
+    return ", ".join(said) or "all defaults"
+
+
+def _check(name: str, state: str, about: str) -> dict[str, Any]:
+    return {"name": name, "state": state, "about": about}

@@ -1,0 +1,105 @@
+"""`aicost price`: JSON lines of usage in, JSON lines of charges out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aicost._errors import AicostError, UsageError
+from aicost.pricing.card import RateCard
+from aicost.pricing.charge import Charge
+from aicost.pricing.kernel import Kernel
+from aicost.usage.event import UsageEvent
+from aicost.usage.readers import normal_tier, read_usage
+
+
+@click.command("price")
+@click.option("--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one.")
+def command(rate_card: Path | None) -> None:
+    """Price usage objects, one JSON object per line of stdin.
+
+    Each line: {"provider", "model", "usage", "api"?, "service_tier"?, "region"?, "at"?}. Each gives one line:
+    {"status", "amount", "currency", "reason", "rate_card", "lines"}. A line that cannot be read gives one with
+    status "unpriced" and the reason; the others are still priced, and the exit status is 1.
+    """
+    kernel = Kernel(RateCard.load(rate_card) if rate_card else RateCard.bundled())
+    broken = 0
+    for number, line in enumerate(sys.stdin, 1):
+        if not line.strip():
+            continue
+        try:
+            out = charge_json(kernel.price(parse_line(line)))
+        except AicostError as error:
+            broken += 1
+            click.echo(f"aicost: line {number}: {error}", err=True)
+            out = {"status": "unpriced", "amount": None, "currency": kernel.card.currency}
+            out |= {"reason": f"invalid_input:{error}", "rate_card": kernel.card.key, "lines": []}
+        click.echo(json.dumps(out))
+    if broken:
+        sys.exit(1)
+
+
+def parse_line(line: str) -> UsageEvent:
+    """The event one input line describes. Raises `UsageError` saying what is wrong with it."""
+    try:
+        data = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"expected an object, got {type(data).__name__}")
+    missing = [name for name in ("provider", "model", "usage") if not data.get(name)]
+    if missing:
+        raise UsageError(f"missing {', '.join(missing)}")
+    reading = read_usage(data["usage"], api=data.get("api"), provider=data["provider"])
+    at = _instant(data.get("at"))
+    return UsageEvent(
+        event_id="",
+        provider=str(data["provider"]),
+        operation="chat",
+        model=str(data["model"]),
+        usage=reading.usage,
+        started_ns=at,
+        ended_ns=at,
+        service_tier=normal_tier(data.get("service_tier")) or reading.service_tier,
+        region=data.get("region") or reading.region,
+        speed=reading.speed,
+        complete=reading.complete,
+        flags=reading.flags,
+    )
+
+
+def charge_json(charge: Charge) -> dict[str, Any]:
+    """A charge as JSON data; amounts and prices are exact decimal strings, None where unknown."""
+    return {
+        "status": charge.status.value,
+        "amount": None if charge.amount is None else format(charge.amount, "f"),
+        "currency": charge.currency,
+        "reason": charge.reason,
+        "rate_card": charge.rate_card,
+        "lines": [
+            {
+                "meter": line.meter,
+                "quantity": line.quantity,
+                "unit_price": line.unit_price,
+                "per": line.per,
+                "amount": None if line.amount is None else format(line.amount, "f"),
+                "rate_id": line.rate_id,
+            }
+            for line in charge.lines
+        ],
+    }
+
+
+def _instant(text: object) -> int:
+    if text is None:
+        return int(datetime.now(timezone.utc).timestamp() * 1e9)
+    try:
+        at = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        raise UsageError(f'"at" is {text!r}, not a date or time like 2026-11-01T12:00:00Z') from None
+    return int((at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)).timestamp() * 1e9)

@@ -1,0 +1,112 @@
+"""`aicost rates`: look at rate cards and check them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from aicost._errors import RateCardError
+from aicost.pricing.card import ModelRates, RateCard
+from aicost.pricing.rates import Rate
+
+from ._options import json_option, print_json
+
+_card_option = click.option(
+    "--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one."
+)
+
+
+@click.group("rates")
+def command() -> None:
+    """List, show and validate rates."""
+
+
+@command.command("list")
+@click.option("--provider", help="Only this provider.")
+@_card_option
+@json_option
+def list_models(provider: str | None, rate_card: Path | None, as_json: bool) -> None:
+    """List the models of a card."""
+    card = _card(rate_card)
+    models = [model for model in card.models() if provider in (None, model.provider)]
+    if as_json:
+        rows = [{"provider": m.provider, "model": m.name, "meters": sorted(m.rates)} for m in models]
+        print_json({"rate_card": card.key, "models": rows})
+        return
+    table = Table("provider", "model", "input", "cached", "output", title=f"{card.key}: prices now, per million")
+    for model in models:
+        cells = [_now(model, meter) for meter in ("input", "input_cache_read", "output")]
+        table.add_row(model.provider, model.name, *cells)
+    Console(highlight=False).print(table)
+
+
+@command.command("show")
+@click.argument("provider")
+@click.argument("model")
+@_card_option
+@json_option
+def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> None:
+    """Show every rate of a model, with conditions, dates and sources."""
+    card = _card(rate_card)
+    found = card.find(provider, model)
+    if found is None:
+        raise RateCardError(f"{card.key} has no model {model!r} of {provider!r}; `aicost rates list` shows what it has")
+    rates = [rate for every in found.rates.values() for rate in every]
+    if as_json:
+        modifiers = [
+            {"id": m.id, "multiply": str(m.factor), "when": _axes(m.axes), "meters": sorted(m.meters)}
+            for m in found.modifiers
+        ]
+        print_json(
+            {"rate_card": card.key, "model": found.name, "rates": [_rate(r) for r in rates], "modifiers": modifiers}
+        )
+        return
+    table = Table("rate", "price", "per", "source", "checked", title=f"{found.provider}/{found.name} in {card.key}")
+    for rate in rates:
+        name = rate.id.removeprefix(f"{found.provider}/{found.name}/")
+        table.add_row(name, f"{rate.price} {rate.currency}", f"{rate.per:,}", rate.source, rate.checked)
+    console = Console(highlight=False)
+    console.print(table)
+    for modifier in found.modifiers:
+        console.print(f"x {modifier.factor} when {_axes(modifier.axes)}: {', '.join(sorted(modifier.meters))}")
+
+
+@command.command("validate")
+@click.argument("path", type=click.Path(path_type=Path))
+def validate(path: Path) -> None:
+    """Check a rate-card file: its shape, overlapping rates, currencies, names used twice."""
+    card = RateCard.load(path)
+    count = sum(len(rates) for model in card.models() for rates in model.rates.values())
+    click.echo(f"{path}: {card.key} is valid: {sum(1 for _ in card.models())} models, {count} rates")
+
+
+def _card(path: Path | None) -> RateCard:
+    return RateCard.load(path) if path else RateCard.bundled()
+
+
+def _now(model: ModelRates, meter: str) -> str:
+    import time
+
+    plain = [r for r in model.rates.get(meter, ()) if not r.axes and r.context is None and r.in_force(time.time_ns())]
+    return f"{plain[0].price}" if plain and plain[0].per == 10**6 else "-"
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return {
+        "id": rate.id,
+        "meter": rate.meter,
+        "price": rate.price,
+        "per": rate.per,
+        "currency": rate.currency,
+        "source": rate.source,
+        "checked": rate.checked,
+        "note": rate.note,
+    }
+
+
+def _axes(axes: Any) -> dict[str, list[str]]:
+    return {axis: sorted(values) for axis, values in axes.items()}
