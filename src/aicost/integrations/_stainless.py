@@ -78,9 +78,8 @@ _NOT_SENT = {
 _MAYBE_BILLED_STATUS = {408, 499, 504, 524}
 
 
-def wrap_client(client: StainlessClient, pipeline: Pipeline) -> list[tuple[Any, str]]:
-    """Patch the base client's methods; returns what was patched, as (class, method) pairs."""
-    base = sys.modules[f"{client.module}._base_client"]
+def wrap_client(base: Any, client: StainlessClient, pipeline: Pipeline) -> list[tuple[Any, str]]:
+    """Patch the methods of the base module; returns what was patched, as (class, method) pairs."""
     hooks: list[tuple[Any, str, Any]] = [
         (base.SyncAPIClient, "request", _request(client, pipeline)),
         (base.AsyncAPIClient, "request", _async_request(client, pipeline)),
@@ -90,6 +89,8 @@ def wrap_client(client: StainlessClient, pipeline: Pipeline) -> list[tuple[Any, 
         (base.BaseClient, "_should_retry", _should_retry),
         (base.BaseClient, "_calculate_retry_timeout", _calculate_retry_timeout),
     ]
+    for owner, name, _ in hooks:
+        getattr(owner, name)  # all of them are there, or none is touched
     for owner, name, hook in hooks:
         wrapt.wrap_function_wrapper(owner, name, hook)
     return [(owner, name) for owner, name, _ in hooks]

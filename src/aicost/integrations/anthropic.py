@@ -7,14 +7,14 @@ both. Money is counted once either way: only aicost's own record is priced.
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import wrapt
-from opentelemetry.instrumentation.utils import unwrap
+
+from aicost.telemetry.pipeline import Pipeline
 
 from ._instrumentor import ClientInstrumentor
 from ._stainless import Endpoint, StainlessClient, in_our_span
@@ -37,20 +37,13 @@ class AnthropicInstrumentor(ClientInstrumentor):
         provider_of=_provider_of,
     )
 
-    def _instrument(self, **kwargs: Any) -> None:
-        importlib.import_module("anthropic")
-        super()._instrument(**kwargs)
-        self._base = sys.modules["anthropic._base_client"]
-        self._silenced = hasattr(self._base, "start_api_call_span") and (
-            os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") != "keep"
-        )
-        if self._silenced:
-            wrapt.wrap_function_wrapper(self._base, "start_api_call_span", _no_span_in_ours)
-
-    def _uninstrument(self, **kwargs: Any) -> None:
-        if self._silenced:
-            unwrap(self._base, "start_api_call_span")
-        super()._uninstrument(**kwargs)
+    def _wrap(self, base: ModuleType, pipeline: Pipeline) -> list[tuple[Any, str]]:
+        patched = super()._wrap(base, pipeline)
+        keep = os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") == "keep"
+        if hasattr(base, "start_api_call_span") and not keep:
+            wrapt.wrap_function_wrapper(base, "start_api_call_span", _no_span_in_ours)
+            patched.append((base, "start_api_call_span"))
+        return patched
 
 
 def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:

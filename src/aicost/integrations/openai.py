@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from ._instrumentor import ClientInstrumentor
@@ -41,7 +40,3 @@ class OpenAIInstrumentor(ClientInstrumentor):
         },
         provider_of=_provider_of,
     )
-
-    def _instrument(self, **kwargs: Any) -> None:
-        importlib.import_module("openai")
-        super()._instrument(**kwargs)
