@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         uninstrument,
     )
     from .pricing.charge import Charge, ChargeLine, ChargeStatus
+    from .scopes.propagation import extract, inject
     from .scopes.runs import Run
     from .scopes.scope import attribution
     from .scopes.tracking import run_scope, track_agent, track_step, track_tool, track_workflow
@@ -57,6 +58,8 @@ __all__ = [
     "track_tool",
     "current_run",
     "Run",
+    "inject",
+    "extract",
     # money
     "price",
     "record_usage",
@@ -87,6 +90,7 @@ _HOME = {
         "shutdown",
         "uninstrument",
     ),
+    "scopes.propagation": ("extract", "inject"),
     "scopes.runs": ("Run",),
     "scopes.scope": ("attribution",),
     "scopes.tracking": ("run_scope", "track_agent", "track_step", "track_tool", "track_workflow"),

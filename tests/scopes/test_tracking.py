@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from tests.conftest import App, run
 
 import aicost
 from aicost.scopes.scope import current_scope
-from tests.conftest import App, run
 
 tracer = trace.get_tracer("somebody.else")
 

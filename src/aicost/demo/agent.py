@@ -13,7 +13,7 @@ import openai
 
 import aicost
 
-PLANNER, WRITER, REVIEWER, EMBEDDER = "gpt-4.1-mini", "claude-sonnet-4-5", "gpt-4.1", "text-embedding-3-small"
+PLANNER, WRITER, REVIEWER, EMBEDDER = "gpt-4.1-mini", "claude-sonnet-5", "gpt-4.1", "text-embedding-3-small"
 SYSTEM = "You answer support questions for a software company. Be brief and exact. " * 12
 
 

@@ -24,6 +24,7 @@ import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from aicost.scopes.propagation import inject
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
 from aicost.telemetry.pipeline import Pipeline
@@ -179,6 +180,10 @@ def _build_request(wrapped: Callable[..., Any], _instance: Any, args: Any, kwarg
     if progress is not None:
         progress.status = None
         progress.call.attempt_started()
+        try:
+            inject(request.headers, host=request.url.host)
+        except Exception as error:  # noqa: BLE001 - the application's request comes first
+            guard.failed("send the scope along", error)
     return request
 
 

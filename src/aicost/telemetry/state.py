@@ -16,7 +16,7 @@ from aicost._errors import LedgerError
 from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
-from aicost.scopes import frames, scope
+from aicost.scopes import frames, propagation, scope
 from aicost.scopes.runs import Run, Step
 
 from . import guard
@@ -74,6 +74,7 @@ def configure(
             profiles=[CostProfile(name) for name in settings.cost_profiles],
         )
         scope.set_defaults(settings.attribution)
+        propagation.allow(settings.baggage_keys, settings.baggage_hosts)
         frames.use_tracer_provider(tracer_provider)
         frames.use_listener(_LedgerListener(ledger) if ledger is not None else None)
         _stamp_spans_of(tracer_provider or trace.get_tracer_provider())
@@ -96,6 +97,7 @@ def reset() -> None:
             _state.ledger.close()
         _state = None
         scope.set_defaults({})
+        propagation.allow((), ())
         frames.use_tracer_provider(None)
         frames.use_listener(None)
 

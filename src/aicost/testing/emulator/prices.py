@@ -38,6 +38,7 @@ _OPENAI = {
 }
 _ANTHROPIC = {
     "claude-sonnet-4-5": Price("3", "0.3", "15", "6", "22.5"),
+    "claude-sonnet-5": Price("2", "0.2", "10"),
     "claude-haiku-4-5": Price("1", "0.1", "5"),
     "claude-opus-4-5": Price("5", "0.5", "25"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import re
 import select
 import socket
 import struct
@@ -24,6 +25,7 @@ _PATHS = {
     "/v1/embeddings": ("openai", "embeddings", "emb_"),
     "/v1/messages": ("anthropic", "messages", "msg_"),
 }
+_AZURE = re.compile(r"/deployments/[^/]+")
 _MAX_BODY = 64 * 2**20
 
 
@@ -131,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are kept in `requests`, not printed."""
 
     def do_POST(self) -> None:
-        path = self.path.partition("?")[0]
+        path = _AZURE.sub("", self.path.partition("?")[0])
         raw = self.rfile.read(min(int(self.headers.get("content-length") or 0), _MAX_BODY))
         known = _PATHS.get(path)
         if known is None:

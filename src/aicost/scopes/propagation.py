@@ -1,0 +1,87 @@
+"""Scopes across processes, by W3C baggage: opt-in, only allow-listed keys, only to allow-listed hosts.
+
+Nothing is sent unless both lists are configured (`AICOST_BAGGAGE_KEYS`, `AICOST_BAGGAGE_HOSTS`): who your tenants
+are is nobody's business but yours, least of all a provider's. What comes in is taken only for allow-listed keys too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+
+from opentelemetry import baggage
+from opentelemetry import context as otel_context
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+
+from aicost._errors import ConfigError
+from aicost.semconv import attributes as a
+
+from .runs import Run
+from .scope import ATTRIBUTES, current_scope, with_scope
+
+_NAMES: Mapping[str, str] = {**ATTRIBUTES, "run_id": a.AICOST_RUN_ID, "workflow": a.GEN_AI_WORKFLOW_NAME}
+_HEADER = "baggage"
+_propagator = W3CBaggagePropagator()
+
+_keys: tuple[str, ...] = ()
+_hosts: tuple[str, ...] = ()
+
+
+def allow(keys: tuple[str, ...], hosts: tuple[str, ...]) -> None:
+    """Set what may leave and enter, and where to. Hosts are exact, or suffixes with a leading dot."""
+    global _keys, _hosts
+    for key in keys:
+        if key not in _NAMES:
+            raise ConfigError(f"baggage key {key!r} is unknown; known: {', '.join(_NAMES)}")
+    _keys, _hosts = keys, tuple(host.lower() for host in hosts)
+
+
+def inject(headers: MutableMapping[str, str], *, host: str) -> None:
+    """Add the scope to the headers of a request to `host`, if the host is allow-listed.
+
+    Baggage that is there already is kept. Clients that aicost wraps do this by themselves.
+
+    >>> aicost.inject(request.headers, host="billing.internal")
+    """
+    if not _keys or not _allowed(host):
+        return
+    scope = current_scope()
+    values = dict(scope.attribution)
+    if scope.run is not None:
+        values |= {"run_id": scope.run.id, "workflow": scope.run.workflow}
+    context = Context()
+    for key in _keys:
+        if key in values:
+            context = baggage.set_baggage(_NAMES[key], values[key], context)
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, context)
+    if carrier:
+        present = headers.get(_HEADER)
+        headers[_HEADER] = f"{present},{carrier[_HEADER]}" if present else carrier[_HEADER]
+
+
+@contextmanager
+def extract(headers: Mapping[str, str]) -> Iterator[None]:
+    """Continue the scope that a caller sent along: its owner, and its run if that is allow-listed.
+
+    >>> with aicost.extract(request.headers):
+    ...     handle(request)
+    """
+    carrier = {name.lower(): value for name, value in headers.items()}
+    found = baggage.get_all(_propagator.extract({_HEADER: carrier.get(_HEADER, "")}, Context()))
+    values = {key: str(found[_NAMES[key]]) for key in _keys if _NAMES[key] in found}
+    run_id, workflow = values.pop("run_id", None), values.pop("workflow", None)
+    scope = current_scope().owned_by(values)
+    if run_id is not None:
+        scope = scope.in_run(Run(workflow or "remote", run_id=run_id))
+    token = otel_context.attach(with_scope(scope))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def _allowed(host: str) -> bool:
+    host = host.lower()
+    return any(host == allowed or (allowed.startswith(".") and host.endswith(allowed)) for allowed in _hosts)
