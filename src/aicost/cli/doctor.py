@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -81,9 +82,13 @@ def _ledger(settings: Settings) -> dict[str, Any]:
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
-    if os.access(path if path.exists() else folder, os.W_OK):
-        return _check("ledger", "ok", str(path))
-    return _check("ledger", "error", f"{path} cannot be written; choose another path with AICOST_LEDGER")
+    try:
+        # Asking for permissions is not enough: a folder may refuse files for other reasons.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return _check("ledger", "error", f"{path} cannot be written ({error.strerror}); choose another AICOST_LEDGER")
+    return _check("ledger", "ok", str(path))
 
 
 def _exporter(settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""The registry is the one source: generated files match it, code agrees with it, and the checker enforces it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from aicost.pricing.charge import ChargeStatus
+from aicost.semconv import attributes
+from aicost.testing import assert_conforms, check_spans
+from aicost.usage.event import Billed, RequestStatus
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = yaml.safe_load((ROOT / "semconv/registry/aicost/registry.yaml").read_text())["attributes"]
+
+
+def test_generated_files_are_up_to_date() -> None:
+    done = subprocess.run([sys.executable, ROOT / "semconv/generate.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: entry["key"])
+def test_every_attribute_is_described(entry: dict[str, Any]) -> None:
+    assert entry["key"].startswith("aicost.")
+    assert entry["brief"].endswith(".")
+    assert entry["stability"] == "development"
+    assert entry.get("examples") or entry["type"]["members"]
+
+
+@pytest.mark.parametrize(
+    ("key", "enum"),
+    [("aicost.request.status", RequestStatus), ("aicost.request.billed", Billed), ("aicost.cost.status", ChargeStatus)],
+)
+def test_code_and_registry_agree_on_the_values(key: str, enum: Any) -> None:
+    (entry,) = (entry for entry in OURS if entry["key"] == key)
+    assert [member["value"] for member in entry["type"]["members"]] == [member.value for member in enum]
+
+
+def test_no_attribute_is_defined_and_never_used() -> None:
+    code = "".join(p.read_text() for p in (ROOT / "src/aicost").rglob("*.py") if p.parent.name != "semconv")
+    constants = {name: value for name, value in vars(attributes).items() if name.startswith("AICOST_")}
+    assert [value for name, value in constants.items() if f"a.{name}" not in code] == []
+
+
+def span(name: str, scope: str = "aicost", **given: Any) -> ReadableSpan:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.get_tracer(scope).start_span(name, attributes=given.get("attributes")).end()
+    return exporter.get_finished_spans()[0]
+
+
+GOOD = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "m",
+    "aicost.run.id": "r",
+    "aicost.run.root_id": "r",
+    "aicost.step.name": "chat",
+    "aicost.event.id": "e",
+    "aicost.request.status": "success",
+    "aicost.request.retry_count": 0,
+    "aicost.request.billed": "yes",
+    "aicost.usage.source": "none",
+    "aicost.cost.status": "unpriced",
+    "aicost.cost.reason": "usage_not_reported",
+}
+
+
+def test_a_conforming_span_has_no_violations() -> None:
+    assert check_spans([span("chat m", attributes=GOOD)]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"aicost.cost.colour": "red"}, "aicost.cost.colour: is no attribute the registry has"),
+        ({"gen_ai.usage.vibes": 1}, "gen_ai.usage.vibes: is no attribute the registry has"),
+        ({"aicost.request.retry_count": "0"}, "aicost.request.retry_count: is str '0', not int"),
+        ({"aicost.request.retry_count": True}, "aicost.request.retry_count: is bool True, not int"),
+        ({"aicost.request.status": "fine"}, "aicost.request.status: is 'fine', not one of"),
+        ({"aicost.usage.meter.input": 1.5}, "aicost.usage.meter.input: is float 1.5, not int"),
+        ({"aicost.outcome.name": "x"}, "aicost.outcome.name: does not belong here"),
+        ({"aicost.run.id": None}, "aicost.run.id: is required and missing"),
+        ({"aicost.cost.reason": None}, "aicost.cost.reason: is required when aicost.cost.status is one of"),
+        ({"aicost.cost.status": "priced"}, "aicost.cost.amount: is required when"),
+        ({"aicost.request.status": "timeout"}, "error.type: is required when"),
+    ],
+)
+def test_each_kind_of_violation_is_found(change: dict[str, Any], problem: str) -> None:
+    changed = {name: value for name, value in {**GOOD, **change}.items() if value is not None}
+    found = [str(violation) for violation in check_spans([span("chat m", attributes=changed)])]
+    assert any(problem in line for line in found), found
+    with pytest.raises(AssertionError, match="not as the registry says"):
+        assert_conforms([span("chat m", attributes=changed)])
+
+
+def test_foreign_spans_are_judged_only_by_our_names() -> None:
+    foreign = {"gen_ai.usage.vibes": 1, "gen_ai.operation.name": 7, "aicost.tenant.id": 5}
+    found = [str(violation) for violation in check_spans([span("x", "other", attributes=foreign)])]
+    assert len(found) == 1
+    assert "aicost.tenant.id" in found[0]

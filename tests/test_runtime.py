@@ -1,0 +1,279 @@
+"""Setting up: one line, no takeover, no network, and a clear word when something is wrong."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import socket
+import subprocess
+import sys
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aicost
+from aicost import ConfigError, RateCardError, UsageError, integrations
+from aicost._settings import load
+from aicost.ledger.query import LedgerReader
+from tests.conftest import App
+from tests.pricing.cards import document, rate
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name in list(os.environ):
+        if name.startswith(("AICOST_", "OTEL_")):
+            monkeypatch.delenv(name)
+    yield
+    aicost.shutdown()
+
+
+def python(code: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter."""
+    clean_env = {k: v for k, v in os.environ.items() if not k.startswith(("AICOST_", "OTEL_"))}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**clean_env, **env}
+    )
+
+
+def test_one_line_sets_everything_up(tmp_path: Path) -> None:
+    handle = aicost.init("svc", attribution={"team": "support"}, ledger=tmp_path / "l.sqlite", exporter="none")
+    assert handle.instrumented == ("openai", "anthropic")
+    assert handle.ledger == tmp_path / "l.sqlite"
+    aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1_000_000})
+    assert handle.flush()
+    with LedgerReader(tmp_path / "l.sqlite") as ledger:
+        (row,) = ledger.breakdown("team")
+    assert (row.key, row.atto) == ("support", 25 * 10**17)
+
+
+def test_a_second_init_changes_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    first = aicost.init("one", exporter="none")
+    assert aicost.init("two", exporter="none") is first
+    assert "aicost.init() was called before" in caplog.text
+    aicost.shutdown()
+    assert aicost.init("three", exporter="none") is not first
+
+
+def test_a_tracer_provider_that_is_set_is_kept() -> None:
+    from opentelemetry import trace
+
+    before = trace.get_tracer_provider()
+    assert aicost.init("svc", exporter="none").tracer_provider is before
+    assert trace.get_tracer_provider() is before
+
+
+def test_init_opens_no_connection_and_imports_no_client() -> None:
+    code = (
+        "import socket, sys\n"
+        "def refuse(*a, **k): raise SystemExit('a connection was opened')\n"
+        "socket.socket.connect = refuse\n"
+        "import aicost\n"
+        "aicost.init('svc', exporter='otlp')\n"
+        "print([m for m in ('openai', 'anthropic') if m in sys.modules])\n"
+        "import os; sys.stdout.flush(); os._exit(0)\n"
+    )
+    done = python(code)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_importing_aicost_loads_next_to_nothing() -> None:
+    done = python("import sys, aicost; print(sorted({name.partition('.')[0] for name in sys.modules}))")
+    loaded = set(ast.literal_eval(done.stdout))
+    assert not loaded & {
+        "opentelemetry",
+        "pydantic",
+        "wrapt",
+        "sqlite3",
+        "click",
+        "rich",
+        "openai",
+        "anthropic",
+        "json",
+    }
+
+
+def test_a_client_that_is_not_installed_is_logged_and_passed_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(integrations.INTEGRATIONS, "nosuchclient", integrations.INTEGRATIONS["openai"])
+    assert aicost.instrument("nosuchclient") == []
+    assert "nosuchclient is not instrumented: the package 'nosuchclient' is not installed" in caplog.text
+
+
+def test_a_client_of_another_version_is_logged_and_passed_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from aicost.integrations.openai import OpenAIInstrumentor
+
+    monkeypatch.setattr(OpenAIInstrumentor, "requires", "openai >= 99")
+    assert aicost.instrument("openai") == []
+    assert "is installed, aicost takes openai >= 99" in caplog.text
+
+
+def test_a_client_laid_out_differently_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import openai._base_client as base
+
+    monkeypatch.delattr(base.BaseClient, "_calculate_retry_timeout")
+    aicost.instrument("openai")
+    assert "openai is not instrumented: this version is laid out differently" in caplog.text
+    assert not hasattr(base.SyncAPIClient.request, "__wrapped__")
+
+
+def test_an_unknown_integration_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="no integration called 'opnai'; known: auto, openai, anthropic"):
+        aicost.instrument("opnai")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"exporter": "otpl"}, r"setting exporter: Input should be 'otlp', 'console' or 'none' \(got 'otpl'\)"),
+        ({"attribution": {"tenant": "x"}}, r"unknown attribution key 'tenant'"),
+    ],
+)
+def test_a_bad_setting_fails_at_start_up(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, TypeError), match=message):
+        aicost.init("svc", **arguments)
+
+
+def test_a_bad_rate_card_fails_at_start_up(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(document(rate("input", "1"), rate("input", "2"))))
+    with pytest.raises(RateCardError, match="overlapping rates"):
+        aicost.init("svc", rate_card=path)
+
+
+def test_a_ledger_that_cannot_be_opened_is_logged_and_the_application_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    handle = aicost.init("svc", ledger="/proc/aicost/l.sqlite", exporter="none")
+    assert handle.ledger is None
+    assert "cannot open ledger /proc/aicost/l.sqlite" in caplog.text
+    aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1})
+
+
+def test_arguments_beat_the_environment_which_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aicost.toml").write_text('service_name = "file"\nmetric_attributes = ["team"]\nexporter = "console"\n')
+    monkeypatch.setenv("AICOST_EXPORTER", "none")
+    monkeypatch.setenv("AICOST_METRIC_ATTRIBUTES", "tenant_id, team")
+    settings = load(service_name="argument")
+    assert (settings.service_name, settings.exporter) == ("argument", "none")
+    assert settings.metric_attributes == ("tenant_id", "team")
+
+
+@pytest.mark.parametrize(
+    ("said", "path"), [("false", None), ("0", None), ("", None), ("true", "ledger.sqlite"), ("/x/y.sqlite", "y.sqlite")]
+)
+def test_the_ledger_may_be_a_path_or_a_switch(monkeypatch: pytest.MonkeyPatch, said: str, path: str | None) -> None:
+    monkeypatch.setenv("AICOST_LEDGER", said)
+    found = load().ledger
+    assert (found.name if found else None) == path
+
+
+def test_a_misspelt_setting_in_the_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aicost.toml").write_text('serivce_name = "x"\n')
+    with pytest.raises(ConfigError, match="setting serivce_name: Extra inputs are not permitted"):
+        load()
+
+
+def test_recorded_usage_is_a_call_like_any_other(app: App) -> None:
+    with aicost.run_scope("w", tenant_id="t") as run:
+        aicost.record_usage(
+            provider="openai", model="gpt-4o", operation="chat", usage={"input": 100, "output": 10}, response_id="r-1"
+        )
+        aicost.record_usage(
+            provider="openai", model="gpt-4o", operation="chat", usage={"input": 100, "output": 10}, response_id="r-1"
+        )
+    assert run.cost == Decimal("0.0007")
+    assert app.ledger_total() == Decimal("0.00035"), "the same response is one charge"
+    assert app.inferences[0]["aicost.event.id"] == "openai:r-1"
+
+
+def test_quantities_that_are_none_are_left_out_and_flagged(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    aicost.record_usage(
+        provider="openai", model="gpt-4o", operation="chat", usage={"input": 5, "output": -1, "pages": 1.5}
+    )  # type: ignore[dict-item]
+    found = app.inference
+    assert found["aicost.cost.status"] == "partial"
+    assert set(found["aicost.usage.flags"]) == {"invalid_count:output", "invalid_count:pages"}
+    assert "not a count of at least 0" in caplog.text
+
+
+def test_outcomes_are_kept_with_their_run_and_owner(app: App) -> None:
+    import sqlite3
+
+    with aicost.run_scope("w", tenant_id="t") as run:
+        aicost.record_outcome("document", count=3)
+    aicost.flush()
+    with sqlite3.connect(app.ledger_path) as db:
+        rows = db.execute("SELECT name, count, run_id, attribution FROM outcomes").fetchall()
+    assert rows == [("document", 3, run.id, '{"tenant_id": "t"}')]
+    (span,) = app.spans
+    assert [(e.name, dict(e.attributes or {})) for e in span.events] == [
+        ("aicost.outcome", {"aicost.outcome.name": "document", "aicost.outcome.count": 3})
+    ]
+
+
+def test_price_needs_no_set_up() -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500}
+    charge = aicost.price(provider="openai", model="gpt-4o", usage=usage, at=datetime(2026, 1, 1, tzinfo=timezone.utc))
+    assert charge.amount == Decimal("0.0075")
+    with pytest.raises(UsageError):
+        aicost.price(provider="openai", model="gpt-4o", usage={"what": 1})
+
+
+def test_price_uses_the_card_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(document(rate("input", "7", 1))))
+    aicost.init("svc", rate_card=path, exporter="none")
+    assert aicost.price(provider="p", model="m", usage={"prompt_tokens": 2}).amount == 14
+
+
+def test_opentelemetry_s_own_launcher_finds_the_wrappers() -> None:
+    from importlib.metadata import entry_points
+
+    found = {
+        point.name: point.load()
+        for point in entry_points(group="opentelemetry_instrumentor")
+        if point.name.startswith("aicost")
+    }
+    assert {name: cls.requires.split()[0] for name, cls in found.items()} == {
+        "aicost-openai": "openai",
+        "aicost-anthropic": "anthropic",
+    }
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in aicost.__all__:
+        assert getattr(aicost, name) is not None
+        if name != "__version__":
+            assert (getattr(aicost, name).__doc__ or "").strip(), name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = aicost.nothing  # type: ignore[attr-defined]
+
+
+HASTY = """
+import sys
+import aicost
+
+aicost.init("s", exporter="otlp", ledger=sys.argv[1])
+aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1})
+"""
+
+
+def test_a_silent_backend_does_not_keep_the_process_alive(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+        command = [sys.executable, "-c", HASTY, str(tmp_path / "l.sqlite")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+    assert done.returncode == 0, done.stderr
+    with LedgerReader(tmp_path / "l.sqlite") as ledger:
+        assert ledger.breakdown(None)[0].calls == 1
