@@ -1,0 +1,301 @@
+"""The performance budget, measured: `python3 tasks.py bench`.
+
+Each row is a ratio, or a difference, between two things timed in turn in this one run. `--quick` takes fewer rounds
+and fails when a limit is missed by more than half, which on a shared machine is a defect and not noise.
+`--write` puts the table into docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+import aicost
+from aicost import integrations
+from aicost._settings import load
+from aicost.pricing.card import RateCard
+from aicost.pricing.kernel import Kernel
+from aicost.telemetry import state
+from aicost.usage.event import UsageEvent
+from aicost.usage.readers import read_usage
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from stub import CHUNKS, USAGE, abandon, call, client, stream
+from timing import microseconds
+
+
+class _Null(SpanExporter):
+    def export(self, spans: Any) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    measured: float
+    limit: float
+    unit: str
+    how: str
+
+    @property
+    def kept(self) -> bool:
+        return self.measured <= self.limit
+
+
+def set_up(**settings: Any) -> None:
+    """aicost on the global provider, as an application has it."""
+    aicost.shutdown()
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader])
+    configured = state.configure(load(**settings), meter_provider=provider)
+    integrations.instrument(("openai",), pipeline=configured.pipeline)
+
+
+def call_rows(rounds: int, ledger: Path) -> list[Row]:
+    """What a wrapped call costs on top of the bare one, beside a hand-written span."""
+    made = client()
+    tracer = trace.get_tracer("by.hand")
+    set_up()
+    spans: list[Any] = []
+    provider = trace.get_tracer_provider()
+    count = _attributes_of_a_call(made, provider, spans)
+    attributes = {f"some.attribute.{n}": n if n % 3 else f"value {n}" for n in range(count)}
+    aicost.shutdown()
+
+    def by_hand() -> None:
+        with tracer.start_as_current_span("chat gpt-4o", kind=trace.SpanKind.CLIENT) as span:
+            call(made)
+            for name, value in attributes.items():
+                span.set_attribute(name, value)
+
+    def wrapped(**settings: Any) -> Callable[[], None]:
+        set_up(**settings)
+        return lambda: call(made)
+
+    calls = 200
+    bare, hand = [], []
+    ours: dict[str, list[float]] = {"spans": [], "ledger": []}
+    for _ in range(rounds):
+        aicost.shutdown()
+        both = microseconds({"bare": lambda: call(made), "hand": by_hand}, rounds=1, calls=calls)
+        bare.append(both["bare"])
+        hand.append(both["hand"])
+        ours["spans"].append(microseconds({"x": wrapped()}, rounds=1, calls=calls)["x"])
+        ours["ledger"].append(microseconds({"x": wrapped(ledger=ledger)}, rounds=1, calls=calls)["x"])
+    aicost.shutdown()
+    extra_hand = _median(hand) - _median(bare)
+    extra = _median(ours["spans"]) - _median(bare)
+    kept = _median(ours["ledger"]) - _median(bare)
+    note = f"{extra:.0f} µs against {extra_hand:.0f} µs for a hand-written span with {count} attributes; the bare call takes {_median(bare):.0f} µs"
+    return [
+        Row("wrapped call, extra CPU, to a hand-written span", extra / extra_hand, 1.5, "x", note),
+        Row(
+            "the same with a ledger on",
+            kept / extra_hand,
+            4.0,
+            "x",
+            f"{kept:.0f} µs: one durable SQLite transaction per call",
+        ),
+    ]
+
+
+def stream_row(rounds: int) -> Row:
+    """What watching a stream costs per chunk."""
+    made = client()
+    times: dict[str, list[float]] = {"bare": [], "ours": []}
+    for _ in range(rounds):
+        aicost.shutdown()
+        times["bare"].append(microseconds({"x": lambda: stream(made)}, rounds=1, calls=10)["x"])
+        set_up()
+        times["ours"].append(microseconds({"x": lambda: stream(made)}, rounds=1, calls=10)["x"])
+    aicost.shutdown()
+    extra = (_median(times["ours"]) - _median(times["bare"])) / CHUNKS
+    return Row(
+        "watched stream, extra per chunk",
+        extra,
+        2.0,
+        "µs",
+        f"{CHUNKS} chunks with usage asked for, the call's own share included",
+    )
+
+
+def price_rows(rounds: int) -> list[Row]:
+    """Pricing, from an event and from a provider's raw usage."""
+    kernel = Kernel(RateCard.bundled())
+    now = time.time_ns()
+    usage = read_usage(USAGE, api="chat").usage
+    event = UsageEvent("e", "openai", "chat", "gpt-4o", usage, now, now)
+    sonnet_usage = {
+        "input": 100,
+        "input_cache_read": 1000,
+        "input_cache_write_5m": 50,
+        "input_cache_write_1h": 150,
+        "output": 80,
+    }
+    sonnet = UsageEvent("e", "anthropic", "chat", "claude-sonnet-4-5", sonnet_usage, now, now, service_tier="batch")
+    timed = microseconds(
+        {
+            "event": lambda: kernel.price(event),
+            "conditions": lambda: kernel.price(sonnet),
+            "raw": lambda: aicost.price(provider="openai", model="gpt-4o", usage=USAGE, api="chat"),
+        },
+        rounds=rounds,
+        calls=5000,
+    )
+    return [
+        Row("pricing an event, warm", timed["event"], 2.0, "µs", "gpt-4o, four meters"),
+        Row(
+            "the same with every condition",
+            timed["conditions"],
+            8.0,
+            "µs",
+            "five meters, batch, a context threshold on each",
+        ),
+        Row("aicost.price() from a raw usage object", timed["raw"], 10.0, "µs", "reading, checking, pricing"),
+    ]
+
+
+def decorator_row(rounds: int) -> Row:
+    """A tracked empty function beside a span by hand."""
+    tracer = trace.get_tracer("by.hand")
+
+    @aicost.track_step("s")
+    def tracked() -> None: ...
+
+    def by_hand() -> None:
+        with tracer.start_as_current_span("s"):
+            pass
+
+    timed = microseconds({"tracked": tracked, "hand": by_hand}, rounds=rounds, calls=5000)
+    note = f"{timed['tracked']:.1f} µs against {timed['hand']:.1f} µs"
+    return Row(
+        "track_step on an empty function, to start_as_current_span", timed["tracked"] / timed["hand"], 1.3, "x", note
+    )
+
+
+_IMPORT = "import time, resource; import opentelemetry.sdk.trace; t = time.perf_counter(); r = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; import aicost; print((time.perf_counter() - t) * 1e3, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - r) / 1024)"
+
+
+def import_rows(rounds: int) -> list[Row]:
+    """What importing aicost adds to importing the OpenTelemetry SDK."""
+    found = [
+        [
+            float(part)
+            for part in subprocess.run(
+                [sys.executable, "-c", _IMPORT], capture_output=True, text=True, check=True
+            ).stdout.split()
+        ]
+        for _ in range(rounds)
+    ]
+    return [
+        Row("import aicost, over the OpenTelemetry SDK", _median([f[0] for f in found]), 30, "ms", ""),
+        Row("memory of the import", _median([f[1] for f in found]), 10, "MiB", ""),
+    ]
+
+
+def memory_rows(calls: int) -> list[Row]:
+    """Growth of the process over many calls and many abandoned streams, after a warm-up of the same length."""
+    made = client()
+    set_up()
+    rows = []
+    for what, work, count in (("calls", call, calls), ("abandoned streams", abandon, calls // 4)):
+        for _ in range(count):
+            work(made)
+        aicost.flush()
+        before = _rss()
+        for _ in range(count):
+            work(made)
+        aicost.flush()
+        rows.append(Row(f"memory growth over {count:,} {what}", max(0.0, _rss() - before), 4.0, "MiB", ""))
+    aicost.shutdown()
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    chosen = parser.parse_args()
+    rounds = 3 if chosen.quick else 9
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(_Null()))
+    trace.set_tracer_provider(provider)
+    ledger = Path(os.environ.get("TMPDIR", "/tmp")) / f"aicost-bench-{os.getpid()}.sqlite"
+    rows = [
+        *call_rows(rounds, ledger),
+        stream_row(rounds),
+        *price_rows(rounds),
+        decorator_row(rounds),
+        *import_rows(rounds),
+        *memory_rows(2_000 if chosen.quick else 40_000),
+    ]
+    for path in ledger.parent.glob(ledger.name + "*"):
+        path.unlink()
+    table = ["| what | measured | limit | |", "|---|---|---|---|"]
+    table += [f"| {row.what} | {row.measured:.2f} {row.unit} | {row.limit:g} {row.unit} | {row.how} |" for row in rows]
+    print("\n".join(table))
+    if chosen.write:
+        _write(table)
+    missed = [row for row in rows if row.measured > row.limit * (1.5 if chosen.quick else 1)]
+    for row in missed:
+        print(f"over its limit: {row.what}: {row.measured:.2f} {row.unit}, limit {row.limit:g}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _attributes_of_a_call(made: Any, provider: Any, spans: list[Any]) -> int:
+    from opentelemetry.sdk.trace import SpanProcessor
+
+    class Keep(SpanProcessor):
+        def on_end(self, span: Any) -> None:
+            spans.append(span)
+
+    keep = Keep()
+    provider.add_span_processor(keep)
+    call(made)
+    provider._active_span_processor._span_processors = tuple(
+        processor for processor in provider._active_span_processor._span_processors if processor is not keep
+    )
+    return len(spans[-1].attributes)
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _rss() -> float:
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _write(table: list[str]) -> None:
+    path = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+    where = (
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}, {time.strftime('%Y-%m-%d')}"
+    )
+    block = "\n".join(["<!-- table -->", "", f"Measured on {where}.", "", *table, "", "<!-- /table -->"])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"<!-- table -->.*<!-- /table -->", lambda _: block, text, flags=re.S), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

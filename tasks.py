@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Everything a developer runs, on a machine with nothing but Python.
+
+    python3 tasks.py demo     install into .venv, then run the demo
+    python3 tasks.py test     install, then pass every test, with the newest and the oldest clients
+    python3 tasks.py check    lint, types, layers and generated files
+    python3 tasks.py bench    measure and print the performance table
+    python3 tasks.py peers    the same calls through other instrumentations, in a throw-away environment
+    python3 tasks.py crash    the kill test at full size
+    python3 tasks.py build    the wheel and the source archive, in dist/
+
+Arguments after the task are passed on: `python3 tasks.py test -k stream`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+BIN = "Scripts" if os.name == "nt" else "bin"
+
+
+def environment(name: str, constraints: str, extra: str = "test") -> Path:
+    """The interpreter of a virtual environment that has the project in it; made or brought up to date if need be."""
+    home = ROOT / name
+    python = home / BIN / "python"
+    wanted = hashlib.sha256()
+    for path in (ROOT / "pyproject.toml", ROOT / "constraints" / constraints):
+        wanted.update(path.read_bytes())
+    stamp = home / f"installed-{wanted.hexdigest()[:16]}"
+    if stamp.exists():
+        return python
+    print(f"setting up {name} (once; this takes a minute) ...", file=sys.stderr, flush=True)
+    venv.create(home, with_pip=True, clear=home.exists())
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*install, "--constraint", f"constraints/{constraints}", "--editable", f".[{extra}]"])
+    stamp.touch()
+    return python
+
+
+def run(command: list[object], **variables: str) -> None:
+    """Run a command in the project's folder; leave with its status if it fails."""
+    status = subprocess.call([str(part) for part in command], cwd=ROOT, env={**os.environ, **variables})
+    if status:
+        sys.exit(status)
+
+
+def demo(arguments: list[str]) -> None:
+    """Run the demo."""
+    run([environment(".venv", "newest.txt"), "-m", "aicost", "demo", *arguments])
+
+
+def test(arguments: list[str]) -> None:
+    """The whole suite with the newest clients, then what drives the clients with the oldest."""
+    newest, oldest = environment(".venv", "newest.txt"), environment(".venv-oldest", "oldest.txt")
+    if arguments:
+        run([newest, "-m", "pytest", *arguments])
+        return
+    coverage = [newest, "-m", "coverage"]
+    run([*coverage, "erase"])
+    run([*coverage, "run", "-m", "pytest", "--quiet"], COVERAGE_PROCESS_START="")
+    run([*coverage, "combine", "--quiet"])
+    run([*coverage, "report", "--skip-covered", "--fail-under=90"])
+    run([oldest, "-m", "pytest", "--quiet", "-m", "clients"])
+
+
+def check(arguments: list[str]) -> None:
+    """Lint, types, layers, generated files."""
+    del arguments
+    python = environment(".venv", "newest.txt")
+    run([python, "-m", "ruff", "format", "--check", "."])
+    run([python, "-m", "ruff", "check", "."])
+    run([python, "-m", "mypy"])
+    run([python, "-m", "mypy", "--strict", "tests/typing"])
+    run([python.parent / "lint-imports"])
+    run([python, "semconv/generate.py", "--check"])
+
+
+def bench(arguments: list[str]) -> None:
+    """The performance table."""
+    run([environment(".venv", "newest.txt"), "benchmarks/run.py", *arguments])
+
+
+def peers(arguments: list[str]) -> None:
+    """The same calls through other instrumentations."""
+    python = environment(".venv-peers", "peers.txt", extra="peers")
+    run([python, "benchmarks/peers.py", *arguments])
+
+
+def crash(arguments: list[str]) -> None:
+    """The kill test at full size."""
+    python = environment(".venv", "newest.txt")
+    run([python, "-m", "pytest", "tests/ledger/test_crash.py", *arguments], AICOST_TEST_KILLS="1000")
+
+
+def build(arguments: list[str]) -> None:
+    """The wheel and the source archive."""
+    python = environment(".venv", "newest.txt")
+    run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", *arguments])
+
+
+TASKS = {task.__name__: task for task in (demo, test, check, bench, peers, crash, build)}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in TASKS:
+        print(__doc__)
+        sys.exit(0 if {"-h", "--help"} & set(sys.argv[1:]) else 2)
+    TASKS[sys.argv[1]](sys.argv[2:])
