@@ -8,15 +8,24 @@ ATTO = 10**18
 """How many of our whole numbers make one currency unit. Adding them can never drift."""
 
 
+def to_text(atto: int) -> str:
+    """The exact value of `atto` as a plain decimal string, without trailing zeros or an exponent.
+
+    >>> to_text(1_500_000_000_000_000)
+    '0.0015'
+    """
+    sign = "-" if atto < 0 else ""
+    whole, rest = divmod(abs(atto), ATTO)
+    return f"{sign}{whole}.{rest:018d}".rstrip("0").rstrip(".")
+
+
 def to_decimal(atto: int) -> Decimal:
     """The exact decimal value of `atto`, without trailing zeros or an exponent.
 
     >>> to_decimal(1_500_000_000_000_000)
     Decimal('0.0015')
     """
-    sign = "-" if atto < 0 else ""
-    whole, rest = divmod(abs(atto), ATTO)
-    return Decimal(f"{sign}{whole}.{rest:018d}".rstrip("0").rstrip("."))
+    return Decimal(to_text(atto))
 
 
 def to_atto(value: Decimal | str) -> int:

@@ -22,13 +22,12 @@ from . import integrations
 from ._settings import load as load_settings
 from .pricing.card import RateCard
 from .pricing.charge import Charge
-from .pricing.kernel import Kernel
+from .pricing.kernel import Inquiry, Kernel
 from .scopes.runs import Run
 from .scopes.scope import check_keys, current_scope
 from .semconv import attributes as a
 from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
-from .usage.event import UsageEvent
 from .usage.meters import Quantity
 from .usage.readers import ResponseView, normal_tier, read_usage
 from .usage.reading import Reading
@@ -208,22 +207,9 @@ def price(
     tier = normal_tier(service_tier) or reading.service_tier
     current = state.current()
     kernel = current.pipeline.kernel if current is not None else _default_kernel()
-    return kernel.price(
-        UsageEvent(
-            event_id="",
-            provider=provider,
-            operation="chat",
-            model=model,
-            usage=reading.usage,
-            started_ns=now,
-            ended_ns=now,
-            service_tier=tier,
-            region=region or reading.region,
-            speed=reading.speed,
-            complete=reading.complete,
-            flags=reading.flags,
-        )
-    )
+    region = region or reading.region
+    usage_said = (reading.usage, now, tier, region, reading.speed, reading.complete, reading.flags)
+    return kernel.price(Inquiry(provider, model, *usage_said))
 
 
 def current_run() -> Run | None:

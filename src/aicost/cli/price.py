@@ -13,8 +13,7 @@ import click
 from aicost._errors import AicostError, UsageError
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
-from aicost.pricing.kernel import Kernel
-from aicost.usage.event import UsageEvent
+from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.usage.readers import normal_tier, read_usage
 
 
@@ -44,8 +43,8 @@ def command(rate_card: Path | None) -> None:
         sys.exit(1)
 
 
-def parse_line(line: str) -> UsageEvent:
-    """The event one input line describes. Raises `UsageError` saying what is wrong with it."""
+def parse_line(line: str) -> Inquiry:
+    """What one input line asks. Raises `UsageError` saying what is wrong with it."""
     try:
         data = json.loads(line)
     except ValueError as error:
@@ -56,15 +55,11 @@ def parse_line(line: str) -> UsageEvent:
     if missing:
         raise UsageError(f"missing {', '.join(missing)}")
     reading = read_usage(data["usage"], api=data.get("api"), provider=data["provider"])
-    at = _instant(data.get("at"))
-    return UsageEvent(
-        event_id="",
+    return Inquiry(
         provider=str(data["provider"]),
-        operation="chat",
         model=str(data["model"]),
         usage=reading.usage,
-        started_ns=at,
-        ended_ns=at,
+        started_ns=_instant(data.get("at")),
         service_tier=normal_tier(data.get("service_tier")) or reading.service_tier,
         region=data.get("region") or reading.region,
         speed=reading.speed,

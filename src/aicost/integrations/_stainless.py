@@ -18,19 +18,17 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from aicost.scopes.propagation import inject
+from aicost.scopes import propagation
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
 from aicost.telemetry.pipeline import Pipeline
 from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.readers import read_response
-from aicost.usage.reading import plain
 
 from ._wire import EndOfBody, watch
 
@@ -181,7 +179,8 @@ def _build_request(wrapped: Callable[..., Any], _instance: Any, args: Any, kwarg
         progress.status = None
         progress.call.attempt_started()
         try:
-            inject(request.headers, host=request.url.host)
+            if propagation.enabled():
+                propagation.inject(request.headers, host=request.url.host)
         except Exception as error:  # noqa: BLE001 - the application's request comes first
             guard.failed("send the scope along", error)
     return request
@@ -306,7 +305,7 @@ def _body_of(result: Any, response: Any, api: str) -> Mapping[str, Any] | None:
     """What a response says, from the object the client made of it, or else from its bytes."""
     if hasattr(result, "usage"):
         body = {name: getattr(result, name, None) for name in ("id", "model", "service_tier")}
-        body["usage"] = plain(result.usage)
+        body["usage"] = result.usage
         if api == "responses":
             # Only the kinds of items matter; dumping their content would cost more than the rest together.
             body["output"] = [
@@ -336,4 +335,5 @@ def _root(error: BaseException | None) -> BaseException | None:
 
 def host_of(instance: Any) -> str:
     """The host a client talks to."""
-    return urlsplit(str(instance.base_url)).hostname or ""
+    host: str = instance.base_url.host
+    return host

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from aicost._money import to_decimal
+from aicost._money import to_text
 from aicost.pricing.charge import Charge
 from aicost.usage.event import UsageEvent
 
@@ -24,7 +24,7 @@ def charge_row(event: UsageEvent, charge: Charge) -> tuple[Any, ...]:
     """The values of CHARGE_COLUMNS."""
     nano, rest = limbs(charge.atto)
     owner = event.attribution
-    computed = None if charge.computed_atto is None else format(to_decimal(charge.computed_atto), "f")
+    computed = None if charge.computed_atto is None else to_text(charge.computed_atto)
     return (
         event.event_id,
         payload_hash(event),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from aicost._money import to_decimal
+from aicost._money import to_decimal, to_text
 
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
 def exact(atto: int | None) -> str | None:
     """The exact amount as a plain decimal string; None stays None."""
-    return None if atto is None else format(to_decimal(atto), "f")
+    return None if atto is None else to_text(atto)
 
 
 def readable(atto: int | None, currency: str) -> str:

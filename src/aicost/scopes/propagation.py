@@ -37,6 +37,11 @@ def allow(keys: tuple[str, ...], hosts: tuple[str, ...]) -> None:
     _keys, _hosts = keys, tuple(host.lower() for host in hosts)
 
 
+def enabled() -> bool:
+    """Whether anything may leave at all."""
+    return bool(_keys and _hosts)
+
+
 def inject(headers: MutableMapping[str, str], *, host: str) -> None:
     """Add the scope to the headers of a request to `host`, if the host is allow-listed.
 
@@ -44,7 +49,7 @@ def inject(headers: MutableMapping[str, str], *, host: str) -> None:
 
     >>> aicost.inject(request.headers, host="billing.internal")
     """
-    if not _keys or not _allowed(host):
+    if not enabled() or not _allowed(host):
         return
     scope = current_scope()
     values = dict(scope.attribution)

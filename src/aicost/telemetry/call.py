@@ -14,6 +14,7 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.util.types import AttributeValue
 
 from aicost.scopes.ids import new_id
 from aicost.scopes.scope import current_scope
@@ -144,24 +145,25 @@ class Call:
         failed, scope = self._attempts[:-1], self._scope
         events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
         events.append(self._last_event(view, outcome, last))
-        self._describe(view, outcome, events)
-        self._pipeline.settle(events, run=scope.run, step=scope.step, span=self.span)
+        attributes = self._describe(view, outcome, events)
+        self._pipeline.settle(events, run=scope.run, step=scope.step, span=self.span, attributes=attributes)
 
-    def _describe(self, view: ResponseView, outcome: Outcome, events: list[UsageEvent]) -> None:
-        span = self.span
+    def _describe(self, view: ResponseView, outcome: Outcome, events: list[UsageEvent]) -> dict[str, AttributeValue]:
+        """Status and attempts on the span; what is known only now comes back as attributes."""
+        span, attributes = self.span, dict[str, AttributeValue]()
         if not span.is_recording():
-            return
+            return attributes
         if self._scope.run is None:
-            span.set_attributes(
-                {a.AICOST_RUN_ID: self._run_id, a.AICOST_RUN_ROOT_ID: self._run_id, a.AICOST_RUN_IMPLICIT: True}
-            )
+            attributes[a.AICOST_RUN_ID] = attributes[a.AICOST_RUN_ROOT_ID] = self._run_id
+            attributes[a.AICOST_RUN_IMPLICIT] = True
         if view.model is not None:
-            span.set_attribute(a.GEN_AI_RESPONSE_MODEL, view.model)
+            attributes[a.GEN_AI_RESPONSE_MODEL] = view.model
         if outcome.error_type is not None and outcome.status is not RequestStatus.SUCCESS:
             span.set_status(Status(StatusCode.ERROR, outcome.error_type))
         if len(events) > 1 or outcome.error_type is not None:
             for event, attempt in zip(events, self._attempts, strict=True):
                 span.add_event("aicost.attempt", _attempt_attributes(event, attempt), timestamp=event.ended_ns)
+        return attributes
 
     def _failed_event(self, number: int, attempt: _Attempt) -> UsageEvent:
         return self._event(

@@ -5,10 +5,11 @@ One place prices and one place writes, so no sink can disagree with another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from opentelemetry.trace import Span, Tracer, TracerProvider, get_tracer
+from opentelemetry.util.types import AttributeValue
 
 from aicost._version import __version__
 from aicost.pricing.charge import Charge
@@ -52,8 +53,12 @@ class Pipeline:
         run: Run | None = None,
         step: Step | None = None,
         span: Span | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
     ) -> Charge:
-        """Price the attempts of one call, the last one being its outcome, and tell every sink. Returns its charge."""
+        """Price the attempts of one call, the last one being its outcome, and tell every sink. Returns its charge.
+
+        `attributes` go on the span together with those of the charge, since each setting of attributes costs.
+        """
         price = self.kernel.price
         entries = [(event, price(event)) for event in attempts]
         last, charge = entries[-1]
@@ -74,7 +79,7 @@ class Pipeline:
             guard.failed("record metrics", error)
         try:
             if span is not None and span.is_recording():
-                span.set_attributes(span_attributes(entries, self.profiles))
+                span.set_attributes({**(attributes or {}), **span_attributes(entries, self.profiles)})
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("set cost attributes", error)
         return charge

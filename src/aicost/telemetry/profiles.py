@@ -7,7 +7,8 @@ from enum import Enum
 
 from opentelemetry.util.types import AttributeValue
 
-from aicost.pricing.charge import ATTO, Charge, ChargeStatus
+from aicost._money import ATTO, to_text
+from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, UsageEvent
 from aicost.usage.meters import METERS, group_of
@@ -107,7 +108,7 @@ def _add_cost(attributes: Attributes, charge: Charge) -> None:
     if charge.atto is None:
         return
     attributes[a.AICOST_COST_AMOUNT] = charge.atto / ATTO
-    attributes[a.AICOST_COST_AMOUNT_EXACT] = format(charge.amount, "f")
+    attributes[a.AICOST_COST_AMOUNT_EXACT] = to_text(charge.atto)
     attributes[a.AICOST_COST_CURRENCY] = charge.currency
     if charge.computed_atto is not None:
         attributes[a.AICOST_COST_COMPUTED_AMOUNT] = charge.computed_atto / ATTO

@@ -9,7 +9,7 @@ from aicost._errors import UsageError
 
 from . import anthropic, openai
 from .meters import Quantity
-from .reading import Raw, Reading, as_object
+from .reading import Raw, Reading, as_object, fields_of
 
 Reader = Callable[[Raw], Reading]
 
@@ -45,9 +45,7 @@ def read_usage(usage: object, *, api: str | None = None, provider: str | None = 
     {'input': 10, 'output': 2}
     """
     raw = as_object(usage)
-    nested = raw.get("usage")
-    if isinstance(nested, Mapping):
-        raw = nested
+    raw = fields_of(raw.get("usage")) or raw
     return _reader(api or guess_api(raw, provider))(raw)
 
 
@@ -70,9 +68,9 @@ def guess_api(raw: Raw, provider: str | None = None) -> str:
 
 
 def read_response(body: Raw, *, api: str) -> ResponseView:
-    """Everything a complete response of `api` says about its cost. `body` is plain JSON data."""
-    usage = body.get("usage")
-    reading = _reader(api)(usage) if isinstance(usage, Mapping) else None
+    """Everything a complete response of `api` says about its cost. `body` is JSON data; its usage may be typed."""
+    usage = fields_of(body.get("usage"))
+    reading = None if usage is None else _reader(api)(usage)
     if reading is not None and api == "responses":
         reading = _with_tools(reading, openai.count_tool_calls(body.get("output")))
     tier = body.get("service_tier")

@@ -7,6 +7,7 @@ A reader never drops what it does not understand and never repairs a contradicti
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +50,14 @@ class Counts:
     __slots__ = ("_flags", "_path", "_raw", "complete")
 
     def __init__(self, raw: object, path: str = "", flags: list[str] | None = None) -> None:
-        self._raw: Raw = raw if isinstance(raw, Mapping) else {}
         self._path = path
         self._flags: list[str] = [] if flags is None else flags
         self.complete = True
-        if raw is not None and not isinstance(raw, Mapping):
-            self._flags.append(f"invalid_field:{path.rstrip('.')}")
+        if type(raw) is not dict and raw is not None:
+            raw = fields_of(raw)
+            if raw is None:
+                self._flags.append(f"invalid_field:{path.rstrip('.')}")
+        self._raw: Raw = raw or _EMPTY
 
     def take(self, name: str) -> int:
         """The count called `name`; 0 when it is absent or null, 0 and a flag when it is not a count."""
@@ -87,7 +90,8 @@ class Counts:
 
     def inside(self, name: str) -> Counts:
         """The nested object called `name`, sharing this one's flags."""
-        return Counts(self._raw.get(name), f"{self._path}{name}.", self._flags)
+        raw = self._raw.get(name)
+        return _NOTHING if raw is None else Counts(raw, f"{self._path}{name}.", self._flags)
 
     def flag(self, what: str) -> None:
         """Remember a contradiction."""
@@ -101,34 +105,39 @@ class Counts:
             return 0
         return rest
 
-    def finish(self, known: Collection[str]) -> tuple[str, ...]:
+    def finish(self, known: AbstractSet[str]) -> tuple[str, ...]:
         """All flags, after noting fields outside `known` that carry a value."""
-        for name, value in self._raw.items():
-            if name not in known and value:
-                self._flags.append(f"unknown_field:{self._path}{name}")
+        if not self._raw.keys() <= known:
+            for name, value in self._raw.items():
+                if name not in known and value:
+                    self._flags.append(f"unknown_field:{self._path}{name}")
         return tuple(self._flags)
 
 
-def plain(value: object) -> Any:
-    """A client's typed object as plain JSON data; plain data comes back as it is.
+def fields_of(value: object) -> Raw | None:
+    """A JSON object, or the fields of a client's typed object; None for what is neither.
 
     Reads pydantic models by their `__dict__` and extra fields, because `model_dump` costs ten times as much and
     warns about values newer than the model.
     """
-    fields = getattr(value, "__pydantic_fields__", None) or getattr(type(value), "model_fields", None)
-    if fields is not None:
-        extra = getattr(value, "__pydantic_extra__", None) or {}
-        return {name: plain(item) for name, item in {**vars(value), **extra}.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
+    if isinstance(value, Mapping):
+        return value
+    if not hasattr(type(value), "model_fields"):
+        return None
+    extra: Raw | None = getattr(value, "__pydantic_extra__", None)
+    return {**vars(value), **extra} if extra else vars(value)
 
 
 def as_object(value: object) -> Raw:
     """`value` as a JSON object. Raises `UsageError` when it is none."""
-    data = plain(value)
-    if not isinstance(data, Mapping):
+    data = fields_of(value)
+    if data is None:
         raise UsageError(
             f"usage must be a JSON object or a client's usage object, not {type(value).__name__}: {value!r:.80}"
         )
     return data
+
+
+_EMPTY: Raw = {}
+_NOTHING = Counts(None)
+"""What an absent nested object reads as; it is never written to, having nothing odd to remember."""
