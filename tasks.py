@@ -88,7 +88,8 @@ def bench(arguments: list[str]) -> None:
 
 def peers(arguments: list[str]) -> None:
     """The same calls through other instrumentations."""
-    python = environment(".venv-peers", "peers.txt", extra="peers")
+    python = environment(".venv-peers", "peers.txt", extra="openai")
+    run([python, "-m", "pip", "install", "--quiet", "--requirement", "benchmarks/peers-requirements.txt"])
     run([python, "benchmarks/peers.py", *arguments])
 
 

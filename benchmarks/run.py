@@ -1,7 +1,7 @@
 """The performance budget, measured: `python3 tasks.py bench`.
 
 Each row is a ratio, or a difference, between two things timed in turn in this one run. `--quick` takes fewer rounds
-and fails when a limit is missed by more than half, which on a shared machine is a defect and not noise.
+and fails only when something takes three times its limit, which on a shared machine is a defect and not noise.
 `--write` puts the table into docs/performance.md.
 """
 
@@ -159,7 +159,7 @@ def price_rows(rounds: int) -> list[Row]:
             "µs",
             "five meters, batch, a context threshold on each",
         ),
-        Row("aicost.price() from a raw usage object", timed["raw"], 10.0, "µs", "reading, checking, pricing"),
+        Row("aicost.price() from a raw usage object", timed["raw"], 5.0, "µs", "reading, checking, pricing"),
     ]
 
 
@@ -246,12 +246,14 @@ def main() -> int:
     ]
     for path in ledger.parent.glob(ledger.name + "*"):
         path.unlink()
-    table = ["| what | measured | limit | |", "|---|---|---|---|"]
-    table += [f"| {row.what} | {row.measured:.2f} {row.unit} | {row.limit:g} {row.unit} | {row.how} |" for row in rows]
+    table = ["| what | measured | limit | kept | |", "|---|---|---|---|---|"]
+    for row in rows:
+        kept = "yes" if row.kept else "no"
+        table.append(f"| {row.what} | {row.measured:.2f} {row.unit} | {row.limit:g} {row.unit} | {kept} | {row.how} |")
     print("\n".join(table))
     if chosen.write:
         _write(table)
-    missed = [row for row in rows if row.measured > row.limit * (1.5 if chosen.quick else 1)]
+    missed = [row for row in rows if row.measured > row.limit * (3 if chosen.quick else 1)]
     for row in missed:
         print(f"over its limit: {row.what}: {row.measured:.2f} {row.unit}, limit {row.limit:g}", file=sys.stderr)
     return 1 if missed else 0

@@ -63,6 +63,7 @@ def init(
     exporter: str | SpanExporter | None = None,
     ledger: str | PathLike[str] | bool | None = None,
     instrument: str | Iterable[str] | None = None,
+    capture_content: bool = False,
 ) -> Handle:
     """Start tracking costs in this process; one line at start-up is all an application needs.
 
@@ -71,6 +72,7 @@ def init(
     `exporter` is `"otlp"`, `"console"`, `"none"` or a SpanExporter; unset, OTLP is used if an
     OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, or True for the user's state directory; there is none
     by default. Opens no network connection. What is not given comes from `AICOST_*` variables and `aicost.toml`.
+    Prompts and answers are never recorded; this version logs a warning if `capture_content` asks for it.
 
     A second call changes nothing and says so in the log. Raises `ConfigError` for a setting, and `RateCardError`
     for a rate card, that cannot be used.
@@ -91,6 +93,8 @@ def init(
             instrument=(instrument,) if isinstance(instrument, str) else instrument,
         )
         check_keys(settings.attribution)
+        if capture_content:
+            _log.warning("capture_content: this version of aicost records no prompts or answers")
         chosen = settings.exporter if exporter is None or isinstance(exporter, str) else exporter
         tracer_provider = providers.set_up_tracing(chosen, settings.service_name)
         meter_provider = providers.set_up_metrics(chosen, settings.service_name)

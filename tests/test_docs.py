@@ -1,0 +1,60 @@
+"""What the docs show works, and the links in them lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aicost._settings import Settings
+from aicost.pricing.card import RateCard
+from aicost.testing import ProviderEmulator
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def python(code: str, emulator: ProviderEmulator, cwd: Path) -> str:
+    keys = {"OPENAI_BASE_URL": emulator.openai_base_url, "OPENAI_API_KEY": "test", "PYTHONPATH": str(ROOT / "src")}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AICOST_", "OTEL_"))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, env={**clean, **keys})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.clients
+def test_the_readme_s_program_runs(emulator: ProviderEmulator, tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    out = python(program, emulator, tmp_path)
+    assert out.startswith(f"{emulator.bill.total} ")
+    assert (tmp_path / "costs.sqlite").exists()
+
+
+@pytest.mark.clients
+def test_the_example_runs(emulator: ProviderEmulator, tmp_path: Path) -> None:
+    out = python((ROOT / "examples/support_agent.py").read_text(), emulator, tmp_path)
+    assert f"2 calls, 0 retries, {emulator.bill.total} USD" in out
+
+
+def test_the_rate_card_in_the_docs_is_valid(tmp_path: Path) -> None:
+    (card,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/rate-cards.md").read_text(), re.DOTALL)
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(json.loads(card)))
+    assert RateCard.load(path).find("openai", "gpt-4.1-acme-x") is not None
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    assert [name for name in Settings.model_fields if f"`AICOST_{name.upper()}`" not in text] == []
