@@ -63,7 +63,7 @@ def test(arguments: list[str]) -> None:
         return
     coverage = [newest, "-m", "coverage"]
     run([*coverage, "erase"])
-    run([*coverage, "run", "-m", "pytest", "--quiet"], COVERAGE_PROCESS_START="")
+    run([*coverage, "run", "-m", "pytest", "--quiet"])
     run([*coverage, "combine", "--quiet"])
     run([*coverage, "report", "--skip-covered", "--fail-under=90"])
     run([oldest, "-m", "pytest", "--quiet", "-m", "clients"])

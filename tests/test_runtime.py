@@ -82,8 +82,8 @@ def test_init_opens_no_connection_and_imports_no_client() -> None:
 
 
 def test_importing_aicost_loads_next_to_nothing() -> None:
-    done = python("import sys, aicost; print(sorted({name.partition('.')[0] for name in sys.modules}))")
-    loaded = set(ast.literal_eval(done.stdout))
+    done = python("import sys; before = set(sys.modules); import aicost; print(sorted(set(sys.modules) - before))")
+    loaded = {name.partition(".")[0] for name in ast.literal_eval(done.stdout)}
     assert not loaded & {
         "opentelemetry",
         "pydantic",

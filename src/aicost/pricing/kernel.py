@@ -130,8 +130,11 @@ class Kernel:
                 missing.append(meter)
                 lines.append(ChargeLine(meter, quantity, None, 1, None, None))
                 continue
-            context, window, num, den, unit_price, per, rate_id = option = options[0]
-            if context is None and window is None:
+            option: _Option | None = options[0]
+            if options[0].context is not None or options[0].window is not None:
+                option = _by_one_cliff(options, usage)
+            if option is not None:
+                _, _, num, den, unit_price, per, rate_id = option
                 atto = quantity * num if den == 1 and type(quantity) is int else _scale(quantity, option)
                 total += atto
                 # Past the named tuple's own constructor, which would take a fifth of the whole time.
@@ -143,6 +146,8 @@ class Kernel:
                         missing.append(meter)
                     else:
                         total += line.atto
+        if not missing and event.complete and not event.flags and event.provider_cost is None and not event.estimated:
+            return Charge(ChargeStatus.PRICED, timeline.currency, total, tuple(lines), None, timeline.card)
         reason = f"no_rate:{','.join(missing)}" + _axes_text(event) if missing else None
         nothing = bool(missing) and all(line.atto is None for line in lines)
         return self._finish(event, timeline, tuple(lines), reason, None if nothing else total)
@@ -242,6 +247,18 @@ def _option(rate: Rate, modifiers: list[Modifier]) -> _Option:
     unit = price * ATTO / rate.per
     name = "*".join([rate.id, *(modifier.id for modifier in used)])
     return _Option(rate.context, rate.window, unit.numerator, unit.denominator, _text(price), rate.per, name)
+
+
+def _by_one_cliff(options: tuple[_Option, ...], usage: Mapping[str, Quantity]) -> _Option | None:
+    """The rate that holds in the usual case of a plain one and one cliff; None if the case is another."""
+    if len(options) != 2:
+        return None
+    high, low = options
+    context = high.context
+    if context is None or context.marginal or high.window is not None or low.context is not None:
+        return None
+    get = usage.get
+    return high if context.passed(sum([get(meter, 0) for meter in context.basis])) else low
 
 
 def _conditional(

@@ -58,14 +58,13 @@ class Frame:
 
     __slots__ = ("_span", "context", "run", "step")
 
-    def __init__(self, name: str, scope: Scope, attributes: dict[str, Any], run: Run | None, step: Step | None):
+    def __init__(self, name: str, scope: Scope, attributes: Mapping[str, Any], run: Run | None, step: Step | None):
         global _tracer
         if _tracer is None:
             _tracer = trace.get_tracer(SCOPE_NAME, __version__)
-        attributes.update(scope.stamp)
         self.run, self.step = run, step
         context = with_scope(scope)
-        self._span = _tracer.start_span(name, context, attributes=attributes)
+        self._span = _tracer.start_span(name, context, attributes={**attributes, **scope.stamp})
         self.context: Context = trace.set_span_in_context(self._span, context)
         if _listener is not None:
             if run is not None:

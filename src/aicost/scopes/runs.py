@@ -167,7 +167,7 @@ class Step:
         self.run = run
         self.parent = parent
         self.failed = False
-        self._spent: Counter[str] = Counter()
+        self._spent: dict[str, int] = {}
 
     def fail(self) -> None:
         """Mark the step failed: what it and its inner steps spent, and will still spend, is waste, counted once."""
@@ -176,12 +176,13 @@ class Step:
             return
         with self.run._lock:
             self.failed = True
-            spent, self._spent = self._spent, Counter()
+            spent, self._spent = self._spent, {}
             if spent:
                 self.run._waste(spent)
             outer = self.parent
             while outer is not None:
-                outer._spent.subtract(spent)
+                for currency, atto in spent.items():
+                    outer._spent[currency] = outer._spent.get(currency, 0) - atto
                 outer = outer.parent
 
     def is_wasted(self) -> bool:
@@ -196,5 +197,5 @@ class Step:
     def _spend(self, currency: str, atto: int) -> None:
         step: Step | None = self
         while step is not None:
-            step._spent[currency] += atto
+            step._spent[currency] = step._spent.get(currency, 0) + atto
             step = step.parent

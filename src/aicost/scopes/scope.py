@@ -48,6 +48,8 @@ class Scope:
 
     def owned_by(self, attribution: Mapping[str, object | None]) -> Scope:
         """This scope with more ownership. Keys at None are left as they are."""
+        if not attribution:
+            return self
         added = {key: opaque(key, value) for key, value in attribution.items() if value is not None}
         if not added:
             return self

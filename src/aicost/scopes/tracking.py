@@ -142,10 +142,10 @@ def _open_step(name: str, kind: StepKind, version: str | None, owner: Mapping[st
     outer = current_scope()
     step = Step(name, kind=kind, run=outer.run, parent=outer.step)
     verb, fixed, name_key = _STEP_SPANS[kind]
-    attributes: dict[str, Any] = dict(fixed)
+    attributes: Mapping[str, Any] = fixed
     if name_key is not None:
-        attributes[name_key] = name
+        attributes = {**attributes, name_key: name}
     if version is not None:
-        attributes[a.GEN_AI_AGENT_VERSION if kind is StepKind.AGENT else a.AICOST_WORKFLOW_VERSION] = version
+        attributes = {**attributes, a.GEN_AI_AGENT_VERSION: version}
     scope = outer.owned_by(owner).in_step(step, agent=name if kind is StepKind.AGENT else None)
     return Frame(f"{verb} {name}", scope, attributes, None, step)
