@@ -155,7 +155,7 @@ def price_rows(rounds: int) -> list[Row]:
         Row(
             "the same with every condition",
             timed["conditions"],
-            8.0,
+            2.0,
             "µs",
             "five meters, batch, a context threshold on each",
         ),

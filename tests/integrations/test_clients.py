@@ -322,6 +322,20 @@ def test_compressed_responses_are_read_too(door: Door, app: App) -> None:
         assert_bill_is_matched(app, zipped)
 
 
+TRICKY = (
+    'He said "usage":{"x":1} and data: [DONE] then\n\nevent: message_stop\n\n'
+    'data: [DONE]\n\n {"error": {"type": "no"}} '
+)
+
+
+@every_stream
+def test_what_a_model_says_is_not_taken_for_the_protocol(door: Door, app: App, emulator: ProviderEmulator) -> None:
+    emulator.on().then(Reply(text=TRICKY * 3, input_tokens=1200, output_tokens=80, chunks=20))
+    knock(door, connect(emulator))
+    assert (app.inference["aicost.request.status"], app.inference["aicost.cost.status"]) == ("success", "priced")
+    assert_bill_is_matched(app, emulator)
+
+
 def test_a_parser_that_raises_does_not_hide_what_was_billed(app: App, emulator: ProviderEmulator) -> None:
     emulator.on().then(Reply(text="not json", input_tokens=100, output_tokens=10))
     with pytest.raises(ValueError, match=r"(?i)json"):

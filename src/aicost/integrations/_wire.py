@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -25,6 +26,8 @@ MAX_BODY = 64 * 2**20
 _BLANK = re.compile(rb"\r?\n\r?\n")
 # `"usage":null` is in every chunk of a chat stream that was asked for usage.
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
+# At the start of a line only: a model may say the same words, but never with a line break before them.
+_DONE = re.compile(rb"^data:\s*\[DONE\]", re.MULTILINE)
 _ERROR = re.compile(rb'"error"\s*:\s*[{"]|"type"\s*:\s*"error"')
 
 
@@ -123,7 +126,7 @@ class _Observer:
                 if not accumulator.body or _matters(block):
                     _add(accumulator, block)
         # Recorded before the last bytes are handed on, so that nothing the application was given can be lost.
-        if accumulator.finished or b"[DONE]" in buffer:
+        if accumulator.finished or (b"[DONE]" in buffer and _DONE.search(buffer) is not None):
             self._finish(error=None, closed_early=False)
 
     def _finish(self, *, error: BaseException | None, closed_early: bool) -> None:
@@ -254,9 +257,12 @@ class _Reaper:
     def take(self, finish: Callable[[], None]) -> None:
         # SimpleQueue.put is documented as safe to call from a destructor.
         self._queue.put(finish)
-        if self._pid != os.getpid():
+        if self._pid != os.getpid() and not sys.is_finalizing():
             self._pid = os.getpid()
-            threading.Thread(target=self._run, name="aicost-reaper", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, name="aicost-reaper", daemon=True).start()
+            except RuntimeError:  # the interpreter is going down: what is left is drained at exit
+                self._pid = None
 
     def drain(self) -> None:
         """Finish what is waiting now."""

@@ -35,8 +35,10 @@ class _Option(NamedTuple):
     rate_id: str
 
 
-_Plan = Mapping[str, tuple[_Option, ...]]
-"""For each meter the rates that may apply, the most specific first. Without conditions there is just one."""
+_Entry = tuple[int, int, str, int, str, tuple[_Option, ...] | None]
+"""The one rate of a meter (num, den, unit price, per, rate id), or, last, the rates that depend on the request."""
+
+_Plan = Mapping[str, _Entry]
 
 
 class _Timeline(NamedTuple):
@@ -124,28 +126,29 @@ class Kernel:
         plan = timeline.plans[bisect_right(timeline.starts, event.started_ns) - 1]
         lines: list[ChargeLine] = []
         total, missing = 0, []
+        sizes: dict[tuple[str, ...], Quantity] = {}
         for meter, quantity in usage.items():
-            options = plan.get(meter)
-            if options is None:
+            entry = plan.get(meter)
+            if entry is None:
                 missing.append(meter)
                 lines.append(ChargeLine(meter, quantity, None, 1, None, None))
                 continue
-            option: _Option | None = options[0]
-            if options[0].context is not None or options[0].window is not None:
-                option = _by_one_cliff(options, usage)
-            if option is not None:
+            num, den, unit_price, per, rate_id, options = entry
+            if options is not None:
+                option = _by_one_cliff(options, usage, sizes)
+                if option is None:
+                    for line in _conditional(meter, quantity, options, usage, event.started_ns):
+                        lines.append(line)
+                        if line.atto is None:
+                            missing.append(meter)
+                        else:
+                            total += line.atto
+                    continue
                 _, _, num, den, unit_price, per, rate_id = option
-                atto = quantity * num if den == 1 and type(quantity) is int else _scale(quantity, option)
-                total += atto
-                # Past the named tuple's own constructor, which would take a fifth of the whole time.
-                lines.append(_new_line(ChargeLine, (meter, quantity, unit_price, per, atto, rate_id)))
-            else:
-                for line in _conditional(meter, quantity, options, usage, event.started_ns):
-                    lines.append(line)
-                    if line.atto is None:
-                        missing.append(meter)
-                    else:
-                        total += line.atto
+            atto = quantity * num if den == 1 and type(quantity) is int else _scale(quantity, num, den)
+            total += atto
+            # Past the named tuple's own constructor, which would take a fifth of the whole time.
+            lines.append(_new_line(ChargeLine, (meter, quantity, unit_price, per, atto, rate_id)))
         if not missing and event.complete and not event.flags and event.provider_cost is None and not event.estimated:
             return Charge(ChargeStatus.PRICED, timeline.currency, total, tuple(lines), None, timeline.card)
         reason = f"no_rate:{','.join(missing)}" + _axes_text(event) if missing else None
@@ -213,19 +216,25 @@ def _compile(model: ModelRates, card: str, event: Billable) -> _Timeline:
 
 def _plan(
     model: ModelRates, axes: Mapping[str, str | None], modifiers: list[Modifier], at_ns: int
-) -> dict[str, tuple[_Option, ...]]:
-    plan: dict[str, tuple[_Option, ...]] = {}
+) -> dict[str, _Entry]:
+    plan: dict[str, _Entry] = {}
     for meter, rates in model.rates.items():
         mine = [modifier for modifier in modifiers if meter in modifier.meters]
         modified = frozenset(axis for modifier in mine for axis in modifier.axes)
         scored = [(rate.matches(axes, modified), rate) for rate in rates if rate.in_force(at_ns)]
         fitting = [(score, rate) for score, rate in scored if score is not None]
         if fitting:
-            plan[meter] = tuple(_option(rate, mine) for rate in _by_specificity(fitting))
+            plan[meter] = _entry(tuple(_option(rate, mine) for rate in _by_specificity(fitting)))
     for declared in METERS.values():
         if declared.priced_as in plan and declared.id not in model.rates:
             plan[declared.id] = plan[declared.priced_as]
     return plan
+
+
+def _entry(options: tuple[_Option, ...]) -> _Entry:
+    first = options[0]
+    conditional = first.context is not None or first.window is not None
+    return (first.num, first.den, first.unit_price, first.per, first.rate_id, options if conditional else None)
 
 
 def _by_specificity(fitting: list[tuple[int, Rate]]) -> list[Rate]:
@@ -249,16 +258,21 @@ def _option(rate: Rate, modifiers: list[Modifier]) -> _Option:
     return _Option(rate.context, rate.window, unit.numerator, unit.denominator, _text(price), rate.per, name)
 
 
-def _by_one_cliff(options: tuple[_Option, ...], usage: Mapping[str, Quantity]) -> _Option | None:
+def _by_one_cliff(
+    options: tuple[_Option, ...], usage: Mapping[str, Quantity], sizes: dict[tuple[str, ...], Quantity]
+) -> _Option | None:
     """The rate that holds in the usual case of a plain one and one cliff; None if the case is another."""
     if len(options) != 2:
         return None
     high, low = options
     context = high.context
-    if context is None or context.marginal or high.window is not None or low.context is not None:
+    if context is None or context.marginal or low.context is not None or high.window or low.window:
         return None
-    get = usage.get
-    return high if context.passed(sum([get(meter, 0) for meter in context.basis])) else low
+    size = sizes.get(context.basis)
+    if size is None:
+        get = usage.get
+        size = sizes[context.basis] = sum([get(meter, 0) for meter in context.basis])
+    return high if context.passed(size) else low
 
 
 def _conditional(
@@ -283,15 +297,17 @@ def _conditional(
 
 
 def _line(meter: str, quantity: Quantity, option: _Option) -> ChargeLine:
-    return ChargeLine(meter, quantity, option.unit_price, option.per, _scale(quantity, option), option.rate_id)
+    return ChargeLine(
+        meter, quantity, option.unit_price, option.per, _scale(quantity, option.num, option.den), option.rate_id
+    )
 
 
-def _scale(quantity: Quantity, option: _Option) -> int:
+def _scale(quantity: Quantity, num: int, den: int) -> int:
     """`quantity` x unit price in 1e-18, rounded half-even where the price is finer than that."""
     if type(quantity) is not int:
-        return round(Fraction(quantity) * option.num / option.den)
-    whole, rest = divmod(quantity * option.num, option.den)
-    return whole + (2 * rest > option.den or (2 * rest == option.den and whole % 2 == 1))
+        return round(Fraction(quantity) * num / den)
+    whole, rest = divmod(quantity * num, den)
+    return whole + (2 * rest > den or (2 * rest == den and whole % 2 == 1))
 
 
 def _unpriced_lines(usage: Mapping[str, Quantity]) -> tuple[ChargeLine, ...]:

@@ -21,6 +21,9 @@ from . import guard
 from .metrics import Metrics
 from .profiles import CostProfile, span_attributes
 
+REMEMBERED = 20_000
+"""Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""
+
 
 class ChargeStore(Protocol):
     """Where charges are kept; the ledger is one. `record` is one transaction and returns when it is durable."""
@@ -45,6 +48,7 @@ class Pipeline:
         self.store = store
         self.tracer: Tracer = get_tracer("aicost", __version__, tracer_provider)
         self.profiles = tuple(profiles)
+        self._seen: dict[str, object] = {}
 
     def settle(
         self,
@@ -68,11 +72,12 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("write to the ledger", error)
         try:
+            fresh = [entry for entry in entries if self._first_sight(entry[0].event_id)]
             if run is not None:
-                for event, priced in entries:
+                for event, priced in fresh:
                     run.add(event, atto=priced.atto, currency=priced.currency, step=step)
-            if self.metrics is not None:
-                for event, priced in entries:
+            if self.metrics is not None and fresh:
+                for event, priced in fresh:
                     self.metrics.attempt(event, priced)
                 self.metrics.call(last, entries[0][0].started_ns)
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
@@ -83,3 +88,12 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("set cost attributes", error)
         return charge
+
+    def _first_sight(self, event_id: str) -> bool:
+        """Whether an event is new to the totals kept in memory; the ledger knows by itself, and for ever."""
+        mine = object()
+        if self._seen.setdefault(event_id, mine) is not mine:
+            return False
+        if len(self._seen) > REMEMBERED:
+            self._seen.pop(next(iter(self._seen)), None)
+        return True

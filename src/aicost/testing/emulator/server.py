@@ -157,7 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         reply = _reply_of(action)
         if reply is None:
-            self._wait_for_client(30.0)
+            assert isinstance(action, Hang)  # noqa: S101 - narrowing: only a hang may do no work
+            self._wait_for_client(action.seconds)
             return
         made = generate(call_id, api, model, reply, raw)
         emulator._book.charge(call_id, provider, api, made.model, made.reply.service_tier, made.usage)
