@@ -36,7 +36,7 @@ from aicost.usage.event import UsageEvent
 from aicost.usage.readers import read_usage
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from stub import CHUNKS, USAGE, abandon, call, client, stream
+from stub import CHUNKS, USAGE, abandon, call, client, read_bytes
 from timing import microseconds
 
 
@@ -113,9 +113,9 @@ def stream_row(rounds: int) -> Row:
     times: dict[str, list[float]] = {"bare": [], "ours": []}
     for _ in range(rounds):
         aicost.shutdown()
-        times["bare"].append(microseconds({"x": lambda: stream(made)}, rounds=1, calls=10)["x"])
+        times["bare"].append(microseconds({"x": lambda: read_bytes(made)}, rounds=1, calls=20)["x"])
         set_up()
-        times["ours"].append(microseconds({"x": lambda: stream(made)}, rounds=1, calls=10)["x"])
+        times["ours"].append(microseconds({"x": lambda: read_bytes(made)}, rounds=1, calls=20)["x"])
     aicost.shutdown()
     extra = (_median(times["ours"]) - _median(times["bare"])) / CHUNKS
     return Row(
