@@ -115,6 +115,9 @@ def test_explain_adds_up_to_the_run_and_names_rates_and_sources(demo: dict[str, 
         assert line["checked"] == "2026-11-21"
     shown = aicost("explain", demo["runs"][0], "--ledger", demo["ledger"]).stdout
     assert "bundled@2026-11-21" in shown
+    for line in lines:
+        assert f"{line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}" in shown
+        assert f"{line['rate_id']}  bundled@2026-11-21  {line['source']} (checked {line['checked']})" in shown
     assert "429" in shown
     span_id = data["attempts"][0]["span_id"]
     assert json.loads(aicost("explain", span_id, "--json", "--ledger", demo["ledger"]).stdout)["kind"] == "span"

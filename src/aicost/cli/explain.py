@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -25,4 +26,5 @@ def command(identifier: str, ledger: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(explained)
     else:
-        render(explained, Console(highlight=False, soft_wrap=True))
+        # A terminal wraps inside the tree; a file or a pipe gets each line whole.
+        render(explained, Console(highlight=False, width=None if sys.stdout.isatty() else 1000))
