@@ -1,6 +1,6 @@
 """Fixtures: a provider emulator, the application under test, and what it emitted.
 
-Whatever any test emits through `app` is checked against the semantic-convention registry when the test ends.
+Whatever any test emits is checked against the semantic-convention registry when the test ends.
 """
 
 from __future__ import annotations
@@ -130,13 +130,22 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., App]]:
         assert_conforms(app.spans)
         for data in app.metrics_seen:
             assert_conforms(metrics=data)
-    _exporter.clear()
 
 
 @pytest.fixture
 def app(make_app: Callable[..., App]) -> App:
     """The application with the settings everybody has."""
     return make_app()
+
+
+@pytest.fixture(autouse=True)
+def _all_spans_conform() -> Iterator[None]:
+    """Every span that any test emits on the global provider is as the registry says."""
+    _exporter.clear()
+    yield
+    spans = _exporter.get_finished_spans()
+    _exporter.clear()
+    assert_conforms(spans)
 
 
 @pytest.fixture(autouse=True)

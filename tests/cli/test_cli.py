@@ -26,7 +26,7 @@ def aicost(*arguments: str, stdin: str = "", cwd: Path | None = None, **env: str
         text=True,
         timeout=100,
         cwd=cwd,
-        env={**clean, "COLUMNS": "140", **env},
+        env={**clean, **env},
     )
 
 

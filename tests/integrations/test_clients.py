@@ -520,16 +520,18 @@ def test_a_failure_inside_aicost_never_reaches_the_application(
     app.exporter.clear()  # a span whose recording failed lacks what could not be recorded
 
 
+def quickest(clients: Clients) -> float:
+    """Seconds of the quickest of many calls: what the machine does beside them cannot make that one slower."""
+    taken = []
+    for _ in range(60):
+        began = time.perf_counter()
+        doors.chat(clients, "x")
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
 def test_the_application_waits_no_longer_than_the_provider(app: App, emulator: ProviderEmulator) -> None:
     clients = connect(emulator)
-    doors.chat(clients, "warm up")
-    began = time.perf_counter()
-    for _ in range(50):
-        doors.chat(clients, "x")
-    with_us = time.perf_counter() - began
+    with_us = quickest(clients)
     aicost.uninstrument()
-    began = time.perf_counter()
-    for _ in range(50):
-        doors.chat(clients, "x")
-    without = time.perf_counter() - began
-    assert with_us - without < 50 * 0.002, "two milliseconds a call would be a scandal; see benchmarks/ for the truth"
+    assert with_us - quickest(clients) < 0.002, "two milliseconds would be a scandal; see benchmarks/ for the truth"

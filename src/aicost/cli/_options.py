@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from aicost._errors import LedgerError
 from aicost._settings import default_ledger, load
@@ -47,6 +49,11 @@ def parse_time(context: click.Context, parameter: click.Parameter, value: str | 
             raise click.BadParameter(f"{value!r} is neither a date like 2026-11-01 nor an age like 7d") from None
         at = at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
     return int(at.timestamp() * 1e9)
+
+
+def console(width: int = 140) -> Console:
+    """Where tables go: as wide as the terminal, or `width` where there is none, so that nothing is cut in a file."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
 
 
 def print_json(data: Any) -> None:

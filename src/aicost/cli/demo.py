@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from aicost._errors import ConfigError
 
-from ._options import json_option, print_json
+from ._options import console, json_option, print_json
 
 
 @click.command("demo")
@@ -46,10 +45,10 @@ def command(live: bool, ledger: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(demo_json(result))
     else:
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-        console.print()
-        render(result.report, console)
-        _print_accounts(result, console)
+        out = console()
+        out.print()
+        render(result.report, out)
+        _print_accounts(result, out)
     if not result.balanced:
         raise click.ClickException(
             f"the ledger ({result.ledger_total}) and what was not seen ({result.unseen}) "

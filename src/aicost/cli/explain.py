@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from ._options import json_option, ledger_option, ledger_path, print_json
+from ._options import console, json_option, ledger_option, ledger_path, print_json
 
 
 @click.command("explain")
@@ -26,5 +24,4 @@ def command(identifier: str, ledger: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(explained)
     else:
-        # A terminal wraps inside the tree; a file or a pipe gets each line whole.
-        render(explained, Console(highlight=False, width=None if sys.stdout.isatty() else 1000))
+        render(explained, console(width=1000))

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from aicost._errors import RateCardError
 from aicost.pricing.card import ModelRates, RateCard
 from aicost.pricing.rates import Rate
 
-from ._options import json_option, print_json
+from ._options import console, json_option, print_json
 
 _card_option = click.option(
     "--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one."
@@ -41,7 +40,7 @@ def list_models(provider: str | None, rate_card: Path | None, as_json: bool) -> 
     for model in models:
         cells = [_now(model, meter) for meter in ("input", "input_cache_read", "output")]
         table.add_row(model.provider, model.name, *cells)
-    Console(highlight=False).print(table)
+    console().print(table)
 
 
 @command.command("show")
@@ -69,10 +68,10 @@ def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> No
     for rate in rates:
         name = rate.id.removeprefix(f"{found.provider}/{found.name}/")
         table.add_row(name, f"{rate.price} {rate.currency}", f"{rate.per:,}", rate.source, rate.checked)
-    console = Console(highlight=False)
-    console.print(table)
+    out = console()
+    out.print(table)
     for modifier in found.modifiers:
-        console.print(f"x {modifier.factor} when {_axes(modifier.axes)}: {', '.join(sorted(modifier.meters))}")
+        out.print(f"x {modifier.factor} when {_axes(modifier.axes)}: {', '.join(sorted(modifier.meters))}")
 
 
 @command.command("validate")

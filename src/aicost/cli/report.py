@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from aicost.ledger.query import DIMENSIONS, Filter
 
-from ._options import json_option, ledger_option, ledger_path, parse_time, print_json
+from ._options import console, json_option, ledger_option, ledger_path, parse_time, print_json
 
 
 @click.command("report")
@@ -43,4 +42,4 @@ def command(
     if as_json:
         print_json(to_json(report))
     else:
-        render(report, Console(highlight=False))
+        render(report, console())
