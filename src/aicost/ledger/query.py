@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from aicost._errors import LedgerError
 from aicost.usage.meters import INPUT_TOKENS, OUTPUT_TOKENS, group_of
 
+from .connection import connect_read_only
 from .rows import NANO
 
 DIMENSIONS: Mapping[str, str] = {
@@ -27,8 +27,19 @@ DIMENSIONS: Mapping[str, str] = {
     "product": "product",
     "environment": "environment",
     "status": "status",
+    "meter": "meter",
 }
 """What a breakdown can go by, and the column it reads."""
+
+_IDS = (
+    ("run", "runs", "run_id"),
+    ("run", "charges", "run_id"),
+    ("span", "charges", "span_id"),
+    ("event", "charges", "event_id"),
+)
+
+READ_TIMEOUT_S = 5.0
+"""How long a question waits for a file that is locked."""
 
 # What a failed step spent bought nothing; nor did a call that failed after it was billed.
 _FAILED_STEPS = """
@@ -45,11 +56,38 @@ _SUMS = f"""
     COUNT(*) AS attempts,
     SUM(c.status = 'retry') AS retries,
     SUM(c.nano) AS nano, SUM(c.atto_rest) AS rest,
+    SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.nano IS NOT NULL) AS known,
     SUM(CASE WHEN {_WASTED} THEN c.nano END) AS wasted_nano,
     SUM(CASE WHEN {_WASTED} THEN c.atto_rest END) AS wasted_rest,
     SUM(c.billed = 'yes' AND c.charge_status = 'unpriced') AS unpriced,
     SUM(c.billed = 'yes' AND c.charge_status = 'partial') AS partial,
     SUM(c.billed = 'possibly') AS possibly_billed
+"""
+
+
+# A provider's own cost replaces what its lines come to, so it is not theirs to divide.
+_BY_METER = f"""
+{_FAILED_STEPS}, parts AS (
+    SELECT c.*, l.meter, CAST(l.quantity AS INTEGER) AS quantity,
+        CASE WHEN l.event_id IS NULL THEN c.nano ELSE l.nano END AS part_nano,
+        CASE WHEN l.event_id IS NULL THEN c.atto_rest ELSE l.atto_rest END AS part_rest
+    FROM charges c
+    LEFT JOIN charge_lines l ON l.event_id = c.event_id AND c.charge_status <> 'provider_reported'
+    {{condition}}
+)
+SELECT c.meter AS key, c.currency, SUM(c.quantity) AS quantity,
+    COUNT(DISTINCT CASE WHEN c.status <> 'retry' THEN c.event_id END) AS calls,
+    COUNT(DISTINCT c.event_id) AS attempts,
+    COUNT(DISTINCT CASE WHEN c.status = 'retry' THEN c.event_id END) AS retries,
+    SUM(c.part_nano) AS nano, SUM(c.part_rest) AS rest,
+    SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.part_nano IS NOT NULL) AS known,
+    SUM(CASE WHEN {_WASTED} THEN c.part_nano END) AS wasted_nano,
+    SUM(CASE WHEN {_WASTED} THEN c.part_rest END) AS wasted_rest,
+    COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NULL THEN c.event_id END) AS unpriced,
+    COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NOT NULL AND c.charge_status = 'partial'
+        THEN c.event_id END) AS partial,
+    COUNT(DISTINCT CASE WHEN c.billed = 'possibly' THEN c.event_id END) AS possibly_billed
+FROM parts c GROUP BY c.meter, c.currency
 """
 
 
@@ -88,6 +126,8 @@ class Sums:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    is_known: bool = True
+    """False when something was, or may have been, billed and no amount of it is known: `atto` is then no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +143,11 @@ class Gap:
 
 
 class LedgerReader:
-    """A ledger file open for questions. Use it as a context manager."""
+    """A ledger file open for questions. Use it as a context manager.
+
+    All its answers are from the same moment, so that parts add up to totals while charges still come in. They raise
+    `LedgerError` when the file turns out to be damaged.
+    """
 
     def __init__(self, path: str | Path) -> None:
         file = Path(path).expanduser()
@@ -111,12 +155,8 @@ class LedgerReader:
             raise LedgerError(
                 f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"
             )
-        try:
-            self._db = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, timeout=5.0)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("SELECT 1 FROM charges LIMIT 1")
-        except sqlite3.Error as error:
-            raise LedgerError(f"{file} is not an aicost ledger: {error}") from error
+        self._path = file
+        self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -127,24 +167,27 @@ class LedgerReader:
     def breakdown(self, by: str | None, where: Filter = Filter()) -> list[Sums]:
         """Sums per value of a dimension, the dearest first; without `by`, per currency.
 
-        What has no value for the dimension has the key None and is never left out. Raises `LedgerError` for a
-        dimension nobody knows.
+        What has no value for the dimension has the key None and is never left out. By `meter` the amounts add up to
+        the total, and a call counts with each of its meters; None is what no meter explains, such as a cost that the
+        provider reported. Raises `LedgerError` for a dimension nobody knows.
         """
-        column = "NULL" if by is None else f"c.{_column(by)}"
         condition, values = _where(where)
-        groups = f"{column}, c.currency"
-        sums = self._db.execute(
-            f"{_FAILED_STEPS} SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {groups}", values
-        ).fetchall()
-        tokens = self._tokens(column, condition, values)
-        made = [_sums(row, tokens.get((row["key"], row["currency"]), {})) for row in sums]
+        if by == "meter":
+            groups = self._rows(_BY_METER.format(condition=condition), values)
+            tokens = {(g["key"], g["currency"]): {g["key"]: g["quantity"] or 0} for g in groups}
+        else:
+            column = "NULL" if by is None else f"c.{_column(by)}"
+            select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency"
+            groups = self._rows(f"{_FAILED_STEPS} {select}", values)
+            tokens = self._tokens(column, condition, values)
+        made = [_sums(row, tokens.get((row["key"], row["currency"]), {})) for row in groups]
         return sorted(made, key=lambda s: (-s.atto, s.key is None, s.key or "", s.currency))
 
     def gaps(self, where: Filter = Filter()) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
         condition, values = _where(where)
         unknown = "(c.charge_status IN ('unpriced', 'partial') OR c.billed = 'possibly')"
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT provider, model, charge_status, billed, COALESCE(reason, '') AS reason, COUNT(*) AS n "
             f"FROM charges c {condition} {'AND' if condition else 'WHERE'} {unknown} "
             "GROUP BY 1, 2, 3, 4, 5 ORDER BY n DESC, model",
@@ -155,39 +198,33 @@ class LedgerReader:
     def charges(self, where: Filter = Filter()) -> list[sqlite3.Row]:
         """The charges themselves in the order they began, one row per attempt."""
         condition, values = _where(where)
-        return self._db.execute(
-            f"SELECT c.* FROM charges c {condition} ORDER BY started_ns, attempt",
-            values,
-        ).fetchall()
+        return self._rows(f"SELECT c.* FROM charges c {condition} ORDER BY started_ns, attempt", values)
 
     def lines(self, event_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:
         """The lines of charges, with what is known of each rate, by event id."""
-        found: dict[str, list[sqlite3.Row]] = {event_id: [] for event_id in event_ids}
-        for event_id in event_ids:
-            found[event_id] = self._db.execute(
-                "SELECT l.*, r.about FROM charge_lines l JOIN charges c USING (event_id) "
-                "LEFT JOIN rates r ON r.rate_card = c.rate_card AND r.rate_id = l.rate_id "
-                "WHERE l.event_id = ? ORDER BY position",
-                (event_id,),
-            ).fetchall()
-        return found
+        select = (
+            "SELECT l.*, r.about FROM charge_lines l JOIN charges c USING (event_id) "
+            "LEFT JOIN rates r ON r.rate_card = c.rate_card AND r.rate_id = l.rate_id "
+            "WHERE l.event_id = ? ORDER BY position"
+        )
+        return {event_id: self._rows(select, (event_id,)) for event_id in event_ids}
 
     def runs(self, root_or_run: str) -> list[sqlite3.Row]:
         """A run and all runs inside it."""
-        return self._db.execute(
-            "WITH RECURSIVE tree(run_id) AS (SELECT ? UNION "
-            "SELECT r.run_id FROM runs r JOIN tree t ON r.parent_run_id = t.run_id) "
-            "SELECT r.* FROM runs r JOIN tree USING (run_id) ORDER BY started_ns",
+        # The runs of one tree share its root, so only they are searched for children.
+        return self._rows(
+            "WITH RECURSIVE family AS MATERIALIZED (SELECT * FROM runs WHERE root_run_id = "
+            "(SELECT root_run_id FROM runs WHERE run_id = ?1)), tree(run_id) AS (SELECT ?1 UNION "
+            "SELECT r.run_id FROM family r JOIN tree t ON r.parent_run_id = t.run_id) "
+            "SELECT r.* FROM family r JOIN tree USING (run_id) ORDER BY started_ns",
             (root_or_run,),
-        ).fetchall()
+        )
 
     def steps(self, run_ids: Sequence[str]) -> list[sqlite3.Row]:
         """The steps of runs in the order they began."""
-        marks = ", ".join("?" * len(run_ids))
-        return self._db.execute(
-            f"SELECT * FROM steps WHERE run_id IN ({marks}) ORDER BY started_ns",
-            tuple(run_ids),
-        ).fetchall()
+        select = "SELECT * FROM steps WHERE run_id = ?"
+        found = [row for run_id in dict.fromkeys(run_ids) for row in self._rows(select, (run_id,))]
+        return sorted(found, key=lambda row: int(row["started_ns"]))
 
     def resolve(self, identifier: str) -> tuple[str, str]:
         """What an id, or the start of one (6 characters or more), names: ("run" | "span" | "event", full id).
@@ -196,27 +233,28 @@ class LedgerReader:
         """
         if len(identifier) < 6:
             raise LedgerError(f"{identifier!r} is too short; give at least 6 characters of a run, span or event id")
-        pattern = identifier.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        found: set[tuple[str, str]] = set()
-        for kind, column in (("run", "run_id"), ("span", "span_id"), ("event", "event_id")):
-            rows = self._db.execute(
-                f"SELECT DISTINCT {column} FROM charges WHERE {column} LIKE ? ESCAPE '\\' LIMIT 6",
-                (pattern,),
-            )
-            found.update((kind, row[0]) for row in rows)
-        with closing(
-            self._db.execute("SELECT run_id FROM runs WHERE run_id LIKE ? ESCAPE '\\' LIMIT 6", (pattern,))
-        ) as c:
-            found.update(("run", row[0]) for row in c)
-        exact = [pair for pair in found if pair[1] == identifier]
-        if len(exact) == 1 or len(found) == 1:
-            return (exact or list(found))[0]
-        if not found:
-            raise LedgerError(f"no run, span or event starts with {identifier!r} in this ledger")
-        raise LedgerError(f"{identifier!r} is ambiguous: " + ", ".join(sorted(f"{k} {i}" for k, i in found)[:6]))
+        for condition, values in (("= ?", (identifier,)), (">= ? AND {0} < ?", _range(identifier))):
+            found: set[tuple[str, str]] = set()
+            for kind, table, column in _IDS:
+                select = f"SELECT DISTINCT {column} FROM {table} WHERE {column} {condition.format(column)} LIMIT 6"
+                found.update((kind, row[0]) for row in self._rows(select, values))
+            if len(found) == 1:
+                return found.pop()
+            if found:
+                listed = ", ".join(sorted(f"{kind} {full}" for kind, full in found)[:6])
+                raise LedgerError(f"{identifier!r} is ambiguous: {listed}")
+        raise LedgerError(f"no run, span or event starts with {identifier!r} in this ledger")
+
+    def _rows(self, select: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+        try:
+            return self._db.execute(select, values).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"cannot read ledger {self._path}: {error}; restore a copy, or try `sqlite3 FILE .recover`"
+            ) from error
 
     def _tokens(self, column: str, condition: str, values: Sequence[Any]) -> dict[tuple[Any, str], dict[str, int]]:
-        rows = self._db.execute(
+        rows = self._rows(
             f"SELECT {column} AS key, c.currency, l.meter, SUM(CAST(l.quantity AS INTEGER)) AS n "
             f"FROM charges c JOIN charge_lines l USING (event_id) {condition} GROUP BY 1, 2, 3",
             values,
@@ -232,6 +270,11 @@ def _column(by: str) -> str:
         return DIMENSIONS[by]
     except KeyError:
         raise LedgerError(f"cannot break down by {by!r}; choose one of {', '.join(DIMENSIONS)}") from None
+
+
+def _range(start: str) -> tuple[str, str]:
+    """Between which two texts all lie that begin with `start`; unlike LIKE, an index can serve it."""
+    return start, start + "\U0010ffff"
 
 
 def _where(where: Filter) -> tuple[str, list[Any]]:
@@ -265,6 +308,7 @@ def _sums(row: sqlite3.Row, meters: Mapping[str, int]) -> Sums:
         input_tokens=sum(n for meter, n in meters.items() if meter in INPUT_TOKENS),
         output_tokens=sum(n for meter, n in meters.items() if meter in OUTPUT_TOKENS),
         cached_tokens=sum(n for meter, n in meters.items() if group_of(meter) == "cache_read"),
+        is_known=row["known"] > 0 or row["billed"] == 0,
     )
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aicost._money import to_text
 from aicost.pricing.charge import Charge
 from aicost.usage.event import UsageEvent
+from aicost.usage.meters import Quantity
 
 from .schema import OWNERS
 
 NANO = 10**9
+
+Row = tuple[Any, ...]
 
 
 def limbs(atto: int | None) -> tuple[int | None, int | None]:
@@ -20,7 +24,7 @@ def limbs(atto: int | None) -> tuple[int | None, int | None]:
     return (None, None) if atto is None else divmod(atto, NANO)
 
 
-def charge_row(event: UsageEvent, charge: Charge) -> tuple[Any, ...]:
+def charge_row(event: UsageEvent, charge: Charge) -> Row:
     """The values of CHARGE_COLUMNS."""
     nano, rest = limbs(charge.atto)
     owner = event.attribution
@@ -67,12 +71,23 @@ def charge_row(event: UsageEvent, charge: Charge) -> tuple[Any, ...]:
     )
 
 
-def line_rows(event_id: str, charge: Charge) -> list[tuple[Any, ...]]:
+def line_rows(event_id: str, charge: Charge) -> list[Row]:
     """One row per line of the charge."""
-    return [
+    rows: list[Row] = [
         (event_id, n, line.meter, str(line.quantity), line.unit_price, line.per, line.rate_id, *limbs(line.atto))
         for n, line in enumerate(charge.lines)
     ]
+    plain = all(line.meter.isascii() and (line.rate_id or "").isascii() for line in charge.lines)
+    return rows if plain else [storable(row) for row in rows]
+
+
+def storable(row: Row) -> Row:
+    """`row` with text that is no valid Unicode made so: one odd id must not cost the charge it belongs to."""
+    if "".join([value for value in row if value.__class__ is str]).isascii():
+        return row
+    return tuple(
+        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value for value in row
+    )
 
 
 def payload_hash(event: UsageEvent) -> str:
@@ -84,7 +99,7 @@ def payload_hash(event: UsageEvent) -> str:
     return hashlib.blake2b(repr(billed).encode(), digest_size=12).hexdigest()
 
 
-def supersedes(new: UsageEvent, old_complete: bool, old_usage: dict[str, Any] | None) -> bool:
+def supersedes(new: UsageEvent, old_complete: bool, old_usage: Mapping[str, Quantity] | None) -> bool:
     """Whether a second view of an event knows more than the first: it completes it, or counts nothing less."""
     if new.usage is None:
         return False

@@ -12,17 +12,19 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from aicost._errors import LedgerError
 from aicost.pricing.charge import Charge
 from aicost.usage.event import UsageEvent
 
-from .rows import charge_row, line_rows, payload_hash, supersedes
-from .schema import CHARGE_COLUMNS, TABLES, VERSION
+from .connection import connect
+from .rows import Row
+from .writes import Write, put, put_charges, put_outcome
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -32,32 +34,13 @@ MAX_PENDING = 10_000
 BUSY_TIMEOUT_S = 1.0
 """How long one write waits for other processes."""
 
+OPEN_TIMEOUT_S = 5.0
+"""How long opening waits for other processes: many may start at once."""
+
 RETRY_AFTER_S = 5.0
 """After a failed write, how long calls only queue their charges before the file is tried again."""
 
-_INSERT_CHARGE = (
-    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) VALUES ({', '.join('?' * len(CHARGE_COLUMNS))}) "
-    "ON CONFLICT (event_id) DO NOTHING"
-)
-_REPLACE_CHARGE = (
-    f"UPDATE charges SET {', '.join(f'{c} = ?' for c in CHARGE_COLUMNS[1:])}, revision = revision + 1 "
-    "WHERE event_id = ?"
-)
-_INSERT_LINE = (
-    "INSERT INTO charge_lines (event_id, position, meter, quantity, unit_price, per, rate_id, nano, atto_rest) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-_UNKEEPABLE = (
-    sqlite3.IntegrityError,
-    sqlite3.ProgrammingError,
-    sqlite3.InterfaceError,
-    sqlite3.DataError,
-    OverflowError,
-)
-
 Entries = Sequence[tuple[UsageEvent, Charge]]
-_Write = Callable[[sqlite3.Connection], object]
 
 
 class RateSource(Protocol):
@@ -76,17 +59,20 @@ class Ledger:
     def __init__(self, path: Path, rates: RateSource | None, durability: Literal["process", "power"]) -> None:
         self.path = path
         self.lost = 0
-        """Writes given up for good."""
+        """Charges given up for good."""
         self._rates = rates
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._lock = threading.RLock()
-        self._pending: deque[_Write] = deque()
+        self._pending: deque[Write] = deque()
         self._retry_at = 0.0
-        self._failing: str | None = None
+        self._warned: set[str] = set()
         self._known_rates: set[tuple[str, str]] = set()
-        self._pid = os.getpid()
+        self._draining = False
         self._closed = False
-        self._db = self._connect()
+        self._identity = (0, 0)
+        self._db: sqlite3.Connection | None = None
+        self._connect(OPEN_TIMEOUT_S)
+        _open_ledgers.add(self)
 
     @classmethod
     def open(
@@ -122,7 +108,7 @@ class Ledger:
         The same event again changes nothing. A view that completes an earlier one replaces it; one that contradicts
         it goes to quarantine and is not counted.
         """
-        self._write(lambda db: self._put(db, entries))
+        self._write(put_charges(entries, self._new_rates(entries)))
 
     def start_run(
         self,
@@ -136,55 +122,41 @@ class Ledger:
         started_ns: int,
     ) -> None:
         """Note that a run began. A run begun before goes on."""
-        row = (run_id, root_run_id or run_id, parent_run_id, workflow, version, started_ns, _json(attribution))
+        owner = json.dumps(dict(attribution or {}))
         self._write(
-            lambda db: db.execute(
+            put(
                 "INSERT INTO runs "
                 "(run_id, root_run_id, parent_run_id, workflow, version, status, started_ns, attribution) "
                 "VALUES (?, ?, ?, ?, ?, 'running', ?, ?) ON CONFLICT (run_id) DO UPDATE SET status = 'running'",
-                row,
+                (run_id, root_run_id or run_id, parent_run_id, workflow, version, started_ns, owner),
             )
         )
 
     def end_run(self, run_id: str, *, status: Literal["ok", "failed"], ended_ns: int) -> None:
         """Note how a run ended."""
-        self._write(
-            lambda db: db.execute(
-                "UPDATE runs SET status = ?, ended_ns = ? WHERE run_id = ?", (status, ended_ns, run_id)
-            )
-        )
+        self._write(put("UPDATE runs SET status = ?, ended_ns = ? WHERE run_id = ?", (status, ended_ns, run_id)))
 
     def start_step(
         self, step_id: str, *, run_id: str, parent_step_id: str | None = None, name: str, kind: str, started_ns: int
     ) -> None:
         """Note that a step began."""
-        row = (step_id, run_id, parent_step_id, name, kind, started_ns)
         self._write(
-            lambda db: db.execute(
+            put(
                 "INSERT OR IGNORE INTO steps (step_id, run_id, parent_step_id, name, kind, status, started_ns) "
                 "VALUES (?, ?, ?, ?, ?, 'running', ?)",
-                row,
+                (step_id, run_id, parent_step_id, name, kind, started_ns),
             )
         )
 
     def end_step(self, step_id: str, *, status: Literal["ok", "failed"], ended_ns: int) -> None:
         """Note how a step ended. What a failed step spent counts as waste."""
-        self._write(
-            lambda db: db.execute(
-                "UPDATE steps SET status = ?, ended_ns = ? WHERE step_id = ?", (status, ended_ns, step_id)
-            )
-        )
+        self._write(put("UPDATE steps SET status = ?, ended_ns = ? WHERE step_id = ?", (status, ended_ns, step_id)))
 
     def record_outcome(
         self, name: str, *, count: int, run_id: str | None, attribution: Mapping[str, str], at_ns: int
     ) -> None:
         """Keep units of value delivered."""
-        row = (name, count, run_id, at_ns, _json(attribution))
-        self._write(
-            lambda db: db.execute(
-                "INSERT INTO outcomes (name, count, run_id, at_ns, attribution) VALUES (?, ?, ?, ?, ?)", row
-            )
-        )
+        self._write(put_outcome(name, count, run_id, at_ns, attribution))
 
     def flush(self) -> bool:
         """Try to write what is waiting. Returns whether nothing is left."""
@@ -199,156 +171,155 @@ class Ledger:
             if self._closed:
                 return
             self.flush()
+            self._closed = True
+            _open_ledgers.discard(self)
             if self._pending:
                 _log.error("ledger %s: %d writes could not be kept", self.path, len(self._pending))
-                self.lost += len(self._pending)
-            self._closed = True
-            self._db.close()
+            while self._pending:
+                self._give_up(self._pending.popleft())
+            if self._db is not None:
+                self._db.close()
 
-    def _write(self, write: _Write | None) -> None:
+    def _new_rates(self, entries: Entries) -> list[Row]:
+        """Rates applied for the first time, as (card, rate id, what is known of it)."""
+        rates = self._rates
+        if rates is None:
+            return []
+        found: list[Row] = []
+        for _, charge in entries:
+            for line in charge.lines if charge.rate_card is not None else ():
+                key = (charge.rate_card or "", line.rate_id or "")
+                if line.rate_id is None or key in self._known_rates:
+                    continue
+                self._known_rates.add(key)
+                try:
+                    about = rates.describe(line.rate_id)
+                except Exception:  # noqa: BLE001 - the charge is worth more than the source of its rate
+                    _log.exception("ledger %s: where rate %s comes from could not be read", self.path, line.rate_id)
+                    continue
+                if about is not None:
+                    found.append((*key, json.dumps(dict(about))))
+        return found
+
+    def _write(self, write: Write | None) -> None:
         with self._lock:
             if write is not None:
                 self._pending.append(write)
-            if self._closed or time.monotonic() < self._retry_at:
-                self._bound()
-                return
-            try:
-                if self._pid != os.getpid():
-                    self._after_fork(write)
-                # While writes fail the pending ones are written oldest first, so a queue drains in order.
-                while self._pending:
-                    self._transact(self._pending[0])
-                    self._pending.popleft()
-            except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-                self._failed(error)
-            else:
-                if self._failing is not None:
-                    _log.warning("ledger %s is writable again", self.path)
-                    self._failing = None
+            if self._closed:
+                self._warn_once("it is closed", "Record before `close`.")
+            # A signal handler or finalizer may record in the midst of a write: that write then takes it along.
+            elif not self._draining and time.monotonic() >= self._retry_at:
+                self._drain()
+            while len(self._pending) > (0 if self._closed else MAX_PENDING):
+                self._give_up(self._pending.popleft())
 
-    def _transact(self, write: _Write) -> None:
-        db = self._db
+    def _drain(self) -> None:
+        self._draining = True
+        try:
+            db = self._connected()
+            # Oldest first, so that a run is begun before it ends.
+            while self._pending:
+                self._transact(db, self._pending[0])
+                self._pending.popleft()
+        except (sqlite3.Error, LedgerError, OSError) as error:
+            self._retry_at = time.monotonic() + RETRY_AFTER_S
+            # Rates noted in a transaction that was rolled back are not in the file.
+            self._known_rates.clear()
+            self._warn_once(str(error), "Charges wait in memory and are tried again. Free space or make it writable.")
+        else:
+            if self._warned:
+                _log.warning("ledger %s is writable again", self.path)
+                self._warned.clear()
+        finally:
+            self._draining = False
+
+    def _transact(self, db: sqlite3.Connection, write: Write) -> None:
+        if db.in_transaction:  # a rollback that failed with the disk
+            db.execute("ROLLBACK")
         db.execute("BEGIN IMMEDIATE")
         try:
-            write(db)
+            write.apply(db)
             db.execute("COMMIT")
         except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            if not isinstance(error, _UNKEEPABLE):
+            if not isinstance(error, Exception) or _may_pass(error):
                 raise
             # It will never fit, however often it is tried, and must not hold up what comes after it.
-            self.lost += 1
             _log.exception("ledger %s: a write was given up", self.path)
+            self._give_up(write)
 
-    def _put(self, db: sqlite3.Connection, entries: Entries) -> None:
-        for event, charge in entries:
-            row = charge_row(event, charge)
-            if db.execute(_INSERT_CHARGE, row).rowcount:
-                db.executemany(_INSERT_LINE, line_rows(event.event_id, charge))
-            else:
-                self._put_again(db, event, charge, row)
-            self._keep_rates(db, charge)
+    def _give_up(self, write: Write) -> None:
+        self.lost += write.charges
+        self._known_rates.clear()
 
-    def _put_again(self, db: sqlite3.Connection, event: UsageEvent, charge: Charge, row: tuple[Any, ...]) -> None:
-        digest = payload_hash(event)
-        old_digest, complete, lines = db.execute(
-            "SELECT payload_hash, complete, (SELECT json_group_object(meter, quantity) FROM charge_lines l "
-            "WHERE l.event_id = c.event_id) FROM charges c WHERE event_id = ?",
-            (event.event_id,),
-        ).fetchone()
-        if old_digest == digest:
-            return
-        old_usage = {meter: _number(quantity) for meter, quantity in json.loads(lines).items()}
-        if supersedes(event, bool(complete), old_usage or None):
-            db.execute(_REPLACE_CHARGE, (*row[1:], event.event_id))
-            db.execute("DELETE FROM charge_lines WHERE event_id = ?", (event.event_id,))
-            db.executemany(_INSERT_LINE, line_rows(event.event_id, charge))
-        elif event.usage is not None:
-            # A lesser view that holds nothing the kept one lacks is no contradiction.
-            if all(event.usage[meter] <= old_usage.get(meter, 0) for meter in event.usage) and not event.complete:
-                return
-            db.execute(
-                "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)",
-                (event.event_id, digest, time.time_ns(), json.dumps(dict(zip(CHARGE_COLUMNS, row, strict=True)))),
-            )
-            _log.warning("ledger: %s was seen twice with different usage; the first view counts", event.event_id)
+    def _warn_once(self, what: str, way_out: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            _log.warning("ledger %s cannot be written (%s). %s", self.path, what, way_out)
 
-    def _keep_rates(self, db: sqlite3.Connection, charge: Charge) -> None:
-        if self._rates is None or charge.rate_card is None:
-            return
-        for line in charge.lines:
-            key = (charge.rate_card, line.rate_id or "")
-            if line.rate_id is None or key in self._known_rates:
-                continue
-            about = self._rates.describe(line.rate_id)
-            if about is not None:
-                db.execute("INSERT OR IGNORE INTO rates VALUES (?, ?, ?)", (*key, json.dumps(about)))
-            self._known_rates.add(key)
-
-    def _failed(self, error: sqlite3.Error) -> None:
-        self._retry_at = time.monotonic() + RETRY_AFTER_S
-        kind = str(error)
-        if kind != self._failing:
-            self._failing = kind
-            # Rates noted in a transaction that was rolled back are not in the file.
-            self._known_rates.clear()
-            _log.warning(
-                "ledger %s cannot be written (%s); charges wait in memory and are tried again. "
-                "Free space or make it writable.",
-                self.path,
-                kind,
-            )
-        self._bound()
-
-    def _bound(self) -> None:
-        while len(self._pending) > MAX_PENDING:
-            self._pending.popleft()
-            self.lost += 1
-
-    def _after_fork(self, write: _Write | None) -> None:
-        # SQLite connections must not cross a fork, and what the parent has pending the parent will write.
-        self._pending.clear()
-        if write is not None:
-            self._pending.append(write)
-        self._pid = os.getpid()
-        self._abandoned = self._db  # closing it here would drop the parent's locks on the file
-        self._db = self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(f"PRAGMA synchronous = {self._synchronous}")
-            found = db.execute("PRAGMA user_version").fetchone()[0]
-            if found > VERSION:
-                raise LedgerError(
-                    f"ledger {self.path} was written by a newer aicost "
-                    f"(schema {found}, this one knows {VERSION}); upgrade"
-                )
-            if found == 0:
-                _refuse_foreign(db, self.path)
-            db.executescript(TABLES)
-            db.execute(f"PRAGMA user_version = {VERSION}")
-        except BaseException:
+    def _connected(self) -> sqlite3.Connection:
+        db = self._db
+        if db is not None:
+            if self._is_in_place():
+                return db
+            # SQLite would go on writing to the deleted file, and nobody would ever see it.
+            _log.warning("ledger %s was removed or replaced; going on in the file that is there now", self.path)
             db.close()
-            raise
+            self._db = None
+            self._known_rates.clear()
+        return self._connect(BUSY_TIMEOUT_S)
+
+    def _is_in_place(self) -> bool:
+        try:
+            now = os.stat(self.path)  # noqa: PTH116 - Path.stat takes twice as long, and this is on every write
+        except FileNotFoundError:
+            return False
+        return (now.st_dev, now.st_ino) == self._identity
+
+    def _connect(self, timeout_s: float) -> sqlite3.Connection:
+        db = connect(self.path, synchronous=self._synchronous, timeout_s=timeout_s)
+        db.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+        now = self.path.stat()
+        self._identity = (now.st_dev, now.st_ino)
+        self._db = db
         return db
 
-
-def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
-    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    if tables and "charges" not in tables:
-        raise LedgerError(
-            f"{path} is a database but not an aicost ledger (it has table {tables[0]!r}); choose another path"
-        )
-
-
-def _json(mapping: Mapping[str, str] | None) -> str:
-    return json.dumps(dict(mapping or {}))
+    def _begin_anew_in_child(self) -> None:
+        # A SQLite connection must not be used, nor closed, across a fork; what is pending the parent writes.
+        if self._db is not None:
+            _left_to_the_parent.append(self._db)
+        self._db = None
+        self._lock = threading.RLock()
+        self._pending.clear()
+        self._retry_at = 0.0
+        self._draining = False
 
 
-def _number(text: str) -> Any:
-    from decimal import Decimal
+def _may_pass(error: Exception) -> bool:
+    """Whether the same write may succeed later: the file is at fault, not what is written."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) in (sqlite3.DatabaseError, sqlite3.InternalError)
 
-    return int(text) if text.lstrip("-").isdigit() else Decimal(text)
+
+_open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_left_to_the_parent: list[sqlite3.Connection] = []
+_forking = threading.local()
+
+
+def _before_fork() -> None:
+    # With its lock held no ledger is half-way through a transaction, so the child inherits nothing half-done.
+    _forking.held = [ledger for ledger in list(_open_ledgers) if ledger._lock.acquire(timeout=OPEN_TIMEOUT_S)]
+
+
+def _after_fork_in_parent() -> None:
+    for ledger in _forking.held:
+        ledger._lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for ledger in list(_open_ledgers):
+        ledger._begin_anew_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

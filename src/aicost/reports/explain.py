@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.tree import Tree
 
 from aicost.ledger.query import Filter, LedgerReader
@@ -29,99 +30,145 @@ _IN_WORDS = {
 def explain(path: str | Path, identifier: str) -> dict[str, Any]:
     """Everything behind a run, a span or an event, as JSON data: totals and one entry per attempt with its lines.
 
-    `identifier` may be the start of an id. Raises `LedgerError` when it names nothing, or several things.
+    Each attempt has the `path` of runs and steps it was made in, outermost first. An amount is null when it is not
+    known; a total is null when no part of it is. `identifier` may be the start of an id. Raises `LedgerError` when
+    it names nothing, or several things.
     """
     with LedgerReader(path) as ledger:
         kind, full = ledger.resolve(identifier)
         if kind == "run":
-            runs = ledger.runs(full)
-            ids = [row["run_id"] for row in runs] or [full]
+            ids = [row["run_id"] for row in ledger.runs(full)] or [full]
             charges = [charge for run_id in ids for charge in ledger.charges(Filter(run_id=run_id))]
-            steps = {row["step_id"]: row for row in ledger.steps(ids)}
         else:
             charges = ledger.charges(Filter(span_id=full) if kind == "span" else Filter(event_id=full))
-            steps = {row["step_id"]: row for row in ledger.steps(sorted({c["run_id"] for c in charges}))}
+            ids = sorted({charge["run_id"] for charge in charges if charge["run_id"] is not None})
+        runs = {row["run_id"]: row for run_id in ids for row in ledger.runs(run_id)}
+        steps = {row["step_id"]: row for row in ledger.steps(ids)}
         lines = ledger.lines([charge["event_id"] for charge in charges])
     return {
         "kind": kind,
         "id": full,
         "totals": _totals(charges),
-        "attempts": [_attempt(charge, lines[charge["event_id"]], steps) for charge in charges],
+        "attempts": [_attempt(charge, lines[charge["event_id"]], runs, steps) for charge in charges],
     }
 
 
-def render(explained: dict[str, Any], console: Console) -> None:
+def render(explained: Mapping[str, Any], console: Console) -> None:
     """Print an explanation as a tree."""
-    totals = ", ".join(f"{amount} {currency}" for currency, amount in explained["totals"].items()) or "nothing"
-    tree = Tree(f"[bold]{explained['kind']} {explained['id']}[/bold] = {totals}")
+    amounts = [f"{'?' if amount is None else amount} {currency}" for currency, amount in explained["totals"].items()]
+    tree = Tree(f"[bold]{explained['kind']} {escape(explained['id'])}[/bold] = {', '.join(amounts) or 'no calls'}")
     nodes: dict[tuple[str, ...], Tree] = {}
-    for attempt in explained["attempts"]:
-        parent = tree
-        for depth in range(1, len(attempt["path"]) + 1):
-            path = tuple(attempt["path"][:depth])
-            if path not in nodes:
-                nodes[path] = parent.add(path[-1])
-            parent = nodes[path]
-        _render_attempt(attempt, parent)
+    for call in _calls(explained["attempts"]):
+        parent, ids = tree, tuple[str, ...]()
+        for scope in call[0]["path"]:
+            ids += (scope["kind"] + (scope["id"] or ""),)
+            if ids not in nodes:
+                nodes[ids] = parent.add(_scope_text(scope))
+            parent = nodes[ids]
+        if len(call) > 1:
+            parent = parent.add(escape(f"{call[-1]['operation']} {call[-1]['model']}, {len(call)} attempts"))
+        for attempt in call:
+            _render_attempt(attempt, parent)
     console.print(tree, highlight=False)
 
 
-def _render_attempt(attempt: dict[str, Any], parent: Tree) -> None:
+def _calls(attempts: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Attempts of the same call together: they share its span."""
+    calls: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
+    for attempt in attempts:
+        calls.setdefault((attempt["trace_id"], attempt["span_id"] or attempt["event_id"]), []).append(attempt)
+    return list(calls.values())
+
+
+def _scope_text(scope: Mapping[str, Any]) -> str:
+    if scope["id"] is None:
+        return escape(scope["name"])
+    failed = " [red](failed: what it spent is waste)[/red]" if scope["status"] == "failed" else ""
+    if scope["kind"] == "workflow":  # a run may fail in the end and what its steps spent still count
+        failed = " [red](failed)[/red]" if failed else ""
+    return f"{scope['kind']} {escape(scope['name'])} [dim]{escape(scope['id'][:8])}[/dim]{failed}"
+
+
+def _render_attempt(attempt: Mapping[str, Any], parent: Tree) -> None:
     amount = "?" if attempt["amount"] is None else f"{attempt['amount']} {attempt['currency']}"
-    said = [f"{attempt['operation']} {attempt['model']}"]
+    said = [escape(f"{attempt['operation']} {attempt['model']}")]
     if attempt["attempt"] > 1 or attempt["status"] == "retry":
         said.append(f"attempt {attempt['attempt']}")
     if attempt["status"] != "success":
-        said.append(f"[yellow]{attempt['status']}[/yellow] {attempt['error_type'] or ''}".rstrip())
+        said.append(f"[yellow]{attempt['status']}[/yellow] {escape(attempt['error_type'] or '')}".rstrip())
     if attempt["billed"] != "yes":
         said.append({"no": "not billed", "possibly": "[yellow]possibly billed[/yellow]"}[attempt["billed"]])
-    node = parent.add(f"{' · '.join(said)} = [bold]{amount}[/bold]  [dim]{attempt['event_id']}[/dim]")
+    if attempt["charge_status"] in {"estimated", "provider_reported"}:
+        said.append("as the provider reported" if attempt["charge_status"] == "provider_reported" else "estimated")
+    node = parent.add(f"{' · '.join(said)} = [bold]{amount}[/bold]  [dim]{escape(attempt['event_id'])}[/dim]")
     if attempt["reason"]:
-        node.add(f"[yellow]{attempt['reason']}[/yellow]: {attempt['in_words']}")
+        node.add(f"[yellow]{escape(attempt['reason'])}[/yellow]: {attempt['in_words']}")
+    if attempt["charge_status"] == "provider_reported" and attempt["computed"] is not None:
+        node.add(f"the rate card alone says {attempt['computed']}; its lines are not added up")
     for line in attempt["lines"]:
-        if line["amount"] is None:
-            node.add(f"{line['meter']}: {line['quantity']} x ? = ?")
-            continue
-        where = f"{line['rate_id']}  {attempt['rate_card']}"
-        if line["source"]:
-            where += f"  {line['source']} (checked {line['checked']})"
-        node.add(
-            f"{line['meter']}: {line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}"
-            f"  [dim]{where}[/dim]"
-        )
+        node.add(_line_text(line, attempt["rate_card"]))
 
 
-def _totals(charges: Iterable[sqlite3.Row]) -> dict[str, str]:
-    sums: dict[str, int] = {}
+def _line_text(line: Mapping[str, Any], rate_card: str | None) -> str:
+    meter = escape(line["meter"])
+    if line["amount"] is None:
+        return f"{meter}: {line['quantity']} x ? = ?"
+    where = f"{line['rate_id']}  {rate_card}"
+    if line["source"]:
+        where += f"  {line['source']} (checked {line['checked']})"
+    product = f"{line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}"
+    return f"{meter}: {product}  [dim]{escape(where)}[/dim]"
+
+
+def _totals(charges: Iterable[sqlite3.Row]) -> dict[str, str | None]:
+    """The sum per currency; None where something may have been billed and nothing of it is known."""
+    by_currency: dict[str, list[sqlite3.Row]] = {}
     for charge in charges:
-        atto = _atto(charge)
-        if atto is not None:
-            sums[charge["currency"]] = sums.get(charge["currency"], 0) + atto
-    return {currency: exact(atto) or "0" for currency, atto in sums.items()}
+        by_currency.setdefault(charge["currency"], []).append(charge)
+    totals: dict[str, str | None] = {}
+    for currency, rows in by_currency.items():
+        billed = [row for row in rows if row["billed"] != "no"]
+        unknown = bool(billed) and all(row["nano"] is None for row in billed)
+        totals[currency] = None if unknown else exact(sum(_atto(row) or 0 for row in rows))
+    return totals
 
 
-def _attempt(charge: sqlite3.Row, lines: Sequence[sqlite3.Row], steps: dict[str, sqlite3.Row]) -> dict[str, Any]:
+def _attempt(
+    charge: sqlite3.Row,
+    lines: Sequence[sqlite3.Row],
+    runs: Mapping[str, sqlite3.Row],
+    steps: Mapping[str, sqlite3.Row],
+) -> dict[str, Any]:
     names = ("event_id", "span_id", "trace_id", "run_id", "provider", "model", "operation", "service_tier")
     more = ("status", "billed", "error_type", "attempt", "charge_status", "reason", "currency", "rate_card")
     reason = charge["reason"]
     return {
         **{name: charge[name] for name in (*names, *more)},
-        "path": _path(charge, steps),
+        "path": _path(charge, runs, steps),
         "amount": exact(_atto(charge)),
-        "in_words": _IN_WORDS.get((reason or "").partition(":")[0], "") if reason else None,
+        "computed": charge["computed_amount"],
+        "in_words": _IN_WORDS.get(reason.partition(":")[0], "") if reason else None,
         "lines": [_line(row) for row in lines],
     }
 
 
-def _path(charge: sqlite3.Row, steps: dict[str, sqlite3.Row]) -> list[str]:
-    """The names of the workflow and the steps around a charge, outermost first."""
-    names: list[str] = []
+def _path(
+    charge: sqlite3.Row, runs: Mapping[str, sqlite3.Row], steps: Mapping[str, sqlite3.Row]
+) -> list[dict[str, str | None]]:
+    """The runs and steps around a charge, outermost first."""
+    found: list[dict[str, str | None]] = []
     step = steps.get(charge["step_id"])
     while step is not None:
-        failed = " [red](failed: what it spent is waste)[/red]" if step["status"] == "failed" else ""
-        names.append(f"{step['kind']} {step['name']} [dim]{step['step_id'][:8]}[/dim]{failed}")
+        found.append({"kind": step["kind"], "id": step["step_id"], "name": step["name"], "status": step["status"]})
         step = steps.get(step["parent_step_id"])
-    return [f"workflow {charge['workflow']}" if charge["workflow"] else "(no run scope)", *reversed(names)]
+    run = runs.get(charge["run_id"])
+    while run is not None:
+        found.append({"kind": "workflow", "id": run["run_id"], "name": run["workflow"], "status": run["status"]})
+        run = runs.get(run["parent_run_id"])
+    if charge["run_id"] not in runs:
+        name = f"workflow {charge['workflow']}" if charge["workflow"] else "(no run scope)"
+        found.append({"kind": "workflow", "id": None, "name": name, "status": None})
+    return found[::-1]
 
 
 def _line(row: sqlite3.Row) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from aicost.ledger.query import Filter, Gap, LedgerReader, Sums
@@ -35,10 +37,11 @@ def build_report(path: str | Path, by: Sequence[str], where: Filter = Filter()) 
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as JSON data; amounts are exact decimal strings."""
+    """The report as JSON data; amounts are exact decimal strings, and null where none is known."""
+    whole = {total.currency: total.atto for total in report.totals}
     return {
-        "totals": [_row(sums) for sums in report.totals],
-        "by": {name: [_row(sums) for sums in rows] for name, rows in report.by.items()},
+        "totals": [_row(sums, whole) for sums in report.totals],
+        "by": {name: [_row(sums, whole) for sums in rows] for name, rows in report.by.items()},
         "gaps": [
             {
                 "provider": gap.provider,
@@ -65,12 +68,14 @@ def render(report: Report, console: Console) -> None:
     _print_gaps(report.gaps, console)
 
 
-def _row(sums: Sums) -> dict[str, Any]:
+def _row(sums: Sums, whole: Mapping[str, int]) -> dict[str, Any]:
+    share = _share(sums, whole)
     return {
         "key": sums.key,
         "currency": sums.currency,
-        "amount": exact(sums.atto),
+        "amount": exact(sums.atto) if sums.is_known else None,
         "wasted": exact(sums.wasted_atto),
+        "share": None if share is None else format(round(share, 6).normalize(), "f"),
         "calls": sums.calls,
         "attempts": sums.attempts,
         "retries": sums.retries,
@@ -83,9 +88,19 @@ def _row(sums: Sums) -> dict[str, Any]:
     }
 
 
+def _share(sums: Sums, whole: Mapping[str, int]) -> Decimal | None:
+    """Which part of all that was spent in its currency, from 0 to 1; None when nothing was, or it is not known."""
+    of = whole.get(sums.currency)
+    return Decimal(sums.atto) / Decimal(of) if of and sums.is_known else None
+
+
+def _amount(sums: Sums) -> str:
+    return readable(sums.atto if sums.is_known else None, sums.currency)
+
+
 def _headline(total: Sums) -> str:
     parts = [
-        f"[bold]{readable(total.atto, total.currency)}[/bold] in {_plural(total.calls, 'call')}",
+        f"[bold]{_amount(total)}[/bold] in {_plural(total.calls, 'call')}",
         f"{_plural(total.attempts, 'attempt')}, {_plural(total.retries, 'retry', 'retries')}",
         f"wasted {readable(total.wasted_atto, total.currency)}",
     ]
@@ -106,12 +121,11 @@ def _table(name: str, rows: Sequence[Sums], totals: Sequence[Sums]) -> Table:
     whole = {total.currency: total.atto for total in totals}
     for row in rows:
         unknown = row.unpriced + row.partial + row.possibly_billed
-        only_unknown = not row.atto and row.unpriced + row.possibly_billed > 0
-        share = f"{100 * row.atto / whole[row.currency]:.1f} %" if whole.get(row.currency) else "-"
+        share = _share(row, whole)
         table.add_row(
-            row.key if row.key is not None else "[dim](none)[/dim]",
-            "?" if only_unknown else readable(row.atto, row.currency),
-            share,
+            escape(row.key) if row.key is not None else "[dim](none)[/dim]",
+            _amount(row),
+            "-" if share is None else f"{100 * share:.1f} %",
             str(row.calls),
             str(row.attempts),
             f"{row.input_tokens:,}",
@@ -129,7 +143,8 @@ def _print_gaps(gaps: Sequence[Gap], console: Console) -> None:
     console.print("[yellow]Not known, and therefore not in the amounts above:[/yellow]")
     for gap in gaps:
         what = "possibly billed" if gap.billed == "possibly" else gap.status
-        console.print(f"  {gap.count} x {gap.provider}/{gap.model}: {what} ({gap.reason})", highlight=False)
+        text = f"  {gap.count} x {gap.provider}/{gap.model}: {what} ({gap.reason})"
+        console.print(text, highlight=False, markup=False)
 
 
 def _plural(count: int, one: str, many: str | None = None) -> str:

@@ -1,0 +1,101 @@
+"""Connections to a ledger file: one that writes, and one that only reads."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from aicost._errors import LedgerError
+
+from .schema import TABLES, VERSION
+
+_OURS = {"charges", "charge_lines", "quarantine"}
+
+_WAL_LIMIT_BYTES = 64 * 1024 * 1024
+"""To what the write-ahead log is cut back after a long reader has let it grow."""
+
+
+def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connection:
+    """Open a ledger for writing, and create it if there is none. Transactions are the caller's.
+
+    Several processes may do so at the same moment. Raises `LedgerError` for a file that holds something else or a
+    newer ledger, which is left as it was, and `sqlite3.Error` for one that cannot be written.
+    """
+    db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+    try:
+        known = _version(db, path)
+        _use_wal(db, timeout_s)
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+        if known is None:
+            # One transaction, so that nobody ever sees half a ledger.
+            db.executescript(f"BEGIN IMMEDIATE; {TABLES}; PRAGMA user_version = {VERSION}; COMMIT;")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def connect_read_only(path: Path, *, timeout_s: float) -> sqlite3.Connection:
+    """Open a ledger for one set of questions: all are answered from the same moment, whoever goes on writing.
+
+    Raises `LedgerError` for a file that is no ledger, or a newer one.
+    """
+    try:
+        db = _snapshot(path, "mode=ro", timeout_s)
+    except sqlite3.OperationalError as error:
+        # Reading takes a shared-memory file beside the ledger. Where none can be made, on read-only media, nobody
+        # writes either, and without a log beside it the file is all there is.
+        if Path(f"{path}-wal").exists():
+            raise LedgerError(f"cannot read ledger {path}: {error}; make its folder writable or copy it") from error
+        try:
+            db = _snapshot(path, "mode=ro&immutable=1", timeout_s)
+        except sqlite3.Error as second:
+            raise LedgerError(f"cannot read ledger {path}: {second}") from second
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path} is not an aicost ledger: {error}") from error
+    return db
+
+
+def _snapshot(path: Path, how: str, timeout_s: float) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=timeout_s, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        db.execute("BEGIN")
+        if _version(db, path) is None:
+            raise LedgerError(f"{path} is not an aicost ledger: it is empty")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int | None:
+    """The schema version of the ledger, or None for an empty file."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return None
+    if not tables >= _OURS:
+        raise LedgerError(
+            f"{path} is a database but not an aicost ledger (it has table {min(tables)!r}); choose another path"
+        )
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise LedgerError(
+            f"ledger {path} was written by a newer aicost (schema {version}, this one knows {VERSION}); upgrade"
+        )
+    return version
+
+
+def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:
+    # SQLite does not wait by itself when another process is switching at the same moment.
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:  # noqa: PERF203 - trying again is the point
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)

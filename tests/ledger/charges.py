@@ -1,0 +1,37 @@
+"""Usage events and charges for tests of the ledger and of what reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
+from aicost.usage.event import UsageEvent
+
+
+def event(event_id: str = "e-1", **known: Any) -> UsageEvent:
+    """An event of run `run-000001` that used 10 input and 2 output tokens."""
+    base: dict[str, Any] = {"provider": "p", "operation": "chat", "model": "m", "usage": {"input": 10, "output": 2}}
+    return UsageEvent(event_id=event_id, **{**base, "started_ns": 1, "ended_ns": 2, "run_id": "run-000001", **known})
+
+
+def priced(*amounts: int, meters: tuple[str, ...] = ("input", "output"), **known: Any) -> Charge:
+    """A charge with one line per amount."""
+    lines = tuple(
+        ChargeLine(meter, 10, str(atto), 1, atto, f"p/m/{meter}@always")
+        for meter, atto in zip(meters, amounts, strict=False)
+    )
+    base = {"status": ChargeStatus.PRICED, "currency": "USD", "atto": sum(amounts), "rate_card": "t@1"}
+    return Charge(lines=lines, **{**base, **known})
+
+
+def unpriced(reason: str = "unknown_model:p/m") -> Charge:
+    """A charge of which nothing is known but what was used."""
+    line = ChargeLine("input", 10, None, 1, None, None)
+    return Charge(ChargeStatus.UNPRICED, "USD", None, (line,), reason, "t@1")
+
+
+UNSEEN = Charge(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received")
+"""An attempt that may have been billed although its usage never came back."""
+
+FREE = Charge(ChargeStatus.PRICED, "USD", 0, ())
+"""An attempt that was refused before any work."""

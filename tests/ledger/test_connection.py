@@ -1,0 +1,288 @@
+"""A ledger file is opened, shared, moved and inherited without anything being lost or damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aicost import LedgerError
+from aicost.ledger import Ledger
+from aicost.ledger.query import LedgerReader
+from aicost.ledger.schema import VERSION
+
+from .charges import event, priced
+
+NOBODY = 65534
+
+
+def calls(path: Path) -> int:
+    with LedgerReader(path) as reader:
+        return sum(row.calls for row in reader.breakdown(None))
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without the rights of root, for which no folder is read-only."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("version", [0, VERSION, 99])
+def test_somebody_elses_database_is_left_as_it_was(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "x.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE customers (id)")
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match=r"not an aicost ledger \(it has table 'customers'\)"):
+        Ledger.open(path)
+    with pytest.raises(LedgerError, match="not an aicost ledger"):
+        LedgerReader(path)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_is_no_ledger_to_read_but_one_to_begin(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    path.touch()
+    with pytest.raises(LedgerError, match="it is empty"):
+        LedgerReader(path)
+    Ledger.open(path).close()
+    assert calls(path) == 0
+
+
+def test_a_newer_ledger_is_not_read_as_if_it_were_ours(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    Ledger.open(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 1\); upgrade"):
+        LedgerReader(path)
+
+
+OPENER = """
+import sys, time
+from aicost.ledger import Ledger
+print("ready", flush=True)
+sys.stdin.readline()
+Ledger.open(sys.argv[1]).close()
+"""
+
+
+def test_processes_that_start_together_all_get_the_new_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    arguments = [sys.executable, "-c", OPENER, str(path)]
+    starting = [
+        subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    for process in starting:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in starting:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=30)[1] for process in starting] == [""] * 6
+
+
+def test_a_folder_without_write_permission_is_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("read-only")
+    for above in (folder.parent, folder.parent.parent):
+        above.chmod(0o755)
+    folder.chmod(0o555)
+    with unprivileged(), pytest.raises(LedgerError, match=r"cannot open ledger .*l\.sqlite: unable to open"):
+        Ledger.open(folder / "l.sqlite")
+
+
+def test_a_copy_on_read_only_media_can_be_read(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("archive")
+    path = folder / "l.sqlite"
+    ledger = Ledger.open(path)
+    ledger.record([(event(), priced(5))])
+    ledger.close()
+    for above in (folder.parent, folder.parent.parent):
+        above.chmod(0o755)
+    path.chmod(0o444)
+    folder.chmod(0o555)
+    with unprivileged():
+        assert calls(path) == 1
+    folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_ledger_removed_under_a_running_process_is_begun_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, replaced: bool
+) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    ledger.record([(event("before"), priced(5))])
+    for file in tmp_path.glob("l.sqlite*"):
+        file.unlink()
+    if replaced:
+        Ledger.open(path).close()
+    ledger.record([(event("after"), priced(5))])
+    ledger.record([(event("and-on"), priced(5))])
+    ledger.close()
+    with LedgerReader(path) as reader:
+        assert {row["event_id"] for row in reader.charges()} == {"after", "and-on"}
+    assert caplog.text.count("was removed or replaced") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_while_another_thread_writes_can_write_too(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    stop = threading.Event()
+    written = 0
+
+    def keep_writing() -> None:
+        nonlocal written
+        while not stop.is_set():
+            ledger.record([(event(f"parent-{written}"), priced(1))])
+            written += 1
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        for child in range(5):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(5)  # a child that hangs dies by itself
+                ledger.record([(event(f"child-{child}"), priced(1))])
+                os._exit(0 if ledger.pending == 0 else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        stop.set()
+        writer.join()
+    ledger.close()
+    assert calls(path) == written + 5
+
+
+def test_what_the_parent_has_waiting_is_not_written_by_the_child_too(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    assert ledger._db is not None
+    ledger._db.execute("PRAGMA query_only = ON")
+    ledger.record_outcome("document", count=1, run_id=None, attribution={}, at_ns=1)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if ledger.flush() and not ledger.lost else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    ledger._db.execute("PRAGMA query_only = OFF")
+    assert ledger.flush()
+    ledger.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT COUNT(*) FROM outcomes").fetchone() == (1,)
+
+
+FULL = """
+import resource, signal, sys
+from aicost.ledger import Ledger
+sys.path.insert(0, sys.argv[2])
+from tests.ledger.charges import event, priced
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+ledger = Ledger.open(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+for n in range(200):
+    ledger.record([(event(f"e-{n}"), priced(1))])
+assert ledger.pending and not ledger.lost, (ledger.pending, ledger.lost)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+ledger.close()
+assert not ledger.lost
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file size limits here")
+def test_nothing_is_lost_when_the_system_refuses_to_grow_the_file_for_a_while(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", FULL, str(path), str(root)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert calls(path) == 200
+
+
+LIVES = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from aicost.ledger import Ledger
+from tests.ledger.charges import event, priced
+ledger = Ledger.open(sys.argv[1])
+n = 0
+while True:
+    ledger.record([(event(f"e-{os.getpid()}-{n}"), priced(1))])
+    os.write(1, f"e-{os.getpid()}-{n}\\n".encode())
+    n += 1
+"""
+
+
+def test_every_charge_that_was_recorded_outlives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    root = Path(__file__).parents[2]
+    returned: list[str] = []
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", LIVES, str(path), str(root)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        returned += [process.stdout.readline().strip() for _ in range(50)]
+        process.kill()
+        returned += process.stdout.read().split()
+        process.wait()
+    with LedgerReader(path) as reader:
+        kept = [row["event_id"] for row in reader.charges()]
+    assert set(returned) <= set(kept)
+    assert len(kept) == len(set(kept)) <= len(returned) + 2, "at most the one being written when each died"
+
+
+def test_a_report_sees_one_moment_while_charges_come_in(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    ledger.record([(event("e-1"), priced(1))])
+    with LedgerReader(path) as reader:
+        (whole,) = reader.breakdown(None)
+        ledger.record([(event("e-2"), priced(1))])
+        assert sum(part.atto for part in reader.breakdown("model")) == whole.atto
+    ledger.close()
+    assert calls(path) == 2
+
+
+def test_a_long_reader_does_not_hold_up_writers(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    with LedgerReader(path) as reader:
+        reader.breakdown(None)
+        began = time.monotonic()
+        ledger.record([(event(), priced(1))])
+        assert ledger.pending == 0
+        assert time.monotonic() - began < 0.5
+    ledger.close()
+
+
+def test_a_damaged_ledger_is_named_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    for n in range(200):
+        ledger.record([(event(f"e-{n}"), priced(1))])
+    ledger.close()
+    page, content = 4096, bytearray(path.read_bytes())
+    content[12 * page :] = b"\xff" * (len(content) - 12 * page)
+    path.write_bytes(content)
+    with LedgerReader(path) as reader, pytest.raises(LedgerError, match=r"cannot read ledger .*l\.sqlite: .*malformed"):
+        reader.breakdown("model")

@@ -1,0 +1,180 @@
+"""What is written: whatever a charge holds it is kept, and what cannot be kept holds nothing else up."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aicost.ledger import Ledger
+from aicost.ledger.query import LedgerReader
+from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
+from aicost.usage.event import UsageEvent
+
+from .charges import event, priced
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+def rows(path: Path, select: str) -> list[Any]:
+    with sqlite3.connect(path) as db:
+        return db.execute(select).fetchall()
+
+
+def total(path: Path) -> int:
+    with LedgerReader(path) as reader:
+        return sum(row.atto for row in reader.breakdown(None))
+
+
+@pytest.mark.parametrize(
+    ("odd", "charge"),
+    [
+        (event("e-odd", attribution={"tenant_id": "caf\udce9"}), priced(1)),
+        (event("e-odd", model="m\ud800"), priced(1)),
+        (event("e-\ud800"), priced(1)),
+        (event("e-odd", usage={"m\ud800": 1}), priced(1, meters=("m\ud800",))),
+    ],
+    ids=["tenant", "model", "event id", "meter"],
+)
+def test_text_that_is_no_valid_unicode_costs_no_charge(path: Path, odd: UsageEvent, charge: Charge) -> None:
+    ledger = Ledger.open(path)
+    for _ in range(2):
+        ledger.record([(odd, charge)])
+    ledger.record([(event("e-next"), priced(1))])
+    ledger.close()
+    assert (ledger.lost, ledger.pending, total(path)) == (0, 0, 2)
+    assert rows(path, "SELECT COUNT(*) FROM charge_lines") == [(2,)]
+
+
+def test_ids_in_any_script_are_kept_as_they_are(path: Path) -> None:
+    ledger = Ledger.open(path)
+    ledger.record([(event(attribution={"tenant_id": "株式会社-é"}), priced(1))])
+    ledger.close()
+    assert rows(path, "SELECT tenant_id FROM charges") == [("株式会社-é",)]
+
+
+def test_an_amount_too_large_for_its_columns_is_counted_and_holds_nothing_up(path: Path) -> None:
+    ledger = Ledger.open(path)
+    ledger.record([(event("e-huge"), priced(10**40)), (event("e-with"), priced(1))])
+    ledger.record([(event("e-next"), priced(1))])
+    ledger.close()
+    assert (ledger.lost, total(path)) == (2, 1)
+
+
+def test_an_interrupted_write_is_made_up_for_by_the_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger.open(path)
+    transact, seen = ledger._transact, []
+
+    def interrupted(db: sqlite3.Connection, write: Any) -> None:
+        transact(db, write)
+        seen.append(write)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "_transact", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.record_outcome("document", count=1, run_id=None, attribution={}, at_ns=1)
+    ledger.record([(event(), priced(1))])
+    ledger.close()
+    assert rows(path, "SELECT name, count FROM outcomes") == [("document", 1)], "written twice, counted once"
+    assert total(path) == 1
+
+
+def test_a_charge_recorded_in_the_midst_of_another_joins_the_queue(path: Path) -> None:
+    ledger = Ledger.open(path)
+    inner = [event("e-inner")]
+
+    def finalizer(statement: str) -> None:
+        if statement.startswith("INSERT INTO charges") and inner:
+            ledger.record([(inner.pop(), priced(1))])
+
+    assert ledger._db is not None
+    ledger._db.set_trace_callback(finalizer)
+    ledger.record([(event("e-outer"), priced(1))])
+    assert (ledger.pending, ledger.lost) == (0, 0)
+    ledger.close()
+    assert sorted(rows(path, "SELECT event_id FROM charges")) == [("e-inner",), ("e-outer",)]
+
+
+def split(low: int, high: int) -> Charge:
+    """One meter in two lines, as a marginal threshold makes them."""
+    lines = (ChargeLine("input", high, "2", 1, 2 * high, "above"), ChargeLine("input", low, "1", 1, low, "below"))
+    return Charge(ChargeStatus.PARTIAL, "USD", low + 2 * high, lines, "usage_incomplete", "t@1")
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["in order", "late"])
+def test_a_lesser_view_never_replaces_one_whose_meter_a_threshold_split(path: Path, reverse: bool) -> None:
+    views = [
+        (event(usage={"input": 250}, complete=False), split(200, 50)),
+        (event(usage={"input": 272}, complete=False), split(200, 72)),
+    ]
+    ledger = Ledger.open(path)
+    for view in reversed(views) if reverse else views:
+        ledger.record([view])
+    ledger.close()
+    assert total(path) == 344
+    assert rows(path, "SELECT COUNT(*) FROM quarantine") == [(0,)]
+
+
+class Rates:
+    """A source of rates that fails as told."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails = fails
+
+    def describe(self, rate_id: str) -> Mapping[str, str] | None:
+        if self.fails:
+            raise KeyError(rate_id)
+        return {"source": f"https://prices.example/{rate_id}"}
+
+
+def test_the_source_of_a_rate_is_kept_even_if_its_first_charge_could_not_be(path: Path) -> None:
+    ledger = Ledger.open(path, rates=Rates())
+    ledger.record([(event("e-1"), priced(1)), (event("e-huge"), priced(10**40))])
+    ledger.record([(event("e-2"), priced(1))])
+    ledger.close()
+    ((about,),) = rows(path, "SELECT about FROM rates")
+    assert json.loads(about) == {"source": "https://prices.example/p/m/input@always"}
+
+
+def test_a_charge_is_kept_when_the_source_of_its_rate_cannot_be_read(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger.open(path, rates=Rates(fails=True))
+    for n in range(3):
+        ledger.record([(event(f"e-{n}"), priced(1))])
+    ledger.close()
+    assert total(path) == 3
+    assert caplog.text.count("where rate p/m/input@always comes from could not be read") == 1
+
+
+def test_charges_after_close_are_counted_as_lost_and_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger.open(path)
+    ledger.close()
+    for n in range(3):
+        ledger.record([(event(f"e-{n}"), priced(1)), (event(f"f-{n}"), priced(1))])
+    assert (ledger.lost, ledger.pending) == (6, 0)
+    assert caplog.text.count("it is closed") == 1
+
+
+def test_every_kind_of_failure_is_said_once_until_it_is_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger.open(path)
+    assert ledger._db is not None
+    for outage in range(2):
+        ledger._db.execute("PRAGMA query_only = ON")
+        for n in range(3):
+            ledger.record([(event(f"e-{outage}-{n}"), priced(1))])
+            assert not ledger.flush()
+        ledger._db.execute("PRAGMA query_only = OFF")
+        assert ledger.flush()
+    ledger.close()
+    said = [record.message.partition(" (")[0].rpartition(" ledger.sqlite")[2] for record in caplog.records]
+    assert [("cannot be written" in m, "writable again" in m) for m in said] == [(True, False), (False, True)] * 2
+    assert total(path) == 6

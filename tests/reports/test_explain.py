@@ -1,0 +1,131 @@
+"""An explanation leads from a total down to each rate, and its parts add up."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from aicost.ledger import Ledger
+from aicost.pricing.charge import ChargeStatus
+from aicost.reports.explain import explain, render
+from aicost.usage.event import Billed, RequestStatus
+from tests.ledger.charges import FREE, UNSEEN, event, priced, unpriced
+
+
+class Rates:
+    """Rates that all come from one page."""
+
+    def describe(self, rate_id: str) -> Mapping[str, str] | None:
+        return {"source": "https://prices.example", "checked": "2026-11-01"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A run with a retried call in a nested step, and a run inside it."""
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.open(path, rates=Rates())
+    ledger.start_run("run-000001", workflow="outer", started_ns=0)
+    ledger.start_run("run-000002", workflow="inner", root_run_id="run-000001", parent_run_id="run-000001", started_ns=1)
+    ledger.start_step("step-plan-1", run_id="run-000001", name="plan [b]", kind="step", started_ns=0)
+    ledger.start_step(
+        "step-tool-1", run_id="run-000001", parent_step_id="step-plan-1", name="look-up", kind="tool", started_ns=0
+    )
+    ledger.end_step("step-tool-1", status="failed", ended_ns=1)
+    call = {"trace_id": "t", "span_id": "span-aaaaaa", "step_id": "step-tool-1", "workflow": "outer"}
+    refused = event("a-1", status=RequestStatus.RETRY, billed=Billed.NO, usage=None, error_type="429", **call)
+    ledger.record([(refused, FREE), (event("a-2", attempt=2, retry_count=1, **call), priced(10**18, 2 * 10**18))])
+    ledger.record([(event("b-1", run_id="run-000002", workflow="inner", started_ns=5), priced(10**17))])
+    cut = event("c-1", status=RequestStatus.TIMEOUT, billed=Billed.POSSIBLY, usage=None, run_id="run-000003")
+    ledger.record([(cut, UNSEEN)])
+    ledger.close()
+    return path
+
+
+def shown(path: Path, identifier: str) -> str:
+    console = Console(file=io.StringIO(), width=200, highlight=False)
+    render(explain(path, identifier), console)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def test_a_run_is_explained_down_to_rate_source_and_date(path: Path) -> None:
+    assert shown(path, "run-000001") == (
+        "run run-000001 = 3.1 USD\n"
+        "└── workflow outer run-0000\n"
+        "    ├── step plan [b] step-pla\n"
+        "    │   └── tool look-up step-too (failed: what it spent is waste)\n"
+        "    │       └── chat m, 2 attempts\n"
+        "    │           ├── chat m · attempt 1 · retry 429 · not billed = 0 USD  a-1\n"
+        "    │           └── chat m · attempt 2 = 3 USD  a-2\n"
+        "    │               ├── input: 10 x 1000000000000000000 / 1 = 1  p/m/input@always  t@1  "
+        "https://prices.example (checked 2026-11-01)\n"
+        "    │               └── output: 10 x 2000000000000000000 / 1 = 2  p/m/output@always  t@1  "
+        "https://prices.example (checked 2026-11-01)\n"
+        "    └── workflow inner run-0000\n"
+        "        └── chat m = 0.1 USD  b-1\n"
+        "            └── input: 10 x 100000000000000000 / 1 = 0.1  p/m/input@always  t@1  "
+        "https://prices.example (checked 2026-11-01)"
+    )
+
+
+def test_lines_add_up_to_attempts_and_attempts_to_the_total(path: Path) -> None:
+    data = explain(path, "run-000001")
+    for attempt in data["attempts"]:
+        assert sum(Decimal(line["amount"]) for line in attempt["lines"]) == Decimal(attempt["amount"])
+    assert sum(Decimal(attempt["amount"]) for attempt in data["attempts"]) == Decimal(data["totals"]["USD"])
+
+
+def test_json_holds_data_and_no_markup(path: Path) -> None:
+    data = explain(path, "run-000001")
+    inner = next(attempt for attempt in data["attempts"] if attempt["event_id"] == "b-1")
+    assert [(scope["kind"], scope["id"], scope["name"]) for scope in inner["path"]] == [
+        ("workflow", "run-000001", "outer"),
+        ("workflow", "run-000002", "inner"),
+    ]
+    assert "[dim]" not in json.dumps(data)
+    assert "[red]" not in json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "kind", "attempts"),
+    [("span-aaa", "span", 2), ("run-000002", "run", 1), ("run-000003", "run", 1)],
+)
+def test_a_part_is_explained_by_the_start_of_its_id(path: Path, identifier: str, kind: str, attempts: int) -> None:
+    data = explain(path, identifier)
+    assert (data["kind"], len(data["attempts"])) == (kind, attempts)
+
+
+def test_a_total_of_which_nothing_is_known_is_null_and_a_question_mark(path: Path) -> None:
+    assert explain(path, "run-000003")["totals"] == {"USD": None}
+    text = shown(path, "run-000003")
+    assert text.startswith("run run-000003 = ? USD\n└── (no run scope)\n")
+    assert "chat m · timeout · possibly billed = ?  c-1" in text
+    assert "usage_not_received: the provider may have billed this attempt; its usage never came back" in text
+
+
+def test_a_cost_the_provider_reported_is_not_passed_off_as_the_sum_of_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    reported = priced(10**18, 10**18, status=ChargeStatus.PROVIDER_REPORTED, atto=3 * 10**18, computed_atto=2 * 10**18)
+    ledger.record([(event("event-r"), reported)])
+    ledger.close()
+    text = shown(path, "event-r")
+    assert "chat m · as the provider reported = 3 USD" in text
+    assert "the rate card alone says 2" in text
+
+
+def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    odd = event("event-[/b]", model="m[/x]", error_type="[e]", status=RequestStatus.FAILURE)
+    ledger.record([(odd, unpriced("no_rate:output[speed=fast]"))])
+    ledger.close()
+    text = shown(path, "event-[/b]")
+    for name in ("event-[/b]", "m[/x]", "[e]", "no_rate:output[speed=fast]: the rate card has no rate"):
+        assert name in text
