@@ -31,7 +31,6 @@ def read_registry() -> dict[str, Any]:
     return {
         "attributes": attributes,
         "own": sorted(own_keys),
-        "ownership": [a["ref"] for a in groups["aicost.ownership"]],
         "spans": [_resolved(s, groups, attributes) for s in _registry("aicost/spans.yaml")["spans"]],
         "events": [_resolved(e, groups, attributes) for e in _registry("aicost/events.yaml")["events"]],
         "metrics": [_resolved(m, groups, attributes) for m in [*ours["metrics"], *refined]],
@@ -96,19 +95,24 @@ def _attribute(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resolved(entry: dict[str, Any], groups: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
-    refs: list[dict[str, Any]] = []
-    for attribute in entry["attributes"]:
-        refs.extend(groups[attribute["ref_group"]] if "ref_group" in attribute else [attribute])
-    unknown = [a["ref"] for a in refs if a["ref"] not in attributes]
+    refs = {a["ref"]: a for a in entry["attributes"] if "ref" in a}
+    for included in (a["ref_group"] for a in entry["attributes"] if "ref_group" in a):
+        for attribute in groups[included]:
+            refs.setdefault(attribute["ref"], attribute)  # what the entry itself says refines the group
+    unknown = [ref for ref in refs if ref not in attributes]
     if unknown:
-        raise SystemExit(f"{entry.get('name') or entry.get('type')}: unknown attributes {unknown}")
-    return {**entry, "attributes": refs}
+        raise SystemExit(f"{entry.get('ref') or entry.get('name') or entry['type']}: unknown attributes {unknown}")
+    return {**entry, "attributes": list(refs.values())}
 
 
 def _for_checker(registry: dict[str, Any]) -> dict[str, Any]:
     def rules(entry: dict[str, Any]) -> dict[str, Any]:
         required = [a["ref"] for a in entry["attributes"] if a["requirement_level"] == "required"]
-        when = [{"ref": a["ref"], **a["when"]} for a in entry["attributes"] if "when" in a]
+        when = [
+            {"ref": a["ref"], **a["annotations"]["when"]}
+            for a in entry["attributes"]
+            if "when" in a.get("annotations", {})
+        ]
         return {"allowed": sorted({a["ref"] for a in entry["attributes"]}), "required": required, "when": when}
 
     return {
@@ -116,6 +120,11 @@ def _for_checker(registry: dict[str, Any]) -> dict[str, Any]:
             key: {"type": a["type"], "values": [m["value"] for m in a["members"]]}
             for key, a in registry["attributes"].items()
         },
+        "unbounded": sorted(
+            key
+            for key, a in registry["attributes"].items()
+            if a.get("annotations", {}).get("cardinality") == "unbounded"
+        ),
         "spans": {span["type"]: rules(span) for span in registry["spans"]},
         "events": {event["name"]: rules(event) for event in registry["events"]},
         "metrics": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +19,15 @@ from aicost.pricing.charge import ChargeStatus
 from aicost.semconv import attributes
 from aicost.testing import assert_conforms, check_spans
 from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.meters import METERS
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = yaml.safe_load((ROOT / "semconv/registry/aicost/registry.yaml").read_text())["attributes"]
+THEIRS = yaml.safe_load((ROOT / "semconv/registry/upstream.yaml").read_text())["attributes"]
+CHECKED = json.loads((ROOT / "src/aicost/semconv/registry.json").read_text())
+SIGNALS = [
+    (name, rules) for section in ("spans", "events", "metrics") for name, rules in sorted(CHECKED[section].items())
+]
 
 
 def test_generated_files_are_up_to_date() -> None:
@@ -27,12 +35,63 @@ def test_generated_files_are_up_to_date() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("entry", OURS, ids=lambda entry: entry["key"])
+def test_a_generated_file_changed_by_hand_is_named(tmp_path: Path) -> None:
+    for part in ("semconv", "src/aicost", "docs/semconv"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    generate = [sys.executable, tmp_path / "semconv/generate.py"]
+    with (tmp_path / "docs/semconv/metrics.md").open("a") as page:
+        page.write("One more line.\n")
+    (tmp_path / "src/aicost/semconv/attributes.py").unlink()
+
+    stale = subprocess.run([*generate, "--check"], capture_output=True, text=True)
+    assert stale.returncode == 1
+    assert "out of date: src/aicost/semconv/attributes.py, docs/semconv/metrics.md;" in stale.stdout
+    assert not (tmp_path / "src/aicost/semconv/attributes.py").exists(), "a check writes nothing"
+
+    subprocess.run(generate, check=True, capture_output=True)
+    assert subprocess.run([*generate, "--check"], capture_output=True).returncode == 0
+    for made in ("docs/semconv/metrics.md", "src/aicost/semconv/attributes.py"):
+        assert (tmp_path / made).read_bytes() == (ROOT / made).read_bytes()
+
+
+@pytest.mark.parametrize("entry", [*OURS, *THEIRS], ids=lambda entry: entry["key"])
 def test_every_attribute_is_described(entry: dict[str, Any]) -> None:
-    assert entry["key"].startswith("aicost.")
+    assert entry["key"].startswith("aicost.") == (entry in OURS)
     assert entry["brief"].endswith(".")
-    assert entry["stability"] == "development"
+    assert entry["stability"] == "development" or entry in THEIRS
     assert entry.get("examples") or entry["type"]["members"]
+
+
+def test_no_name_is_defined_twice() -> None:
+    keys = [entry["key"] for entry in [*OURS, *THEIRS]]
+    assert sorted(keys) == sorted(set(keys))
+
+
+@pytest.mark.parametrize(("name", "rules"), SIGNALS, ids=[name for name, _ in SIGNALS])
+def test_what_a_signal_demands_it_also_allows(name: str, rules: dict[str, Any]) -> None:
+    demanded = {*rules["required"], *(part for rule in rules["when"] for part in (rule["ref"], rule["attribute"]))}
+    assert demanded <= set(rules["allowed"])
+    for rule in rules["when"]:
+        values = CHECKED["attributes"][rule["attribute"]]["values"]
+        assert rule.get("present") is True or (rule["in"] and set(rule["in"]) <= set(values)), rule
+
+
+@pytest.mark.parametrize("name", sorted(CHECKED["metrics"]))
+def test_no_metric_allows_what_is_new_with_every_call(name: str) -> None:
+    assert set(CHECKED["metrics"][name]["allowed"]).isdisjoint(CHECKED["unbounded"])
+
+
+@pytest.mark.parametrize("meter", METERS)
+def test_every_meter_is_documented(meter: str) -> None:
+    page = (ROOT / "docs/semconv/attributes.md").read_text()
+    assert f"| `{meter}` | `{METERS[meter].unit}` | {METERS[meter].group} |" in page
+
+
+@pytest.mark.parametrize("page", ["attributes", "spans", "metrics"])
+def test_no_table_says_two_things_of_one_name(page: str) -> None:
+    for table in (ROOT / f"docs/semconv/{page}.md").read_text().split("\n\n"):
+        names = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+        assert len(names) == len(set(names)), table
 
 
 @pytest.mark.parametrize(
