@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aicost import UsageError
-from aicost.usage.meters import INPUT_TOKENS, OUTPUT_TOKENS
+from aicost.usage.meters import direction_of
 from aicost.usage.openai import count_tool_calls
 from aicost.usage.readers import read_response, read_usage
 
@@ -258,5 +258,5 @@ def test_meters_always_add_up_to_what_the_provider_said(
     }
     reading = read_usage(chat, api="chat")
     assert reading.flags == ()
-    assert sum(n for meter, n in reading.usage.items() if meter in INPUT_TOKENS) == prompt
-    assert sum(n for meter, n in reading.usage.items() if meter in OUTPUT_TOKENS) == completion
+    assert sum(n for meter, n in reading.usage.items() if direction_of(meter) == "input") == prompt
+    assert sum(n for meter, n in reading.usage.items() if direction_of(meter) == "output") == completion

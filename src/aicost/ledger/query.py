@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aicost._errors import LedgerError
-from aicost.usage.meters import INPUT_TOKENS, OUTPUT_TOKENS, group_of
+from aicost.usage.meters import direction_of, group_of
 
 from .connection import connect_read_only
 from .rows import NANO
@@ -174,7 +174,7 @@ class LedgerReader:
         condition, values = _where(where)
         if by == "meter":
             groups = self._rows(_BY_METER.format(condition=condition), values)
-            tokens = {(g["key"], g["currency"]): {g["key"]: g["quantity"] or 0} for g in groups}
+            tokens = {(g["key"], g["currency"]): {g["key"]: g["quantity"] or 0} for g in groups if g["key"]}
         else:
             column = "NULL" if by is None else f"c.{_column(by)}"
             select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency"
@@ -305,8 +305,8 @@ def _sums(row: sqlite3.Row, meters: Mapping[str, int]) -> Sums:
         unpriced=row["unpriced"],
         partial=row["partial"],
         possibly_billed=row["possibly_billed"],
-        input_tokens=sum(n for meter, n in meters.items() if meter in INPUT_TOKENS),
-        output_tokens=sum(n for meter, n in meters.items() if meter in OUTPUT_TOKENS),
+        input_tokens=sum(n for meter, n in meters.items() if direction_of(meter) == "input"),
+        output_tokens=sum(n for meter, n in meters.items() if direction_of(meter) == "output"),
         cached_tokens=sum(n for meter, n in meters.items() if group_of(meter) == "cache_read"),
         is_known=row["known"] > 0 or row["billed"] == 0,
     )

@@ -19,7 +19,7 @@ from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
-from aicost.usage.meters import INPUT_TOKENS, OUTPUT_TOKENS
+from aicost.usage.meters import direction_of
 
 from . import guard
 
@@ -144,9 +144,10 @@ def token_sums(usage: Mapping[str, Any]) -> tuple[int, int]:
     """Input and output tokens in upstream's inclusive sense: cached ones are input, reasoning is output."""
     inputs = outputs = 0
     for meter, quantity in usage.items():
-        if meter in INPUT_TOKENS:
+        direction = direction_of(meter)
+        if direction == "input":
             inputs += quantity
-        elif meter in OUTPUT_TOKENS:
+        elif direction == "output":
             outputs += quantity
     return inputs, outputs
 

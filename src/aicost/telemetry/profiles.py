@@ -11,7 +11,7 @@ from aicost._money import ATTO, to_text
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, UsageEvent
-from aicost.usage.meters import METERS, group_of
+from aicost.usage.meters import METERS, direction_of, group_of
 
 from .metrics import token_sums
 
@@ -142,9 +142,9 @@ def _openinference(attributes: Attributes, charge: Charge) -> None:
         return
     sides = {"input": 0, "output": 0}
     for line in charge.lines:
-        meter = METERS.get(line.meter)
-        if line.atto is not None and meter is not None and meter.direction is not None:
-            sides[meter.direction] += line.atto
+        direction = direction_of(line.meter)
+        if line.atto is not None and direction is not None:
+            sides[direction] += line.atto
     attributes["llm.cost.total"] = charge.atto / ATTO
     attributes["llm.cost.prompt"] = sides["input"] / ATTO
     attributes["llm.cost.completion"] = sides["output"] / ATTO

@@ -36,9 +36,12 @@ _TOKENS = [
     Meter("input", "input", direction="input"),
     Meter("input_audio", "input", direction="input"),
     Meter("input_image", "input", direction="input", priced_as="input"),
+    Meter("input_video", "input", direction="input", priced_as="input"),
+    Meter("input_citation", "input", direction="input"),
     Meter("input_cache_read", "cache_read", direction="input"),
     Meter("input_cache_read_audio", "cache_read", direction="input"),
     Meter("input_cache_read_image", "cache_read", direction="input", priced_as="input_cache_read"),
+    Meter("input_cache_read_video", "cache_read", direction="input", priced_as="input_cache_read"),
     Meter("input_cache_write", "cache_write", direction="input"),
     Meter("input_cache_write_5m", "cache_write", direction="input"),
     Meter("input_cache_write_30m", "cache_write", direction="input"),
@@ -47,43 +50,77 @@ _TOKENS = [
     Meter("output", "output", direction="output"),
     Meter("output_audio", "output", direction="output"),
     Meter("output_image", "output", direction="output"),
+    Meter("output_video", "output", direction="output"),
     Meter("output_reasoning", "reasoning", direction="output", priced_as="output"),
 ]
-_OTHERS = [
+_TOOLS = [
     Meter("tool_web_search", "tool", "{call}"),
+    Meter("tool_web_search_low", "tool", "{call}"),
+    Meter("tool_web_search_medium", "tool", "{call}"),
+    Meter("tool_web_search_high", "tool", "{call}"),
     Meter("tool_web_fetch", "tool", "{call}"),
+    Meter("tool_x_search", "tool", "{call}"),
+    Meter("tool_maps_search", "tool", "{call}"),
+    Meter("tool_image_search", "tool", "{call}"),
     Meter("tool_file_search", "tool", "{call}"),
+    Meter("tool_collections_search", "tool", "{call}"),
+    Meter("tool_attachment_search", "tool", "{call}"),
     Meter("tool_code_interpreter", "tool", "{session}"),
     Meter("tool_code_execution", "tool", "{call}"),
+    Meter("tool_guardrail", "tool", "{unit}"),
+]
+_OTHERS = [
     Meter("requests", "other", "{request}"),
-    Meter("characters", "other", "{character}"),
-    Meter("seconds", "other", "s"),
-    Meter("images", "other", "{image}"),
+    Meter("input_characters", "other", "{character}"),
+    Meter("output_characters", "other", "{character}"),
+    Meter("input_audio_seconds", "other", "s"),
+    Meter("output_audio_seconds", "other", "s"),
+    Meter("input_video_seconds", "other", "s"),
+    Meter("output_video_seconds", "other", "s"),
+    Meter("input_images", "other", "{image}"),
+    Meter("output_images", "other", "{image}"),
+    Meter("input_pixels", "other", "{pixel}"),
+    Meter("output_pixels", "other", "{pixel}"),
     Meter("pages", "other", "{page}"),
+    Meter("annotated_pages", "other", "{page}"),
     Meter("queries", "other", "{query}"),
+    Meter("search_units", "other", "{unit}"),
+    Meter("classifications", "other", "{unit}"),
+    Meter("training_tokens", "other", "{token}"),
     Meter("read_units", "other", "{unit}"),
     Meter("write_units", "other", "{unit}"),
+    Meter("read_gb", "other", "GBy"),
+    Meter("write_gb", "other", "GBy"),
+    Meter("returned_gb", "other", "GBy"),
     Meter("storage_gb_hours", "other", "GBy.h"),
+    Meter("cache_storage_token_hours", "other", "{token}.h"),
     Meter("compute_seconds", "other", "s"),
 ]
 
-METERS: dict[str, Meter] = {m.id: m for m in [*_TOKENS, *_OTHERS]}
-"""Every known meter by id. A rate card or `record_usage` may name others; they are priced by exact id."""
+METERS: dict[str, Meter] = {m.id: m for m in [*_TOKENS, *_TOOLS, *_OTHERS]}
+"""Every known meter by id. A rate card or `record_usage` may name others; they are priced by exact id.
 
-INPUT_TOKENS = frozenset(m.id for m in _TOKENS if m.direction == "input")
-"""Together these are upstream's inclusive `gen_ai.usage.input_tokens`."""
+A meter may be *qualified* by a model, `claude-haiku-4-5/input`: usage inside one call that another model of the same
+provider did. It is priced at that model's rates.
+"""
 
-OUTPUT_TOKENS = frozenset(m.id for m in _TOKENS if m.direction == "output")
-"""Together these are upstream's inclusive `gen_ai.usage.output_tokens`."""
+
+def declared(meter: str) -> Meter | None:
+    """The meter of that id, qualified or not; None for one nobody declared."""
+    return METERS.get(meter) or METERS.get(meter.rpartition("/")[2])
 
 
 def group_of(meter: str) -> Group:
     """The coarse bucket of a meter; a meter nobody declared is `other`."""
-    known = METERS.get(meter)
+    known = declared(meter)
     return known.group if known else "other"
 
 
-def unit_of(meter: str) -> str:
-    """The unit of a meter; a meter nobody declared counts `{unit}`."""
-    known = METERS.get(meter)
-    return known.unit if known else "{unit}"
+def direction_of(meter: str) -> Direction | None:
+    """Which way the tokens of a meter go; None for what is no token.
+
+    All `input` ones together are upstream's inclusive `gen_ai.usage.input_tokens`, all `output` ones its
+    `gen_ai.usage.output_tokens`.
+    """
+    known = declared(meter)
+    return known.direction if known else None
