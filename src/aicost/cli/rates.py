@@ -9,8 +9,10 @@ import click
 from rich.table import Table
 
 from aicost._errors import RateCardError
-from aicost.pricing.card import ModelRates, RateCard
-from aicost.pricing.rates import Rate
+from aicost.pricing._text import price_text
+from aicost.pricing.card import RateCard
+from aicost.pricing.models import ModelRates
+from aicost.pricing.rates import Rate, in_force
 
 from ._options import console, json_option, print_json
 
@@ -67,7 +69,7 @@ def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> No
     table = Table("rate", "price", "per", "source", "checked", title=f"{found.provider}/{found.name} in {card.key}")
     for rate in rates:
         name = rate.id.removeprefix(f"{found.provider}/{found.name}/")
-        table.add_row(name, f"{rate.price} {rate.currency}", f"{rate.per:,}", rate.source, rate.checked)
+        table.add_row(name, f"{price_text(rate.price)} {rate.currency}", f"{rate.per:,}", rate.source, rate.checked)
     out = console()
     out.print(table)
     for modifier in found.modifiers:
@@ -90,15 +92,15 @@ def _card(path: Path | None) -> RateCard:
 def _now(model: ModelRates, meter: str) -> str:
     import time
 
-    plain = [r for r in model.rates.get(meter, ()) if not r.axes and r.context is None and r.in_force(time.time_ns())]
-    return f"{plain[0].price}" if plain and plain[0].per == 10**6 else "-"
+    plain = [r for r in model.rates.get(meter, ()) if not r.axes and r.context is None and in_force(r, time.time_ns())]
+    return price_text(plain[0].price) if plain and plain[0].per == 10**6 else "-"
 
 
 def _rate(rate: Rate) -> dict[str, Any]:
     return {
         "id": rate.id,
         "meter": rate.meter,
-        "price": rate.price,
+        "price": price_text(rate.price),
         "per": rate.per,
         "currency": rate.currency,
         "source": rate.source,

@@ -1,4 +1,4 @@
-"""RateCard: a versioned, effective-dated file of rates, and finding a model in it."""
+"""RateCard: versioned, effective-dated rates, in layers, and finding a model in them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from aicost._errors import RateCardError
-
-from .rates import AXES, Modifier, Rate, parse_context, parse_instant, parse_window
+from ._text import price_text
+from .models import ModelRates
+from .rates import ExchangeRate, in_force, parse_instant
+from .terms import Term, parse_term
 
 SCHEMA = "aicost.rate-card/1"
+HEADER = "card.json"
+"""The file of a card's folder that says which card it is; every other file in it is one provider."""
 
 PROVIDER_ALIASES = {
     "xai": "x_ai",
@@ -34,71 +36,46 @@ PROVIDER_ALIASES = {
 _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 _MAX_REMEMBERED = 10_000
 
-_Entry = Mapping[str, Any]
+Entry = Mapping[str, Any]
 
 
-class ModelRates:
-    """All rates and modifiers of one model on one provider, with the provider's own where the model has none."""
-
-    __slots__ = ("currency", "modifiers", "name", "provider", "rates")
-
-    def __init__(self, provider: _Entry, model: _Entry, currency: str) -> None:
-        self.provider: str = provider["provider"]
-        self.name: str = model["model"]
-        own = [_rate(raw, model, provider, currency) for raw in model.get("rates", ())]
-        priced = {rate.meter for rate in own}
-        shared = [_rate(raw, model, provider, currency) for raw in provider.get("rates", ())]
-        every = own + [rate for rate in shared if rate.meter not in priced]
-        self.rates: dict[str, list[Rate]] = {}
-        for rate in every:
-            self.rates.setdefault(rate.meter, []).append(rate)
-        ids = {raw["id"] for raw in model.get("modifiers", ())}
-        raws = [*model.get("modifiers", ()), *(m for m in provider.get("modifiers", ()) if m["id"] not in ids)]
-        self.modifiers = tuple(_modifier(raw) for raw in raws)
-        self.currency = every[0].currency if every else currency
+class _Found(NamedTuple):
+    card: RateCard
+    provider: Entry
+    model: Entry | None
 
 
 class RateCard:
     """An immutable rate card. Load one with `RateCard.load`, or take the one that comes with aicost.
 
+    A card may lie over another (`base`): what it says of a model's meter replaces all that the base says of it, its
+    modifiers come on top, and everything else stays as it is below.
+
     >>> RateCard.bundled().find("openai", "gpt-4o-mini").name
     'gpt-4o-mini'
     """
 
-    def __init__(self, document: _Entry, base: RateCard | None = None) -> None:
+    def __init__(self, document: Entry, base: RateCard | None = None, folder: Path | None = None) -> None:
         self.id: str = document["id"]
         self.version: str = document["version"]
         self.currency: str = document["currency"]
-        self._base = base
-        self._providers: dict[str, _Entry] = {p["provider"]: p for p in document["providers"]}
-        self._names: dict[str, dict[str, _Entry]] = {}
-        self._compiled: dict[tuple[str, str], ModelRates] = {}
+        self.base = base
+        files = folder.glob("*.json") if folder is not None else ()
+        self._files = {file.stem: file for file in files if file.name != HEADER}
+        self._providers: dict[str, Entry] = {p["provider"]: p for p in document.get("providers", ())}
+        self._names: dict[str, dict[str, Entry]] = {}
         self._found: dict[tuple[str, str], ModelRates | None] = {}
-        for name, provider in self._providers.items():
-            names = self._names[name] = {}
-            for model in provider.get("models", ()):
-                for alias in (model["model"], *model.get("aliases", ())):
-                    names[alias.lower()] = model
+        self._fx = tuple(_exchange_rate(raw) for raw in document.get("fx", ()))
 
     @classmethod
     def load(cls, path: str | Path) -> RateCard:
-        """Read and check a rate-card file.
+        """Read and check a rate card: a file, or a folder with a `card.json` and one file per provider.
 
         Raises `RateCardError` with the file, line and field for anything wrong in it.
         """
-        from .validate import check_document
+        from .files import load
 
-        file = Path(path)
-        try:
-            text = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise RateCardError(f"cannot read rate card {file}: {error.strerror or error}") from error
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise RateCardError(f"rate card {file} is not valid JSON: {error}") from error
-        check_document(document, text, str(file))
-        return cls(document, base=cls.bundled() if document.get("extends") == "bundled" else None)
+        return load(Path(path))
 
     @staticmethod
     def bundled() -> RateCard:
@@ -113,112 +90,143 @@ class RateCard:
     def find(self, provider: str, model: str) -> ModelRates | None:
         """The rates of a model, or None: by exact name, then alias, then dated snapshot, then pattern.
 
-        A card that extends another is asked first.
+        In every layer; what an upper one says comes first.
         """
         key = (provider, model)
         try:
             return self._found[key]
         except KeyError:
-            found = self._find(PROVIDER_ALIASES.get(provider, provider), model.lower())
-            if found is None and self._base is not None:
-                found = self._base.find(provider, model)
+            found = self._find(PROVIDER_ALIASES.get(provider, provider), model)
             if len(self._found) < _MAX_REMEMBERED:
                 self._found[key] = found
             return found
 
     def models(self) -> Iterator[ModelRates]:
-        """Every model of the card itself, in file order."""
-        for provider, entry in self._providers.items():
-            for model in entry.get("models", ()):
-                yield self._model(provider, model)
+        """Every model of the card and of those under it, provider by provider."""
+        for provider in self.providers():
+            seen: set[str] = set()
+            for layer in self._layers():
+                for entry in (layer.provider(provider) or {}).get("models", ()):
+                    if entry["model"].lower() not in seen:
+                        seen.add(entry["model"].lower())
+                        found = self.find(provider, entry["model"])
+                        if found is not None:
+                            yield found
 
-    def describe(self, rate_id: str) -> Mapping[str, str] | None:
-        """Where a rate comes from (`source`, `checked`, `price`, `per`, `currency`, `valid_from`), or None."""
-        provider, _, rest = rate_id.partition("/")
-        name, _, _ = rest.rpartition("/")
-        found = self.find(provider, name)
-        bare = rate_id.partition("*")[0]
-        for rate in (r for rates in found.rates.values() for r in rates) if found else ():
-            if rate.id == bare:
-                start = bare.rpartition("@")[2]
-                about = {"source": rate.source, "checked": rate.checked, "price": rate.price, "per": str(rate.per)}
-                about |= {"currency": rate.currency, "valid_from": start}
-                return about | {"note": rate.note} if rate.note else about
+    def providers(self) -> list[str]:
+        """The names of all providers, of this card and of those under it."""
+        return sorted({name for layer in self._layers() for name in (*layer._providers, *layer._files)})
+
+    def provider(self, name: str) -> Entry | None:
+        """What this layer itself says of a provider, in the file's form; None if nothing."""
+        if name not in self._providers and name in self._files:
+            self._providers[name] = json.loads(self._files[name].read_bytes())
+        return self._providers.get(name)
+
+    def terms(self, provider: str) -> tuple[Term, ...]:
+        """What a provider charges or grants per period rather than per call, in every layer; same id, upper wins."""
+        found: dict[str, Term] = {}
+        for layer in self._layers():
+            entry = layer.provider(PROVIDER_ALIASES.get(provider, provider)) or {}
+            for raw in entry.get("terms", ()):
+                found.setdefault(raw["id"], parse_term(raw, entry, layer.currency))
+        return tuple(found.values())
+
+    def exchange(self, base: str, quote: str, at_ns: int) -> tuple[Fraction, str] | None:
+        """What one unit of `base` is in `quote` at an instant, and the id of the rate; None if no layer says."""
+        for layer in self._layers():
+            for fx in layer._fx:
+                if in_force(fx, at_ns) and {fx.base, fx.quote} == {base, quote}:
+                    return (fx.price if fx.base == base else 1 / fx.price), fx.id
         return None
 
-    def owner_of(self, found: ModelRates) -> RateCard:
-        """The card, this one or the one it extends, that `found` came from."""
-        own = self._names.get(found.provider, {}).get(found.name.lower())
-        return self if own is not None or self._base is None else self._base
+    def exchange_dates(self) -> set[int]:
+        """The instants at which an exchange rate begins or ends."""
+        dates = (edge for layer in self._layers() for fx in layer._fx for edge in (fx.valid_from_ns, fx.valid_to_ns))
+        return {edge for edge in dates if edge is not None}
+
+    def describe(self, rate_id: str) -> Mapping[str, str] | None:
+        """Where a rate comes from, or None.
+
+        Gives `source`, `checked`, `price`, `per`, `currency`, `valid_from`, and `note` if there is one. What a charge
+        line's rate id says after a `*` (modifiers, an exchange rate) is described as `modifiers`.
+        """
+        bare, *applied = rate_id.split("*")
+        provider, _, rest = bare.partition("/")
+        name, _, _ = rest.partition("@")[0].rpartition("/")
+        found = self.find(provider, name)
+        for rate in (r for rates in found.rates.values() for r in rates) if found else ():
+            if rate.id == bare and found is not None:
+                about = {"source": rate.source, "checked": rate.checked, "price": price_text(rate.price)}
+                about |= {"per": str(rate.per), "currency": rate.currency, "valid_from": bare.rpartition("@")[2]}
+                said = [f"{m.id} x {m.factor} ({m.source})" for m in found.modifiers if m.id in applied]
+                said += [f"{fx.id} x {fx.price} ({fx.source})" for fx in self._all_fx() if fx.id in applied]
+                extra = {"note": rate.note, "modifiers": "; ".join(said)}
+                return about | {key: value for key, value in extra.items() if value}
+        return None
 
     def _find(self, provider: str, model: str) -> ModelRates | None:
+        layers: list[_Found] = []
+        name = model.lower()
+        for layer in self._layers():
+            entry = layer.provider(provider)
+            if entry is None:
+                continue
+            own = layer._entry(provider, entry, model.lower()) or layer._entry(provider, entry, name)
+            layers.append(_Found(layer, entry, own))
+            if own is not None:
+                name = own["model"].lower()
+        if not any(found.model is not None for found in layers):
+            return None
+        return ModelRates(provider, [(f.card.key, f.card.currency, f.provider, f.model) for f in layers])
+
+    def _layers(self) -> Iterator[RateCard]:
+        card: RateCard | None = self
+        while card is not None:
+            yield card
+            card = card.base
+
+    def _all_fx(self) -> Iterator[ExchangeRate]:
+        return (fx for layer in self._layers() for fx in layer._fx)
+
+    def _entry(self, provider: str, entry: Entry, model: str) -> Entry | None:
         names = self._names.get(provider)
         if names is None:
-            return None
-        entry = names.get(model) or names.get(_SNAPSHOT.sub("", model)) or self._by_pattern(provider, model)
-        return None if entry is None else self._model(provider, entry)
+            names = {n.lower(): m for m in entry.get("models", ()) for n in (m["model"], *m.get("aliases", ()))}
+            self._names[provider] = names
+        return names.get(model) or names.get(_SNAPSHOT.sub("", model)) or _by_pattern(entry, model)
 
-    def _by_pattern(self, provider: str, model: str) -> _Entry | None:
-        fitting = [
-            (len(pattern.replace("*", "")), entry)
-            for entry in self._providers[provider].get("models", ())
-            for pattern in entry.get("patterns", ())
-            if fnmatchcase(model, pattern.lower())
-        ]
-        return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
-    def _model(self, provider: str, entry: _Entry) -> ModelRates:
-        key = (provider, entry["model"])
-        model = self._compiled.get(key)
-        if model is None:
-            model = self._compiled[key] = ModelRates(self._providers[provider], entry, self.currency)
-        return model
+def _by_pattern(provider: Entry, model: str) -> Entry | None:
+    fitting = [
+        (specificity(pattern), entry)
+        for entry in provider.get("models", ())
+        for pattern in entry.get("patterns", ())
+        if fnmatchcase(model, pattern.lower())
+    ]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def specificity(pattern: str) -> int:
+    """How much of a name a pattern pins down: its characters that are no `*`."""
+    return len(pattern.replace("*", ""))
 
 
 @lru_cache(maxsize=1)
 def _bundled() -> RateCard:
     # Checked against its schema and for overlaps by the test suite, so it is not checked again at every start.
-    return RateCard(json.loads(files(__package__).joinpath("data/bundled.json").read_bytes()))
+    return RateCard(json.loads(Path(__file__).with_name("data").joinpath("bundled.json").read_bytes()))
 
 
-def _rate(raw: _Entry, model: _Entry, provider: _Entry, currency: str) -> Rate:
-    when = raw.get("when", {})
-    context = parse_context(when["context"]) if "context" in when else None
-    start = raw.get("valid_from")
-    return Rate(
-        id=rate_id(provider["provider"], model["model"], raw),
-        meter=raw["meter"],
-        price=raw["price"],
-        per=raw["per"],
-        currency=raw.get("currency", currency),
-        source=raw.get("source") or model.get("source") or provider["source"],
-        checked=raw.get("checked") or model.get("checked") or provider["checked"],
-        axes=_axes(when),
-        context=context,
-        window=parse_window(when["window"]) if "window" in when else None,
-        valid_from_ns=parse_instant(start) if start else None,
-        valid_to_ns=parse_instant(raw["valid_to"]) if raw.get("valid_to") else None,
-        note=raw.get("note"),
+def _exchange_rate(raw: Entry) -> ExchangeRate:
+    start, end = raw.get("valid_from"), raw.get("valid_to")
+    return ExchangeRate(
+        raw["base"],
+        raw["quote"],
+        Fraction(raw["price"]),
+        raw["source"],
+        raw["checked"],
+        start,
+        parse_instant(start) if start else None,
+        parse_instant(end) if end else None,
     )
-
-
-def rate_id(provider: str, model: str, raw: _Entry) -> str:
-    """The readable, unique name of a rate: `openai/gpt-4.1/input[service_tier=flex]@2025-04-14`."""
-    when = raw.get("when", {})
-    said = [f"{axis}={'|'.join(when[axis])}" for axis in AXES if axis in when]
-    if "context" in when:
-        context = when["context"]
-        said.append(f"context{'>=' if context['op'] == 'ge' else '>'}{context['value']}")
-    if "window" in when:
-        window = when["window"]
-        said.append(f"window={','.join(window.get('days', ()))}{window['start']}-{window['end']}")
-    conditions = f"[{';'.join(said)}]" if said else ""
-    return f"{provider}/{model}/{raw['meter']}{conditions}@{raw.get('valid_from') or 'always'}"
-
-
-def _modifier(raw: _Entry) -> Modifier:
-    return Modifier(raw["id"], Fraction(raw["multiply"]), frozenset(raw["meters"]), _axes(raw["when"]))
-
-
-def _axes(when: _Entry) -> Mapping[str, frozenset[str]]:
-    return {axis: frozenset(when[axis]) for axis in AXES if axis in when}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple
@@ -22,6 +21,10 @@ class ChargeStatus(str, Enum):
     ESTIMATED = "estimated"
     PROVIDER_REPORTED = "provider_reported"
     UNPRICED = "unpriced"
+
+
+# Named tuples, because making a frozen dataclass takes three times as long, and pricing makes one charge and a line
+# per meter for every call.
 
 
 class ChargeLine(NamedTuple):
@@ -44,8 +47,7 @@ class ChargeLine(NamedTuple):
         return None if self.atto is None else to_decimal(self.atto)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """The priced result. `atto` is the sum of the lines' `atto`, or None when nothing could be priced.
 
     `reason` is machine-readable and empty only for a plain `priced` charge. `computed_atto` is what the rate card
@@ -58,7 +60,7 @@ class Charge:
     lines: tuple[ChargeLine, ...]
     reason: str | None = None
     rate_card: str | None = None
-    """`id@version` of the card that priced it."""
+    """`id@version` of the card that priced it, or of each layer that had a say, the uppermost first, with a `+`."""
     computed_atto: int | None = None
 
     @property

@@ -1,51 +1,31 @@
 """The kernel: usage event + rate card -> charge. Pure, exact, and quick enough for the request path.
 
-For each (provider, model, tier, region, speed) the card is compiled once into a plan per stretch of time between
-two rate changes. Pricing an event is then a look-up and one whole-number multiplication per meter.
+Pricing an event is a look-up in a compiled plan and one whole-number multiplication per meter.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from aicost.usage.event import Billed
-from aicost.usage.meters import METERS, Quantity
+from aicost.usage.meters import Quantity
 from aicost.usage.reading import is_suspect
 
-from .card import ModelRates, RateCard
-from .charge import ATTO, Charge, ChargeLine, ChargeStatus, to_atto
-from .rates import AXES, Context, Modifier, Rate, Window
+from .card import RateCard
+from .charge import ATTO, Charge, ChargeLine, ChargeStatus
+from .plans import Option, Plan, Step, Timeline, timeline
+from .rates import AXES
 
 _MAX_PLANS = 10_000
-_new_line = tuple.__new__
+MAX_QUANTITY = 2**63 - 1
+"""More than this of anything in one call is a mistake, and no store could keep it."""
 
-
-class _Option(NamedTuple):
-    """A rate with its modifiers applied. `num / den` is the price of one unit in 1e-18 of the currency."""
-
-    context: Context | None
-    window: Window | None
-    num: int
-    den: int
-    unit_price: str
-    per: int
-    rate_id: str
-
-
-_Entry = tuple[int, int, str, int, str, tuple[_Option, ...] | None]
-"""The one rate of a meter (num, den, unit price, per, rate id), or, last, the rates that depend on the request."""
-
-_Plan = Mapping[str, _Entry]
-
-
-class _Timeline(NamedTuple):
-    card: str
-    currency: str
-    starts: list[int]
-    plans: list[_Plan]
+_new = tuple.__new__
+_PRICED = ChargeStatus.PRICED
 
 
 class Billable(Protocol):
@@ -97,6 +77,9 @@ class Inquiry(NamedTuple):
     provider_currency: str = "USD"
 
 
+_Key = tuple[str, str, "str | None", "str | None", "str | None"]
+
+
 class Kernel:
     """Prices usage with one rate card. Thread-safe: the card never changes, and plans are only ever added.
 
@@ -104,231 +87,232 @@ class Kernel:
     Decimal('0.00252')
     """
 
-    __slots__ = ("_card", "_timelines")
+    __slots__ = ("_state",)
 
     def __init__(self, card: RateCard) -> None:
-        self._card = card
-        self._timelines: dict[tuple[str, str, str | None, str | None, str | None], _Timeline | None] = {}
+        self._state: tuple[RateCard, dict[_Key, Timeline | None]] = (card, {})
 
     @property
     def card(self) -> RateCard:
         """The card this kernel applies."""
-        return self._card
+        return self._state[0]
+
+    def use(self, card: RateCard) -> None:
+        """Price with another card from now on. A charge that is being made is finished with the card it began with."""
+        self._state = (card, {})
 
     def price(self, event: Billable) -> Charge:
         """The charge for an event, at the rates in force when it started. Never raises for what an event holds."""
         usage = event.usage
         if usage is None:
             return self._without_usage(event)
-        timeline = self._timeline(event)
-        if timeline is None:
-            return self._finish(event, None, _unpriced_lines(usage), f"unknown_model:{event.provider}/{event.model}")
-        plan = timeline.plans[bisect_right(timeline.starts, event.started_ns) - 1]
-        lines: list[ChargeLine] = []
-        total, missing = 0, []
-        sizes: dict[tuple[str, ...], Quantity] = {}
-        for meter, quantity in usage.items():
-            entry = plan.get(meter)
-            if entry is None:
-                missing.append(meter)
-                lines.append(ChargeLine(meter, quantity, None, 1, None, None))
-                continue
-            num, den, unit_price, per, rate_id, options = entry
-            if options is not None:
-                option = _by_one_cliff(options, usage, sizes)
-                if option is None:
-                    for line in _conditional(meter, quantity, options, usage, event.started_ns):
-                        lines.append(line)
-                        if line.atto is None:
-                            missing.append(meter)
-                        else:
-                            total += line.atto
-                    continue
-                _, _, num, den, unit_price, per, rate_id = option
-            atto = quantity * num if den == 1 and type(quantity) is int else _scale(quantity, num, den)
-            total += atto
-            # Past the named tuple's own constructor, which would take a fifth of the whole time.
-            lines.append(_new_line(ChargeLine, (meter, quantity, unit_price, per, atto, rate_id)))
-        if not missing and event.complete and not event.flags and event.provider_cost is None and not event.estimated:
-            return Charge(ChargeStatus.PRICED, timeline.currency, total, tuple(lines), None, timeline.card)
-        reason = f"no_rate:{','.join(missing)}" + _axes_text(event) if missing else None
-        nothing = bool(missing) and all(line.atto is None for line in lines)
-        return self._finish(event, timeline, tuple(lines), reason, None if nothing else total)
-
-    def _without_usage(self, event: Billable) -> Charge:
-        currency = self._card.currency
-        if event.provider_cost is not None:
-            return self._finish(event, None, (), None)
-        if event.billed is Billed.NO:
-            return Charge(ChargeStatus.PRICED, currency, 0, ())
-        reason = "usage_not_received" if event.billed is Billed.POSSIBLY else "usage_not_reported"
-        return Charge(ChargeStatus.UNPRICED, currency, None, (), reason)
-
-    def _finish(
-        self,
-        event: Billable,
-        timeline: _Timeline | None,
-        lines: tuple[ChargeLine, ...],
-        reason: str | None,
-        atto: int | None = None,
-    ) -> Charge:
-        card = timeline.card if timeline else None
-        currency = timeline.currency if timeline else self._card.currency
-        if event.provider_cost is not None:
-            reported = to_atto(event.provider_cost)
-            status = ChargeStatus.PROVIDER_REPORTED
-            return Charge(status, event.provider_currency, reported, lines, reason, card, computed_atto=atto)
-        if atto is None:
-            return Charge(ChargeStatus.UNPRICED, currency, None, lines, reason, card)
-        if reason is None and not (event.complete and not event.flags):
-            if is_suspect(event.flags):
-                reason = "usage_suspect:" + ",".join(event.flags)
-            elif not event.complete:
-                reason = "usage_incomplete"
-        if reason is not None:
-            status = ChargeStatus.PARTIAL
-        else:
-            status = ChargeStatus.ESTIMATED if event.estimated else ChargeStatus.PRICED
-        return Charge(status, currency, atto, lines, reason, card)
-
-    def _timeline(self, event: Billable) -> _Timeline | None:
+        card, timelines = self._state
         key = (event.provider, event.model, event.service_tier, event.region, event.speed)
         try:
-            return self._timelines[key]
+            found = timelines[key]
         except KeyError:
-            found = self._card.find(event.provider, event.model)
-            timeline = None if found is None else _compile(found, self._card.owner_of(found).key, event)
-            if len(self._timelines) < _MAX_PLANS:
-                self._timelines[key] = timeline
-            return timeline
+            found = _compile(card, timelines, key)
+        if found is None:
+            unknown = f"unknown_model:{event.provider}/{event.model}"
+            lost = tuple(_unpriced(meter, quantity) for meter, quantity in usage.items())
+            return _finish(card, event, None, card.currency, lost, unknown, None)
+        started = event.started_ns
+        _, starts, plans = found
+        plan = plans[bisect_right(starts, started) - 1]
+        table = plan.table
+        if table is None:
+            table = plan.for_request(usage, started)
+        lines: list[ChargeLine] = []
+        total = 0
+        missing: list[str] = []
+        step_of, add = table.get, lines.append
+        for meter, quantity in usage.items():
+            step = step_of(meter)
+            if step is None or type(quantity) is not int or not 0 <= quantity <= MAX_QUANTITY:
+                total += self._unusual(event, plan, meter, quantity, step, lines, missing)
+                continue
+            num, den, unit_price, per, rate_id, steps = step
+            if steps is not None:
+                total += self._unusual(event, plan, meter, quantity, step, lines, missing)
+                continue
+            atto = quantity * num if den == 1 else _divide(quantity * num, den)
+            total += atto
+            # Past the named tuple's own constructor, which would take a fifth of the whole time.
+            add(_new(ChargeLine, (meter, quantity, unit_price, per, atto, rate_id)))
+        if not missing and event.complete and not event.flags and event.provider_cost is None and not event.estimated:
+            return _new(Charge, (_PRICED, plan.currency, total, tuple(lines), None, found.card, None))
+        nothing = bool(missing) and all(line.atto is None for line in lines)
+        reason = _missing_text(event, missing) if missing else None
+        return _finish(card, event, found.card, plan.currency, tuple(lines), reason, None if nothing else total)
+
+    def _unusual(
+        self,
+        event: Billable,
+        plan: Plan,
+        meter: str,
+        quantity: object,
+        step: Step | None,
+        lines: list[ChargeLine],
+        missing: list[str],
+    ) -> int:
+        """Price a meter that is not a whole number times one price; what it adds to the total."""
+        valid = valid_quantity(quantity)
+        if valid is None:
+            lines.append(_unpriced(meter, quantity))
+            missing.append(f"invalid_quantity:{meter}")
+            return 0
+        if step is not None:
+            made = _by_steps(meter, valid, step[5] or (Option(*step[:5], None),))
+        else:
+            made = [self._of_another_model(event, plan, meter, valid)]
+        lines += made
+        if any(line.atto is None for line in made):
+            missing.append(f"no_fx:{meter}" if meter in plan.unconverted else f"no_rate:{meter}")
+        return sum(line.atto or 0 for line in made)
+
+    def _of_another_model(self, event: Billable, plan: Plan, meter: str, quantity: Quantity) -> ChargeLine:
+        """The line of a meter that the model has no rate for; a qualified one is priced as its own model's."""
+        model, _, bare = meter.rpartition("/")
+        if model and event.usage is not None:
+            # Its thresholds count what that model did, and not the rest of the call.
+            own = {m.rpartition("/")[2]: q for m, q in event.usage.items() if m.rpartition("/")[0] == model}
+            axes = (event.service_tier, event.region, event.speed)
+            charge = self.price(Inquiry(event.provider, model, own, event.started_ns, *axes))
+            for line in charge.lines:
+                if line.meter == bare and charge.currency == plan.currency:
+                    return line._replace(meter=meter)
+        return ChargeLine(meter, quantity, None, 1, None, None)
+
+    def _without_usage(self, event: Billable) -> Charge:
+        card = self.card
+        if event.provider_cost is not None:
+            return _finish(card, event, None, card.currency, (), None, None)
+        if event.billed is Billed.NO:
+            return Charge(ChargeStatus.PRICED, card.currency, 0, ())
+        reason = "usage_not_received" if event.billed is Billed.POSSIBLY else "usage_not_reported"
+        return Charge(ChargeStatus.UNPRICED, card.currency, None, (), reason)
 
 
-def _compile(model: ModelRates, card: str, event: Billable) -> _Timeline:
-    axes = {"service_tier": event.service_tier, "region": event.region, "speed": event.speed}
-    modifiers = [modifier for modifier in model.modifiers if modifier.applies(axes)]
-    edges = {0}
-    for rates in model.rates.values():
-        for rate in rates:
-            edges.update(edge for edge in (rate.valid_from_ns, rate.valid_to_ns) if edge is not None)
-    starts = sorted(edges)
-    return _Timeline(card, model.currency, starts, [_plan(model, axes, modifiers, start) for start in starts])
+def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) -> Timeline | None:
+    provider, model, *values = key
+    found = card.find(provider, model)
+    made = None if found is None else timeline(card, found, dict(zip(AXES, values, strict=True)))
+    if len(timelines) < _MAX_PLANS:
+        timelines[key] = made
+    return made
 
 
-def _plan(
-    model: ModelRates, axes: Mapping[str, str | None], modifiers: list[Modifier], at_ns: int
-) -> dict[str, _Entry]:
-    plan: dict[str, _Entry] = {}
-    for meter, rates in model.rates.items():
-        mine = [modifier for modifier in modifiers if meter in modifier.meters]
-        modified = frozenset(axis for modifier in mine for axis in modifier.axes)
-        scored = [(rate.matches(axes, modified), rate) for rate in rates if rate.in_force(at_ns)]
-        fitting = [(score, rate) for score, rate in scored if score is not None]
-        if fitting:
-            plan[meter] = _entry(tuple(_option(rate, mine) for rate in _by_specificity(fitting)))
-    for declared in METERS.values():
-        if declared.priced_as in plan and declared.id not in model.rates:
-            plan[declared.id] = plan[declared.priced_as]
-    return plan
+def _finish(
+    card: RateCard,
+    event: Billable,
+    priced_by: str | None,
+    currency: str,
+    lines: tuple[ChargeLine, ...],
+    reason: str | None,
+    atto: int | None,
+) -> Charge:
+    """The charge of an event that is not simply priced."""
+    if event.provider_cost is not None:
+        cost = _sane_amount(event.provider_cost)
+        if cost is not None:
+            return _reported(card, event, cost, priced_by, currency, lines, reason, atto)
+        reason = f"{reason};invalid_provider_cost" if reason else "invalid_provider_cost"
+    if atto is None:
+        return Charge(ChargeStatus.UNPRICED, currency, None, lines, reason, priced_by)
+    if reason is None and not (event.complete and not event.flags):
+        if is_suspect(event.flags):
+            reason = "usage_suspect:" + ",".join(event.flags)
+        elif not event.complete:
+            reason = "usage_incomplete"
+    if reason is not None:
+        status = ChargeStatus.PARTIAL
+    else:
+        status = ChargeStatus.ESTIMATED if event.estimated else ChargeStatus.PRICED
+    return Charge(status, currency, atto, lines, reason, priced_by)
 
 
-def _entry(options: tuple[_Option, ...]) -> _Entry:
-    first = options[0]
-    conditional = first.context is not None or first.window is not None
-    return (first.num, first.den, first.unit_price, first.per, first.rate_id, options if conditional else None)
+def _reported(
+    card: RateCard,
+    event: Billable,
+    cost: Fraction,
+    priced_by: str | None,
+    currency: str,
+    lines: tuple[ChargeLine, ...],
+    reason: str | None,
+    computed: int | None,
+) -> Charge:
+    """What the provider said it charged is the amount; ours stays beside it, in the same currency."""
+    status, native = ChargeStatus.PROVIDER_REPORTED, event.provider_currency
+    if native != currency:
+        exchange = card.exchange(native, currency, event.started_ns)
+        if exchange is None:
+            bare = tuple(ChargeLine(line.meter, line.quantity, None, 1, None, None) for line in lines)
+            return Charge(status, native, round(cost * ATTO), bare, reason)
+        cost *= exchange[0]
+    return Charge(status, currency, round(cost * ATTO), lines, reason, priced_by, computed)
 
 
-def _by_specificity(fitting: list[tuple[int, Rate]]) -> list[Rate]:
-    """The best-fitting rate for each threshold and window, the highest threshold first, the plain one last."""
-    best: dict[tuple[int, bool], tuple[int, Rate]] = {}
-    for score, rate in fitting:
-        slot = (rate.context.value if rate.context else -1, rate.window is not None)
-        if slot not in best or score > best[slot][0]:
-            best[slot] = (score, rate)
-    return [best[slot][1] for slot in sorted(best, reverse=True)]
-
-
-def _option(rate: Rate, modifiers: list[Modifier]) -> _Option:
-    # A price stated for an axis already is that axis's price: a modifier of the same axis does not apply on top.
-    used = [m for m in modifiers if not any(axis in rate.axes and "*" not in rate.axes[axis] for axis in m.axes)]
-    price = Fraction(rate.price)
-    for modifier in used:
-        price *= modifier.factor
-    unit = price * ATTO / rate.per
-    name = "*".join([rate.id, *(modifier.id for modifier in used)])
-    return _Option(rate.context, rate.window, unit.numerator, unit.denominator, _text(price), rate.per, name)
-
-
-def _by_one_cliff(
-    options: tuple[_Option, ...], usage: Mapping[str, Quantity], sizes: dict[tuple[str, ...], Quantity]
-) -> _Option | None:
-    """The rate that holds in the usual case of a plain one and one cliff; None if the case is another."""
-    if len(options) != 2:
+def _sane_amount(text: str) -> Fraction | None:
+    """An amount of money as a provider reports it; None when it is no finite number of at least 0."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
         return None
-    high, low = options
-    context = high.context
-    if context is None or context.marginal or low.context is not None or high.window or low.window:
+    return Fraction(amount) if amount.is_finite() and 0 <= amount <= MAX_QUANTITY else None
+
+
+def valid_quantity(quantity: object) -> Quantity | None:
+    """A quantity that can be priced: a whole or decimal number from 0 to `MAX_QUANTITY`. None for anything else.
+
+    A float is taken at the decimal it is written as.
+    """
+    if type(quantity) is float:
+        quantity = Decimal(repr(quantity))
+    if type(quantity) is not int and not (isinstance(quantity, Decimal) and quantity.is_finite()):
         return None
-    size = sizes.get(context.basis)
-    if size is None:
-        get = usage.get
-        size = sizes[context.basis] = sum([get(meter, 0) for meter in context.basis])
-    return high if context.passed(size) else low
+    return quantity if 0 <= quantity <= MAX_QUANTITY else None
 
 
-def _conditional(
-    meter: str, quantity: Quantity, options: tuple[_Option, ...], usage: Mapping[str, Quantity], at_ns: int
-) -> list[ChargeLine]:
+def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list[ChargeLine]:
+    """One line for each marginal step the quantity reaches, the highest first."""
     lines: list[ChargeLine] = []
-    left = quantity
-    get = usage.get
-    for option in options:
-        if option.window is not None and not option.window.holds(at_ns):
-            continue
-        context = option.context
-        if context is None or (not context.marginal and context.passed(sum([get(m, 0) for m in context.basis]))):
-            lines.append(_line(meter, left, option))
+    for step in steps:
+        if step.above is None:
+            lines.append(_line(meter, quantity, step))
             return lines
-        if context.marginal and context.passed(left):
-            over = left - context.value
-            lines.append(_line(meter, over, option))
-            left = left - over
-    lines.append(ChargeLine(meter, left, None, 1, None, None))
+        if step.above.passed(quantity):
+            lines.append(_line(meter, quantity - step.above.value, step))
+            quantity = step.above.value
+    lines.append(ChargeLine(meter, quantity, None, 1, None, None))
     return lines
 
 
-def _line(meter: str, quantity: Quantity, option: _Option) -> ChargeLine:
-    return ChargeLine(
-        meter, quantity, option.unit_price, option.per, _scale(quantity, option.num, option.den), option.rate_id
-    )
+def _line(meter: str, quantity: Quantity, step: Option) -> ChargeLine:
+    if type(quantity) is int:
+        atto = _divide(quantity * step.num, step.den)
+    else:
+        atto = round(Fraction(quantity) * step.num / step.den)
+    return ChargeLine(meter, quantity, step.unit_price, step.per, atto, step.rate_id)
 
 
-def _scale(quantity: Quantity, num: int, den: int) -> int:
-    """`quantity` x unit price in 1e-18, rounded half-even where the price is finer than that."""
-    if type(quantity) is not int:
-        return round(Fraction(quantity) * num / den)
-    whole, rest = divmod(quantity * num, den)
+def _divide(num: int, den: int) -> int:
+    """`num / den`, rounded half-even: the one rounding, where a price is finer than 1e-18."""
+    whole, rest = divmod(num, den)
     return whole + (2 * rest > den or (2 * rest == den and whole % 2 == 1))
 
 
-def _unpriced_lines(usage: Mapping[str, Quantity]) -> tuple[ChargeLine, ...]:
-    return tuple(ChargeLine(meter, quantity, None, 1, None, None) for meter, quantity in usage.items())
+def _unpriced(meter: str, quantity: object) -> ChargeLine:
+    number = type(quantity) is int or (isinstance(quantity, Decimal) and quantity.is_finite())
+    sane = number and -MAX_QUANTITY <= quantity <= MAX_QUANTITY  # type: ignore[operator]
+    return ChargeLine(meter, quantity if sane else 0, None, 1, None, None)  # type: ignore[arg-type]
 
 
-def _axes_text(event: Billable) -> str:
+def _missing_text(event: Billable, missing: list[str]) -> str:
+    """`no_rate:input,output[service_tier=scale];invalid_quantity:seconds`"""
+    kinds: dict[str, list[str]] = {}
+    for one in missing:
+        kind, _, meter = one.partition(":")
+        kinds.setdefault(kind, []).append(meter)
     said = [f"{axis}={value}" for axis in AXES if (value := getattr(event, axis)) is not None]
-    return f"[{';'.join(said)}]" if said else ""
-
-
-def _text(price: Fraction) -> str:
-    """A price as an exact decimal string, or as `a/b` when no decimal is exact."""
-    rest = price.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    if rest != 1:
-        return f"{price.numerator}/{price.denominator}"
-    digits = 0
-    while (price * 10**digits).denominator != 1:
-        digits += 1
-    whole = str(int(price * 10**digits)).rjust(digits + 1, "0")
-    return whole if digits == 0 else f"{whole[:-digits]}.{whole[-digits:]}"
+    axes = f"[{';'.join(said)}]" if said else ""
+    return ";".join(f"{kind}:{','.join(meters)}{axes if kind == 'no_rate' else ''}" for kind, meters in kinds.items())
