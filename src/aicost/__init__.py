@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._runtime import (
         Handle,
         current_run,
+        estimate,
         flush,
         init,
         instrument,
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
         shutdown,
         uninstrument,
     )
+    from .pricing.card import RateCard
     from .pricing.charge import Charge, ChargeLine, ChargeStatus
+    from .pricing.whatif import Scenario
+    from .reports.whatif import compare, reprice
     from .scopes.propagation import extract, inject
     from .scopes.runs import Run
     from .scopes.scope import attribution
@@ -62,6 +66,11 @@ __all__ = [
     "extract",
     # money
     "price",
+    "estimate",
+    "reprice",
+    "compare",
+    "Scenario",
+    "RateCard",
     "record_usage",
     "record_outcome",
     "Charge",
@@ -81,6 +90,7 @@ _HOME = {
     "_runtime": (
         "Handle",
         "current_run",
+        "estimate",
         "flush",
         "init",
         "instrument",
@@ -94,7 +104,10 @@ _HOME = {
     "scopes.runs": ("Run",),
     "scopes.scope": ("attribution",),
     "scopes.tracking": ("run_scope", "track_agent", "track_step", "track_tool", "track_workflow"),
+    "pricing.card": ("RateCard",),
     "pricing.charge": ("Charge", "ChargeLine", "ChargeStatus"),
+    "pricing.whatif": ("Scenario",),
+    "reports.whatif": ("compare", "reprice"),
     "usage.event": ("UsageEvent",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

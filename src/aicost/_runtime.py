@@ -19,10 +19,12 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import TracerProvider
 
 from . import integrations
+from ._errors import UsageError
 from ._settings import load as load_settings
 from .pricing.card import RateCard
 from .pricing.charge import Charge
 from .pricing.kernel import Inquiry, Kernel
+from .pricing.rates import to_ns
 from .scopes.runs import Run
 from .scopes.scope import check_keys, current_scope
 from .semconv import attributes as a
@@ -34,6 +36,7 @@ from .usage.reading import Reading
 
 _log = logging.getLogger("aicost")
 _lock = threading.RLock()
+CHARACTERS_PER_TOKEN = 4
 _handle: Handle | None = None
 
 
@@ -207,13 +210,38 @@ def price(
     Decimal('0.0075')
     """
     reading = read_usage(usage, api=api, provider=provider)
-    now = int(at.timestamp() * 1e9) if at is not None else time.time_ns()
     tier = normal_tier(service_tier) or reading.service_tier
-    current = state.current()
-    kernel = current.pipeline.kernel if current is not None else _default_kernel()
     region = region or reading.region
-    usage_said = (reading.usage, now, tier, region, reading.speed, reading.complete, reading.flags)
-    return kernel.price(Inquiry(provider, model, *usage_said))
+    usage_said = (reading.usage, _at(at), tier, region, reading.speed, reading.complete, reading.flags)
+    return _kernel().price(Inquiry(provider, model, *usage_said))
+
+
+def estimate(
+    *,
+    provider: str,
+    model: str,
+    text: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int = 0,
+    at: datetime | None = None,
+    service_tier: str | None = None,
+    region: str | None = None,
+) -> Charge:
+    """What a call will cost, before it is made: from token counts, or from the length of its `text`.
+
+    A text is taken at four characters to a token, the rule of thumb for English (source:
+    https://platform.openai.com/tokenizer); other languages and code need more tokens. `output_tokens` is what the
+    answer may take, such as the request's maximum. The charge has status `estimated`, or `unpriced` with a reason.
+    Raises `UsageError` unless exactly one of `text` and `input_tokens` is given.
+
+    >>> aicost.estimate(provider="openai", model="gpt-4o", input_tokens=1000, output_tokens=500).amount
+    Decimal('0.0075')
+    """
+    if (text is None) == (input_tokens is None):
+        raise UsageError("estimate() needs either text= or input_tokens=, and not both")
+    tokens = -(-len(text) // CHARACTERS_PER_TOKEN) if text is not None else input_tokens or 0
+    usage = {"input": tokens, "output": output_tokens}
+    return _kernel().price(Inquiry(provider, model, usage, _at(at), normal_tier(service_tier), region, estimated=True))
 
 
 def current_run() -> Run | None:
@@ -244,6 +272,15 @@ def shutdown() -> None:
         state.reset()
         providers.shut_down()
         _handle = None
+
+
+def _at(at: datetime | None) -> int:
+    return time.time_ns() if at is None else to_ns(at)
+
+
+def _kernel() -> Kernel:
+    current = state.current()
+    return current.pipeline.kernel if current is not None else _default_kernel()
 
 
 _kernels: dict[int, Kernel] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime, timezone
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from aicost._errors import AicostError, UsageError
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Inquiry, Kernel
+from aicost.pricing.rates import parse_instant
 from aicost.usage.readers import normal_tier, read_usage
 
 
@@ -92,9 +93,8 @@ def charge_json(charge: Charge) -> dict[str, Any]:
 
 def _instant(text: object) -> int:
     if text is None:
-        return int(datetime.now(timezone.utc).timestamp() * 1e9)
+        return time.time_ns()
     try:
-        at = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
+        return parse_instant(str(text))
+    except (ValueError, OverflowError):
         raise UsageError(f'"at" is {text!r}, not a date or time like 2026-11-01T12:00:00Z') from None
-    return int((at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)).timestamp() * 1e9)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from aicost._errors import LedgerError
-from aicost.usage.meters import direction_of, group_of
+from aicost._money import to_text
+from aicost.pricing.kernel import Inquiry
+from aicost.usage.event import Billed
+from aicost.usage.meters import Quantity, direction_of, group_of
 
 from .connection import connect_read_only
 from .rows import NANO
@@ -142,6 +150,16 @@ class Gap:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An attempt as it was recorded: the question of its price, and the answer it got then."""
+
+    event_id: str
+    inquiry: Inquiry
+    currency: str
+    atto: int | None
+
+
 class LedgerReader:
     """A ledger file open for questions. Use it as a context manager.
 
@@ -149,7 +167,7 @@ class LedgerReader:
     `LedgerError` when the file turns out to be damaged.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | PathLike[str]) -> None:
         file = Path(path).expanduser()
         if not file.is_file():
             raise LedgerError(
@@ -200,6 +218,17 @@ class LedgerReader:
         condition, values = _where(where)
         return self._rows(f"SELECT c.* FROM charges c {condition} ORDER BY started_ns, attempt", values)
 
+    def recorded(self, where: Filter = Filter()) -> Iterator[Recorded]:
+        """Every attempt with its usage, as it can be priced again, in the order they began."""
+        condition, values = _where(where)
+        rows = self._cursor(
+            "SELECT c.*, l.meter, l.quantity FROM charges c LEFT JOIN charge_lines l USING (event_id) "
+            f"{condition} ORDER BY c.started_ns, c.event_id, l.position",
+            values,
+        )
+        for _, lines in groupby(rows, key=itemgetter("event_id")):
+            yield _recorded(list(lines))
+
     def lines(self, event_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:
         """The lines of charges, with what is known of each rate, by event id."""
         select = (
@@ -246,8 +275,11 @@ class LedgerReader:
         raise LedgerError(f"no run, span or event starts with {identifier!r} in this ledger")
 
     def _rows(self, select: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+        return list(self._cursor(select, values))
+
+    def _cursor(self, select: str, values: Sequence[Any]) -> Iterator[sqlite3.Row]:
         try:
-            return self._db.execute(select, values).fetchall()
+            yield from self._db.execute(select, values)
         except sqlite3.Error as error:
             raise LedgerError(
                 f"cannot read ledger {self._path}: {error}; restore a copy, or try `sqlite3 FILE .recover`"
@@ -291,6 +323,34 @@ def _where(where: Filter) -> tuple[str, list[Any]]:
             parts.append(f"c.{field.name} = ?")
         values.append(value)
     return (f"WHERE {' AND '.join(parts)}" if parts else ""), values
+
+
+def _recorded(lines: Sequence[sqlite3.Row]) -> Recorded:
+    row = lines[0]
+    usage: dict[str, Quantity] = {}
+    for line in lines:
+        if line["meter"] is not None:
+            number = Decimal(line["quantity"])
+            usage[line["meter"]] = usage.get(line["meter"], 0) + (int(number) if number == int(number) else number)
+    nothing_known = not usage and (row["charge_status"] != "priced" or row["billed"] == "no")
+    atto = _atto(row["nano"], row["atto_rest"])
+    reported = row["charge_status"] == "provider_reported" and atto is not None
+    inquiry = Inquiry(
+        row["provider"],
+        row["model"],
+        None if nothing_known else usage,
+        row["started_ns"],
+        row["service_tier"],
+        row["region"],
+        row["speed"],
+        bool(row["complete"]),
+        tuple(json.loads(row["flags"])),
+        Billed(row["billed"]),
+        bool(row["estimated"]),
+        to_text(atto) if reported and atto is not None else None,
+        row["currency"],
+    )
+    return Recorded(row["event_id"], inquiry, row["currency"], atto)
 
 
 def _sums(row: sqlite3.Row, meters: Mapping[str, int]) -> Sums:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ class RateCard:
         self._fx = tuple(_exchange_rate(raw) for raw in document.get("fx", ()))
 
     @classmethod
-    def load(cls, path: str | Path) -> RateCard:
+    def load(cls, path: str | PathLike[str]) -> RateCard:
         """Read and check a rate card: a file, or a folder with a `card.json` and one file per provider.
 
         Raises `RateCardError` with the file, line and field for anything wrong in it.

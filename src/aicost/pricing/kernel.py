@@ -64,7 +64,7 @@ class Inquiry(NamedTuple):
 
     provider: str
     model: str
-    usage: Mapping[str, Quantity]
+    usage: Mapping[str, Quantity] | None
     started_ns: int
     service_tier: str | None = None
     region: str | None = None

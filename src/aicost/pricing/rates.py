@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ ANY = "*"
 AXES = ("service_tier", "region", "speed")
 """What a provider prices by besides the model: each is unset for the provider's default."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _INPUTS = tuple(meter.id for meter in METERS.values() if meter.direction == "input")
 _OUTPUTS = tuple(meter.id for meter in METERS.values() if meter.direction == "output")
@@ -187,7 +188,12 @@ def parse_instant(text: str) -> int:
     parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=timezone.utc)
-    return int(parsed.timestamp()) * 10**9
+    return to_ns(parsed)
+
+
+def to_ns(at: datetime) -> int:
+    """Nanoseconds since the epoch, exactly; a time without a zone is local time, as everywhere in Python."""
+    return (at.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def parse_context(raw: Mapping[str, Any]) -> Context:
