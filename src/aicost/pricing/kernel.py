@@ -113,6 +113,8 @@ class Kernel:
         except KeyError:
             found = _compile(card, timelines, key)
         if found is None:
+            if not usage and event.complete and not event.flags and event.provider_cost is None:
+                return Charge(_PRICED, card.currency, 0, ())  # nothing was used, whoever was asked
             unknown = f"unknown_model:{event.provider}/{event.model}"
             lost = tuple(_unpriced(meter, quantity) for meter, quantity in usage.items())
             return _finish(card, event, None, card.currency, lost, unknown, None)
@@ -164,24 +166,23 @@ class Kernel:
         if step is not None:
             made = _by_steps(meter, valid, step[5] or (Option(*step[:5], None),))
         else:
-            made = [self._of_another_model(event, plan, meter, valid)]
+            made = self._of_another_model(event, plan, meter, valid)
         lines += made
         if any(line.atto is None for line in made):
             missing.append(f"no_fx:{meter}" if meter in plan.unconverted else f"no_rate:{meter}")
         return sum(line.atto or 0 for line in made)
 
-    def _of_another_model(self, event: Billable, plan: Plan, meter: str, quantity: Quantity) -> ChargeLine:
-        """The line of a meter that the model has no rate for; a qualified one is priced as its own model's."""
+    def _of_another_model(self, event: Billable, plan: Plan, meter: str, quantity: Quantity) -> list[ChargeLine]:
+        """The lines of a meter that the model has no rate for; a qualified one is priced as its own model's."""
         model, _, bare = meter.rpartition("/")
         if model and event.usage is not None:
             # Its thresholds count what that model did, and not the rest of the call.
             own = {m.rpartition("/")[2]: q for m, q in event.usage.items() if m.rpartition("/")[0] == model}
             axes = (event.service_tier, event.region, event.speed)
             charge = self.price(Inquiry(event.provider, model, own, event.started_ns, *axes))
-            for line in charge.lines:
-                if line.meter == bare and charge.currency == plan.currency:
-                    return line._replace(meter=meter)
-        return ChargeLine(meter, quantity, None, 1, None, None)
+            if charge.currency == plan.currency:
+                return [line._replace(meter=meter) for line in charge.lines if line.meter == bare]
+        return [ChargeLine(meter, quantity, None, 1, None, None)]
 
     def _without_usage(self, event: Billable) -> Charge:
         card = self.card

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from .rates import AXES, Dated, Modifier, Rate, built_price, expand, parse_context, parse_instant, parse_window
+from .rates import ANY, AXES, Dated, Modifier, Rate, built_price, expand, parse_context, parse_instant, parse_window
 
 Entry = Mapping[str, Any]
 Layer = tuple[str, str, Entry, "Entry | None"]
@@ -62,7 +62,8 @@ class ModelRates:
 def rate_id(provider: str, model: str, raw: Entry) -> str:
     """The readable, unique name of a rate: `openai/gpt-4.1/input[service_tier=flex]@2025-04-14`."""
     when = raw.get("when", {})
-    said = [f"{axis}={'|'.join(when[axis])}" for axis in AXES if axis in when]
+    # `*` parts a rate from what was applied to it, so it cannot stand inside.
+    said = [f"{axis}={'|'.join(when[axis])}".replace(ANY, "any") for axis in AXES if axis in when]
     if "context" in when:
         context = when["context"]
         said.append(f"context{'>=' if context['op'] == 'ge' else '>'}{context['value']}")

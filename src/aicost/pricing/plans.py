@@ -7,7 +7,7 @@ that holds it has one flat table of meters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -57,10 +57,18 @@ class _Candidate(NamedTuple):
 class Plan:
     """What prices a request in one stretch of time."""
 
-    __slots__ = ("_candidates", "_hours", "_sizes", "_tables", "_windows", "currency", "table", "unconverted")
+    __slots__ = ("_candidates", "_hours", "_rated", "_sizes", "_tables", "_windows", "currency", "table", "unconverted")
 
-    def __init__(self, currency: str, candidates: dict[str, list[_Candidate]], unconverted: frozenset[str]) -> None:
+    def __init__(
+        self,
+        currency: str,
+        candidates: dict[str, list[_Candidate]],
+        *,
+        rated: Collection[str],
+        unconverted: frozenset[str],
+    ) -> None:
         self.currency = currency
+        self._rated = rated
         self.unconverted = unconverted
         """Meters whose rates are in another currency that no exchange rate leads out of."""
         self._candidates = candidates
@@ -125,7 +133,7 @@ class Plan:
                 first = best or steps[-1].option
                 table[meter] = (*first[:5], tuple(c.option for c in steps) + ((best,) if best else ()))
         for declared in METERS.values():
-            if declared.priced_as in table and declared.id not in self._candidates:
+            if declared.priced_as in table and declared.id not in self._rated:
                 table[declared.id] = table[declared.priced_as]
         return table
 
@@ -174,7 +182,8 @@ def _plan(card: RateCard, model: ModelRates, axes: Axes, modifiers: list[Modifie
                 candidates.setdefault(meter, []).append(_Candidate(score, rate.context, rate.window, option))
             else:
                 unconverted.add(meter)
-    return Plan(currency, candidates, frozenset(unconverted - candidates.keys()))
+    unconverted -= candidates.keys()
+    return Plan(currency, candidates, rated=model.rates.keys(), unconverted=frozenset(unconverted))
 
 
 def _option(rate: Rate, modifiers: list[Modifier], exchange: tuple[Fraction, str] | None) -> Option:
