@@ -1,7 +1,10 @@
-"""`aicost rates`: look at rate cards and check them."""
+"""`aicost rates`: look at rate cards, check and compare them."""
 
 from __future__ import annotations
 
+import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from rich.table import Table
 from aicost._errors import RateCardError
 from aicost.pricing._text import price_text
 from aicost.pricing.card import RateCard
+from aicost.pricing.diff import differences
+from aicost.pricing.lint import findings
 from aicost.pricing.models import ModelRates
 from aicost.pricing.rates import Rate, in_force
 
@@ -23,7 +28,7 @@ _card_option = click.option(
 
 @click.group("rates")
 def command() -> None:
-    """List, show and validate rates."""
+    """List, show, validate and compare rates."""
 
 
 @command.command("list")
@@ -78,11 +83,44 @@ def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> No
 
 @command.command("validate")
 @click.argument("path", type=click.Path(path_type=Path))
-def validate(path: Path) -> None:
-    """Check a rate-card file: its shape, overlapping rates, currencies, names used twice."""
+@json_option
+def validate(path: Path, as_json: bool) -> None:
+    """Check a rate card, a file or a folder.
+
+    What makes it unusable (its shape, overlapping or ambiguous rates, mixed currencies) is an error. What is only odd
+    is listed, and the exit status is 1: gaps in dates, prices 1,000 times off their neighbours, names that match
+    nothing, missing or old sources.
+    """
     card = RateCard.load(path)
-    count = sum(len(rates) for model in card.models() for rates in model.rates.values())
-    click.echo(f"{path}: {card.key} is valid: {sum(1 for _ in card.models())} models, {count} rates")
+    own = [model for name in card.providers() for model in (card.provider(name) or {}).get("models", ())]
+    count = sum(len(model.get("rates", ())) for model in own)
+    found = list(findings(card, now_ns=time.time_ns()))
+    if as_json:
+        print_json({"rate_card": card.key, "models": len(own), "rates": count, "findings": [asdict(f) for f in found]})
+    else:
+        click.echo(f"{path}: {card.key} can be used: {len(own)} models, {count} rates")
+        for finding in found:
+            click.echo(f"{finding.kind}: {finding.where}: {finding.problem}")
+    if found:
+        sys.exit(1)
+
+
+@command.command("diff")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@json_option
+def diff(before: Path, after: Path, as_json: bool) -> None:
+    """Show what changed from one card to another; `bundled` is the one that comes with aicost."""
+    cards = [RateCard.bundled() if str(path) == "bundled" else RateCard.load(path) for path in (before, after)]
+    found = list(differences(*cards))
+    if as_json:
+        rows = [asdict(difference) for difference in found]
+        print_json({"before": cards[0].key, "after": cards[1].key, "differences": rows})
+        return
+    table = Table("provider", "model", "what", "before", "after", title=f"{cards[0].key} to {cards[1].key}")
+    for one in found:
+        table.add_row(one.provider, one.model, one.what, one.before or "-", one.after or "-")
+    console().print(table)
 
 
 def _card(path: Path | None) -> RateCard:
@@ -90,8 +128,6 @@ def _card(path: Path | None) -> RateCard:
 
 
 def _now(model: ModelRates, meter: str) -> str:
-    import time
-
     plain = [r for r in model.rates.get(meter, ()) if not r.axes and r.context is None and in_force(r, time.time_ns())]
     return price_text(plain[0].price) if plain and plain[0].per == 10**6 else "-"
 
