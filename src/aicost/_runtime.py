@@ -30,6 +30,7 @@ from .scopes.scope import check_keys, current_scope
 from .semconv import attributes as a
 from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
+from .usage.event import Billed
 from .usage.meters import Quantity
 from .usage.readers import ResponseView, normal_tier, read_usage
 from .usage.reading import Reading
@@ -210,10 +211,22 @@ def price(
     Decimal('0.0075')
     """
     reading = read_usage(usage, api=api, provider=provider)
-    tier = normal_tier(service_tier) or reading.service_tier
-    region = region or reading.region
-    usage_said = (reading.usage, _at(at), tier, region, reading.speed, reading.complete, reading.flags)
-    return _kernel().price(Inquiry(provider, model, *usage_said))
+    return _kernel().price(
+        Inquiry(
+            provider,
+            model,
+            reading.usage,
+            _at(at),
+            normal_tier(service_tier) or reading.service_tier,
+            region or reading.region,
+            reading.speed,
+            reading.complete,
+            reading.flags,
+            Billed.YES,
+            False,
+            reading.provider_cost,
+        )
+    )
 
 
 def estimate(

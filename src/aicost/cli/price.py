@@ -66,6 +66,7 @@ def parse_line(line: str) -> Inquiry:
         speed=reading.speed,
         complete=reading.complete,
         flags=reading.flags,
+        provider_cost=reading.provider_cost,
     )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity
-from aicost.usage.reading import is_suspect
+from aicost.usage.reading import MAX_COUNT, is_suspect
 
 from .card import RateCard
 from .charge import ATTO, Charge, ChargeLine, ChargeStatus
@@ -21,8 +21,6 @@ from .plans import Option, Plan, Step, Timeline, timeline
 from .rates import AXES
 
 _MAX_PLANS = 10_000
-MAX_QUANTITY = 2**63 - 1
-"""More than this of anything in one call is a mistake, and no store could keep it."""
 
 _new = tuple.__new__
 _PRICED = ChargeStatus.PRICED
@@ -130,7 +128,7 @@ class Kernel:
         step_of, add = table.get, lines.append
         for meter, quantity in usage.items():
             step = step_of(meter)
-            if step is None or type(quantity) is not int or not 0 <= quantity <= MAX_QUANTITY:
+            if step is None or type(quantity) is not int or not 0 <= quantity <= MAX_COUNT:
                 total += self._unusual(event, plan, meter, quantity, step, lines, missing)
                 continue
             num, den, unit_price, per, rate_id, steps = step
@@ -259,11 +257,11 @@ def _sane_amount(text: str) -> Fraction | None:
         amount = Decimal(text)
     except InvalidOperation:
         return None
-    return Fraction(amount) if amount.is_finite() and 0 <= amount <= MAX_QUANTITY else None
+    return Fraction(amount) if amount.is_finite() and 0 <= amount <= MAX_COUNT else None
 
 
 def valid_quantity(quantity: object) -> Quantity | None:
-    """A quantity that can be priced: a whole or decimal number from 0 to `MAX_QUANTITY`. None for anything else.
+    """A quantity that can be priced: a whole or decimal number from 0 to `MAX_COUNT`. None for anything else.
 
     A float is taken at the decimal it is written as.
     """
@@ -271,7 +269,7 @@ def valid_quantity(quantity: object) -> Quantity | None:
         quantity = Decimal(repr(quantity))
     if type(quantity) is not int and not (isinstance(quantity, Decimal) and quantity.is_finite()):
         return None
-    return quantity if 0 <= quantity <= MAX_QUANTITY else None
+    return quantity if 0 <= quantity <= MAX_COUNT else None
 
 
 def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list[ChargeLine]:
@@ -304,7 +302,7 @@ def _divide(num: int, den: int) -> int:
 
 def _unpriced(meter: str, quantity: object) -> ChargeLine:
     number = type(quantity) is int or (isinstance(quantity, Decimal) and quantity.is_finite())
-    sane = number and -MAX_QUANTITY <= quantity <= MAX_QUANTITY  # type: ignore[operator]
+    sane = number and -MAX_COUNT <= quantity <= MAX_COUNT  # type: ignore[operator]
     return ChargeLine(meter, quantity if sane else 0, None, 1, None, None)  # type: ignore[arg-type]
 
 

@@ -64,7 +64,7 @@ def read_messages(raw: Raw) -> Reading:
         region=_unless(counts.text("inference_geo"), _DEFAULT_REGIONS),
         speed=_unless(counts.text("speed"), {"standard"}),
         flags=counts.finish(_MESSAGES),
-        complete=counts.complete and all(part.complete for part in (ttl, out, tools)),
+        complete=counts.complete,
     )
 
 

@@ -75,7 +75,7 @@ def read_chat(raw: Raw) -> Reading:
     _check_total(counts, prompt + completion)
     details.finish(_CHAT_INPUT)
     out.finish(_CHAT_OUTPUT)
-    return _reading(counts, (details, out), usage, _CHAT)
+    return _reading(counts, usage, _CHAT)
 
 
 def read_responses(raw: Raw) -> Reading:
@@ -106,7 +106,7 @@ def read_responses(raw: Raw) -> Reading:
     ttl.finish(_TTL)
     details.finish(_RESPONSES_INPUT)
     out.finish(_RESPONSES_OUTPUT)
-    return _reading(counts, (details, out, ttl), usage, _RESPONSES)
+    return _reading(counts, usage, _RESPONSES)
 
 
 def read_embeddings(raw: Raw) -> Reading:
@@ -114,7 +114,7 @@ def read_embeddings(raw: Raw) -> Reading:
     counts = Counts(raw)
     prompt = counts.require("prompt_tokens")
     _check_total(counts, prompt)
-    return _reading(counts, (), {"input": prompt}, {"prompt_tokens", "total_tokens"})
+    return _reading(counts, {"input": prompt}, {"prompt_tokens", "total_tokens"})
 
 
 def count_tool_calls(output: object) -> Mapping[str, Quantity]:
@@ -143,7 +143,6 @@ def _check_total(counts: Counts, expected: int) -> None:
         counts.flag("total_tokens_mismatch")
 
 
-def _reading(counts: Counts, nested: tuple[Counts, ...], usage: dict[str, int], known: set[str]) -> Reading:
+def _reading(counts: Counts, usage: dict[str, int], known: set[str]) -> Reading:
     flags = counts.finish(known)
-    complete = counts.complete and all(part.complete for part in nested)
-    return Reading({meter: n for meter, n in usage.items() if n}, flags=flags, complete=complete)
+    return Reading({meter: n for meter, n in usage.items() if n}, None, None, None, flags, not flags or counts.complete)

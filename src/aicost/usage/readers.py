@@ -45,7 +45,9 @@ def read_usage(usage: object, *, api: str | None = None, provider: str | None = 
     {'input': 10, 'output': 2}
     """
     raw = as_object(usage)
-    raw = fields_of(raw.get("usage")) or raw
+    nested = raw.get("usage")
+    if nested is not None:
+        raw = fields_of(nested) or raw
     return _reader(api or guess_api(raw, provider))(raw)
 
 

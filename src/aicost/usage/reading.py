@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple
 
 from aicost._errors import UsageError
 
@@ -18,12 +18,14 @@ from .meters import Quantity
 Raw = Mapping[str, Any]
 """A JSON object as a provider sent it. Its values are checked when they are read, not trusted."""
 
-_NOT_CONTRADICTIONS = ("unknown_field:", "missing_count:", "invalid_count:")
+_LOST = ("missing_count:", "invalid_count:")
+_NOT_CONTRADICTIONS = ("unknown_field:", *_LOST)
+MAX_COUNT = 2**63 - 1
+"""More than this of anything is a mistake, and no store could keep it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Disjoint quantities by meter, and the pricing conditions a usage object carries."""
+class Reading(NamedTuple):
+    """Disjoint quantities by meter, the pricing conditions a usage object carries, and what it says it cost."""
 
     usage: Mapping[str, Quantity]
     service_tier: str | None = None
@@ -32,6 +34,8 @@ class Reading:
     flags: tuple[str, ...] = ()
     complete: bool = True
     """False when a count that should be there could not be read."""
+    provider_cost: str | None = None
+    """The cost the provider states, as a decimal string in USD."""
 
 
 def is_suspect(flags: Collection[str]) -> bool:
@@ -47,36 +51,38 @@ class Counts:
     (12, ('unknown_field:shiny_tokens',))
     """
 
-    __slots__ = ("_flags", "_path", "_raw", "complete")
+    __slots__ = ("_flags", "_path", "_raw")
 
     def __init__(self, raw: object, path: str = "", flags: list[str] | None = None) -> None:
         self._path = path
         self._flags: list[str] = [] if flags is None else flags
-        self.complete = True
         if type(raw) is not dict and raw is not None:
             raw = fields_of(raw)
             if raw is None:
                 self._flags.append(f"invalid_field:{path.rstrip('.')}")
         self._raw: Raw = raw or _EMPTY
 
+    @property
+    def complete(self) -> bool:
+        """Whether every count that should be there could be read, here and in the nested objects."""
+        return not any(flag.startswith(_LOST) for flag in self._flags)
+
     def take(self, name: str) -> int:
         """The count called `name`; 0 when it is absent or null, 0 and a flag when it is not a count."""
         value = self._raw.get(name)
         if value is None:
             return 0
-        if type(value) is int and value >= 0:
+        if type(value) is int and 0 <= value <= MAX_COUNT:
             return value
-        if type(value) is float and value >= 0 and value.is_integer():
+        if type(value) is float and 0 <= value <= MAX_COUNT and value.is_integer():
             return int(value)
         self._flags.append(f"invalid_count:{self._path}{name}")
-        self.complete = False
         return 0
 
     def require(self, name: str) -> int:
         """Like `take`, and a flag when it is absent."""
         if self._raw.get(name) is None:
             self._flags.append(f"missing_count:{self._path}{name}")
-            self.complete = False
         return self.take(name)
 
     def has(self, name: str) -> bool:
@@ -99,7 +105,9 @@ class Counts:
 
     def remainder(self, total: int, *parts: int, name: str) -> int:
         """`total` less its parts. A negative one is flagged as `<name>_exceeded` and counts as 0."""
-        rest = total - sum(parts)
+        rest = total
+        for part in parts:
+            rest -= part
         if rest < 0:
             self._flags.append(f"{name}_exceeded")
             return 0
@@ -117,15 +125,20 @@ class Counts:
 def fields_of(value: object) -> Raw | None:
     """A JSON object, or the fields of a client's typed object; None for what is neither.
 
-    Reads pydantic models by their `__dict__` and extra fields, because `model_dump` costs ten times as much and
-    warns about values newer than the model.
+    Takes mappings, pydantic models, dataclasses and protobuf messages. Pydantic models are read by their `__dict__`
+    and extra fields, because `model_dump` costs ten times as much and warns about values newer than the model.
     """
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return value
-    if not hasattr(type(value), "model_fields"):
-        return None
-    extra: Raw | None = getattr(value, "__pydantic_extra__", None)
-    return {**vars(value), **extra} if extra else vars(value)
+    kind = type(value)
+    if hasattr(kind, "model_fields"):
+        extra: Raw | None = getattr(value, "__pydantic_extra__", None)
+        return {**vars(value), **extra} if extra else vars(value)
+    if hasattr(kind, "DESCRIPTOR"):
+        return {field.name: found for field, found in value.ListFields()}  # type: ignore[attr-defined]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return None
 
 
 def as_object(value: object) -> Raw:
