@@ -1,7 +1,7 @@
-.PHONY: help demo test check bench peers crash build
+.PHONY: help demo test check bench peers price-peers crash build
 
 help:     ## what there is
-	@grep -E '^[a-z]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
+	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
 demo:     ## run the demo
 	python3 tasks.py demo
 test:     ## every test, with the newest and the oldest clients
@@ -12,6 +12,8 @@ bench:    ## the performance table
 	python3 tasks.py bench
 peers:    ## the same calls through other instrumentations
 	python3 tasks.py peers
+price-peers: ## the same prices from other libraries
+	python3 tasks.py price-peers
 crash:    ## the kill test at full size
 	python3 tasks.py crash
 build:    ## wheel and source archive

@@ -6,6 +6,7 @@
     python3 tasks.py check    lint, types, layers and generated files
     python3 tasks.py bench    measure and print the performance table
     python3 tasks.py peers    the same calls through other instrumentations, in a throw-away environment
+    python3 tasks.py price-peers  the same prices from other libraries, in a throw-away environment
     python3 tasks.py crash    the kill test at full size
     python3 tasks.py build    the wheel and the source archive, in dist/
 
@@ -93,6 +94,13 @@ def peers(arguments: list[str]) -> None:
     run([python, "benchmarks/peers.py", *arguments])
 
 
+def price_peers(arguments: list[str]) -> None:
+    """Pricing beside other libraries."""
+    python = environment(".venv-price-peers", "newest.txt", extra="openai")
+    run([python, "-m", "pip", "install", "--quiet", "--requirement", "benchmarks/price-peers-requirements.txt"])
+    run([python, "benchmarks/price_peers.py", *arguments])
+
+
 def crash(arguments: list[str]) -> None:
     """The kill test at full size."""
     python = environment(".venv", "newest.txt")
@@ -105,7 +113,8 @@ def build(arguments: list[str]) -> None:
     run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", *arguments])
 
 
-TASKS = {task.__name__: task for task in (demo, test, check, bench, peers, crash, build)}
+EVERY = (demo, test, check, bench, peers, price_peers, crash, build)
+TASKS = {task.__name__.replace("_", "-"): task for task in EVERY}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in TASKS:

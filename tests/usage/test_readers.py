@@ -235,7 +235,11 @@ def test_only_tools_that_ran_are_counted() -> None:
         {"type": "message"},
         {"type": "mcp_call"},
     ]
-    assert count_tool_calls(output) == {"tool_web_search": 2, "tool_file_search": 1, "tool_code_interpreter": 1}
+    assert count_tool_calls({"output": output}) == {
+        "tool_web_search": 2,
+        "tool_file_search": 1,
+        "tool_code_interpreter": 1,
+    }
     body = {"usage": {"input_tokens": 1, "output_tokens": 1}, "output": [], "tools": [{"type": "web_search"}]}
     view = read_response(body, api="responses")
     assert view.reading is not None

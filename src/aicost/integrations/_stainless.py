@@ -237,7 +237,11 @@ def _returned(progress: _InProgress, result: Any) -> None:
         return
     try:
         body = _body_of(result, progress.response, progress.call.target.api)
-        view = None if body is None else read_response(body, api=progress.call.target.api)
+        view = (
+            None
+            if body is None
+            else read_response(body, api=progress.call.target.api, provider=progress.call.target.provider)
+        )
         progress.call.finish(view, Outcome(complete=view is not None and view.reading is not None))
     except Exception as error:  # noqa: BLE001 - the application has its result
         guard.failed("read a response", error)
@@ -250,7 +254,9 @@ def _raised(progress: _InProgress, error: BaseException) -> None:
         view = None
         response = progress.response
         if response is not None and response.is_closed and not progress.watched:
-            view = read_response(json.loads(response.content), api=progress.call.target.api)
+            view = read_response(
+                json.loads(response.content), api=progress.call.target.api, provider=progress.call.target.provider
+            )
         status_code = getattr(error, "status_code", None)
         cause = _root(error)
         if view is not None and view.reading is not None:
@@ -284,7 +290,11 @@ class _BodyOutcome:
         self._call = call
 
     def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
-        view = None if body is None else read_response(body, api=self._call.target.api)
+        view = (
+            None
+            if body is None
+            else read_response(body, api=self._call.target.api, provider=self._call.target.provider)
+        )
         known = end.complete and view is not None and view.reading is not None
         cut = end.closed_early or end.error is not None or end.error_type is not None
         # A stream that ran to its end without usage was billed; one that was cut may have been.

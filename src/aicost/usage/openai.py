@@ -117,12 +117,13 @@ def read_embeddings(raw: Raw) -> Reading:
     return _reading(counts, {"input": prompt}, {"prompt_tokens", "total_tokens"})
 
 
-def count_tool_calls(output: object) -> Mapping[str, Quantity]:
-    """Fee-bearing tool calls in the `output` items of a response, by meter.
+def count_tool_calls(body: Raw) -> Mapping[str, Quantity]:
+    """Fee-bearing tool calls in the `output` items of a response body, by meter.
 
     A declared tool that never ran costs nothing, so only items are counted. A code interpreter container is billed
     once per session whatever the number of calls in it.
     """
+    output = body.get("output")
     if not isinstance(output, list):
         return {}
     calls: Counter[str] = Counter()
