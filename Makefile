@@ -1,4 +1,4 @@
-.PHONY: help demo test check bench peers price-peers crash build
+.PHONY: help demo test check bench peers price-peers catalogue crash build
 
 help:     ## what there is
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
@@ -14,6 +14,8 @@ peers:    ## the same calls through other instrumentations
 	python3 tasks.py peers
 price-peers: ## the same prices from other libraries
 	python3 tasks.py price-peers
+catalogue: ## the bundled catalogue again, from public price lists
+	python3 tasks.py catalogue
 crash:    ## the kill test at full size
 	python3 tasks.py crash
 build:    ## wheel and source archive

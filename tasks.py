@@ -7,6 +7,7 @@
     python3 tasks.py bench    measure and print the performance table
     python3 tasks.py peers    the same calls through other instrumentations, in a throw-away environment
     python3 tasks.py price-peers  the same prices from other libraries, in a throw-away environment
+    python3 tasks.py catalogue    make the bundled catalogue again, from public price lists
     python3 tasks.py crash    the kill test at full size
     python3 tasks.py build    the wheel and the source archive, in dist/
 
@@ -101,6 +102,30 @@ def price_peers(arguments: list[str]) -> None:
     run([python, "benchmarks/price_peers.py", *arguments])
 
 
+def catalogue(arguments: list[str]) -> None:
+    """The bundled catalogue again, from public price lists."""
+    python = environment(".venv-price-peers", "newest.txt", extra="openai")
+    run([python, "-m", "pip", "install", "--quiet", "genai-prices==0.2.3"])
+    run([python, "-m", "pip", "install", "--quiet", "--no-deps", "litellm==1.109.1"])
+    folder, said = "src/aicost/pricing/data/catalogue", "docs/catalogue-report.json"
+    run(
+        [
+            python,
+            "-m",
+            "aicost",
+            "rates",
+            "import",
+            "--id",
+            "bundled",
+            "--output",
+            folder,
+            "--conflicts",
+            said,
+            *arguments,
+        ]
+    )
+
+
 def crash(arguments: list[str]) -> None:
     """The kill test at full size."""
     python = environment(".venv", "newest.txt")
@@ -113,7 +138,7 @@ def build(arguments: list[str]) -> None:
     run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", *arguments])
 
 
-EVERY = (demo, test, check, bench, peers, price_peers, crash, build)
+EVERY = (demo, test, check, bench, peers, price_peers, catalogue, crash, build)
 TASKS = {task.__name__.replace("_", "-"): task for task in EVERY}
 
 if __name__ == "__main__":

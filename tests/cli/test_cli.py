@@ -191,7 +191,7 @@ def test_rates_list_show_and_validate(tmp_path: Path) -> None:
     assert (missing.returncode, "has no model 'gpt-99'" in missing.stderr) == (1, True)
     path = tmp_path / "card.json"
     path.write_text(json.dumps(document(rate("input", "1"))))
-    assert "t@1 is valid: 1 models, 1 rates" in aicost("rates", "validate", str(path)).stdout
+    assert "t@1 can be used: 1 models, 1 rates" in aicost("rates", "validate", str(path)).stdout
     path.write_text("{")
     bad = aicost("rates", "validate", str(path))
     assert (bad.returncode, "is not valid JSON" in bad.stderr) == (1, True)

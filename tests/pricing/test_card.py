@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from aicost import RateCardError
-from aicost.pricing.card import RateCard
+from aicost.pricing.card import RateCard, _bundled
 from aicost.pricing.validate import RateCardFile
 
 from .cards import card, document, rate
@@ -183,13 +183,33 @@ def test_the_published_schema_is_the_one_the_loader_checks() -> None:
 
 
 def test_the_bundled_card_is_valid_and_every_rate_has_source_and_date() -> None:
-    data = json.loads((DATA / "bundled.json").read_text())
-    jsonschema.Draft202012Validator(json.loads((DATA / "rate-card.schema.json").read_text())).validate(data)
-    loaded = RateCard.load(DATA / "bundled.json")
-    rates = [r for model in loaded.models() for every in model.rates.values() for r in every]
-    assert len(rates) > 700
-    assert all(r.source.startswith("https://") and r.checked >= "2026-01-01" for r in rates)
-    assert len({r.id for r in rates}) == len(rates)
+    schema = json.loads((DATA / "rate-card.schema.json").read_text())
+    for folder in (DATA / "catalogue", DATA / "overlay"):
+        header = json.loads((folder / "card.json").read_text())
+        entries = [json.loads(path.read_text()) for path in folder.glob("*.json") if path.name != "card.json"]
+        jsonschema.Draft202012Validator(schema).validate({**header, "providers": entries})
+        loaded = RateCard.load(folder)
+        rates = [r for model in loaded.models() for every in model.rates.values() for r in every]
+        assert all(r.source and r.checked >= "2025-01-01" for r in rates)
+        assert len({r.id for r in rates}) == len(rates)
+
+
+def test_the_bundled_card_knows_the_models_of_the_largest_providers() -> None:
+    known = dict.fromkeys(RateCard.bundled().providers(), 0)
+    for model in RateCard.bundled().models():
+        known[model.provider] += 1
+    assert sum(known.values()) > 5000
+    largest = (
+        "openai anthropic azure.ai.openai aws.bedrock gcp.gemini gcp.vertex_ai mistral_ai cohere x_ai deepseek groq"
+    )
+    largest += " together fireworks openrouter perplexity voyage deepinfra databricks cloudflare dashscope"
+    assert [name for name in largest.split() if known.get(name, 0) < 5] == []
+
+
+def test_only_the_provider_asked_for_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = _bundled.__wrapped__()
+    assert fresh.find("openai", "gpt-4o") is not None
+    assert {name for layer in (fresh, fresh.base) for name in layer._providers} == {"openai"}
 
 
 WELL_KNOWN = [

@@ -287,8 +287,9 @@ AMBIGUOUS = [
     (["*x"], ["x*"], True),
     (["ab*"], ["ac*"], False),
     (["gpt-*"], ["gpt-4*"], False),
-    (["*abc"], ["abd*"], True),
-    (["a*"], ["*b"], True),
+    (["*abc"], ["abd*"], False),
+    (["*ab*"], ["*ac*"], False),
+    (["a*"], ["*a"], True),
 ]
 
 
@@ -305,6 +306,14 @@ def test_patterns_that_match_the_same_names_equally_well_are_refused(
             RateCard.load(path)
     else:
         RateCard.load(path)
+
+
+def test_a_name_that_two_patterns_match_equally_well_is_not_found() -> None:
+    data = document(rate("input", "1"), patterns=["*small*"])
+    data["providers"][0]["models"].append({"model": "n", "patterns": ["*large*"], "rates": [rate("input", "2")]})
+    card = RateCard(data)
+    assert card.find("p", "a-small-one") is not None
+    assert card.find("p", "small-and-large") is None
 
 
 def test_a_kernel_changes_cards_between_two_calls() -> None:

@@ -49,7 +49,7 @@ def price(cards: list[dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
         if problem:
             missing.setdefault(problem, []).append(meter)
     reason = reason_of(event, missing) if missing else None
-    said = "+".join(f"{c['id']}@{c['version']}" for c, p, m in layers if says_something(layers, c, p, m))
+    said = "+".join(dict.fromkeys(f"{c['id']}@{c['version']}" for c, p, m in layers if says_something(layers, c, p, m)))
     return finish(cards, event, currency, lines, reason, said, reported)
 
 
@@ -144,7 +144,7 @@ def fits(
     for axis in AXES:
         wanted, value = when.get(axis), event.get(axis)
         if wanted is None:
-            if value is not None and axis not in covered:
+            if value is not None and axis not in covered and not raw["meter"].startswith("tool_"):
                 return None
         elif value is not None and value in wanted:
             score += 2

@@ -20,6 +20,7 @@ from aicost.pricing.models import ModelRates
 from aicost.pricing.rates import Rate, in_force
 
 from ._options import console, json_option, print_json
+from .rates_import import import_lists, refresh
 
 _card_option = click.option(
     "--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one."
@@ -28,7 +29,11 @@ _card_option = click.option(
 
 @click.group("rates")
 def command() -> None:
-    """List, show, validate and compare rates."""
+    """List, show, validate, compare and import rates."""
+
+
+command.add_command(import_lists)
+command.add_command(refresh)
 
 
 @command.command("list")

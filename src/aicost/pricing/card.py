@@ -199,13 +199,15 @@ class RateCard:
 
 
 def _by_pattern(provider: Entry, model: str) -> Entry | None:
-    fitting = [
-        (specificity(pattern), entry)
-        for entry in provider.get("models", ())
-        for pattern in entry.get("patterns", ())
-        if fnmatchcase(model, pattern.lower())
-    ]
-    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+    best, found = -1, None
+    for entry in provider.get("models", ()):
+        for pattern in entry.get("patterns", ()):
+            score = specificity(pattern)
+            if score >= best and fnmatchcase(model, pattern.lower()):
+                # What two models claim equally well is neither's.
+                found = None if score == best and entry is not found else entry
+                best = score
+    return found
 
 
 def specificity(pattern: str) -> int:
@@ -216,7 +218,11 @@ def specificity(pattern: str) -> int:
 @lru_cache(maxsize=1)
 def _bundled() -> RateCard:
     # Checked against its schema and for overlaps by the test suite, so it is not checked again at every start.
-    return RateCard(json.loads(Path(__file__).with_name("data").joinpath("bundled.json").read_bytes()))
+    def at(name: str, base: RateCard | None = None) -> RateCard:
+        folder = Path(__file__).with_name("data") / name
+        return RateCard(json.loads((folder / HEADER).read_bytes()), base=base, folder=folder)
+
+    return at("overlay", base=at("catalogue"))
 
 
 def _exchange_rate(raw: Entry) -> ExchangeRate:

@@ -38,7 +38,7 @@ class ModelRates:
                     modifiers.setdefault(raw["id"], _modifier(raw, owner, above, depth))
             if named or said_of:
                 said.append(card)
-        self.cards = "+".join(said)
+        self.cards = "+".join(dict.fromkeys(said))
         """`id@version` of each card that says something of the model, the uppermost first."""
         self.modifiers = tuple(modifiers.values())
 

@@ -113,13 +113,15 @@ class Rate:
     def matches(self, axes: Mapping[str, str | None], modified: frozenset[str]) -> int | None:
         """How specifically the rate fits the request, or None when it does not.
 
-        An axis the rate says nothing about must be at its default, or be one that a modifier (`modified`) covers.
+        An axis the rate says nothing about must be at its default, or be one that a modifier (`modified`) covers. A
+        fee per call of a tool is the same on all.
         """
         score = 0
+        is_fee = self.meter.startswith("tool_")
         for axis in AXES:
             wanted, value = self.axes.get(axis), axes[axis]
             if wanted is None:
-                if value is not None and axis not in modified:
+                if value is not None and axis not in modified and not is_fee:
                     return None
             elif value is not None and value in wanted:
                 score += 2

@@ -293,13 +293,23 @@ def _pattern_conflicts(path: _Path, provider: _Raw) -> Iterator[tuple[_Path, str
             groups.setdefault(specificity(pattern), []).append((m, model["model"], pattern.lower()))
     for group in groups.values():
         for (_, one, a), (m, other, b) in combinations(group, 2):
-            if one != other and _meet(a, b):
+            if one != other and meet(a, b):
                 yield (*path, "models", m), f"{a!r} of {one!r} and {b!r} of {other!r} match the same names equally well"
+
+
+def meet(one: str, other: str) -> bool:
+    """Whether some name matches both patterns.
+
+    With one that begins with a `*` almost any other has a name in common, made of both; they count as meeting only if
+    what they name meets. A name that two such patterns match after all is not found, rather than priced as either.
+    """
+    if "*" in {one[:1], other[:1]}:
+        one, other = one.strip("*"), other.strip("*")
+    return _meet(one, other)
 
 
 @lru_cache(maxsize=65536)
 def _meet(one: str, other: str) -> bool:
-    """Whether some name matches both patterns."""
     if not one or not other:
         return not (one + other).strip("*")
     if one[0] == "*":

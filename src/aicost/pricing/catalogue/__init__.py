@@ -1,0 +1,1 @@
+"""The catalogue: public price lists turned into a rate card. Prices are facts; nothing else is taken."""

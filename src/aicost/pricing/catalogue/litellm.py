@@ -1,0 +1,267 @@
+"""The price map of LiteLLM as a price list. Form read in litellm 1.109.1 (model_prices_and_context_window_backup.json).
+
+One flat object per model, whose key names carry the conditions: `cache_read_input_token_cost_above_272k_tokens_flex`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from .listing import Entry, Listing, Price, PriceList, exact, near, over, provider_name, unique
+
+Model = Mapping[str, Any]
+
+TOKEN = 1_000_000
+_PER_TOKEN = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "output_cost_per_reasoning_token": "output_reasoning",
+    "cache_read_input_token_cost": "input_cache_read",
+    "input_cost_per_token_cache_hit": "input_cache_read",
+    "cache_creation_input_token_cost": "input_cache_write",
+    "input_cost_per_audio_token": "input_audio",
+    "output_cost_per_audio_token": "output_audio",
+    "cache_read_input_audio_token_cost": "input_cache_read_audio",
+    "input_cost_per_image_token": "input_image",
+    "output_cost_per_image_token": "output_image",
+    "cache_read_input_image_token_cost": "input_cache_read_image",
+    "input_cost_per_video_token": "input_video",
+    "output_cost_per_video_token": "output_video",
+    "citation_cost_per_token": "input_citation",
+}
+_PER_OTHER = {
+    "input_cost_per_character": ("input_characters", TOKEN),
+    "output_cost_per_character": ("output_characters", TOKEN),
+    "input_cost_per_request": ("requests", 1000),
+    "ocr_cost_per_page": ("pages", 1000),
+    "annotation_cost_per_page": ("annotated_pages", 1000),
+    "input_cost_per_audio_per_second": ("input_audio_seconds", 3600),
+    "input_cost_per_video_per_second": ("input_video_seconds", 3600),
+    "output_cost_per_video_per_second": ("output_video_seconds", 1),
+    "google_maps_grounding_cost_per_query": ("tool_maps_search", 1000),
+    "code_interpreter_cost_per_session": ("tool_code_interpreter", 1),
+    "output_cost_per_pixel": ("output_pixels", TOKEN),
+}
+_TTL = {"_above_1hr": "_1h", "_above_12hr": "_12h"}
+_TIERS = "batches|flex|priority|balanced|ultrafast|decisions"
+_KEY = re.compile(rf"^(.+?)(_above_1hr|_above_12hr)?(?:_above_(\d+)k_tokens)?(?:_({_TIERS}))?$")
+_SIZED_IMAGE = re.compile(r"^output_cost_per_image_(\w[\w.]*)$")
+_SIZED_VIDEO = re.compile(r"^output_cost_per_second_(\d+p|\dk)$")
+_IMAGE_NAME = re.compile(r"^(?:(hd|standard|low|medium|high)/)?(\d+)-x-(\d+)/(.+)$")
+_REGION = re.compile(r"^((?:us|eu|ap|ca|sa|me|af|il|mx)(?:-gov)?-[a-z]+-\d)/(.+)$")
+_AZURE_ZONES = {"eu": "eu", "us": "us", "global": None, "global-standard": None}
+
+MODES = {
+    "chat",
+    "responses",
+    "completion",
+    "embedding",
+    "audio_transcription",
+    "audio_speech",
+    "realtime",
+    "image_generation",
+    "image_edit",
+    "video_generation",
+    "rerank",
+    "search",
+    "ocr",
+    "moderation",
+}
+
+
+def read(data: Mapping[str, Any], name: str) -> PriceList:
+    """The list in `data`, the JSON of the price map; `name` says which version it is."""
+    found = PriceList(name, [])
+    for key, model in data.items():
+        provider = model.get("litellm_provider") if isinstance(model, Mapping) else None
+        if not isinstance(provider, str) or key == "sample_spec":
+            continue
+        if (model.get("mode") or "chat") not in MODES:
+            found.leave_out(f"mode {model.get('mode')}", key)
+            continue
+        listing = _listing(key, provider, model, found)
+        if listing is None or not (listing.prices or listing.modifiers):
+            found.leave_out("no price", key)
+        else:
+            found.listings.append(listing)
+    return found
+
+
+def _listing(key: str, listed: str, model: Model, found: PriceList) -> Listing | None:
+    provider = provider_name(listed)
+    name, where = _name(key, listed, provider)
+    if name is None:
+        return None
+    variant = _IMAGE_NAME.match(name)
+    suffix = ""
+    if variant is not None:
+        quality, width, height, name = variant.groups()
+        suffix = f"_{quality + '_' if quality and quality != 'standard' else ''}{width}x{height}"
+    prices = unique(_prices(model, provider, key, found))
+    if all(price.price == 0 for price in prices):
+        free = listed == "ollama" or re.search(r"[-:/]free\b", name)
+        prices = prices if free else []
+    else:
+        prices = [price for price in prices if price.price != 0]
+    for price in prices:
+        price.when = {**where, **price.when}
+        if suffix and price.meter in {"output_images", "output_pixels"}:
+            price.meter += suffix
+    source = model.get("source")
+    url = source if isinstance(source, str) and source.startswith("http") else None
+    # Those signs part a rate's id, so the model has a name without them and goes by the other as well.
+    plain = re.sub(r"[@*+]", "-", name)
+    aliases = [name] if plain != name and "*" not in name else []
+    return Listing(provider, plain, prices, list(_modifiers(model)), aliases, url=url)
+
+
+def _name(key: str, listed: str, provider: str) -> tuple[str | None, Entry]:
+    """The name that answers carry, and where the price holds."""
+    name = key
+    for prefix in (listed, "bedrock", "azure", "vertex_ai", "gemini", "codestral"):
+        name = name.removeprefix(f"{prefix}/")
+    if provider == "azure.ai.openai":
+        zone, slash, rest = name.partition("/")
+        if slash and zone in _AZURE_ZONES:
+            region = _AZURE_ZONES[zone]
+            return rest, {"region": [region]} if region else {}
+    if provider == "aws.bedrock":
+        if "commitment" in name:
+            return None, {}  # rented by the hour, not priced by use
+        name = re.sub(r"^(invoke|converse)/", "", name)
+        placed = _REGION.match(name)
+        if placed is not None:
+            return placed[2], {"region": [placed[1]]}
+    return name, {}
+
+
+def _prices(model: Model, provider: str, key: str, found: PriceList) -> Iterator[Price]:
+    op = "ge" if provider == "x_ai" else "gt"
+    for name, value in model.items():
+        amount = exact(value)
+        if amount is not None and ("cost" in name or name == "search_context_cost_per_query"):
+            price = _price(name, amount, model, op)
+            if price is not None:
+                yield price
+            elif amount != 0 and name not in _USED_ELSEWHERE:
+                found.leave_out(f"key {name}", key)
+    yield from _searches(model.get("search_context_cost_per_query"))
+    yield from _by_range(model.get("tiered_pricing"))
+    yield from _off_peak(model.get("off_peak_pricing"))
+
+
+_USED_ELSEWHERE = {"file_search_cost_per_1k_calls", "output_cost_per_second", "input_cost_per_second"}
+
+
+def _price(name: str, amount: Fraction, model: Model, op: str) -> Price | None:
+    mode = model.get("mode") or "chat"
+    other = _by_other_unit(name, amount, model, mode)
+    if other is not None:
+        return other
+    matched = _KEY.match(name)
+    base, ttl, thousands, tier = matched.groups() if matched else (name, None, None, None)
+    when: Entry = {"service_tier": ["batch" if tier == "batches" else tier]} if tier else {}
+    if base in _PER_OTHER and not thousands and not ttl:
+        meter, per = _PER_OTHER[base]
+        return Price(meter, near(amount * per), per, when)
+    if base not in _PER_TOKEN or (ttl and base != "cache_creation_input_token_cost"):
+        return None
+    when |= over(int(thousands) * 1000, op) if thousands else {}
+    return Price(_PER_TOKEN[base] + (_TTL[ttl] if ttl else ""), amount * TOKEN, TOKEN, when)
+
+
+def _by_other_unit(name: str, amount: Fraction, model: Model, mode: str) -> Price | None:
+    """Prices whose unit depends on what the model is for."""
+    makes_images = mode in {"image_generation", "image_edit"}
+    if name == "input_cost_per_image":
+        made = makes_images and not model.get("output_cost_per_image")
+        return Price("output_images" if made else "input_images", amount, 1)
+    if name == "output_cost_per_image":
+        return Price("output_images", amount, 1)
+    sized = _SIZED_IMAGE.match(name)
+    if sized and sized[1] != "token":
+        return Price(f"output_images_{sized[1].lower()}", amount, 1)
+    sized = _SIZED_VIDEO.match(name)
+    if sized:
+        return Price(f"output_video_seconds_{sized[1]}", amount, 1)
+    if name == "input_cost_per_pixel":
+        made = makes_images and not model.get("output_cost_per_pixel")
+        return Price("output_pixels" if made else "input_pixels", amount * TOKEN, TOKEN)
+    if name == "input_cost_per_query":
+        return Price("search_units" if mode == "rerank" else "queries", amount * 1000, 1000)
+    if name in {"input_cost_per_second", "output_cost_per_second"}:
+        return _by_second(name, amount, model, mode)
+    if name == "file_search_cost_per_1k_calls":
+        return Price("tool_file_search", amount, 1000)
+    return None
+
+
+def _by_second(name: str, amount: Fraction, model: Model, mode: str) -> Price | None:
+    if mode == "audio_transcription":
+        # Some models have the same price under both names; a second of audio is billed once.
+        twice = name.startswith("output") and model.get("input_cost_per_second")
+        return None if twice else Price("input_audio_seconds", near(amount * 3600), 3600)
+    made = {"audio_speech": "output_audio_seconds", "video_generation": "output_video_seconds"}.get(mode)
+    return Price(made, amount, 1) if made and name.startswith("output") else None
+
+
+def _searches(costs: object) -> Iterator[Price]:
+    """Fees by how much of the web a search reads; without a size the medium one is the providers' default."""
+    if not isinstance(costs, Mapping):
+        return
+    for size in ("low", "medium", "high"):
+        amount = exact(costs.get(f"search_context_size_{size}"))
+        if amount:
+            yield Price(f"tool_web_search_{size}", amount * 1000, 1000)
+            if size == "medium":
+                yield Price("tool_web_search", amount * 1000, 1000)
+
+
+def _by_range(tiers: object) -> Iterator[Price]:
+    for tier in tiers if isinstance(tiers, list) else ():
+        bounds = tier.get("range") if isinstance(tier, Mapping) else None
+        if not isinstance(bounds, list) or not bounds:
+            continue
+        when = over(int(bounds[0])) if bounds[0] else {}
+        for name, meter in _PER_TOKEN.items():
+            amount = exact(tier.get(name))
+            if amount is not None:
+                yield Price(meter, amount * TOKEN, TOKEN, when)
+
+
+def _off_peak(rules: object) -> Iterator[Price]:
+    """Cheaper hours: prices, and windows of `hours_utc` ("00:30-16:30", or several) and `weekdays` (1 is Monday)."""
+    if not isinstance(rules, Mapping):
+        return
+    for window in rules.get("windows") or ():
+        hours, days = window.get("hours_utc"), window.get("weekdays")
+        for span in [hours] if isinstance(hours, str) else hours or ():
+            start, _, end = str(span).partition("-")
+            said: Entry = {"start": start, "end": end}
+            if days and len(days) < len(_DAYS):
+                said["days"] = [_DAYS[int(day) - 1] for day in days]
+            for name, meter in _PER_TOKEN.items():
+                amount = exact(rules.get(name))
+                if amount is not None:
+                    yield Price(meter, amount * TOKEN, TOKEN, {"window": said})
+
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _modifiers(model: Model) -> Iterator[Entry]:
+    for zone in ("eu", "us"):
+        uplift = exact(model.get(f"regional_processing_uplift_multiplier_{zone}"))
+        if uplift:
+            yield {"id": zone, "multiply": str(uplift), "when": {"region": [zone]}, "meters": ["tokens"]}
+    uplift = exact(model.get("regional_endpoint_uplift_multiplier"))
+    if uplift:
+        yield {"id": "regional", "multiply": str(uplift), "when": {"region": ["*"]}, "meters": ["tokens"]}
+    special = model.get("provider_specific_entry")
+    for name, axis in (("us", "region"), ("fast", "speed")):
+        factor = exact(special.get(name)) if isinstance(special, Mapping) else None
+        if factor:
+            yield {"id": name, "multiply": str(factor), "when": {axis: [name]}, "meters": ["tokens"]}

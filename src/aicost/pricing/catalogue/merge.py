@@ -1,0 +1,252 @@
+"""Several price lists into one: what they agree on, what one of them adds, and where they disagree."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aicost.pricing._text import price_text
+from aicost.pricing.card import specificity
+from aicost.pricing.validate import meet
+
+from .listing import Entry, Listing, Price, PriceList, agree
+
+_SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
+_AXES = ("service_tier", "region", "speed")
+_WRITES_ARE_INPUT = {"openai", "azure.ai.openai"}
+"""Where writing to the cache costs nothing beyond the input itself unless a price is listed for it.
+
+Source: https://platform.openai.com/docs/guides/prompt-caching.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A price on which the lists disagree. A list that has the meter but not the condition says `None`."""
+
+    provider: str
+    model: str
+    meter: str
+    when: Mapping[str, Any]
+    said: Mapping[str, str | None]
+    chosen: str
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """Provider entries in a card's file form, by name, and everything a reader should know of how they came about."""
+
+    providers: dict[str, Entry]
+    conflicts: list[Conflict] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    """Names that two models claimed."""
+
+
+def merge(lists: Sequence[PriceList], *, as_of: str, trust: Mapping[str, str]) -> Catalogue:
+    """One catalogue of several lists. The first list is believed, except for providers that `trust` gives to another.
+
+    `as_of` is the date (ISO) on which the lists were taken: the prices of that day are compared.
+    """
+    made = Catalogue({})
+    for provider in sorted({listing.provider for one in lists for listing in one.listings}):
+        first = trust.get(provider, lists[0].name)
+        ordered = sorted(lists, key=lambda one: one.name != first)
+        models: dict[str, _Merged] = {}
+        for one in ordered:
+            for listing in (found for found in one.listings if found.provider == provider):
+                _take(models, listing, one.name, as_of, made)
+        entry = _provider(provider, ordered, models, as_of, made)
+        if entry["models"]:
+            made.providers[provider] = entry
+    return made
+
+
+@dataclass(slots=True)
+class _Merged:
+    listing: Listing
+    lists: list[str]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, made: Catalogue) -> None:
+    """Add what a list says of a model to what is known of it, by whichever of its names it is known."""
+    own = models.get(listing.model.lower())
+    known = own or next((models[n] for n in listing.names() if n in models), None)
+    if known is None:
+        known = _Merged(
+            Listing(
+                listing.provider,
+                listing.model,
+                list(listing.prices),
+                list(listing.modifiers),
+                list(listing.aliases),
+                list(listing.patterns),
+                listing.url,
+                listing.checked,
+            ),
+            [name],
+        )
+        for one in listing.names():
+            models.setdefault(one, known)
+        return
+    kept = known.listing
+    mine, theirs = _current(kept.prices, as_of), _current(listing.prices, as_of)
+    # Under another name it is the same model only if it costs the same.
+    same = own is not None or all(agree(price, mine[key]) for key, price in theirs.items() if key in mine)
+    for key, price in theirs.items():
+        if key in mine:
+            if not agree(price, mine[key]) and key not in known.notes:
+                said = {known.lists[0]: _said(mine[key]), name: _said(price)}
+                made.conflicts.append(
+                    Conflict(kept.provider, listing.model, price.meter, price.when, said, known.lists[0])
+                )
+                known.notes[key] = f"{name}: {_said(price)}"
+        elif same:
+            _note_threshold(known, price, mine, name, made)
+    if same:
+        kept.prices += [price for price in listing.prices if price.key not in mine]
+        ids = {modifier["id"] for modifier in kept.modifiers}
+        kept.modifiers += [modifier for modifier in listing.modifiers if modifier["id"] not in ids]
+        kept.url = kept.url or listing.url
+    known.lists += [name] if name not in known.lists else []
+    for one in listing.names():
+        if one not in models:
+            models[one] = known
+            kept.aliases.append(one)
+
+
+def _note_threshold(known: _Merged, price: Price, mine: Mapping[str, Price], name: str, made: Catalogue) -> None:
+    """One list has a threshold and the other a plain price: it is kept, because lists forget more than they invent."""
+    plain = mine.get(Price(price.meter, price.price, price.per).key)
+    if "context" in price.when and plain is not None and name not in known.lists:
+        kept = known.listing
+        said = {known.lists[0]: None, name: _said(price)}
+        made.conflicts.append(Conflict(kept.provider, kept.model, price.meter, price.when, said, name))
+        known.notes[price.key] = f"{known.lists[0]} has no such threshold"
+
+
+def _current(prices: Iterable[Price], as_of: str) -> dict[str, Price]:
+    now = (p for p in prices if (p.valid_from or "") <= as_of and (p.valid_to is None or as_of < p.valid_to))
+    return {price.key: price for price in now}
+
+
+def _said(price: Price) -> str:
+    return f"{price_text(price.price)} per {price.per}"
+
+
+def _provider(name: str, lists: Sequence[PriceList], models: dict[str, _Merged], as_of: str, made: Catalogue) -> Entry:
+    used = [one for one in lists if any(listing.provider == name for listing in one.listings)]
+    page = next((one.pages[name] for one in used if name in one.pages), None)
+    said = " and ".join(one.name for one in used)
+    entries = []
+    merged = sorted({id(m): m for m in models.values()}.values(), key=lambda m: m.listing.model.lower())
+    for one in merged:
+        entry = _model(one, as_of)
+        if len(one.lists) < len(used) or (one.listing.url and one.listing.url != page):
+            via = f"via {' and '.join(one.lists)}"
+            entry["source"] = f"{one.listing.url} ({via})" if one.listing.url else f"{page or name} ({via})"
+        if one.listing.checked:
+            entry["checked"] = one.listing.checked
+        entries.append(entry)
+    entries = _without_snapshots(entries)
+    _make_unambiguous(name, entries, made)
+    source = f"{page} (via {said})" if page else said
+    return {"provider": name, "source": source, "checked": as_of, "models": entries}
+
+
+def _model(one: _Merged, as_of: str) -> Entry:
+    listing = one.listing
+    meters = {price.meter for price in listing.prices}
+    if listing.provider in _WRITES_ARE_INPUT and "input_cache_read" in meters and "input_cache_write" not in meters:
+        written = (replace(p, meter="input_cache_write") for p in listing.prices if p.meter == "input")
+        listing.prices += list(written)
+    prices, modifiers = _tiers_as_modifiers(listing.prices, as_of)
+    entry: Entry = {"model": listing.model, "aliases": listing.aliases, "patterns": listing.patterns}
+    ids = {modifier["id"] for modifier in listing.modifiers}
+    entry["modifiers"] = [*listing.modifiers, *(modifier for modifier in modifiers if modifier["id"] not in ids)]
+    entry["rates"] = [price.entry() for price in sorted(prices, key=_order)]
+    for price, rate in zip(sorted(prices, key=_order), entry["rates"], strict=True):
+        if price.key in one.notes and price.valid_to is None:
+            rate["note"] = one.notes[price.key]
+    return entry
+
+
+def _order(price: Price) -> tuple[str, str, str]:
+    return price.meter, price.key, price.valid_from or ""
+
+
+def _tiers_as_modifiers(prices: Sequence[Price], as_of: str) -> tuple[list[Price], list[Entry]]:
+    """A tier whose prices are all the same fraction of the plain ones is that fraction."""
+    current = _current(prices, as_of)
+    left, modifiers = list(prices), []
+    said = sorted({(name, value) for p in prices for name in _AXES for value in p.when.get(name, ())})
+    for axis, value in said:
+        mine = {key: price for key, price in current.items() if price.when.get(axis) == [value]}
+        ratios: dict[str, set[Any]] = {}
+        for price in mine.values():
+            when = {name: said for name, said in price.when.items() if name != axis}
+            plain = current.get(Price(price.meter, price.price, price.per, when).key)
+            same = plain is not None and plain.price and plain.per == price.per
+            ratios.setdefault(price.meter, set()).add(price.price / plain.price if same and plain else None)
+        for meter in ratios:
+            levels = sum(p.meter == meter and axis not in p.when for p in current.values())
+            if levels != sum(price.meter == meter for price in mine.values()):
+                ratios[meter].add(None)  # it has a threshold that the tier has not, or the other way round
+        fixed = {meter: next(iter(some)) for meter, some in ratios.items() if len(some) == 1 and None not in some}
+        if not fixed:
+            continue
+        usual = Counter(fixed.values()).most_common(1)[0][0]
+        meters = sorted(meter for meter, ratio in fixed.items() if ratio == usual)
+        modifiers.append({"id": value, "multiply": str(usual), "when": {axis: [value]}, "meters": meters})
+        left = [p for p in left if not (p.when.get(axis) == [value] and p.meter in meters)]
+    return left, modifiers
+
+
+def _without_snapshots(entries: list[Entry]) -> list[Entry]:
+    """Dated snapshots that cost what their model costs are found by its name."""
+    by_name = {entry["model"].lower(): entry for entry in entries}
+    kept = []
+    for entry in entries:
+        base = by_name.get(_SNAPSHOT.sub("", entry["model"].lower()))
+        same = base is not None and base is not entry and all(base[k] == entry[k] for k in ("rates", "modifiers"))
+        if not same or entry["patterns"]:
+            kept.append(entry)
+        elif base is not None:
+            base["aliases"] += [alias for alias in entry["aliases"] if alias not in base["aliases"]]
+    return kept
+
+
+def _make_unambiguous(provider: str, entries: list[Entry], made: Catalogue) -> None:
+    """Leave each name and each pattern to one model, and no field empty."""
+    owners = {entry["model"].lower(): entry["model"] for entry in entries}
+    patterns: list[tuple[str, str]] = []
+    for entry in entries:
+        aliases: list[str] = []
+        for alias in dict.fromkeys(entry["aliases"]):
+            if owners.setdefault(alias.lower(), entry["model"]) == entry["model"]:
+                if alias.lower() not in {entry["model"].lower(), *(a.lower() for a in aliases)}:
+                    aliases.append(alias)
+            else:
+                made.dropped.append(f"{provider}/{alias}: {owners[alias.lower()]}, not {entry['model']}")
+        entry["aliases"] = sorted(aliases)
+        kept = []
+        for pattern in entry["patterns"]:
+            rival = next(_rivals(pattern, entry["model"], patterns), None)
+            if rival is None:
+                patterns.append((pattern, entry["model"]))
+                kept.append(pattern)
+            else:
+                made.dropped.append(f"{provider}/{pattern}: {rival}, not {entry['model']}")
+        entry["patterns"] = kept
+        for name in ("aliases", "patterns", "modifiers", "rates"):
+            if not entry[name]:
+                del entry[name]
+
+
+def _rivals(pattern: str, model: str, patterns: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for other, owner in patterns:
+        if owner != model and specificity(other) == specificity(pattern) and meet(other, pattern):
+            yield owner
