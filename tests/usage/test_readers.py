@@ -194,8 +194,8 @@ def test_what_is_no_object_is_refused(raw: object) -> None:
 
 
 def test_an_object_of_no_known_api_is_refused_with_the_way_out() -> None:
-    with pytest.raises(UsageError, match=r"pass api= one of chat, embeddings, messages, responses"):
-        read_usage({"promptTokenCount": 3})
+    with pytest.raises(UsageError, match=r"pass api= one of batch, chat, completions, converse"):
+        read_usage({"tokensOfTomorrow": 3})
 
 
 def test_typed_objects_of_the_clients_are_read_like_json() -> None:

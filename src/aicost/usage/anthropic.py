@@ -1,12 +1,14 @@
 """Anthropic usage objects -> disjoint meters.
 
-Read in anthropic 2.11 (types/usage.py, types/message_delta_usage.py, types/server_tool_usage.py). `input_tokens`
-*excludes* cache reads and writes; `output_tokens` includes thinking. The same object carries the tier that served
-the request, where it ran and at what speed, all of which change the price.
+Read in anthropic 2.11 (types/usage.py, types/message_delta_usage.py, types/server_tool_usage.py, and of the beta
+types/beta/beta_usage.py, beta_iterations_usage.py and its items). `input_tokens` *excludes* cache reads and writes;
+`output_tokens` includes thinking. The same object carries the tier that served the request, where it ran and at what
+speed, all of which change the price.
 """
 
 from __future__ import annotations
 
+from .meters import Quantity
 from .reading import Counts, Raw, Reading
 
 _MESSAGES = {
@@ -20,52 +22,106 @@ _MESSAGES = {
     "service_tier",
     "inference_geo",
     "speed",
+    "iterations",
+    "fallback_credit",
+}
+_ITERATION = {
+    "type",
+    "model",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation",
+    "output_tokens_details",
 }
 _TTL = {"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"}
-_TOOLS = {"web_search_requests", "web_fetch_requests"}
-
-_DEFAULT_TIERS = {"standard"}
+_TOOLS = {
+    "web_search_requests": "tool_web_search",
+    "web_fetch_requests": "tool_web_fetch",
+    "code_execution_requests": "tool_code_execution",
+}
 _DEFAULT_REGIONS = {"global", "not_available"}
 
 
 def read_messages(raw: Raw) -> Reading:
-    """Usage of the messages API, or the cumulative usage of its stream events merged into one object."""
+    """Usage of the messages API, or the cumulative usage of its stream events merged into one object.
+
+    With `iterations` (beta) the top-level counts are those of the model's own messages. What a compaction used is not
+    among them and comes on top; so does what another model did, under that model's name (`claude-opus-5/input`).
+    """
     counts = Counts(raw)
-    ttl, out, tools = (
-        counts.inside("cache_creation"),
-        counts.inside("output_tokens_details"),
-        counts.inside("server_tool_use"),
+    tools = counts.inside("server_tool_use")
+    usage = _tokens(counts)
+    if counts.has("iterations"):
+        usage = _with_iterations(counts, usage)
+    for name, meter in _TOOLS.items():
+        usage[meter] = tools.take(name)
+    tools.finish(_TOOLS.keys())
+    flags = counts.finish(_MESSAGES)
+    return Reading(
+        counts.usage(usage),
+        _unless(counts.text("service_tier"), {"standard"}),
+        _unless(counts.text("inference_geo"), _DEFAULT_REGIONS),
+        _unless(counts.text("speed"), {"standard"}),
+        flags,
+        not flags or counts.complete,
     )
+
+
+def _tokens(counts: Counts) -> dict[str, Quantity]:
+    """The token counts of a message, or of one iteration of it."""
+    ttl, out = counts.inside("cache_creation"), counts.inside("output_tokens_details")
     written = counts.take("cache_creation_input_tokens")
-    hour = ttl.take("ephemeral_1h_input_tokens")
-    minutes = ttl.take("ephemeral_5m_input_tokens")
-    if counts.has("cache_creation") and counts.has("cache_creation_input_tokens") and minutes + hour != written:
-        counts.flag("cache_creation_mismatch")
-    elif not counts.has("cache_creation"):
+    hour, minutes = ttl.take("ephemeral_1h_input_tokens"), ttl.take("ephemeral_5m_input_tokens")
+    if not counts.has("cache_creation"):
         minutes = written  # without the split every write is of the default TTL, five minutes
+    elif counts.has("cache_creation_input_tokens") and minutes + hour != written:
+        counts.flag("cache_creation_mismatch")
     thinking = out.take("thinking_tokens")
     output = counts.require("output_tokens")
-    usage = {
+    ttl.finish(_TTL)
+    out.finish({"thinking_tokens"})
+    return {
         "input": counts.require("input_tokens"),
         "input_cache_read": counts.take("cache_read_input_tokens"),
         "input_cache_write_5m": minutes,
         "input_cache_write_1h": hour,
         "output": counts.remainder(output, thinking, name="output_tokens"),
         "output_reasoning": thinking,
-        "tool_web_search": tools.take("web_search_requests"),
-        "tool_web_fetch": tools.take("web_fetch_requests"),
     }
-    ttl.finish(_TTL)
-    out.finish({"thinking_tokens"})
-    tools.finish(_TOOLS)
-    return Reading(
-        {meter: n for meter, n in usage.items() if n},
-        service_tier=_unless(counts.text("service_tier"), _DEFAULT_TIERS),
-        region=_unless(counts.text("inference_geo"), _DEFAULT_REGIONS),
-        speed=_unless(counts.text("speed"), {"standard"}),
-        flags=counts.finish(_MESSAGES),
-        complete=counts.complete,
-    )
+
+
+def _with_iterations(counts: Counts, top: dict[str, Quantity]) -> dict[str, Quantity]:
+    """The top-level counts and what they leave out.
+
+    A request that a fallback model served has messages of two models, so each is taken from its own entry.
+    """
+    entries = [counts.within("iterations", item) for item in counts.items("iterations")]
+    kinds = [entry.text("type") or "" for entry in entries]
+    fell_back = "fallback_message" in kinds
+    usage: dict[str, Quantity] = {} if fell_back else dict(top)
+    own: dict[str, Quantity] = {}
+    for kind, entry in zip(kinds, entries, strict=True):
+        tokens = _tokens(entry)
+        model = entry.text("model")
+        if kind in {"message", "fallback_message"}:
+            _add(own, tokens)
+        if kind == "compaction" or (fell_back and kind == "message" and model is None):
+            _add(usage, tokens)
+        elif kind == "advisor_message" or (fell_back and kind in {"message", "fallback_message"}):
+            _add(usage, tokens, f"{model}/" if model else "")
+        elif kind != "message":
+            counts.flag(f"unknown_field:iterations.{kind}")
+        entry.finish(_ITERATION)
+    if own and not fell_back and sum(own.values()) != sum(top.values()):
+        counts.flag("iterations_mismatch")
+    return usage
+
+
+def _add(usage: dict[str, Quantity], more: dict[str, Quantity], prefix: str = "") -> None:
+    for meter, quantity in more.items():
+        usage[f"{prefix}{meter}"] = usage.get(f"{prefix}{meter}", 0) + quantity
 
 
 def _unless(value: str | None, defaults: set[str]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from aicost._errors import UsageError
 
-from . import anthropic, openai
+from . import anthropic, bedrock, cohere, compatible, google, ollama, openai, openai_media, voyage
 from .meters import Quantity
 from .reading import Raw, Reading, as_object, fields_of
 
@@ -25,33 +25,100 @@ class Reader:
     output: Counting = "inclusive"
     """Whether the API's output count has reasoning tokens in it."""
     found_at: tuple[str, ...] = ("usage",)
-    """The names under which a whole response may hold the usage; empty when the response itself is read."""
+    """The names under which a response may hold the usage; none when the reader takes the response itself."""
     fees: Callable[[Raw], Mapping[str, Quantity]] | None = None
     """What a response bills beside its usage: tool calls, searches."""
 
 
+def _read_batch(raw: Raw) -> Reading:
+    """One line of a batch's results, OpenAI's or Anthropic's, or a batch's usage as a whole: at the batch tier."""
+    response, result = fields_of(raw.get("response")), fields_of(raw.get("result"))
+    if response is not None:
+        body: Raw | None = fields_of(response.get("body"))
+    else:
+        body = fields_of(result.get("message")) if result is not None else raw
+    if body is None or (body is not raw and body.get("usage") is None):
+        return Reading({})  # a request that failed or expired is not billed
+    try:
+        return read_usage(body)._replace(service_tier="batch")
+    except UsageError:
+        return Reading({}, service_tier="batch", flags=("invalid_field:usage",), complete=False)
+
+
+def _read_ollama_chat(raw: Raw) -> Reading:
+    """Ollama's own API, or the compatible one it has as well."""
+    usage = fields_of(raw.get("usage")) or raw
+    return compatible.read_chat(usage) if "prompt_tokens" in usage else ollama.read_ollama(raw)
+
+
 READERS: dict[str, Reader] = {
     "chat": Reader(openai.read_chat),
+    "completions": Reader(openai.read_chat),
     "responses": Reader(openai.read_responses, fees=openai.count_tool_calls),
     "embeddings": Reader(openai.read_embeddings),
+    "realtime": Reader(openai_media.read_realtime),
+    "images": Reader(openai_media.read_images, fees=openai_media.count_drawings),
+    "transcription": Reader(openai_media.read_transcription),
+    "speech": Reader(openai_media.read_speech),
+    "moderations": Reader(openai_media.read_moderation, found_at=()),
+    "batch": Reader(_read_batch, found_at=()),
     "messages": Reader(anthropic.read_messages, input="exclusive"),
+    "generate_content": Reader(
+        google.read_generate_content,
+        output="exclusive",
+        found_at=("usage_metadata", "usageMetadata"),
+        fees=google.count_grounding,
+    ),
+    "embed_content": Reader(google.read_embed_content, found_at=()),
+    "converse": Reader(bedrock.read_converse, input="exclusive", found_at=(), fees=bedrock.count_guardrails),
+    "invoke_model": Reader(bedrock.read_invoke_model, input="exclusive", found_at=()),
+    "rerank": Reader(cohere.read_rerank, found_at=()),
+    "ocr": Reader(compatible.read_ocr, found_at=("usage_info", "usage")),
 }
 """Reader by API name, as `aicost price` and `aicost.price(api=...)` take it."""
 
-DIALECTS: dict[tuple[str, str], Reader] = {}
-"""Readers of providers that answer under another's API name with counts of their own meaning."""
+DIALECTS: dict[tuple[str, str], Reader] = {
+    ("cohere", "chat"): Reader(cohere.read_billed, found_at=()),
+    ("cohere", "embeddings"): Reader(cohere.read_billed, found_at=()),
+    ("gcp.gemini", "chat"): Reader(compatible.read_gemini_chat, output="exclusive"),
+    ("gcp.vertex_ai", "chat"): Reader(compatible.read_gemini_chat, output="exclusive"),
+    ("ollama", "chat"): Reader(_read_ollama_chat, found_at=()),
+    ("ollama", "embeddings"): Reader(_read_ollama_chat, found_at=()),
+    ("voyage", "embeddings"): Reader(voyage.read_voyage),
+}
+"""Readers of providers that answer under another's API name with counts of their own."""
 
-_TELLING: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"prompt_tokens", "completion_tokens"}), "chat"),
-    (
-        frozenset({"cache_creation", "cache_creation_input_tokens", "cache_read_input_tokens", "server_tool_use"}),
-        "messages",
-    ),
-    (frozenset({"input_tokens", "output_tokens"}), "responses"),
+_COMPATIBLE: dict[str, Reader] = {
+    "chat": Reader(compatible.read_chat),
+    "completions": Reader(compatible.read_chat),
+    "responses": Reader(compatible.read_responses, fees=openai.count_tool_calls),
+    "embeddings": Reader(compatible.read_embeddings),
+}
+"""Readers of everybody else who answers in OpenAI's shape."""
+
+_OPENAI = {None, "openai", "azure.ai.openai"}
+
+_TELLING: tuple[tuple[frozenset[str], str, str | None], ...] = (
+    (frozenset({"response", "result"}), "batch", None),
+    (frozenset({"generation_token_count", "inputTextTokenCount"}), "invoke_model", None),
+    (frozenset({"prompt_eval_count", "eval_count"}), "chat", "ollama"),
+    (frozenset({"billed_units", "meta"}), "chat", "cohere"),
+    (frozenset({"prompt_token_count", "promptTokenCount"}), "generate_content", None),
+    (frozenset({"total_token_count", "totalTokenCount"}), "generate_content", None),
+    (frozenset({"inputTokens", "outputTokens"}), "converse", None),
+    (frozenset({"pages_processed"}), "ocr", None),
+    (frozenset({"seconds"}), "transcription", None),
+    (frozenset({"input_characters"}), "speech", None),
+    (frozenset({"prompt_tokens", "completion_tokens"}), "chat", None),
+    (frozenset({"cache_creation", "cache_creation_input_tokens", "server_tool_use"}), "messages", None),
+    (frozenset({"cache_read_input_tokens", "iterations"}), "messages", None),
+    (frozenset({"input_token_details", "output_token_details"}), "realtime", None),
+    (frozenset({"input_tokens", "output_tokens"}), "responses", None),
+    (frozenset({"total_tokens"}), "embeddings", None),
 )
-"""Fields that tell an API, the most telling first."""
+"""Fields that tell an API, the most telling first, and whose dialect it is if only one provider has them."""
 
-_USUAL = {("anthropic", "responses"): "messages"}
+_USUAL = {("anthropic", "responses"): "messages", ("anthropic", "chat"): "chat"}
 """What fields that fit several APIs mean when a provider has only one of them."""
 
 _DEFAULT_TIERS = {"default", "standard", "auto"}
@@ -78,33 +145,36 @@ def read_usage(usage: object, *, api: str | None = None, provider: str | None = 
     {'input': 10, 'output': 2}
     """
     raw = as_object(usage)
-    reader = reader_of(api, provider) if api is not None else None
-    for name in _HOLDERS if reader is None else reader.found_at:
+    reader = reader_of(api, provider) if api is not None else _guess(raw, provider)
+    for name in reader.found_at:
         inner = raw.get(name)
-        if inner is not None:
-            nested = fields_of(inner)
-            if nested is not None:
-                reader = reader or reader_of(guess_api(nested, provider), provider)
-                return _with_fees(reader, raw, reader.read(nested))
-    return (reader or reader_of(guess_api(raw, provider), provider)).read(raw)
+        nested = fields_of(inner) if inner is not None else None
+        if nested is not None:
+            return _with_fees(reader, raw, reader.read(nested))
+    return reader.read(raw) if reader.found_at else _with_fees(reader, raw, reader.read(raw))
 
 
 def reader_of(api: str, provider: str | None = None) -> Reader:
     """The reader of an API as a provider answers it. Raises `UsageError` for an API nobody here knows."""
-    found = DIALECTS.get((provider, api)) if provider is not None else None
-    found = found or READERS.get(api)
+    found = READERS.get(api)
+    if provider not in _OPENAI:
+        found = DIALECTS.get((provider or "", api)) or _COMPATIBLE.get(api) or found
     if found is None:
         raise UsageError(f"no reader for api {api!r}; known: {', '.join(sorted(READERS))}")
     return found
 
 
-def guess_api(raw: Raw, provider: str | None = None) -> str:
-    """The API a usage object came from. Raises `UsageError` when its fields fit none that is known."""
-    for telling, api in _TELLING:
-        if not telling.isdisjoint(raw):
-            return _USUAL.get((provider or "", api), api)
+def _guess(raw: Raw, provider: str | None) -> Reader:
+    """The reader for an object, or for the usage inside it, by its fields."""
+    nested = next((found for name in _HOLDERS if (found := fields_of(raw.get(name))) is not None), raw)
+    # A transcription and a realtime response differ in what they are, not in their fields.
+    if nested.get("type") == "tokens":
+        return reader_of("transcription", provider)
+    for telling, api, dialect in _TELLING:
+        if not telling.isdisjoint(nested):
+            return reader_of(_USUAL.get((provider or "", api), api), dialect or provider)
     raise UsageError(
-        f"cannot tell which API this usage is of from its fields {sorted(map(str, raw))[:8]}; "
+        f"cannot tell which API this usage is of from its fields {sorted(map(str, nested))[:8]}; "
         f"pass api= one of {', '.join(sorted(READERS))}"
     )
 
@@ -118,8 +188,8 @@ def read_response(body: Raw, *, api: str, provider: str | None = None) -> Respon
     tier = body.get("service_tier")
     return ResponseView(
         reading=reading,
-        response_id=_text(body.get("id")),
-        model=_text(body.get("model")),
+        response_id=_text(body.get("id") or body.get("responseId")),
+        model=_text(body.get("model") or body.get("modelVersion")),
         service_tier=normal_tier(tier) if isinstance(tier, str) else (reading.service_tier if reading else None),
     )
 

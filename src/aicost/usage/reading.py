@@ -6,9 +6,11 @@ A reader never drops what it does not understand and never repairs a contradicti
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
+from decimal import Decimal, InvalidOperation
+from enum import Enum
 from typing import Any, NamedTuple
 
 from aicost._errors import UsageError
@@ -76,8 +78,35 @@ class Counts:
             return value
         if type(value) is float and 0 <= value <= MAX_COUNT and value.is_integer():
             return int(value)
-        self._flags.append(f"invalid_count:{self._path}{name}")
+        if type(value).__name__ != "Unset":  # how some generated clients say that a field was not sent
+            self._flags.append(f"invalid_count:{self._path}{name}")
         return 0
+
+    def take_any(self, *names: str) -> int:
+        """The first of these counts that is there: what one API calls by several names."""
+        return next((self.take(name) for name in names if self.has(name)), 0)
+
+    def decimal(self, name: str) -> Decimal | None:
+        """The number called `name`, exactly as it is written; None, and a flag, when it is none of at least 0."""
+        value = self._raw.get(name)
+        if value is None:
+            return None
+        try:
+            number = Decimal(repr(value) if isinstance(value, float) else str(value))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if number.is_finite() and 0 <= number <= MAX_COUNT and not isinstance(value, bool):
+            return number
+        self._flags.append(f"invalid_count:{self._path}{name}")
+        return None
+
+    def items(self, name: str) -> list[Raw]:
+        """The objects in the list called `name`; what is no list of objects is flagged."""
+        value = self._raw.get(name)
+        found = [fields_of(item) for item in value] if isinstance(value, (list, tuple)) else []
+        if value is not None and (None in found or not isinstance(value, (list, tuple))):
+            self._flags.append(f"invalid_field:{self._path}{name}")
+        return [item for item in found if item is not None]
 
     def require(self, name: str) -> int:
         """Like `take`, and a flag when it is absent."""
@@ -89,15 +118,33 @@ class Counts:
         """Whether the object carries a value under `name`."""
         return self._raw.get(name) is not None
 
-    def text(self, name: str) -> str | None:
-        """The string called `name`, or None."""
+    def numbers(self, name: str) -> list[int]:
+        """The whole numbers in the list called `name`."""
         value = self._raw.get(name)
+        return [item for item in value if isinstance(item, int)] if isinstance(value, Iterable) else []
+
+    def true(self, name: str) -> bool:
+        """Whether the field called `name` is true."""
+        return self._raw.get(name) is True
+
+    def text(self, name: str) -> str | None:
+        """The string called `name`, or the value of an enumeration that is one; else None."""
+        value = self._raw.get(name)
+        value = value.value if isinstance(value, Enum) else value
         return value if isinstance(value, str) else None
+
+    def object(self, name: str) -> Raw | None:
+        """The nested object called `name` itself, or None."""
+        return fields_of(self._raw.get(name))
 
     def inside(self, name: str) -> Counts:
         """The nested object called `name`, sharing this one's flags."""
         raw = self._raw.get(name)
         return _NOTHING if raw is None else Counts(raw, f"{self._path}{name}.", self._flags)
+
+    def within(self, name: str, item: Raw) -> Counts:
+        """One object of the list called `name`, sharing this one's flags."""
+        return Counts(item, f"{self._path}{name}.", self._flags)
 
     def flag(self, what: str) -> None:
         """Remember a contradiction."""
@@ -112,6 +159,10 @@ class Counts:
             self._flags.append(f"{name}_exceeded")
             return 0
         return rest
+
+    def usage(self, counted: Mapping[str, Quantity]) -> dict[str, Quantity]:
+        """What was counted, without the meters that stayed at zero."""
+        return {meter: quantity for meter, quantity in counted.items() if quantity}
 
     def finish(self, known: AbstractSet[str]) -> tuple[str, ...]:
         """All flags, after noting fields outside `known` that carry a value."""

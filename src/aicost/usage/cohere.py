@@ -1,0 +1,64 @@
+"""Cohere responses -> disjoint meters. Also reranking by others, which is billed by searches or by tokens.
+
+Read in cohere 7.3 (types/usage.py, types/api_meta.py): `billed_units` is what is billed, `tokens` is what the model saw
+and is not. The counts are floats that are whole. Version 2 of the API has them under `usage`, version 1 under `meta`.
+Whether `cached_tokens` are part of `input_tokens` is not documented; they are taken to be.
+"""
+
+from __future__ import annotations
+
+from .meters import Quantity
+from .reading import Counts, Raw, Reading, fields_of
+
+_BILLED = {
+    "input_tokens",
+    "output_tokens",
+    "text_tokens",
+    "image_tokens",
+    "images",
+    "search_units",
+    "classifications",
+    "pages",
+}
+_AROUND = {"billed_units", "tokens", "cached_tokens", "api_version", "warnings"}
+
+
+def read_billed(raw: Raw) -> Reading:
+    """Usage of chat, embed, classify and rerank. Input is inclusive of cached tokens."""
+    holder = fields_of(raw.get("meta")) or fields_of(raw.get("usage")) or raw
+    counts = Counts(holder)
+    if not counts.has("billed_units"):
+        counts.require("billed_units")
+    billed = counts.inside("billed_units")
+    cached = min(counts.take("cached_tokens"), billed.take("input_tokens"))
+    images = billed.take("image_tokens")
+    separate = billed.has("text_tokens")  # then the input is text and images, and `input_tokens` is both
+    total = billed.take("input_tokens") or billed.take("text_tokens") + images
+    usage: dict[str, Quantity] = {
+        "input": counts.remainder(total, cached, images if separate or images else 0, name="input_tokens"),
+        "input_cache_read": cached,
+        "input_image": images,
+        "output": billed.take("output_tokens"),
+        "input_images": billed.take("images"),
+        "search_units": billed.take("search_units"),
+        "classifications": billed.take("classifications"),
+        "pages": billed.take("pages"),
+    }
+    billed.finish(_BILLED)
+    return Reading(counts.usage(usage), flags=counts.finish(_AROUND), complete=counts.complete)
+
+
+def read_rerank(raw: Raw) -> Reading:
+    """Usage of a reranker: Cohere's search units, or the tokens that Voyage, Jina and others bill."""
+    holder = fields_of(raw.get("usage")) or raw
+    if "billed_units" in holder or "meta" in raw:
+        return read_billed(raw)
+    counts = Counts(holder)
+    usage: dict[str, Quantity] = {
+        "search_units": counts.take("search_units"),
+        "input": counts.take_any("total_tokens", "prompt_tokens", "input_tokens"),
+    }
+    if not any(usage.values()):
+        counts.require("total_tokens")
+    known = {"search_units", "total_tokens", "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens"}
+    return Reading(counts.usage(usage), flags=counts.finish(known), complete=counts.complete)

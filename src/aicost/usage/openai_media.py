@@ -1,0 +1,131 @@
+"""OpenAI's realtime, image, transcription, speech and moderation usage -> disjoint meters.
+
+Read in openai 3.52 (types/realtime/realtime_response_usage*.py, types/images_response.py,
+types/image_gen_completed_event.py, types/audio/transcription.py, types/audio/transcription_text_done_event.py). All
+counts are *inclusive*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .meters import Quantity
+from .reading import Counts, Raw, Reading, fields_of
+
+_TOTALS = {"input_tokens", "output_tokens", "total_tokens"}
+_REALTIME = {*_TOTALS, "input_token_details", "output_token_details"}
+_REALTIME_INPUT = {"text_tokens", "audio_tokens", "image_tokens", "cached_tokens", "cached_tokens_details"}
+_IMAGES = {*_TOTALS, "input_tokens_details", "output_tokens_details"}
+_TRANSCRIPTION = {*_TOTALS, "type", "seconds", "input_token_details", "output_token_details"}
+_SPEECH = {*_TOTALS, "input_characters", "input_token_details", "output_token_details"}
+_MODALITIES = {"text_tokens", "audio_tokens", "image_tokens"}
+
+
+def read_realtime(raw: Raw) -> Reading:
+    """Usage of a `response.done` event. Cached tokens are part of the input, by modality where it says so."""
+    counts = Counts(raw)
+    details, out = counts.inside("input_token_details"), counts.inside("output_token_details")
+    by_kind = details.inside("cached_tokens_details")
+    total, answered = counts.require("input_tokens"), counts.require("output_tokens")
+    cached = details.take("cached_tokens")
+    audio_read, image_read = by_kind.take("audio_tokens"), by_kind.take("image_tokens")
+    audio, image = details.take("audio_tokens"), details.take("image_tokens")
+    text_read = details.remainder(cached, audio_read, image_read, name="cached_tokens")
+    spoken = out.take("audio_tokens")
+    usage: dict[str, Quantity] = {
+        "input": counts.remainder(total, audio, image, text_read, name="input_tokens"),
+        "input_audio": counts.remainder(audio, audio_read, name="input_audio_tokens"),
+        "input_image": counts.remainder(image, image_read, name="input_image_tokens"),
+        "input_cache_read": text_read,
+        "input_cache_read_audio": audio_read,
+        "input_cache_read_image": image_read,
+        "output": counts.remainder(answered, spoken, name="output_tokens"),
+        "output_audio": spoken,
+    }
+    by_kind.finish(_MODALITIES)
+    details.finish(_REALTIME_INPUT)
+    out.finish(_MODALITIES)
+    return _reading(counts, usage, total + answered, _REALTIME)
+
+
+def read_images(raw: Raw) -> Reading:
+    """Usage of image generation, edits and variations. What comes out is image unless the details say text."""
+    counts = Counts(raw)
+    details, out = counts.inside("input_tokens_details"), counts.inside("output_tokens_details")
+    total, answered = counts.require("input_tokens"), counts.require("output_tokens")
+    image, cached, written = details.take("image_tokens"), details.take("cached_tokens"), out.take("text_tokens")
+    usage: dict[str, Quantity] = {
+        "input": counts.remainder(total, image, cached, name="input_tokens"),
+        "input_image": image,
+        "input_cache_read": cached,
+        "output_image": counts.remainder(answered, written, name="output_tokens"),
+        "output": written,
+    }
+    details.finish({*_MODALITIES, "cached_tokens"})
+    out.finish(_MODALITIES)
+    return _reading(counts, usage, total + answered, _IMAGES)
+
+
+def count_drawings(body: Raw) -> Mapping[str, Quantity]:
+    """What another model used to draw an SVG, under that model's name."""
+    usage = fields_of(body.get("svg_usage"))
+    model = usage.get("model") if usage is not None else None
+    if usage is None or not isinstance(model, str):
+        return {}
+    counts = Counts(usage)
+    thought = counts.take("reasoning_tokens")
+    return counts.usage(
+        {
+            f"{model}/input": counts.take("input_tokens"),
+            f"{model}/output": counts.remainder(counts.take("output_tokens"), thought, name="output_tokens"),
+            f"{model}/output_reasoning": thought,
+        }
+    )
+
+
+def read_transcription(raw: Raw) -> Reading:
+    """Usage of a transcription or translation: tokens, or the seconds of the audio, whichever the model bills."""
+    counts = Counts(raw)
+    if counts.text("type") == "duration" or counts.has("seconds"):
+        seconds = counts.decimal("seconds")
+        if seconds is None and not counts.has("seconds"):
+            counts.require("seconds")
+        usage: dict[str, Quantity] = {"input_audio_seconds": seconds or 0}
+        return Reading(counts.usage(usage), flags=counts.finish(_TRANSCRIPTION), complete=counts.complete)
+    details = counts.inside("input_token_details")
+    total, answered = counts.require("input_tokens"), counts.require("output_tokens")
+    audio = details.take("audio_tokens")
+    usage = {
+        "input": counts.remainder(total, audio, name="input_tokens"),
+        "input_audio": audio,
+        "output": answered,
+    }
+    details.finish(_MODALITIES)
+    return _reading(counts, usage, total + answered, _TRANSCRIPTION)
+
+
+def read_speech(raw: Raw) -> Reading:
+    """Usage of text to speech: tokens where a stream's last event has them, else the characters of the request.
+
+    A response that is only audio says nothing of its cost; `{"input_characters": n}` says what the request had.
+    """
+    counts = Counts(raw)
+    if counts.has("input_characters"):
+        characters: dict[str, Quantity] = {"input_characters": counts.take("input_characters")}
+        return Reading(counts.usage(characters), flags=counts.finish(_SPEECH), complete=counts.complete)
+    total, answered = counts.require("input_tokens"), counts.require("output_tokens")
+    # What a speech model gives is audio, and it has one output price, for that.
+    return _reading(counts, {"input": total, "output_audio": answered}, total + answered, _SPEECH)
+
+
+def read_moderation(raw: Raw) -> Reading:
+    """Moderation is free and reports no usage: nothing used, which is known."""
+    del raw
+    return Reading({})
+
+
+def _reading(counts: Counts, usage: dict[str, Quantity], expected: int, known: set[str]) -> Reading:
+    if counts.has("total_tokens") and counts.take("total_tokens") != expected:
+        counts.flag("total_tokens_mismatch")
+    flags = counts.finish(known)
+    return Reading(counts.usage(usage), flags=flags, complete=counts.complete)

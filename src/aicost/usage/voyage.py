@@ -1,0 +1,18 @@
+"""Voyage usage -> disjoint meters. Read in voyageai 0.5 (object/*.py)."""
+
+from __future__ import annotations
+
+from .meters import Quantity
+from .reading import Counts, Raw, Reading
+
+
+def read_voyage(raw: Raw) -> Reading:
+    """Usage of Voyage embeddings: tokens, and the pixels of images and video of the multimodal ones."""
+    counts = Counts(raw)
+    total = counts.require("total_tokens")
+    if counts.has("text_tokens"):
+        total = counts.take("text_tokens")  # the total then has images and video in it, which are billed by the pixel
+    pixels = counts.take("image_pixels") + counts.take("video_pixels")
+    usage: dict[str, Quantity] = {"input": total, "input_pixels": pixels}
+    known = {"total_tokens", "prompt_tokens", "text_tokens", "image_pixels", "video_pixels"}
+    return Reading(counts.usage(usage), flags=counts.finish(known), complete=counts.complete)

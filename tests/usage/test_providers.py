@@ -1,0 +1,822 @@
+"""Every provider's usage, as it comes over the wire, read into disjoint meters."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aicost.usage.meters import direction_of
+from aicost.usage.readers import DIALECTS, READERS, read_response, read_usage, reader_of
+from aicost.usage.reading import Reading
+
+Case = tuple[str, str, str, dict[str, Any], dict[str, Any]]
+
+CASES: list[Case] = [
+    (
+        "gemini: cache is inside the prompt, thoughts are outside the candidates",
+        "gcp.gemini",
+        "generate_content",
+        {
+            "promptTokenCount": 1000,
+            "cachedContentTokenCount": 800,
+            "candidatesTokenCount": 50,
+            "thoughtsTokenCount": 70,
+            "totalTokenCount": 1120,
+        },
+        {"input": 200, "input_cache_read": 800, "output": 50, "output_reasoning": 70},
+    ),
+    (
+        "gemini: what a tool put into the prompt is input too",
+        "gcp.gemini",
+        "generate_content",
+        {"promptTokenCount": 10, "toolUsePromptTokenCount": 90, "candidatesTokenCount": 5, "totalTokenCount": 105},
+        {"input": 100, "output": 5},
+    ),
+    (
+        "gemini: by modality, a page is an image",
+        "gcp.vertex_ai",
+        "generate_content",
+        {
+            "prompt_token_count": 600,
+            "prompt_tokens_details": [
+                {"modality": "TEXT", "token_count": 50},
+                {"modality": "AUDIO", "token_count": 250},
+                {"modality": "DOCUMENT", "token_count": 300},
+            ],
+            "cached_content_token_count": 100,
+            "cache_tokens_details": [{"modality": "AUDIO", "token_count": 100}],
+            "candidates_token_count": 40,
+            "candidates_tokens_details": [{"modality": "IMAGE", "token_count": 40}],
+            "total_token_count": 640,
+            "traffic_type": "ON_DEMAND_FLEX",
+        },
+        {"input": 50, "input_audio": 150, "input_image": 300, "input_cache_read_audio": 100, "output_image": 40},
+    ),
+    (
+        "gemini live: another name for the answer",
+        "gcp.gemini",
+        "generate_content",
+        {"promptTokenCount": 10, "responseTokenCount": 4, "totalTokenCount": 14},
+        {"input": 10, "output": 4},
+    ),
+    (
+        "gemini embeddings: tokens of each text",
+        "gcp.gemini",
+        "embed_content",
+        {"embeddings": [{"values": [], "statistics": {"tokenCount": 3}}, {"statistics": {"token_count": 4.0}}]},
+        {"input": 7},
+    ),
+    (
+        "vertex embeddings: characters",
+        "gcp.vertex_ai",
+        "embed_content",
+        {"embeddings": [], "metadata": {"billableCharacterCount": 120}},
+        {"input_characters": 120},
+    ),
+    (
+        "gemini's compatible endpoint: thinking only in the total",
+        "gcp.gemini",
+        "chat",
+        {"prompt_tokens": 35, "completion_tokens": 12, "total_tokens": 109},
+        {"input": 35, "output": 12, "output_reasoning": 62},
+    ),
+    (
+        "converse: cache is outside the input",
+        "aws.bedrock",
+        "converse",
+        {
+            "inputTokens": 10,
+            "outputTokens": 20,
+            "cacheReadInputTokens": 300,
+            "cacheWriteInputTokens": 70,
+            "cacheDetails": [{"ttl": "1h", "inputTokens": 40}, {"ttl": "5m", "inputTokens": 20}],
+            "totalTokens": 400,
+        },
+        {
+            "input": 10,
+            "input_cache_read": 300,
+            "input_cache_write": 10,
+            "input_cache_write_1h": 40,
+            "input_cache_write_5m": 20,
+            "output": 20,
+        },
+    ),
+    (
+        "invoke_model: claude",
+        "aws.bedrock",
+        "invoke_model",
+        {"usage": {"input_tokens": 5, "output_tokens": 6, "cache_read_input_tokens": 7}},
+        {"input": 5, "input_cache_read": 7, "output": 6},
+    ),
+    (
+        "invoke_model: nova",
+        "aws.bedrock",
+        "invoke_model",
+        {"usage": {"inputTokens": 5, "outputTokens": 6, "cacheReadInputTokenCount": 2, "cacheWriteInputTokenCount": 0}},
+        {"input": 5, "input_cache_read": 2, "output": 6},
+    ),
+    (
+        "invoke_model: llama",
+        "aws.bedrock",
+        "invoke_model",
+        {"generation": "hi", "prompt_token_count": 5, "generation_token_count": 6},
+        {"input": 5, "output": 6},
+    ),
+    (
+        "invoke_model: titan",
+        "aws.bedrock",
+        "invoke_model",
+        {"inputTextTokenCount": 5, "results": [{"tokenCount": 6, "outputText": "hi"}, {"tokenCount": 1}]},
+        {"input": 5, "output": 7},
+    ),
+    (
+        "invoke_model: openai's open models",
+        "aws.bedrock",
+        "invoke_model",
+        {"usage": {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}},
+        {"input": 5, "output": 6},
+    ),
+    (
+        "invoke_model: headers where the body has no counts",
+        "aws.bedrock",
+        "invoke_model",
+        {"X-Amzn-Bedrock-Input-Token-Count": "5", "x-amzn-bedrock-output-token-count": "6", "date": "now"},
+        {"input": 5, "output": 6},
+    ),
+    (
+        "invoke_model: the end of a stream",
+        "aws.bedrock",
+        "invoke_model",
+        {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 5, "outputTokenCount": 6, "invocationLatency": 90}},
+        {"input": 5, "output": 6},
+    ),
+    (
+        "cohere v2 chat: what is billed, not what was seen",
+        "cohere",
+        "chat",
+        {"billed_units": {"input_tokens": 5.0, "output_tokens": 418.0}, "tokens": {"input_tokens": 71.0}},
+        {"input": 5, "output": 418},
+    ),
+    (
+        "cohere v1 embed of images",
+        "cohere",
+        "embeddings",
+        {"meta": {"api_version": {"version": "1"}, "billed_units": {"image_tokens": 90.0, "images": 2.0}}},
+        {"input_image": 90, "input_images": 2},
+    ),
+    (
+        "cohere rerank: searches",
+        "cohere",
+        "rerank",
+        {"results": [], "meta": {"billed_units": {"search_units": 2.0}}},
+        {"search_units": 2},
+    ),
+    ("voyage rerank: tokens", "voyage", "rerank", {"results": [], "usage": {"total_tokens": 26}}, {"input": 26}),
+    ("voyage embeddings", "voyage", "embeddings", {"total_tokens": 10}, {"input": 10}),
+    (
+        "voyage multimodal: text and pixels",
+        "voyage",
+        "embeddings",
+        {"text_tokens": 5, "image_pixels": 2_000_000, "total_tokens": 3576},
+        {"input": 5, "input_pixels": 2_000_000},
+    ),
+    (
+        "ollama: tokens and machine time",
+        "ollama",
+        "chat",
+        {"prompt_eval_count": 26, "prompt_eval_duration": 342546000, "eval_count": 290, "eval_duration": 7013000000},
+        {"input": 26, "output": 290, "compute_seconds": Decimal("7.355546")},
+    ),
+    (
+        "ollama's compatible endpoint",
+        "ollama",
+        "chat",
+        {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+        {"input": 3, "output": 4},
+    ),
+    (
+        "mistral: seconds of audio",
+        "mistral_ai",
+        "chat",
+        {"prompt_tokens": 4, "completion_tokens": 7, "total_tokens": 11, "prompt_audio_seconds": 203},
+        {"input": 4, "output": 7, "input_audio_seconds": 203},
+    ),
+    ("mistral OCR", "mistral_ai", "ocr", {"pages_processed": 3, "doc_size_bytes": 90210}, {"pages": 3}),
+    (
+        "groq: its timings are no counts",
+        "groq",
+        "chat",
+        {
+            "queue_time": 0.1,
+            "prompt_tokens": 18,
+            "prompt_time": 0.0006,
+            "completion_tokens": 50,
+            "completion_time": 0.4,
+            "total_tokens": 68,
+            "total_time": 0.41,
+            "prompt_tokens_details": {"cached_tokens": 10},
+            "completion_tokens_details": {"reasoning_tokens": 20},
+        },
+        {"input": 8, "input_cache_read": 10, "output": 30, "output_reasoning": 20},
+    ),
+    (
+        "deepseek: hits and misses",
+        "deepseek",
+        "chat",
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 30,
+            "total_tokens": 130,
+            "prompt_cache_hit_tokens": 64,
+            "prompt_cache_miss_tokens": 36,
+            "completion_tokens_details": {"reasoning_tokens": 10},
+        },
+        {"input": 36, "input_cache_read": 64, "output": 20, "output_reasoning": 10},
+    ),
+    (
+        "xai: reasoning comes on top, by the total",
+        "x_ai",
+        "chat",
+        {
+            "prompt_tokens": 32,
+            "completion_tokens": 9,
+            "total_tokens": 135,
+            "prompt_tokens_details": {"text_tokens": 32, "cached_tokens": 6},
+            "completion_tokens_details": {"reasoning_tokens": 94},
+            "num_sources_used": 0,
+        },
+        {"input": 26, "input_cache_read": 6, "output": 9, "output_reasoning": 94},
+    ),
+    (
+        "xai: reasoning inside, by the total",
+        "x_ai",
+        "chat",
+        {
+            "prompt_tokens": 32,
+            "completion_tokens": 103,
+            "total_tokens": 135,
+            "completion_tokens_details": {"reasoning_tokens": 94},
+        },
+        {"input": 32, "output": 9, "output_reasoning": 94},
+    ),
+    (
+        "xai's own protocol, with tools",
+        "x_ai",
+        "chat",
+        {
+            "prompt_tokens": 100,
+            "prompt_text_tokens": 100,
+            "cached_prompt_text_tokens": 40,
+            "completion_tokens": 5,
+            "reasoning_tokens": 20,
+            "total_tokens": 125,
+            "server_side_tools_used": [1, 1, 2, 7],
+            "cost_in_usd_ticks": 123_400_000,
+        },
+        {
+            "input": 60,
+            "input_cache_read": 40,
+            "output": 5,
+            "output_reasoning": 20,
+            "tool_web_search": 2,
+            "tool_x_search": 1,
+        },
+    ),
+    (
+        "xai responses, with its tool counts",
+        "x_ai",
+        "responses",
+        {
+            "input_tokens": 100,
+            "output_tokens": 25,
+            "total_tokens": 125,
+            "output_tokens_details": {"reasoning_tokens": 20},
+            "server_side_tool_usage_details": {"web_search_calls": 3, "mcp_calls": 1},
+        },
+        {"input": 100, "output": 5, "output_reasoning": 20, "tool_web_search": 3},
+    ),
+    (
+        "openrouter: a write, a read, and the cost",
+        "openrouter",
+        "chat",
+        {
+            "prompt_tokens": 194,
+            "completion_tokens": 2,
+            "total_tokens": 196,
+            "cost": 0.95,
+            "cost_details": {"upstream_inference_cost": 19},
+            "is_byok": False,
+            "prompt_tokens_details": {"cached_tokens": 100, "cache_write_tokens": 60, "audio_tokens": 0},
+        },
+        {"input": 34, "input_cache_read": 100, "input_cache_write": 60, "output": 2},
+    ),
+    (
+        "perplexity deep research: reasoning and citations beside the total",
+        "perplexity",
+        "chat",
+        {
+            "prompt_tokens": 33,
+            "completion_tokens": 7163,
+            "total_tokens": 7196,
+            "citation_tokens": 20016,
+            "num_search_queries": 18,
+            "reasoning_tokens": 73997,
+        },
+        {
+            "input": 33,
+            "input_citation": 20016,
+            "output": 7163,
+            "output_reasoning": 73997,
+            "tool_web_search": 18,
+        },
+    ),
+    (
+        "perplexity: one search of a size",
+        "perplexity",
+        "chat",
+        {"prompt_tokens": 8, "completion_tokens": 9, "total_tokens": 17, "search_context_size": "low"},
+        {"input": 8, "output": 9, "tool_web_search_low": 1},
+    ),
+    (
+        "a host of open models",
+        "together",
+        "chat",
+        {
+            "prompt_tokens": 8,
+            "completion_tokens": 9,
+            "total_tokens": 17,
+            "cached_tokens": 2,
+            "prompt_tokens_details": None,
+        },
+        {"input": 6, "input_cache_read": 2, "output": 9},
+    ),
+    (
+        "a host's embeddings",
+        "vllm",
+        "embeddings",
+        {"prompt_tokens": 8, "total_tokens": 8, "completion_tokens": 0},
+        {"input": 8},
+    ),
+    (
+        "azure: as OpenAI",
+        "azure.ai.openai",
+        "chat",
+        {"prompt_tokens": 8, "completion_tokens": 9, "total_tokens": 17, "prompt_tokens_details": {"cached_tokens": 4}},
+        {"input": 4, "input_cache_read": 4, "output": 9},
+    ),
+    (
+        "realtime: by modality, cached by modality",
+        "openai",
+        "realtime",
+        {
+            "total_tokens": 253,
+            "input_tokens": 132,
+            "output_tokens": 121,
+            "input_token_details": {
+                "text_tokens": 119,
+                "audio_tokens": 13,
+                "image_tokens": 0,
+                "cached_tokens": 64,
+                "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 4, "image_tokens": 0},
+            },
+            "output_token_details": {"text_tokens": 30, "audio_tokens": 91},
+        },
+        {
+            "input": 59,
+            "input_audio": 9,
+            "input_cache_read": 60,
+            "input_cache_read_audio": 4,
+            "output": 30,
+            "output_audio": 91,
+        },
+    ),
+    (
+        "images: what comes out is image",
+        "openai",
+        "images",
+        {
+            "input_tokens": 50,
+            "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
+            "output_tokens": 4160,
+            "total_tokens": 4210,
+        },
+        {"input": 10, "input_image": 40, "output_image": 4160},
+    ),
+    (
+        "transcription by tokens",
+        "openai",
+        "transcription",
+        {
+            "type": "tokens",
+            "input_tokens": 14,
+            "input_token_details": {"text_tokens": 10, "audio_tokens": 4},
+            "output_tokens": 101,
+            "total_tokens": 115,
+        },
+        {"input": 10, "input_audio": 4, "output": 101},
+    ),
+    (
+        "transcription by the second",
+        "openai",
+        "transcription",
+        {"type": "duration", "seconds": 12.3},
+        {"input_audio_seconds": Decimal("12.3")},
+    ),
+    ("speech by the character", "openai", "speech", {"input_characters": 42}, {"input_characters": 42}),
+    (
+        "speech by tokens",
+        "openai",
+        "speech",
+        {"input_tokens": 14, "output_tokens": 101, "total_tokens": 115},
+        {"input": 14, "output_audio": 101},
+    ),
+    ("moderation is free", "openai", "moderations", {"id": "m", "results": []}, {}),
+    (
+        "anthropic: a compaction comes on top, an advisor under its own name",
+        "anthropic",
+        "messages",
+        {
+            "input_tokens": 100,
+            "output_tokens": 20,
+            "iterations": [
+                {"type": "message", "input_tokens": 60, "output_tokens": 5, "cache_read_input_tokens": 0},
+                {"type": "compaction", "input_tokens": 1000, "output_tokens": 200, "cache_creation_input_tokens": 0},
+                {"type": "message", "input_tokens": 40, "output_tokens": 15},
+                {"type": "advisor_message", "model": "claude-opus-5", "input_tokens": 7, "output_tokens": 3},
+            ],
+        },
+        {"input": 1100, "output": 220, "claude-opus-5/input": 7, "claude-opus-5/output": 3},
+    ),
+    (
+        "anthropic: a fallback served the answer",
+        "anthropic",
+        "messages",
+        {
+            "input_tokens": 50,
+            "output_tokens": 20,
+            "iterations": [
+                {"type": "message", "model": "claude-fable-5", "input_tokens": 50, "output_tokens": 1},
+                {"type": "fallback_message", "model": "claude-opus-5", "input_tokens": 50, "output_tokens": 20},
+            ],
+        },
+        {
+            "claude-fable-5/input": 50,
+            "claude-fable-5/output": 1,
+            "claude-opus-5/input": 50,
+            "claude-opus-5/output": 20,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("provider", "api", "raw", "usage"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_usage_is_read_into_disjoint_meters(
+    provider: str, api: str, raw: dict[str, Any], usage: dict[str, Any]
+) -> None:
+    reading = read_usage(raw, api=api, provider=provider)
+    assert reading.usage == usage
+    assert reading.flags == ()
+    assert reading.complete
+
+
+GUESSED = {
+    "gemini: cache is inside the prompt, thoughts are outside the candidates",
+    "converse: cache is outside the input",
+    "invoke_model: llama",
+    "invoke_model: titan",
+    "cohere v2 chat: what is billed, not what was seen",
+    "ollama: tokens and machine time",
+    "xai: reasoning comes on top, by the total",
+    "deepseek: hits and misses",
+    "mistral OCR",
+    "realtime: by modality, cached by modality",
+    "transcription by tokens",
+    "transcription by the second",
+    "speech by the character",
+    "anthropic: a compaction comes on top, an advisor under its own name",
+}
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[0] in GUESSED], ids=lambda case: case[0])
+def test_the_api_is_guessed_from_the_object(case: Case) -> None:
+    _, provider, _, raw, usage = case
+    assert read_usage(raw, provider=provider).usage == usage
+
+
+def test_every_pinned_api_has_a_reader_that_says_how_it_counts() -> None:
+    pinned = "chat responses embeddings messages generate_content converse rerank images transcription speech"
+    assert set(pinned.split()) <= set(READERS)
+    assert {api for api, reader in READERS.items() if reader.input == "exclusive"} == {
+        "messages",
+        "converse",
+        "invoke_model",
+    }
+    assert [api for api, reader in READERS.items() if reader.output == "exclusive"] == ["generate_content"]
+
+
+WRONG: list[tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = [
+    (
+        "gemini's total",
+        "gcp.gemini",
+        "generate_content",
+        {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 99},
+        ("total_tokens_mismatch",),
+    ),
+    (
+        "more cached than prompted",
+        "gcp.gemini",
+        "generate_content",
+        {"promptTokenCount": 10, "cachedContentTokenCount": 50, "candidatesTokenCount": 5, "totalTokenCount": 15},
+        ("input_tokens_exceeded",),
+    ),
+    (
+        "a modality of tomorrow",
+        "gcp.gemini",
+        "generate_content",
+        {
+            "promptTokenCount": 10,
+            "promptTokensDetails": [{"modality": "SMELL", "tokenCount": 3}],
+            "totalTokenCount": 10,
+        },
+        ("unknown_field:prompt_tokens_details.SMELL",),
+    ),
+    (
+        "converse's total",
+        "aws.bedrock",
+        "converse",
+        {"inputTokens": 1, "outputTokens": 1, "totalTokens": 3},
+        ("total_tokens_mismatch",),
+    ),
+    (
+        "deepseek's misses",
+        "deepseek",
+        "chat",
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 1,
+            "total_tokens": 11,
+            "prompt_cache_hit_tokens": 4,
+            "prompt_cache_miss_tokens": 4,
+        },
+        ("cached_tokens_mismatch",),
+    ),
+    (
+        "a total that fits neither way",
+        "x_ai",
+        "chat",
+        {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": 99,
+            "completion_tokens_details": {"reasoning_tokens": 3},
+        },
+        ("total_tokens_mismatch",),
+    ),
+    (
+        "a key of one's own at openrouter",
+        "openrouter",
+        "chat",
+        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "cost": 0.01, "is_byok": True},
+        ("byok_fee_only",),
+    ),
+    (
+        "a field of tomorrow",
+        "groq",
+        "chat",
+        {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2, "dream_tokens": 4},
+        ("unknown_field:dream_tokens",),
+    ),
+    (
+        "iterations that do not add up",
+        "anthropic",
+        "messages",
+        {
+            "input_tokens": 5,
+            "output_tokens": 5,
+            "iterations": [{"type": "message", "input_tokens": 1, "output_tokens": 1}],
+        },
+        ("iterations_mismatch",),
+    ),
+    (
+        "an iteration of tomorrow",
+        "anthropic",
+        "messages",
+        {
+            "input_tokens": 5,
+            "output_tokens": 5,
+            "iterations": [{"type": "dream", "input_tokens": 1, "output_tokens": 1}],
+        },
+        ("unknown_field:iterations.dream",),
+    ),
+    ("cohere without what it bills", "cohere", "chat", {"tokens": {}}, ("missing_count:billed_units",)),
+    ("speech without a count", "openai", "transcription", {"type": "duration"}, ("missing_count:seconds",)),
+]
+
+
+@pytest.mark.parametrize(("provider", "api", "raw", "flags"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
+def test_what_does_not_add_up_or_is_new_is_flagged(
+    provider: str, api: str, raw: dict[str, Any], flags: tuple[str, ...]
+) -> None:
+    reading = read_usage(raw, api=api, provider=provider)
+    assert reading.flags == flags
+    assert reading.complete == (not any(flag.startswith("missing") for flag in flags))
+
+
+EVERY_READER = [(None, api) for api in READERS] + [(provider, api) for provider, api in DIALECTS]
+EVERY_READER += [("groq", api) for api in ("chat", "responses", "embeddings")]
+NONSENSE = [None, "12", "", True, -1, 1.5, float("nan"), float("inf"), 10**400, 2**63, [], [1], {}, {"a": 1}, object()]
+
+
+@pytest.mark.parametrize(("provider", "api"), EVERY_READER, ids=lambda value: str(value))
+def test_nonsense_never_raises_and_never_passes_for_a_count(provider: str | None, api: str) -> None:
+    reader = reader_of(api, provider)
+    real = [raw for _, _, known, raw, _ in CASES if known == api] or [{"usage": {}}]
+    for raw in real:
+        for name in raw:
+            for value in NONSENSE:
+                reading = reader.read({**raw, name: value})
+                assert isinstance(reading, Reading)
+                for quantity in reading.usage.values():
+                    assert 0 < quantity <= 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "api", "raw", "cost"),
+    [
+        ("x_ai", "chat", {"cost_in_usd_ticks": 123_400_000}, "0.01234"),
+        ("openrouter", "chat", {"cost": 0.00014}, "0.00014"),
+        ("openrouter", "chat", {"cost": "0.1"}, "0.1"),
+        ("perplexity", "chat", {"cost": {"input_tokens_cost": 0.1, "total_cost": 0.006}}, "0.006"),
+        ("openrouter", "chat", {"cost": -1}, None),
+        ("openrouter", "chat", {"cost": float("nan")}, None),
+        ("openrouter", "embeddings", {"cost": 2e-7}, "0.0000002"),
+        ("groq", "chat", {}, None),
+    ],
+    ids=["xai ticks", "openrouter", "as text", "perplexity", "negative", "not a number", "tiny", "none"],
+)
+def test_a_cost_the_provider_states_is_kept_exactly(
+    provider: str, api: str, raw: dict[str, Any], cost: str | None
+) -> None:
+    shape = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    assert read_usage({**shape, **raw}, api=api, provider=provider).provider_cost == cost
+
+
+BODIES: list[tuple[str, str, str, dict[str, Any], dict[str, Any], str | None]] = [
+    (
+        "gemini grounded by several searches",
+        "gcp.gemini",
+        "generate_content",
+        {
+            "usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1, "trafficType": "ON_DEMAND_PRIORITY"},
+            "modelVersion": "gemini-3-flash",
+            "candidates": [
+                {"groundingMetadata": {"webSearchQueries": ["a", "b", ""], "groundingChunks": [{"maps": {}}]}}
+            ],
+        },
+        {"input": 1, "tool_web_search": 2, "tool_maps_search": 1},
+        "priority",
+    ),
+    (
+        "an older gemini bills the prompt, not the search",
+        "gcp.gemini",
+        "generate_content",
+        {
+            "usage_metadata": {"prompt_token_count": 1, "total_token_count": 1},
+            "model_version": "gemini-2.5-flash",
+            "candidates": [{"grounding_metadata": {"web_search_queries": ["a", "b"]}}],
+        },
+        {"input": 1, "tool_web_search": 1},
+        None,
+    ),
+    (
+        "converse on a tier, with guardrails",
+        "aws.bedrock",
+        "converse",
+        {
+            "usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3},
+            "serviceTier": {"type": "flex"},
+            "trace": {
+                "guardrail": {
+                    "inputAssessment": {
+                        "g": {"invocationMetrics": {"usage": {"topicPolicyUnits": 1, "wordPolicyUnits": 2}}}
+                    },
+                    "outputAssessments": {"g": [{"invocationMetrics": {"usage": {"contentPolicyUnits": 1}}}]},
+                }
+            },
+        },
+        {"input": 1, "output": 2, "tool_guardrail": 4},
+        "flex",
+    ),
+    (
+        "an image drawn as SVG by another model",
+        "openai",
+        "images",
+        {
+            "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+            "svg_usage": {
+                "model": "gpt-5",
+                "input_tokens": 9,
+                "output_tokens": 8,
+                "reasoning_tokens": 3,
+                "total_tokens": 17,
+            },
+        },
+        {"input": 1, "output_image": 2, "gpt-5/input": 9, "gpt-5/output": 5, "gpt-5/output_reasoning": 3},
+        None,
+    ),
+    (
+        "a line of a batch's results",
+        "openai",
+        "batch",
+        {"response": {"body": {"usage": {"prompt_tokens": 3, "completion_tokens": 1}, "service_tier": "default"}}},
+        {"input": 3, "output": 1},
+        "batch",
+    ),
+    (
+        "a line of Anthropic's batch",
+        "anthropic",
+        "batch",
+        {
+            "result": {
+                "type": "succeeded",
+                "message": {"usage": {"input_tokens": 3, "output_tokens": 1, "cache_creation": None}},
+            }
+        },
+        {"input": 3, "output": 1},
+        "batch",
+    ),
+    ("a line that failed", "anthropic", "batch", {"result": {"type": "errored"}}, {}, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("provider", "api", "body", "usage", "tier"), [b[1:] for b in BODIES], ids=[b[0] for b in BODIES]
+)
+def test_a_whole_response_says_what_else_is_billed(
+    provider: str, api: str, body: dict[str, Any], usage: dict[str, Any], tier: str | None
+) -> None:
+    reading = read_usage(body, api=api, provider=provider)
+    assert (reading.usage, reading.service_tier) == (usage, tier)
+    view = read_response(body, api=api, provider=provider)
+    assert view.reading == reading
+
+
+COUNT = st.integers(0, 10**9)
+
+
+def _sums(reading: Reading) -> tuple[int, int]:
+    sides = {"input": 0, "output": 0}
+    for meter, quantity in reading.usage.items():
+        side = direction_of(meter)
+        if side is not None:
+            sides[side] += int(quantity)
+    return sides["input"], sides["output"]
+
+
+@given(COUNT, COUNT, COUNT, COUNT, COUNT)
+def test_gemini_input_and_output_are_all_there_once(
+    fresh: int, cached: int, tool: int, said: int, thought: int
+) -> None:
+    raw = {
+        "promptTokenCount": fresh + cached,
+        "cachedContentTokenCount": cached,
+        "toolUsePromptTokenCount": tool,
+        "candidatesTokenCount": said,
+        "thoughtsTokenCount": thought,
+        "totalTokenCount": fresh + cached + tool + said + thought,
+    }
+    reading = read_usage(raw, api="generate_content")
+    assert (_sums(reading), reading.flags) == ((fresh + cached + tool, said + thought), ())
+
+
+@given(COUNT, COUNT, COUNT, COUNT)
+def test_converse_input_and_output_are_all_there_once(fresh: int, read: int, written: int, said: int) -> None:
+    raw = {
+        "inputTokens": fresh,
+        "cacheReadInputTokens": read,
+        "cacheWriteInputTokens": written,
+        "outputTokens": said,
+        "totalTokens": fresh + read + written + said,
+    }
+    reading = read_usage(raw, api="converse")
+    assert (_sums(reading), reading.flags) == ((fresh + read + written, said), ())
+
+
+@given(COUNT, COUNT, COUNT, COUNT, st.booleans())
+def test_compatible_reasoning_is_counted_once_wherever_it_stands(
+    fresh: int, cached: int, said: int, thought: int, on_top: bool
+) -> None:
+    completion = said if on_top else said + thought
+    raw = {
+        "prompt_tokens": fresh + cached,
+        "completion_tokens": completion,
+        "total_tokens": fresh + cached + said + thought,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": thought},
+    }
+    reading = read_usage(raw, api="chat", provider="x_ai")
+    assert (_sums(reading), reading.flags) == ((fresh + cached, said + thought), ())
