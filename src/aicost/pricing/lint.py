@@ -39,7 +39,7 @@ def findings(card: RateCard, *, now_ns: int) -> Iterator[Finding]:
             continue
         own = RateCard({"id": card.id, "version": card.version, "currency": card.currency, "providers": [entry]})
         models = list(own.models())
-        yield from _far_off(models)
+        yield from far_off(models)
         for model in models:
             for rates in model.rates.values():
                 yield from _gaps(rates)
@@ -71,7 +71,7 @@ def _provenance(rates: list[Rate], now_ns: int) -> Iterator[Finding]:
             yield Finding("stale", rate.id, f"last checked on {rate.checked}, more than a year ago")
 
 
-def _far_off(models: list[ModelRates]) -> Iterator[Finding]:
+def far_off(models: list[ModelRates]) -> Iterator[Finding]:
     """Prices far from those of the same meter in the provider's other models, and from the model's own input."""
     by_meter: dict[str, list[tuple[Rate, Fraction]]] = {}
     for model in models:

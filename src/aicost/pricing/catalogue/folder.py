@@ -35,6 +35,7 @@ def report(catalogue: Catalogue, lists: list[PriceList]) -> dict[str, Any]:
         "rates": sum(len(m.get("rates", ())) for entry in catalogue.providers.values() for m in entry["models"]),
         "conflicts": [asdict(conflict) for conflict in catalogue.conflicts],
         "dropped_names": catalogue.dropped,
+        "implausible": catalogue.implausible,
         "left_out": {one.name: one.left_out for one in lists},
     }
 

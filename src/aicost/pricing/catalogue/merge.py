@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aicost.pricing._text import price_text
-from aicost.pricing.card import specificity
+from aicost.pricing.card import RateCard, specificity
+from aicost.pricing.lint import far_off
+from aicost.pricing.models import rate_id
 from aicost.pricing.validate import meet
 
 from .listing import Entry, Listing, Price, PriceList, agree
@@ -43,6 +45,8 @@ class Catalogue:
     conflicts: list[Conflict] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     """Names that two models claimed."""
+    implausible: list[str] = field(default_factory=list)
+    """Prices that were left out because their unit must be another one."""
 
 
 def merge(lists: Sequence[PriceList], *, as_of: str, trust: Mapping[str, str]) -> Catalogue:
@@ -94,6 +98,8 @@ def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, m
         return
     kept = known.listing
     mine, theirs = _current(kept.prices, as_of), _current(listing.prices, as_of)
+    # Where the lists disagree on a plain price, what else the other says of that meter belongs to another price list.
+    unlike = {p.meter for key, p in theirs.items() if key in mine and not p.when and not agree(p, mine[key])}
     # Under another name it is the same model only if it costs the same.
     same = own is not None or all(agree(price, mine[key]) for key, price in theirs.items() if key in mine)
     for key, price in theirs.items():
@@ -104,10 +110,10 @@ def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, m
                     Conflict(kept.provider, listing.model, price.meter, price.when, said, known.lists[0])
                 )
                 known.notes[key] = f"{name}: {_said(price)}"
-        elif same:
+        elif same and price.meter not in unlike:
             _note_threshold(known, price, mine, name, made)
     if same:
-        kept.prices += [price for price in listing.prices if price.key not in mine]
+        kept.prices += [p for p in listing.prices if p.key not in mine and p.meter not in unlike]
         ids = {modifier["id"] for modifier in kept.modifiers}
         kept.modifiers += [modifier for modifier in listing.modifiers if modifier["id"] not in ids]
         kept.url = kept.url or listing.url
@@ -152,6 +158,7 @@ def _provider(name: str, lists: Sequence[PriceList], models: dict[str, _Merged],
             entry["checked"] = one.listing.checked
         entries.append(entry)
     entries = _without_snapshots(entries)
+    _leave_out_unit_errors(name, entries, made)
     _make_unambiguous(name, entries, made)
     source = f"{page} (via {said})" if page else said
     return {"provider": name, "source": source, "checked": as_of, "models": entries}
@@ -217,6 +224,25 @@ def _without_snapshots(entries: list[Entry]) -> list[Entry]:
         elif base is not None:
             base["aliases"] += [alias for alias in entry["aliases"] if alias not in base["aliases"]]
     return kept
+
+
+def _leave_out_unit_errors(provider: str, entries: list[Entry], made: Catalogue) -> None:
+    """A price a thousand times off its neighbours is per another unit than the list says; which, nobody knows."""
+    card = RateCard(
+        {
+            "id": "",
+            "version": "",
+            "currency": "USD",
+            "providers": [{"provider": provider, "source": "", "checked": "2000-01-01", "models": entries}],
+        }
+    )
+    off = {finding.where: finding.problem for finding in far_off(list(card.models()))}
+    for entry in entries:
+        for rate in list(entry["rates"]):
+            problem = off.get(rate_id(provider, entry["model"], rate))
+            if problem is not None:
+                entry["rates"].remove(rate)
+                made.implausible.append(f"{provider}/{entry['model']}: {rate['meter']} {problem}")
 
 
 def _make_unambiguous(provider: str, entries: list[Entry], made: Catalogue) -> None:
