@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent
 BIN = "Scripts" if os.name == "nt" else "bin"
 
 
-def environment(name: str, constraints: str, extra: str = "test") -> Path:
+def environment(name: str, constraints: str, extra: str = "test,compare") -> Path:
     """The interpreter of a virtual environment that has the project in it; made or brought up to date if need be."""
     home = ROOT / name
     python = home / BIN / "python"
@@ -59,7 +59,7 @@ def demo(arguments: list[str]) -> None:
 
 def test(arguments: list[str]) -> None:
     """The whole suite with the newest clients, then what drives the clients with the oldest."""
-    newest, oldest = environment(".venv", "newest.txt"), environment(".venv-oldest", "oldest.txt")
+    newest, oldest = environment(".venv", "newest.txt"), environment(".venv-oldest", "oldest.txt", extra="test")
     if arguments:
         run([newest, "-m", "pytest", *arguments])
         return

@@ -131,6 +131,9 @@ AICOST_TENANT_ID: Final = "aicost.tenant.id"
 AICOST_USAGE_COMPLETE: Final = "aicost.usage.complete"
 """Whether the usage is final; false for a stream that was cut."""
 
+AICOST_USAGE_FIELD: Final = "aicost.usage.field"
+"""The name of a field in a provider's usage object."""
+
 AICOST_USAGE_FLAGS: Final = "aicost.usage.flags"
 """What in the provider's usage is new, missing or contradicts itself."""
 

@@ -41,6 +41,11 @@ AICOST_REQUESTS_POSSIBLY_BILLED: Final = Metric(
     "{request}",
     "Attempts the provider may have billed although their usage never came back.",
 )
+AICOST_USAGE_UNKNOWN_FIELDS: Final = Metric(
+    "aicost.usage.unknown_fields",
+    "{field}",
+    "Fields in providers' usage objects that this version does not know, which may hold something billed.",
+)
 AICOST_INTERNAL_ERRORS: Final = Metric(
     "aicost.internal.errors",
     "{error}",

@@ -200,6 +200,7 @@ class Call:
             retry_count=number - 1,
             complete=outcome.complete and (reading is None or reading.complete),
             flags=() if reading is None else reading.flags,
+            provider_cost=None if reading is None else reading.provider_cost,
         )
 
     def _event(self, **known: Any) -> UsageEvent:

@@ -69,6 +69,7 @@ class Metrics:
         self._cost = _Sums(self._lock, ATTO)
         self._usage, self._attempts, self._retries = _Sums(self._lock), _Sums(self._lock), _Sums(self._lock)
         self._unpriced, self._possibly = _Sums(self._lock), _Sums(self._lock)
+        self._unknown_fields = _Sums(self._lock)
         meter = (provider or get_meter_provider()).get_meter("aicost", __version__)
         for metric, sums in (
             (m.AICOST_COST, self._cost),
@@ -77,6 +78,7 @@ class Metrics:
             (m.AICOST_REQUEST_RETRIES, self._retries),
             (m.AICOST_REQUESTS_UNPRICED, self._unpriced),
             (m.AICOST_REQUESTS_POSSIBLY_BILLED, self._possibly),
+            (m.AICOST_USAGE_UNKNOWN_FIELDS, self._unknown_fields),
         ):
             meter.create_observable_counter(metric.name, [sums.observe], metric.unit, metric.description)
         meter.create_observable_counter(
@@ -108,6 +110,10 @@ class Metrics:
                 self._usage.add(
                     (*base, (a.AICOST_METER, meter)), quantity if type(quantity) is int else float(quantity)
                 )
+            for flag in event.flags:
+                kind, _, field = flag.partition(":")
+                if kind == "unknown_field":
+                    self._unknown_fields.add((*base, (a.AICOST_USAGE_FIELD, field)), 1)
             if charge.atto:
                 money = ((a.AICOST_COST_CURRENCY, charge.currency), (a.AICOST_COST_STATUS, charge.status.value))
                 self._cost.add((*base, *money), charge.atto)

@@ -78,7 +78,8 @@ class _Merged:
 def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, made: Catalogue) -> None:
     """Add what a list says of a model to what is known of it, by whichever of its names it is known."""
     own = models.get(listing.model.lower())
-    known = own or next((models[n] for n in listing.names() if n in models), None)
+    # Only another list may mean the same model under another name.
+    known = own or next((models[n] for n in listing.names() if n in models and name not in models[n].lists), None)
     if known is None:
         known = _Merged(
             Listing(
