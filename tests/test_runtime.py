@@ -236,6 +236,27 @@ def test_price_uses_the_card_in_force(tmp_path: Path) -> None:
     assert aicost.price(provider="p", model="m", usage={"prompt_tokens": 2}).amount == 14
 
 
+def test_a_rate_card_is_exchanged_at_once_or_not_at_all(tmp_path: Path) -> None:
+    handle = aicost.init(exporter="none", ledger=tmp_path / "l.sqlite")
+    new = document(rate("input", "7", 1))
+    (tmp_path / "new.json").write_text(json.dumps(new))
+    (tmp_path / "bad.json").write_text("{")
+    asked: dict[str, Any] = {"provider": "p", "model": "m", "usage": {"prompt_tokens": 3}, "api": "chat"}
+    assert aicost.price(**asked).amount is None
+    assert handle.use_rate_card(tmp_path / "new.json") == "t@1"
+    assert aicost.price(**asked).amount == 21
+    with pytest.raises(RateCardError, match="not valid JSON"):
+        handle.use_rate_card(tmp_path / "bad.json")
+    assert aicost.price(**asked).amount == 21
+    aicost.record_usage(provider="p", model="m", operation="chat", usage={"input": 2})
+    aicost.flush()
+    with LedgerReader(tmp_path / "l.sqlite") as reader:
+        [row] = reader.charges()
+        [line] = reader.lines([row["event_id"]])[row["event_id"]]
+    assert (row["rate_card"], json.loads(line["about"])["source"]) == ("t@1", "the price list")
+    assert handle.use_rate_card(None).startswith("bundled@")
+
+
 def test_opentelemetry_s_own_launcher_finds_the_wrappers() -> None:
     from importlib.metadata import entry_points
 

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import TracerProvider
 
 from . import integrations
-from ._errors import UsageError
+from ._errors import RateCardError, UsageError
 from ._settings import load as load_settings
 from .pricing.card import RateCard
 from .pricing.charge import Charge
@@ -49,6 +49,19 @@ class Handle:
     meter_provider: MeterProvider | None
     ledger: Path | None
     instrumented: tuple[str, ...]
+
+    def use_rate_card(self, rate_card: str | PathLike[str] | None) -> str:
+        """Price with another rate card from the next call on, or with the bundled one; returns its `id@version`.
+
+        The card is read and checked first, and put in place at once. Raises `RateCardError` for one that cannot be
+        used: the one in force then stays.
+        """
+        current = state.current()
+        if current is None:
+            raise RateCardError("aicost is shut down; call aicost.init(rate_card=...) to start with a card")
+        card = RateCard.bundled() if rate_card is None else RateCard.load(rate_card)
+        current.pipeline.kernel.use(card)
+        return card.key
 
     def flush(self, timeout: float = 5.0) -> bool:
         """See `aicost.flush`."""

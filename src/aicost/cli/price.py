@@ -24,8 +24,11 @@ def command(rate_card: Path | None) -> None:
     """Price usage objects, one JSON object per line of stdin.
 
     Each line: {"provider", "model", "usage", "api"?, "service_tier"?, "region"?, "at"?}. Each gives one line:
-    {"status", "amount", "currency", "reason", "rate_card", "lines"}. A line that cannot be read gives one with
-    status "unpriced" and the reason; the others are still priced, and the exit status is 1.
+    {"status", "amount", "currency", "reason", "rate_card", "lines"}. Amounts and prices are exact decimal strings; so
+    is a quantity that is no whole number. "usage" may be the usage object or the whole response. "api" is chat,
+    responses, embeddings, messages, generate_content, converse, rerank, images, transcription, speech or another that
+    has a reader, and is guessed when absent. A line that cannot be read gives one with status "unpriced" and the
+    reason; the others are still priced, and the exit status is 1.
     """
     kernel = Kernel(RateCard.load(rate_card) if rate_card else RateCard.bundled())
     broken = 0
@@ -48,13 +51,17 @@ def parse_line(line: str) -> Inquiry:
     """What one input line asks. Raises `UsageError` saying what is wrong with it."""
     try:
         data = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"not JSON: {error}") from None
     if not isinstance(data, dict):
         raise UsageError(f"expected an object, got {type(data).__name__}")
-    missing = [name for name in ("provider", "model", "usage") if not data.get(name)]
+    missing = [name for name in ("provider", "model") if not data.get(name)]
+    missing += ["usage"] if data.get("usage") is None else []
     if missing:
         raise UsageError(f"missing {', '.join(missing)}")
+    for name in ("provider", "model", "api", "service_tier", "region"):
+        if not isinstance(data.get(name), (str, type(None))):
+            raise UsageError(f'"{name}" is {data[name]!r:.80}, not a text')
     reading = read_usage(data["usage"], api=data.get("api"), provider=data["provider"])
     return Inquiry(
         provider=str(data["provider"]),
@@ -81,7 +88,7 @@ def charge_json(charge: Charge) -> dict[str, Any]:
         "lines": [
             {
                 "meter": line.meter,
-                "quantity": line.quantity,
+                "quantity": line.quantity if isinstance(line.quantity, int) else format(line.quantity, "f"),
                 "unit_price": line.unit_price,
                 "per": line.per,
                 "amount": None if line.amount is None else format(line.amount, "f"),

@@ -99,6 +99,10 @@ class Kernel:
         """Price with another card from now on. A charge that is being made is finished with the card it began with."""
         self._state = (card, {})
 
+    def describe(self, rate_id: str) -> Mapping[str, str] | None:
+        """Where a rate of the card comes from; see `RateCard.describe`."""
+        return self.card.describe(rate_id)
+
     def price(self, event: Billable) -> Charge:
         """The charge for an event, at the rates in force when it started. Never raises for what an event holds."""
         usage = event.usage

@@ -60,14 +60,15 @@ def configure(
     global _state
     with _lock:
         card = RateCard.load(settings.rate_card) if settings.rate_card else RateCard.bundled()
-        ledger = _open_ledger(settings, card)
+        kernel = Kernel(card)
+        ledger = _open_ledger(settings, kernel)
         metrics = Metrics(
             meter_provider,
             owner_keys=settings.metric_attributes,
             ledger_lost=(lambda: ledger.lost) if ledger is not None else (lambda: 0),
         )
         pipeline = Pipeline(
-            Kernel(card),
+            kernel,
             metrics=metrics,
             store=ledger,
             tracer_provider=tracer_provider,
@@ -102,13 +103,13 @@ def reset() -> None:
         frames.use_listener(None)
 
 
-def _open_ledger(settings: Settings, card: RateCard) -> Ledger | None:
+def _open_ledger(settings: Settings, kernel: Kernel) -> Ledger | None:
     if settings.ledger is None:
         return None
     from aicost.ledger import Ledger
 
     try:
-        return Ledger.open(settings.ledger, rates=card, durability=settings.ledger_durability)
+        return Ledger.open(settings.ledger, rates=kernel, durability=settings.ledger_durability)
     except LedgerError as error:
         _log.error("%s; going on without a ledger", error)
         return None
