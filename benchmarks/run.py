@@ -188,7 +188,6 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 began, before = time.perf_counter(), peak()
 import aicost
 imported, grown = (time.perf_counter() - began) * 1e3, peak() - before
-aicost.price  # the functions are loaded when they are first named
 began, before = time.perf_counter(), peak()
 charge = aicost.price(provider="openai", model="gpt-4o", usage={"prompt_tokens": 9, "completion_tokens": 9})
 assert charge.amount

@@ -150,7 +150,7 @@ def test_price_reads_lines_and_goes_on_after_a_bad_one() -> None:
             "region": "us",
         },
         "nonsense",
-        {"provider": "openai", "usage": {}},
+        {"provider": "openai"},
         {"provider": "openai", "model": "gpt-4o", "usage": {"prompt_tokens": 2}, "at": "soon"},
     ]
     done = aicost("price", stdin="\n".join(json.dumps(line) if isinstance(line, dict) else line for line in lines))

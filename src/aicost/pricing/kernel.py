@@ -129,10 +129,10 @@ class Kernel:
         lines: list[ChargeLine] = []
         total = 0
         missing: list[str] = []
-        step_of, add = table.get, lines.append
+        step_of, add, most = table.get, lines.append, MAX_COUNT
         for meter, quantity in usage.items():
             step = step_of(meter)
-            if step is None or type(quantity) is not int or not 0 <= quantity <= MAX_COUNT:
+            if step is None or type(quantity) is not int or not 0 <= quantity <= most:
                 total += self._unusual(event, plan, meter, quantity, step, lines, missing)
                 continue
             num, den, unit_price, per, rate_id, steps = step
