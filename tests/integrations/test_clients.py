@@ -466,7 +466,8 @@ def test_azure_and_compatible_hosts_are_not_priced_as_openai(app: App, emulator:
     azure = openai.AzureOpenAI(base_url=emulator.openai_base_url, api_key="x", api_version="2025-01-01")
     azure.chat.completions.create(model=doors.CHAT, **doors.said("x"))
     found = app.inference
-    assert (found["gen_ai.provider.name"], found["aicost.cost.status"]) == ("azure.ai.openai", "unpriced")
+    assert (found["gen_ai.provider.name"], found["aicost.cost.status"]) == ("azure.ai.openai", "priced")
+    assert all(rate.startswith("azure.ai.openai/") for rate in found["aicost.cost.rate_ids"])
 
 
 def test_many_concurrent_calls_are_all_counted_once(app: App, emulator: ProviderEmulator) -> None:

@@ -87,7 +87,7 @@ class Plan:
     def for_request(self, usage: Mapping[str, Quantity], at_ns: int) -> Table:
         """The table for a request of this size at this time."""
         holding = self._open(at_ns) if self._windows else 0
-        counted = None
+        counted: frozenset[str] | None = None
         size: Quantity = 0
         for bit, basis, value, inclusive, _ in self._sizes:
             if basis is not counted:

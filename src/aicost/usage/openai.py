@@ -63,19 +63,29 @@ def read_chat(raw: Raw) -> Reading:
         details.take("audio_tokens"),
     )
     reasoning, spoken = out.take("reasoning_tokens"), out.take("audio_tokens")
-    usage = {
-        "input": counts.remainder(prompt, cached, written, audio, name="input_tokens"),
-        "input_cache_read": cached,
-        "input_cache_write": written,
-        "input_audio": audio,
-        "output": counts.remainder(completion, reasoning, spoken, name="output_tokens"),
-        "output_reasoning": reasoning,
-        "output_audio": spoken,
-    }
+    usage: dict[str, Quantity] = {}
+    fresh = counts.remainder(prompt, cached, written, audio, name="input_tokens")
+    said = counts.remainder(completion, reasoning, spoken, name="output_tokens")
+    # Most are zero most of the time, and this is read for every call: written out, it takes half as long.
+    if fresh:
+        usage["input"] = fresh
+    if cached:
+        usage["input_cache_read"] = cached
+    if written:
+        usage["input_cache_write"] = written
+    if audio:
+        usage["input_audio"] = audio
+    if said:
+        usage["output"] = said
+    if reasoning:
+        usage["output_reasoning"] = reasoning
+    if spoken:
+        usage["output_audio"] = spoken
     _check_total(counts, prompt + completion)
     details.finish(_CHAT_INPUT)
     out.finish(_CHAT_OUTPUT)
-    return _reading(counts, usage, _CHAT)
+    flags = counts.finish(_CHAT)
+    return Reading(usage, None, None, None, flags, not flags or counts.complete)
 
 
 def read_responses(raw: Raw) -> Reading:
@@ -140,7 +150,8 @@ def count_tool_calls(body: Raw) -> Mapping[str, Quantity]:
 
 
 def _check_total(counts: Counts, expected: int) -> None:
-    if counts.has("total_tokens") and counts.take("total_tokens") != expected:
+    total = counts.take("total_tokens")
+    if total != expected and counts.has("total_tokens"):
         counts.flag("total_tokens_mismatch")
 
 

@@ -140,7 +140,7 @@ class Counts:
     def inside(self, name: str) -> Counts:
         """The nested object called `name`, sharing this one's flags."""
         raw = self._raw.get(name)
-        return _NOTHING if raw is None else Counts(raw, f"{self._path}{name}.", self._flags)
+        return _NOTHING if raw is None else Counts(raw, self._path + name + ".", self._flags)
 
     def within(self, name: str, item: Raw) -> Counts:
         """One object of the list called `name`, sharing this one's flags."""
