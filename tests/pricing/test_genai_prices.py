@@ -32,6 +32,13 @@ UNITS = {
     "output_mtok": "output",
     "cache_read_mtok": "input_cache_read",
     "cache_write_mtok": "input_cache_write",
+    "cache_write_1h_mtok": "input_cache_write_1h",
+    "input_audio_mtok": "input_audio",
+    "cache_audio_read_mtok": "input_cache_read_audio",
+    "output_audio_mtok": "output_audio",
+    "input_image_mtok": "input_image",
+    "output_image_mtok": "output_image",
+    "web_searches_kcount": "tool_web_search",
 }
 
 
@@ -58,11 +65,22 @@ def draws(prices: Any, seed: str) -> Iterator[dict[str, int]]:
 
 
 def their_amount(usage: dict[str, int], name: str, provider: Any) -> Decimal:
+    def sums(start: str) -> int:
+        return sum(count for meter, count in usage.items() if meter.startswith(start))
+
+    # Theirs are inclusive: the input has everything in it, what is read all that is read, and so on.
     told = genai_prices.Usage(
-        input_tokens=sum(count for meter, count in usage.items() if meter != "output"),
-        cache_read_tokens=usage.get("input_cache_read"),
-        cache_write_tokens=usage.get("input_cache_write"),
-        output_tokens=usage.get("output", 0),
+        input_tokens=sums("input"),
+        cache_read_tokens=sums("input_cache_read"),
+        cache_write_tokens=sums("input_cache_write"),
+        cache_write_1h_tokens=sums("input_cache_write_1h"),
+        input_audio_tokens=sums("input_audio") + sums("input_cache_read_audio"),
+        cache_audio_read_tokens=sums("input_cache_read_audio"),
+        input_image_tokens=sums("input_image"),
+        output_tokens=sums("output"),
+        output_audio_tokens=sums("output_audio"),
+        output_image_tokens=sums("output_image"),
+        web_searches=sums("tool_web_search"),
     )
     amount: Decimal = genai_prices.calc_price(
         told, name, provider_id=provider.id, genai_request_timestamp=AT
