@@ -77,6 +77,7 @@ def their_amount(usage: dict[str, int], name: str, provider: Any) -> Decimal:
         input_audio_tokens=sums("input_audio") + sums("input_cache_read_audio"),
         cache_audio_read_tokens=sums("input_cache_read_audio"),
         input_image_tokens=sums("input_image"),
+        cache_image_read_tokens=0,
         output_tokens=sums("output"),
         output_audio_tokens=sums("output_audio"),
         output_image_tokens=sums("output_image"),

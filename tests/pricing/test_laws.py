@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from aicost import RateCardError
-from aicost.pricing.card import RateCard
+from aicost.pricing.card import RateCard, _bundled
 from aicost.pricing.charge import ATTO, Charge
-from aicost.pricing.kernel import Kernel
+from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.pricing.validate import check_document
 from aicost.pricing.whatif import reprice
 
@@ -128,6 +130,20 @@ def test_lines_are_all_of_the_usage_and_sum_to_the_total(card: dict[str, Any], e
     unpriced = [line.meter for line in charge.lines if line.atto is None]
     assert bool(unpriced) == (charge.reason is not None)
     assert all(meter in (charge.reason or "") or "unknown_model" in (charge.reason or "") for meter in unpriced)
+
+
+def test_threads_that_price_at_once_get_what_one_gets_alone() -> None:
+    card = RateCard.bundled()
+    asked = [
+        Inquiry(model.provider, model.name, {"input": 1000 + n, "output": 7}, 1_795_000_000 * 10**9, tier)
+        for n, model in enumerate(islice(card.models(), 400))
+        for tier in (None, "batch")
+    ]
+    alone = [Kernel(card).price(one) for one in asked]
+    shared = Kernel(_bundled.__wrapped__())
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda _: [shared.price(one) for one in asked], range(8)))
+    assert all(charges == alone for charges in together)
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)

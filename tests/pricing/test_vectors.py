@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
-from aicost._money import to_text
+from aicost._money import to_atto, to_text
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.pricing.rates import parse_instant
+from aicost.pricing.terms import MeterUsage, parse_term, settle
 from aicost.pricing.validate import check_document
 from aicost.usage.event import Billed
 from aicost.usage.meters import METERS
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
-FILES = sorted(path for path in VECTORS.glob("*.json") if path.name != "meters.json")
+FILES = sorted(path for path in VECTORS.glob("*.json") if path.name not in {"meters.json", "periods.json"})
 
 
 def inquiry(event: Mapping[str, Any]) -> Inquiry:
@@ -86,6 +87,26 @@ def test_every_vector_gets_its_charge(path: Path) -> None:
         if made != case["charge"]:
             wrong.append((case["name"], case["event"], made, case["charge"]))
     assert not wrong, f"{len(wrong)} of {len(data['cases'])}: {wrong[0]}"
+
+
+PERIODS = json.loads((VECTORS / "periods.json").read_text())["periods"]
+
+
+@pytest.mark.parametrize("case", PERIODS, ids=lambda case: case["name"])
+def test_every_period_gets_its_lines(case: dict[str, Any]) -> None:
+    provider = {"source": "x", "checked": "2026-01-01"}
+    settled = settle(
+        [parse_term(raw, provider, "USD") for raw in case["terms"]],
+        [MeterUsage(r["model"], r["meter"], int(r["quantity"]), to_atto(r["amount"])) for r in case["usage"]],
+        at_ns=parse_instant(case["at"]),
+        currency="USD",
+        seats=case["seats"],
+    )
+    made = [
+        {"term": line.term, "meter": line.meter, "quantity": str(line.quantity), "amount": to_text(line.atto)}
+        for line in settled
+    ]
+    assert made == case["lines"]
 
 
 def test_there_are_vectors_and_they_are_up_to_date() -> None:

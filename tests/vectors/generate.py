@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from reference import LIMIT, METERS, price  # noqa: E402
+from reference import LIMIT, METERS, price, settle  # noqa: E402
 
 AT = "2026-06-01T12:00:00Z"
 HUGE = str(2**53)
@@ -347,7 +347,59 @@ def machines() -> Cases:
     }
 
 
+def periods() -> list[dict[str, Any]]:
+    """Terms of a month, with what its calls used and were charged, and the lines they add to the bill."""
+    free = {"id": "free", "kind": "allowance", "meters": ["read_units"], "quantity": 1000}
+    tiers = [{"start": 0, "price": "16"}, {"start": 1_000_000, "price": "12"}, {"start": 5_000_000, "price": "8.5"}]
+    steps = {"id": "steps", "kind": "graduated", "meters": ["read_units"], "per": 1_000_000, "tiers": tiers}
+    minimum = {"id": "plan", "kind": "minimum", "price": "50"}
+    seat = {"id": "seat", "kind": "seat", "price": "19", "quantity": 2}
+    agreed = {
+        "nothing agreed": [],
+        "an allowance": [free],
+        "an allowance of one model": [{**free, "models": ["b"]}],
+        "graduated": [steps],
+        "volume": [{**steps, "kind": "volume"}],
+        "a minimum": [minimum],
+        "a minimum after an allowance": [minimum, free],
+        "a minimum after tiers and seats": [minimum, seat, steps],
+        "seats": [seat],
+        "a term that begins later": [{**minimum, "valid_from": "2026-07-01"}],
+        "a term that has ended": [{**minimum, "valid_to": "2026-06-01"}],
+        "a yearly term": [{**minimum, "period": "year"}],
+    }
+    found = []
+    for name, terms in agreed.items():
+        for parts in ((), (999, 1), (1000, 1), (400_000, 600_000), (600_001, 400_000), (3_000_000, 4_000_000)):
+            usage = [
+                {"model": model, "meter": "read_units", "quantity": str(size), "amount": decimal(size * 16, 6)}
+                for model, size in zip("ab", parts, strict=False)
+            ]
+            usage += [{"model": "a", "meter": "write_units", "quantity": "7", "amount": "0.000028"}] if parts else []
+            seats = {"seat": len(parts) + 1}
+            asked = {"terms": terms, "usage": usage, "seats": seats, "at": "2026-06-01"}
+            lines = settle(terms, usage, seats, "2026-06-01")
+            found.append(
+                {"name": f"{name}, {' and '.join(map(str, parts)) or 'nothing used'}", **asked, "lines": lines}
+            )
+    return found
+
+
+def decimal(number: int, places: int) -> str:
+    """`number` shifted by decimal places, as text."""
+    digits = str(number).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}"
+
+
 FILES = [quantities, every_meter, thresholds, axes, times, names, layers, currencies, states, machines]
+
+
+def keep(path: Path, text: str) -> list[str]:
+    """Write a file, or only say whether it is out of date."""
+    if "--check" in sys.argv:
+        return [path.name] if not path.exists() or path.read_text() != text else []
+    path.write_text(text)
+    return []
 
 
 def main() -> None:
@@ -374,12 +426,12 @@ def main() -> None:
         text = (
             f'{{\n "vectors": 1,\n "about": {about},\n "cards": {{\n  {known}\n }},\n "cases": [\n  {listed}\n ]\n}}\n'
         )
-        path = HERE / f"{make.__name__}.json"
-        if "--check" in sys.argv:
-            if not path.exists() or path.read_text() != text:
-                stale.append(path.name)
-        else:
-            path.write_text(text)
+        stale += keep(HERE / f"{make.__name__}.json", text)
+    settled = periods()
+    total += len(settled)
+    listed = ",\n  ".join(json.dumps(case) for case in settled)
+    text = f'{{\n "vectors": 1,\n "about": {json.dumps(periods.__doc__)},\n "periods": [\n  {listed}\n ]\n}}\n'
+    stale += keep(HERE / "periods.json", text)
     print(f"{total} vectors" + (f"; out of date: {', '.join(stale)}" if stale else ""))
     sys.exit(bool(stale))
 

@@ -198,6 +198,59 @@ def touches(modifier: dict[str, Any], event: dict[str, Any], when: dict[str, Any
     return "*" in meters or meter in meters
 
 
+def settle(
+    terms: list[dict[str, Any]], usage: list[dict[str, str]], seats: dict[str, int], at: str
+) -> list[dict[str, Any]]:
+    """What the terms of a month add to its calls' charges, in the order allowances, tiers, seats, minimums."""
+    current = [term for term in terms if dated(term, instant(at)) and term.get("period", "month") == "month"]
+    lines: list[dict[str, Any]] = []
+
+    def add(term: dict[str, Any], meter: str | None, quantity: Fraction, amount: Fraction) -> None:
+        exact = Fraction(round(amount * 10**18), 10**18)
+        lines.append({"term": term["id"], "meter": meter, "quantity": text(quantity), "amount": text(exact)})
+
+    for kind in ("allowance", "graduated", "volume"):
+        for term in (t for t in current if t["kind"] == kind):
+            models = term.get("models")
+            rows = [r for r in usage if r["meter"] in term["meters"] and (models is None or r["model"] in models)]
+            left, before = Fraction(term.get("quantity", 0)), Fraction(0)
+            total = sum((Fraction(row["quantity"]) for row in rows), Fraction(0))
+            for row in rows:
+                quantity, charged = Fraction(row["quantity"]), Fraction(row["amount"])
+                if kind == "allowance":
+                    free = min(left, quantity)
+                    left -= free
+                    if free:
+                        add(term, row["meter"], free, -charged * free / quantity)
+                    continue
+                if kind == "volume":
+                    tier = [t for t in term["tiers"] if t["start"] <= total][-1]
+                    right = quantity * Fraction(tier["price"]) / term.get("per", 1)
+                else:
+                    right = graduated(term, before + quantity) - graduated(term, before)
+                before += quantity
+                if right != charged:
+                    add(term, row["meter"], quantity, right - charged)
+    for term in (t for t in current if t["kind"] == "seat"):
+        paid = seats.get(term["id"], 0) - term.get("quantity", 0)
+        if paid > 0:
+            add(term, None, Fraction(paid), Fraction(term["price"]) * paid)
+    for term in (t for t in current if t["kind"] == "minimum"):
+        known = sum(Fraction(row["amount"]) for row in usage) + sum(Fraction(line["amount"]) for line in lines)
+        if known < Fraction(term["price"]):
+            add(term, None, Fraction(1), Fraction(term["price"]) - known)
+    return lines
+
+
+def graduated(term: dict[str, Any], quantity: Fraction) -> Fraction:
+    """What the first units of a period cost, tier by tier."""
+    cost, tiers = Fraction(0), term["tiers"]
+    for n, tier in enumerate(tiers):
+        end = min(quantity, tiers[n + 1]["start"]) if n + 1 < len(tiers) else quantity
+        cost += max(Fraction(0), end - tier["start"]) * Fraction(tier["price"]) / term.get("per", 1)
+    return cost
+
+
 def find(cards: list[dict[str, Any]], provider: str, model: str) -> tuple[str, list[Any]] | None:
     """The model's name in the lowest card that has it, and what each card says of the provider and the model."""
     asked = name = model.lower()
@@ -404,6 +457,8 @@ def charge(
 
 def text(number: Fraction) -> str:
     """An exact decimal, or `a/b` where no decimal is exact."""
+    if number < 0:
+        return f"-{text(-number)}"
     digits = 0
     while (number * 10**digits).denominator != 1:
         digits += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from aicost._errors import RateCardError
@@ -79,7 +80,9 @@ def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> No
     table = Table("rate", "price", "per", "source", "checked", title=f"{found.provider}/{found.name} in {card.key}")
     for rate in rates:
         name = rate.id.removeprefix(f"{found.provider}/{found.name}/")
-        table.add_row(name, f"{price_text(rate.price)} {rate.currency}", f"{rate.per:,}", rate.source, rate.checked)
+        table.add_row(
+            escape(name), f"{price_text(rate.price)} {rate.currency}", f"{rate.per:,}", rate.source, rate.checked
+        )
     out = console()
     out.print(table)
     for modifier in found.modifiers:
@@ -124,7 +127,7 @@ def diff(before: Path, after: Path, as_json: bool) -> None:
         return
     table = Table("provider", "model", "what", "before", "after", title=f"{cards[0].key} to {cards[1].key}")
     for one in found:
-        table.add_row(one.provider, one.model, one.what, one.before or "-", one.after or "-")
+        table.add_row(one.provider, one.model, escape(one.what), one.before or "-", one.after or "-")
     console().print(table)
 
 

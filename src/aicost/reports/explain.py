@@ -23,6 +23,9 @@ _IN_WORDS = {
     "usage_incomplete": "the stream was cut before its final usage: the amount covers what is known",
     "unknown_model": "the rate card has no such model",
     "no_rate": "the rate card has no rate for some of the usage",
+    "no_fx": "some rates are in another currency and the rate card has no exchange rate for it",
+    "invalid_quantity": "some of the usage is no number that can be priced",
+    "invalid_provider_cost": "the provider stated a cost that is no amount",
     "usage_suspect": "the usage contradicts itself",
 }
 
@@ -116,6 +119,8 @@ def _line_text(line: Mapping[str, Any], rate_card: str | None) -> str:
     where = f"{line['rate_id']}  {rate_card}"
     if line["source"]:
         where += f"  {line['source']} (checked {line['checked']})"
+    said = [line[name] for name in ("modifiers", "note") if line[name]]
+    where += f"  {'; '.join(said)}" if said else ""
     product = f"{line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}"
     return f"{meter}: {product}  [dim]{escape(where)}[/dim]"
 
@@ -182,6 +187,8 @@ def _line(row: sqlite3.Row) -> dict[str, Any]:
         "rate_id": row["rate_id"],
         "source": about.get("source"),
         "checked": about.get("checked"),
+        "modifiers": about.get("modifiers"),
+        "note": about.get("note"),
     }
 
 

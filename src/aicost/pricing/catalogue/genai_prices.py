@@ -182,5 +182,6 @@ def _prices(prices: Any, when: Entry, found: PriceList, where: str) -> Iterator[
         for tier in getattr(value, "tiers", ()):
             higher = exact(tier.price)
             if higher is not None:
-                op = "ge" if where.startswith("x_ai/") else "gt"
-                yield Price(meter, higher, per, {**when, **over(tier.start, op)})
+                # The list knows only "more than": a threshold that includes its value is written one below it.
+                at = over(tier.start + 1, "ge") if tier.start % 1000 == 999 else over(tier.start)
+                yield Price(meter, higher, per, {**when, **at})
