@@ -14,6 +14,7 @@ import pytest
 from aicost._settings import Settings
 from aicost.pricing.card import RateCard
 from aicost.testing import ProviderEmulator
+from aicost.usage.readers import READERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -58,3 +59,16 @@ def test_the_rate_card_in_the_docs_is_valid(tmp_path: Path) -> None:
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     assert [name for name in Settings.model_fields if f"`AICOST_{name.upper()}`" not in text] == []
+
+
+def test_every_reader_is_documented() -> None:
+    text = (ROOT / "docs/usage.md").read_text()
+    assert [api for api in READERS if f"`{api}`" not in text] == []
+
+
+def test_the_catalogue_is_as_large_as_the_docs_say() -> None:
+    folder = ROOT / "src/aicost/pricing/data/catalogue"
+    files = [json.loads(path.read_text()) for path in folder.glob("*.json") if path.name != "card.json"]
+    said = f"{sum(len(entry['models']) for entry in files):,} models of {len(files)}"
+    for page in ("docs/rate-cards.md", "CHANGELOG.md"):
+        assert said in (ROOT / page).read_text().replace("\n", " "), said

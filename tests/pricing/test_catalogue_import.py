@@ -145,6 +145,11 @@ def test_litellm_s_names_become_those_that_answers_carry(
     assert (listing.provider, listing.model, listing.prices[0].when) == (provider, model, when)
 
 
+def test_fine_tuned_models_are_found_by_their_base() -> None:
+    [listing] = lite("ft:gpt-x-2026-01-01", input_cost_per_token=1e-06)
+    assert listing.patterns == ["ft:gpt-x-2026-01-01:*"]
+
+
 def test_images_by_size_and_quality_are_one_model() -> None:
     [listing] = lite("hd/1024-x-1792/dall-e-3", mode="image_generation", output_cost_per_image=0.12)
     assert (listing.model, listing.prices[0].meter) == ("dall-e-3", "output_images_hd_1024x1792")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,17 @@ from hypothesis import strategies as st
 from aicost.usage.meters import direction_of
 from aicost.usage.readers import DIALECTS, READERS, read_response, read_usage, reader_of
 from aicost.usage.reading import Reading
+
+
+class TokenMessage:
+    """What a protobuf message looks like to a reader: xai-sdk's usage, without its package."""
+
+    DESCRIPTOR = "SamplingUsage"
+
+    def ListFields(self) -> list[tuple[Any, Any]]:
+        said = {"prompt_tokens": 9, "completion_tokens": 2, "reasoning_tokens": 5, "total_tokens": 16}
+        return [(SimpleNamespace(name=name), value) for name, value in said.items()]
+
 
 Case = tuple[str, str, str, dict[str, Any], dict[str, Any]]
 
@@ -194,6 +207,13 @@ CASES: list[Case] = [
     (
         "ollama's compatible endpoint",
         "ollama",
+        "chat",
+        {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+        {"input": 3, "output": 4},
+    ),
+    (
+        "cohere's compatible endpoint",
+        "cohere",
         "chat",
         {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
         {"input": 3, "output": 4},
@@ -481,6 +501,25 @@ def test_usage_is_read_into_disjoint_meters(
     assert reading.usage == usage
     assert reading.flags == ()
     assert reading.complete
+
+
+@dataclass
+class Tokens:
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        (Tokens(3, 4), {"input": 3, "output": 4}),
+        (MappingProxyType({"prompt_tokens": 3, "completion_tokens": 4}), {"input": 3, "output": 4}),
+        (TokenMessage(), {"input": 9, "output": 2, "output_reasoning": 5}),
+    ],
+    ids=["a dataclass", "a mapping", "a protobuf message"],
+)
+def test_usage_may_be_any_kind_of_object(usage: object, read: dict[str, int]) -> None:
+    assert read_usage(usage, api="chat", provider="xai").usage == read
 
 
 GUESSED = {

@@ -215,6 +215,12 @@ def names() -> Cases:
         model(rate("input", "3", 1), name="gpt-x-2026-01-31"),
     ]
     asked = ["gpt-x", "GPT-X", "x-latest", "gpt-x-2025-12-31", "gpt-x@20251231", "gpt-x-2026-01-31", "gpt-x-mini"]
+    asked += [
+        "models/gpt-x",
+        "arn:aws:bedrock:us-east-1::foundation-model/gpt-x-mini",
+        "org/gpt-x",
+        "publishers/o/models/y",
+    ]
     asked += ["gpt-x-mini-2026-01-01", "gpt-y-mini", "gpt-x-large", "gpt-y", "x", ""]
     found: Cases = {f"asked for {name!r}": ([card(*priced)], event({"input": "1"}, model=name)) for name in asked}
     elsewhere = card(model(rate("input", "9", 1), name="gpt-x"), provider="q")
@@ -288,6 +294,8 @@ def states() -> Cases:
     found: Cases = {
         "nothing used": (priced, event({})),
         "zero of one": (priced, event({"input": "0"})),
+        "nothing could be read": (priced, event({}, complete=False, flags=["missing_count:input_tokens"])),
+        "nothing left after a contradiction": (priced, event({}, flags=["input_tokens_exceeded"])),
         "incomplete": (priced, event({"input": "2"}, complete=False)),
         "suspect": (priced, event({"input": "2"}, flags=["total_tokens_mismatch"])),
         "suspect and incomplete": (priced, event({"input": "2"}, flags=["x_exceeded"], complete=False)),

@@ -85,6 +85,8 @@ def finish(
         reason = "usage_suspect:" + ",".join(flags)
     if reason is None and not complete:
         reason = "usage_incomplete"
+    if reason and not lines:
+        return charge("unpriced", None, currency, reason, card, lines)
     status = "partial" if reason else "estimated" if event.get("estimated") else "priced"
     return charge(status, total, currency, reason, card, lines)
 
@@ -277,7 +279,10 @@ def entry_of(provider: dict[str, Any], model: str) -> dict[str, Any] | None:
         for pattern in entry.get("patterns", [])
         if fnmatchcase(model, pattern.lower())
     ]
-    return models[max(matching)[1]] if matching else None
+    if matching:
+        return models[max(matching)[1]]
+    full = model.startswith(("arn:", "models/", "publishers/", "projects/", "accounts/"))
+    return entry_of(provider, model.rpartition("/")[2]) if full else None
 
 
 def rates_of(layers: list[Any], name: str, meter: str) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aicost.usage.providers import PROVIDER_ALIASES
+
 from ._text import price_text
 from .models import ModelRates
 from .rates import ExchangeRate, in_force, parse_instant
@@ -21,20 +23,9 @@ SCHEMA = "aicost.rate-card/1"
 HEADER = "card.json"
 """The file of a card's folder that says which card it is; every other file in it is one provider."""
 
-PROVIDER_ALIASES = {
-    "xai": "x_ai",
-    "mistral": "mistral_ai",
-    "bedrock": "aws.bedrock",
-    "google": "gcp.gemini",
-    "gemini": "gcp.gemini",
-    "vertex": "gcp.vertex_ai",
-    "vertex_ai": "gcp.vertex_ai",
-    "azure": "azure.ai.openai",
-    "azure_openai": "azure.ai.openai",
-}
-"""Everyday names for the provider names of the OpenTelemetry conventions, which rate cards use."""
-
 _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
+_RESOURCE = ("arn:", "models/", "publishers/", "projects/", "accounts/")
+"""How the clouds' full names of a model begin; the last part is what price lists call it."""
 _MAX_REMEMBERED = 10_000
 
 Entry = Mapping[str, Any]
@@ -195,7 +186,10 @@ class RateCard:
         if names is None:
             names = {n.lower(): m for m in entry.get("models", ()) for n in (m["model"], *m.get("aliases", ()))}
             self._names[provider] = names
-        return names.get(model) or names.get(_SNAPSHOT.sub("", model)) or _by_pattern(entry, model)
+        found = names.get(model) or names.get(_SNAPSHOT.sub("", model)) or _by_pattern(entry, model)
+        if found is None and model.startswith(_RESOURCE):
+            return self._entry(provider, entry, model.rpartition("/")[2])
+        return found
 
 
 def _by_pattern(provider: Entry, model: str) -> Entry | None:

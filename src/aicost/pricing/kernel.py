@@ -228,6 +228,8 @@ def _finish(
         elif not event.complete:
             reason = "usage_incomplete"
     if reason is not None:
+        if not lines:  # nothing could be read, which is not that nothing was used
+            return Charge(ChargeStatus.UNPRICED, currency, None, lines, reason, priced_by)
         status = ChargeStatus.PARTIAL
     else:
         status = ChargeStatus.ESTIMATED if event.estimated else ChargeStatus.PRICED

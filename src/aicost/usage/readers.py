@@ -10,6 +10,7 @@ from aicost._errors import UsageError
 
 from . import anthropic, bedrock, cohere, compatible, google, ollama, openai, openai_media, voyage
 from .meters import Quantity
+from .providers import PROVIDER_ALIASES
 from .reading import Raw, Reading, as_object, fields_of
 
 Counting = Literal["inclusive", "exclusive"]
@@ -45,10 +46,14 @@ def _read_batch(raw: Raw) -> Reading:
         return Reading({}, service_tier="batch", flags=("invalid_field:usage",), complete=False)
 
 
-def _read_ollama_chat(raw: Raw) -> Reading:
-    """Ollama's own API, or the compatible one it has as well."""
-    usage = fields_of(raw.get("usage")) or raw
-    return compatible.read_chat(usage) if "prompt_tokens" in usage else ollama.read_ollama(raw)
+def _or_compatible(own: Callable[[Raw], Reading]) -> Callable[[Raw], Reading]:
+    """A reader for a provider that has an API of its own and one in OpenAI's shape beside it."""
+
+    def read(raw: Raw) -> Reading:
+        usage = fields_of(raw.get("usage")) or raw
+        return compatible.read_chat(usage) if "prompt_tokens" in usage else own(raw)
+
+    return read
 
 
 READERS: dict[str, Reader] = {
@@ -78,12 +83,12 @@ READERS: dict[str, Reader] = {
 """Reader by API name, as `aicost price` and `aicost.price(api=...)` take it."""
 
 DIALECTS: dict[tuple[str, str], Reader] = {
-    ("cohere", "chat"): Reader(cohere.read_billed, found_at=()),
-    ("cohere", "embeddings"): Reader(cohere.read_billed, found_at=()),
+    ("cohere", "chat"): Reader(_or_compatible(cohere.read_billed), found_at=()),
+    ("cohere", "embeddings"): Reader(_or_compatible(cohere.read_billed), found_at=()),
     ("gcp.gemini", "chat"): Reader(compatible.read_gemini_chat, output="exclusive"),
     ("gcp.vertex_ai", "chat"): Reader(compatible.read_gemini_chat, output="exclusive"),
-    ("ollama", "chat"): Reader(_read_ollama_chat, found_at=()),
-    ("ollama", "embeddings"): Reader(_read_ollama_chat, found_at=()),
+    ("ollama", "chat"): Reader(_or_compatible(ollama.read_ollama), found_at=()),
+    ("ollama", "embeddings"): Reader(_or_compatible(ollama.read_ollama), found_at=()),
     ("voyage", "embeddings"): Reader(voyage.read_voyage),
 }
 """Readers of providers that answer under another's API name with counts of their own."""
@@ -157,6 +162,7 @@ def read_usage(usage: object, *, api: str | None = None, provider: str | None = 
 def reader_of(api: str, provider: str | None = None) -> Reader:
     """The reader of an API as a provider answers it. Raises `UsageError` for an API nobody here knows."""
     found = READERS.get(api)
+    provider = PROVIDER_ALIASES.get(provider or "", provider)
     if provider not in _OPENAI:
         found = DIALECTS.get((provider or "", api)) or _COMPATIBLE.get(api) or found
     if found is None:

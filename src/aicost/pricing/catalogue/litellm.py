@@ -115,7 +115,9 @@ def _listing(key: str, listed: str, model: Model, found: PriceList) -> Listing |
     # Those signs part a rate's id, so the model has a name without them and goes by the other as well.
     plain = re.sub(r"[@*+]", "-", name)
     aliases = [name] if plain != name and "*" not in name else []
-    return Listing(provider, plain, prices, list(_modifiers(model)), aliases, url=url)
+    # A fine-tuned model is called after its base, its owner and itself.
+    patterns = [f"{plain}:*"] if name.startswith("ft:") else []
+    return Listing(provider, plain, prices, list(_modifiers(model)), aliases, patterns, url=url)
 
 
 def _name(key: str, listed: str, provider: str) -> tuple[str | None, Entry]:
