@@ -182,16 +182,20 @@ def decorator_row(rounds: int) -> Row:
 
 
 _IMPORT = """
-import resource, time
+import pathlib, resource, time
 import opentelemetry.sdk.trace
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-began, before = time.perf_counter(), peak()
+statm = pathlib.Path("/proc/self/statm")
+def rss():
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+began, before = time.perf_counter(), rss()
 import aicost
-imported, grown = (time.perf_counter() - began) * 1e3, peak() - before
-began, before = time.perf_counter(), peak()
+imported, grown = (time.perf_counter() - began) * 1e3, rss() - before
+began, before = time.perf_counter(), rss()
 charge = aicost.price(provider="openai", model="gpt-4o", usage={"prompt_tokens": 9, "completion_tokens": 9})
 assert charge.amount
-print(imported, grown, (time.perf_counter() - began) * 1e3, peak() - before)
+print(imported, grown, (time.perf_counter() - began) * 1e3, rss() - before)
 """
 
 

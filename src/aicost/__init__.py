@@ -21,14 +21,13 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._errors import AicostError, ConfigError, LedgerError, RateCardError, UsageError
+    from ._pricing import estimate, price
     from ._runtime import (
         Handle,
         current_run,
-        estimate,
         flush,
         init,
         instrument,
-        price,
         record_outcome,
         record_usage,
         shutdown,
@@ -87,14 +86,13 @@ __all__ = [
 
 _HOME = {
     "_errors": ("AicostError", "ConfigError", "LedgerError", "RateCardError", "UsageError"),
+    "_pricing": ("estimate", "price"),
     "_runtime": (
         "Handle",
         "current_run",
-        "estimate",
         "flush",
         "init",
         "instrument",
-        "price",
         "record_outcome",
         "record_usage",
         "shutdown",

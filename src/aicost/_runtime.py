@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,25 +18,20 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import TracerProvider
 
 from . import integrations
-from ._errors import RateCardError, UsageError
+from ._errors import RateCardError
 from ._settings import load as load_settings
 from .pricing.card import RateCard
-from .pricing.charge import Charge
-from .pricing.kernel import Inquiry, Kernel
-from .pricing.rates import to_ns
 from .scopes.runs import Run
 from .scopes.scope import check_keys, current_scope
 from .semconv import attributes as a
 from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
-from .usage.event import Billed
 from .usage.meters import Quantity
-from .usage.readers import ResponseView, normal_tier, read_usage
+from .usage.readers import ResponseView, normal_tier
 from .usage.reading import Reading
 
 _log = logging.getLogger("aicost")
 _lock = threading.RLock()
-CHARACTERS_PER_TOKEN = 4
 _handle: Handle | None = None
 
 
@@ -204,72 +198,6 @@ def record_outcome(name: str, count: int = 1) -> None:
         guard.failed("record an outcome", error)
 
 
-def price(
-    *,
-    provider: str,
-    model: str,
-    usage: object,
-    at: datetime | None = None,
-    api: str | None = None,
-    service_tier: str | None = None,
-    region: str | None = None,
-) -> Charge:
-    """What a call cost, from the provider's raw usage object (JSON or the client's typed object).
-
-    Uses the rate card in force, or the bundled one, at the rates of `at` (default: now). `service_tier` is the tier
-    that served the request. Raises `UsageError` for an object that no reader takes; an unknown model is a charge
-    with status `unpriced` and a reason.
-
-    >>> aicost.price(provider="openai", model="gpt-4o", usage={"prompt_tokens": 1000, "completion_tokens": 500}).amount
-    Decimal('0.0075')
-    """
-    reading = read_usage(usage, api=api, provider=provider)
-    return _kernel().price(
-        Inquiry(
-            provider,
-            model,
-            reading.usage,
-            _at(at),
-            normal_tier(service_tier) or reading.service_tier,
-            region or reading.region,
-            reading.speed,
-            reading.complete,
-            reading.flags,
-            Billed.YES,
-            False,
-            reading.provider_cost,
-        )
-    )
-
-
-def estimate(
-    *,
-    provider: str,
-    model: str,
-    text: str | None = None,
-    input_tokens: int | None = None,
-    output_tokens: int = 0,
-    at: datetime | None = None,
-    service_tier: str | None = None,
-    region: str | None = None,
-) -> Charge:
-    """What a call will cost, before it is made: from token counts, or from the length of its `text`.
-
-    A text is taken at four characters to a token, the rule of thumb for English (source:
-    https://platform.openai.com/tokenizer); other languages and code need more tokens. `output_tokens` is what the
-    answer may take, such as the request's maximum. The charge has status `estimated`, or `unpriced` with a reason.
-    Raises `UsageError` unless exactly one of `text` and `input_tokens` is given.
-
-    >>> aicost.estimate(provider="openai", model="gpt-4o", input_tokens=1000, output_tokens=500).amount
-    Decimal('0.0075')
-    """
-    if (text is None) == (input_tokens is None):
-        raise UsageError("estimate() needs either text= or input_tokens=, and not both")
-    tokens = -(-len(text) // CHARACTERS_PER_TOKEN) if text is not None else input_tokens or 0
-    usage = {"input": tokens, "output": output_tokens}
-    return _kernel().price(Inquiry(provider, model, usage, _at(at), normal_tier(service_tier), region, estimated=True))
-
-
 def current_run() -> Run | None:
     """The run in scope, or None."""
     return current_scope().run
@@ -298,25 +226,6 @@ def shutdown() -> None:
         state.reset()
         providers.shut_down()
         _handle = None
-
-
-def _at(at: datetime | None) -> int:
-    return time.time_ns() if at is None else to_ns(at)
-
-
-def _kernel() -> Kernel:
-    current = state.current()
-    return current.pipeline.kernel if current is not None else _default_kernel()
-
-
-_kernels: dict[int, Kernel] = {}
-
-
-def _default_kernel() -> Kernel:
-    kernel = _kernels.get(0)
-    if kernel is None:
-        kernel = _kernels[0] = Kernel(RateCard.bundled())
-    return kernel
 
 
 def _pipeline() -> Any:

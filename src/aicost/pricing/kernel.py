@@ -196,6 +196,26 @@ class Kernel:
         return Charge(ChargeStatus.UNPRICED, card.currency, None, (), reason)
 
 
+_in_force: Kernel | None = None
+_bundled: Kernel | None = None
+
+
+def put_in_force(kernel: Kernel | None) -> None:
+    """Make a kernel the one this process prices with; None for the bundled card's."""
+    global _in_force
+    _in_force = kernel
+
+
+def kernel_in_force() -> Kernel:
+    """The kernel this process prices with."""
+    global _bundled
+    if _in_force is not None:
+        return _in_force
+    if _bundled is None:
+        _bundled = Kernel(RateCard.bundled())
+    return _bundled
+
+
 def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) -> Timeline | None:
     provider, model, *values = key
     found = card.find(provider, model)

@@ -15,7 +15,7 @@ from opentelemetry.trace import TracerProvider
 from aicost._errors import LedgerError
 from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
-from aicost.pricing.kernel import Kernel
+from aicost.pricing.kernel import Kernel, put_in_force
 from aicost.scopes import frames, propagation, scope
 from aicost.scopes.runs import Run, Step
 
@@ -80,6 +80,7 @@ def configure(
         frames.use_listener(_LedgerListener(ledger) if ledger is not None else None)
         _stamp_spans_of(tracer_provider or trace.get_tracer_provider())
         _state = State(settings, pipeline, ledger)
+        put_in_force(kernel)
         return _state
 
 
@@ -97,6 +98,7 @@ def reset() -> None:
         if _state is not None and _state.ledger is not None:
             _state.ledger.close()
         _state = None
+        put_in_force(None)
         scope.set_defaults({})
         propagation.allow((), ())
         frames.use_tracer_provider(None)

@@ -1,0 +1,87 @@
+"""The public functions that answer what a call costs. They load nothing but pricing: no settings, no telemetry."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from ._errors import UsageError
+from .pricing.charge import Charge
+from .pricing.kernel import Inquiry, kernel_in_force
+from .pricing.rates import to_ns
+from .usage.event import Billed
+from .usage.readers import normal_tier, read_usage
+
+CHARACTERS_PER_TOKEN = 4
+
+
+def price(
+    *,
+    provider: str,
+    model: str,
+    usage: object,
+    at: datetime | None = None,
+    api: str | None = None,
+    service_tier: str | None = None,
+    region: str | None = None,
+) -> Charge:
+    """What a call cost, from the provider's raw usage object (JSON or the client's typed object).
+
+    Uses the rate card in force, or the bundled one, at the rates of `at` (default: now). `service_tier` is the tier
+    that served the request. Raises `UsageError` for an object that no reader takes; an unknown model is a charge
+    with status `unpriced` and a reason.
+
+    >>> aicost.price(provider="openai", model="gpt-4o", usage={"prompt_tokens": 1000, "completion_tokens": 500}).amount
+    Decimal('0.0075')
+    """
+    reading = read_usage(usage, api=api, provider=provider)
+    return kernel_in_force().price(
+        Inquiry(
+            provider,
+            model,
+            reading.usage,
+            _at(at),
+            normal_tier(service_tier) or reading.service_tier,
+            region or reading.region,
+            reading.speed,
+            reading.complete,
+            reading.flags,
+            Billed.YES,
+            False,
+            reading.provider_cost,
+        )
+    )
+
+
+def estimate(
+    *,
+    provider: str,
+    model: str,
+    text: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int = 0,
+    at: datetime | None = None,
+    service_tier: str | None = None,
+    region: str | None = None,
+) -> Charge:
+    """What a call will cost, before it is made: from token counts, or from the length of its `text`.
+
+    A text is taken at four characters to a token, the rule of thumb for English (source:
+    https://platform.openai.com/tokenizer); other languages and code need more tokens. `output_tokens` is what the
+    answer may take, such as the request's maximum. The charge has status `estimated`, or `unpriced` with a reason.
+    Raises `UsageError` unless exactly one of `text` and `input_tokens` is given.
+
+    >>> aicost.estimate(provider="openai", model="gpt-4o", input_tokens=1000, output_tokens=500).amount
+    Decimal('0.0075')
+    """
+    if (text is None) == (input_tokens is None):
+        raise UsageError("estimate() needs either text= or input_tokens=, and not both")
+    tokens = -(-len(text) // CHARACTERS_PER_TOKEN) if text is not None else input_tokens or 0
+    usage = {"input": tokens, "output": output_tokens}
+    return kernel_in_force().price(
+        Inquiry(provider, model, usage, _at(at), normal_tier(service_tier), region, estimated=True)
+    )
+
+
+def _at(at: datetime | None) -> int:
+    return time.time_ns() if at is None else to_ns(at)
