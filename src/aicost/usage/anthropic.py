@@ -35,6 +35,7 @@ _ITERATION = {
     "cache_creation",
     "output_tokens_details",
 }
+_THINKING = {"thinking_tokens"}
 _TTL = {"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"}
 _TOOLS = {
     "web_search_requests": "tool_web_search",
@@ -51,16 +52,16 @@ def read_messages(raw: Raw) -> Reading:
     among them and comes on top; so does what another model did, under that model's name (`claude-opus-5/input`).
     """
     counts = Counts(raw)
-    tools = counts.inside("server_tool_use")
     usage = _tokens(counts)
     if counts.has("iterations"):
         usage = _with_iterations(counts, usage)
-    for name, meter in _TOOLS.items():
-        usage[meter] = tools.take(name)
-    tools.finish(_TOOLS.keys())
+    if counts.has("server_tool_use"):
+        tools = counts.inside("server_tool_use")
+        usage |= counts.usage({meter: tools.take(name) for name, meter in _TOOLS.items()})
+        tools.finish(_TOOLS.keys())
     flags = counts.finish(_MESSAGES)
     return Reading(
-        counts.usage(usage),
+        usage,
         _unless(counts.text("service_tier"), {"standard"}),
         _unless(counts.text("inference_geo"), _DEFAULT_REGIONS),
         _unless(counts.text("speed"), {"standard"}),
@@ -71,25 +72,36 @@ def read_messages(raw: Raw) -> Reading:
 
 def _tokens(counts: Counts) -> dict[str, Quantity]:
     """The token counts of a message, or of one iteration of it."""
-    ttl, out = counts.inside("cache_creation"), counts.inside("output_tokens_details")
-    written = counts.take("cache_creation_input_tokens")
-    hour, minutes = ttl.take("ephemeral_1h_input_tokens"), ttl.take("ephemeral_5m_input_tokens")
-    if not counts.has("cache_creation"):
-        minutes = written  # without the split every write is of the default TTL, five minutes
-    elif counts.has("cache_creation_input_tokens") and minutes + hour != written:
-        counts.flag("cache_creation_mismatch")
-    thinking = out.take("thinking_tokens")
-    output = counts.require("output_tokens")
-    ttl.finish(_TTL)
-    out.finish({"thinking_tokens"})
-    return {
-        "input": counts.require("input_tokens"),
-        "input_cache_read": counts.take("cache_read_input_tokens"),
-        "input_cache_write_5m": minutes,
-        "input_cache_write_1h": hour,
-        "output": counts.remainder(output, thinking, name="output_tokens"),
-        "output_reasoning": thinking,
-    }
+    usage: dict[str, Quantity] = {}
+    fresh, output = counts.require("input_tokens"), counts.require("output_tokens")
+    read, written = counts.take("cache_read_input_tokens"), counts.take("cache_creation_input_tokens")
+    # Written out, because this is read for every call; most of it is absent or zero most of the time.
+    if fresh:
+        usage["input"] = fresh
+    if read:
+        usage["input_cache_read"] = read
+    if counts.has("cache_creation"):
+        ttl = counts.inside("cache_creation")
+        hour, minutes = ttl.take("ephemeral_1h_input_tokens"), ttl.take("ephemeral_5m_input_tokens")
+        ttl.finish(_TTL)
+        if counts.has("cache_creation_input_tokens") and minutes + hour != written:
+            counts.flag("cache_creation_mismatch")
+        if minutes:
+            usage["input_cache_write_5m"] = minutes
+        if hour:
+            usage["input_cache_write_1h"] = hour
+    elif written:
+        usage["input_cache_write_5m"] = written  # without the split every write is of the default life, five minutes
+    if counts.has("output_tokens_details"):
+        out = counts.inside("output_tokens_details")
+        thinking = out.take("thinking_tokens")
+        out.finish(_THINKING)
+        output = counts.remainder(output, thinking, name="output_tokens")
+        if thinking:
+            usage["output_reasoning"] = thinking
+    if output:
+        usage["output"] = output
+    return usage
 
 
 def _with_iterations(counts: Counts, top: dict[str, Quantity]) -> dict[str, Quantity]:
