@@ -109,6 +109,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("a price that is no number", document(rate("input", "1,50")), r"'1,50' is not a decimal number"),
     ("a negative price", document(rate("input", "-1")), r"'-1' is not a price"),
     ("per zero", document(rate("input", "1", 0)), r"per \(p/m/input\): Input should be greater than 0"),
+    (
+        "a time zone nobody knows",
+        document(rate("input", "1", when={"window": {"start": "08:00", "end": "09:00", "timezone": "Europe/Utopia"}})),
+        r"'Europe/Utopia' is no time zone",
+    ),
     ("a bad date", document(rate("input", "1", valid_from="1.5.2026")), r"valid_from \(p/m/input\): Invalid isoformat"),
     (
         "a bad factor",

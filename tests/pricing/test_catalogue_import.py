@@ -92,6 +92,16 @@ KEYS: list[tuple[str, dict[str, Any], list[tuple[str, str, int, dict[str, Any]]]
         [("input_audio_seconds", "0.36", 3600, {})],
     ),
     (
+        "seconds of audio, said once and zero once",
+        {"mode": "audio_transcription", "input_cost_per_second": 0.0, "output_cost_per_second": 0.0001},
+        [("input_audio_seconds", "0.36", 3600, {})],
+    ),
+    (
+        "seconds of a conversation",
+        {"mode": "realtime", "input_cost_per_second": 0.000833333333333},
+        [("input_audio_seconds", "3.0", 3600, {})],
+    ),
+    (
         "video by resolution",
         {"mode": "video_generation", "output_cost_per_second_720p": 0.1},
         [("output_video_seconds_720p", "0.1", 1, {})],

@@ -59,4 +59,6 @@ def _prices(model: ModelRates | None) -> dict[str, str]:
 
 
 def _until(valid_to_ns: int | None) -> str:
-    return "" if valid_to_ns is None else f" until {datetime.fromtimestamp(valid_to_ns // 10**9, tz=timezone.utc):%F}"
+    if valid_to_ns is None:
+        return ""
+    return f" until {datetime.fromtimestamp(valid_to_ns // 10**9, tz=timezone.utc).date().isoformat()}"

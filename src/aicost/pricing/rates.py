@@ -81,7 +81,9 @@ class Window:
         """Whether the instant lies inside; the start is included, the end is not."""
         from zoneinfo import ZoneInfo
 
-        local = datetime.fromtimestamp(at_ns // 10**9, tz=timezone.utc).astimezone(ZoneInfo(self.timezone))
+        local = datetime.fromtimestamp(at_ns // 10**9, tz=timezone.utc)
+        if self.timezone != "UTC":
+            local = local.astimezone(ZoneInfo(self.timezone))
         minute = local.hour * 60 + local.minute
         if self.start < self.end:
             return local.weekday() in self.days and self.start <= minute < self.end

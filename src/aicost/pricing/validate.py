@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
 from typing import Annotated, Any, Literal, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -48,6 +49,15 @@ def _instant(text: str) -> str:
     return text
 
 
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        if text != "UTC":  # a system without time zones still knows that one
+            raise ValueError(f"{text!r} is no time zone that this system knows; write one like Europe/Berlin") from None
+    return text
+
+
 def _positive(text: str) -> str:
     if Fraction(_factor(text)) == 0:
         raise ValueError(f"{text!r} is zero")
@@ -80,7 +90,7 @@ class _Window(_Strict):
     days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] | None = None
     start: Clock
     end: Clock
-    timezone: Name = "UTC"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
 
 class _Axes(_Strict):

@@ -202,6 +202,10 @@ def _by_other_unit(name: str, amount: Fraction, model: Model, mode: str) -> Pric
 
 
 def _by_second(name: str, amount: Fraction, model: Model, mode: str) -> Price | None:
+    if not amount:
+        return None
+    if mode == "realtime" and name.startswith("input"):
+        return Price("input_audio_seconds", near(amount * 3600), 3600)
     if mode == "audio_transcription":
         # Some models have the same price under both names; a second of audio is billed once.
         twice = name.startswith("output") and model.get("input_cost_per_second")
