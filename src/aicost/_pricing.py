@@ -77,7 +77,7 @@ def estimate(
     if (text is None) == (input_tokens is None):
         raise UsageError("estimate() needs either text= or input_tokens=, and not both")
     tokens = -(-len(text) // CHARACTERS_PER_TOKEN) if text is not None else input_tokens or 0
-    usage = {"input": tokens, "output": output_tokens}
+    usage = {"input": tokens} | ({"output": output_tokens} if output_tokens else {})
     return kernel_in_force().price(
         Inquiry(provider, model, usage, _at(at), normal_tier(service_tier), region, estimated=True)
     )

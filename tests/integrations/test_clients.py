@@ -355,7 +355,7 @@ def test_a_parser_that_raises_does_not_hide_what_was_billed(app: App, emulator: 
             "usage_suspect:total_tokens_mismatch",
         ),
         ({"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6, "shiny": 3}, "priced", None),
-        ({}, "partial", "usage_incomplete"),
+        ({}, "unpriced", "usage_incomplete"),
     ],
     ids=["negative", "contradictory", "new field", "empty"],
 )

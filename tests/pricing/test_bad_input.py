@@ -27,6 +27,8 @@ QUANTITIES: list[tuple[str, Any, Decimal | None]] = [
     ("not a number", float("nan"), None),
     ("infinite", float("inf"), None),
     ("a decimal that is no number", Decimal("NaN"), None),
+    ("a decimal that fills the memory", Decimal("1e-999999999"), None),
+    ("a decimal beyond everything", Decimal("1e999999999"), None),
     ("negative", -1, None),
     ("a million digits", 10**1_000_000, None),
     ("one more than a store can keep", MAX_COUNT + 1, None),
@@ -62,6 +64,14 @@ def test_only_bad_quantities_are_unpriced_even_for_an_unknown_model(quantity: An
 def test_a_time_before_any_rate_is_unpriced(at: str) -> None:
     charge = Kernel(card(rate("input", "1", valid_from="2026-01-01"))).price(event({"input": 5}, at=at))
     assert (charge.status, charge.amount, charge.reason) == (ChargeStatus.UNPRICED, None, "no_rate:input")
+
+
+@pytest.mark.parametrize("cost", ["1e-999999999", "1e999999999", "-1", "NaN", "", "free"])
+def test_a_cost_no_provider_can_mean_is_not_believed(cost: str) -> None:
+    charge = Kernel(card(rate("input", "1", 1))).price(event({"input": 5}, provider_cost=cost))
+    assert (charge.amount, charge.reason) == (5, "invalid_provider_cost")
+    reading = read_usage({"prompt_tokens": 1, "completion_tokens": 1, "cost": cost}, api="chat", provider="openrouter")
+    assert reading.provider_cost is None
 
 
 def test_usage_of_a_future_client_is_priced_as_far_as_it_is_understood() -> None:

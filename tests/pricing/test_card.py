@@ -108,6 +108,18 @@ WRONG: list[tuple[str, Any, str]] = [
     ),
     ("a price that is no number", document(rate("input", "1,50")), r"'1,50' is not a decimal number"),
     ("a negative price", document(rate("input", "-1")), r"'-1' is not a price"),
+    ("a price nobody can compute with", document(rate("input", "1e-999999999")), r"'1e-999999999' is not a price"),
+    ("a price too large", document(rate("input", "1e999999999")), r"'1e999999999' is not a price"),
+    (
+        "a factor nobody can compute with",
+        document(modifiers=({"id": "b", "multiply": "1e999999999", "meters": ["input"]},)),
+        r"'1e999999999' is not a factor",
+    ),
+    (
+        "a factor by zero",
+        document(modifiers=({"id": "b", "multiply": "1/0", "meters": ["input"]},)),
+        r"'1/0' is not a factor",
+    ),
     ("per zero", document(rate("input", "1", 0)), r"per \(p/m/input\): Input should be greater than 0"),
     (
         "a time zone nobody knows",

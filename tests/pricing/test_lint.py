@@ -65,6 +65,11 @@ ODD: list[tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = [
         [("unit", "p/m/output@always", "5000 times the price of input")],
     ),
     (
+        "a discount on nothing",
+        document(rate("input", "1"), modifiers=({"id": "deal", "multiply": "1/2", "meters": ["*"]},)),
+        [("unmatched", "p/m", "modifier 'deal' is a discount on cards underneath, and there is none; see extends")],
+    ),
+    (
         "no source",
         provider({"model": "m", "rates": [rate("input", "1", source="TODO")]}),
         [("provenance", "p/m/input@always", "its source is 'TODO'; name a page or a contract")],

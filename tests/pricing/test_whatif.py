@@ -37,6 +37,11 @@ def test_a_call_is_estimated_before_it_is_made(known: dict[str, Any], amount: st
     assert (charge.amount, charge.status) == (Decimal(amount), ChargeStatus.ESTIMATED)
 
 
+def test_an_embedding_is_estimated_by_its_input_alone() -> None:
+    charge = estimate(provider="openai", model="text-embedding-3-small", input_tokens=1_000_000, at=AT)
+    assert (charge.amount, charge.status, charge.reason) == (Decimal("0.02"), ChargeStatus.ESTIMATED, None)
+
+
 def test_an_unknown_model_has_no_estimate() -> None:
     charge = estimate(provider="openai", model="gpt-99", input_tokens=5)
     assert (charge.amount, charge.status) == (None, ChargeStatus.UNPRICED)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity
-from aicost.usage.reading import MAX_COUNT, is_suspect
+from aicost.usage.reading import MAX_COUNT, is_sane, is_suspect
 
 from .card import RateCard
 from .charge import ATTO, Charge, ChargeLine, ChargeStatus
@@ -283,7 +283,7 @@ def _sane_amount(text: str) -> Fraction | None:
         amount = Decimal(text)
     except InvalidOperation:
         return None
-    return Fraction(amount) if amount.is_finite() and 0 <= amount <= MAX_COUNT else None
+    return Fraction(amount) if is_sane(amount) else None
 
 
 def valid_quantity(quantity: object) -> Quantity | None:
@@ -293,9 +293,9 @@ def valid_quantity(quantity: object) -> Quantity | None:
     """
     if type(quantity) is float:
         quantity = Decimal(repr(quantity))
-    if type(quantity) is not int and not (isinstance(quantity, Decimal) and quantity.is_finite()):
-        return None
-    return quantity if 0 <= quantity <= MAX_COUNT else None
+    if isinstance(quantity, Decimal):
+        return quantity if is_sane(quantity) else None
+    return quantity if type(quantity) is int and 0 <= quantity <= MAX_COUNT else None
 
 
 def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list[ChargeLine]:
@@ -327,9 +327,11 @@ def _divide(num: int, den: int) -> int:
 
 
 def _unpriced(meter: str, quantity: object) -> ChargeLine:
-    number = type(quantity) is int or (isinstance(quantity, Decimal) and quantity.is_finite())
-    sane = number and -MAX_COUNT <= quantity <= MAX_COUNT  # type: ignore[operator]
-    return ChargeLine(meter, quantity if sane else 0, None, 1, None, None)  # type: ignore[arg-type]
+    """A line without a price, with the quantity as it came if a store can keep it."""
+    valid = valid_quantity(quantity)
+    if valid is None:
+        valid = quantity if type(quantity) is int and -MAX_COUNT <= quantity < 0 else 0
+    return ChargeLine(meter, valid, None, 1, None, None)
 
 
 def _missing_text(event: Billable, missing: list[str]) -> str:

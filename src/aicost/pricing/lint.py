@@ -46,6 +46,8 @@ def findings(card: RateCard, *, now_ns: int) -> Iterator[Finding]:
                 yield from _provenance(rates, now_ns)
         if card.base is not None:
             yield from _unmatched(card.base, name, entry)
+        else:
+            yield from _idle(name, entry)
 
 
 def _gaps(rates: list[Rate]) -> Iterator[Finding]:
@@ -101,6 +103,18 @@ def _off_own_input(model: ModelRates) -> Iterator[Finding]:
         ratio = (rate.price / rate.per) / (fresh.price / fresh.per)
         if not Fraction(1, FAR_OFF) < ratio < FAR_OFF:
             yield Finding("unit", rate.id, f"{float(ratio):g} times the price of input")
+
+
+def _idle(provider: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    """Discounts in a card that lies over no other."""
+    for owner in (entry, *entry.get("models", ())):
+        for modifier in owner.get("modifiers", ()):
+            if not modifier.get("when"):
+                where = f"{provider}/{owner.get('model', '*')}"
+                problem = (
+                    f"modifier {modifier['id']!r} is a discount on cards underneath, and there is none; see extends"
+                )
+                yield Finding("unmatched", where, problem)
 
 
 def _unmatched(base: RateCard, provider: str, entry: Mapping[str, Any]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aicost._errors import RateCardError
+from aicost.usage.reading import is_sane
 
 from .card import SCHEMA, specificity
 from .models import rate_id
@@ -24,23 +25,22 @@ _Path = tuple[str | int, ...]
 _MOST_PROBLEMS = 10
 
 
+_FACTOR = re.compile(r"\d{1,30}(\.\d{1,30}|/\d{1,30})?")
+
+
 def _price(text: str) -> str:
     try:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a decimal number") from None
-    if not value.is_finite() or value < 0:
-        raise ValueError(f"{text!r} is not a price; write a number of at least 0")
+    if not is_sane(value):
+        raise ValueError(f"{text!r} is not a price; write a number from 0, with at most 60 places")
     return text
 
 
 def _factor(text: str) -> str:
-    try:
-        value = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{text!r} is not a factor; write 1/2, 11/10 or 0.5") from None
-    if value < 0:
-        raise ValueError(f"{text!r} is negative")
+    if not _FACTOR.fullmatch(text) or (text.rpartition("/")[2].strip("0") == "" and "/" in text):
+        raise ValueError(f"{text!r} is not a factor; write 1/2, 11/10 or 0.5")
     return text
 
 

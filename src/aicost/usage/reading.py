@@ -40,6 +40,17 @@ class Reading(NamedTuple):
     """The cost the provider states, as a decimal string in USD."""
 
 
+def is_sane(number: Decimal) -> bool:
+    """Whether a decimal is a quantity or an amount: finite, from 0 to `MAX_COUNT`, with at most 60 places.
+
+    An exponent costs a sender twelve characters and whoever computes with it exactly all the memory there is.
+    """
+    if not (number.is_finite() and 0 <= number <= MAX_COUNT):
+        return False
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -60
+
+
 def is_suspect(flags: Collection[str]) -> bool:
     """Whether flags say the counts contradict each other, rather than that one is new or missing."""
     return any(not flag.startswith(_NOT_CONTRADICTIONS) for flag in flags)
@@ -95,7 +106,7 @@ class Counts:
             number = Decimal(repr(value) if isinstance(value, float) else str(value))
         except InvalidOperation:
             number = Decimal("NaN")
-        if number.is_finite() and 0 <= number <= MAX_COUNT and not isinstance(value, bool):
+        if is_sane(number) and not isinstance(value, bool):
             return number
         self._flags.append(f"invalid_count:{self._path}{name}")
         return None
