@@ -514,9 +514,10 @@ class Tokens:
     [
         (Tokens(3, 4), {"input": 3, "output": 4}),
         (MappingProxyType({"prompt_tokens": 3, "completion_tokens": 4}), {"input": 3, "output": 4}),
+        (SimpleNamespace(prompt_tokens=3, completion_tokens=4, _client=object()), {"input": 3, "output": 4}),
         (TokenMessage(), {"input": 9, "output": 2, "output_reasoning": 5}),
     ],
-    ids=["a dataclass", "a mapping", "a protobuf message"],
+    ids=["a dataclass", "a mapping", "a plain object", "a protobuf message"],
 )
 def test_usage_may_be_any_kind_of_object(usage: object, read: dict[str, int]) -> None:
     assert read_usage(usage, api="chat", provider="xai").usage == read

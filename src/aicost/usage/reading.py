@@ -187,8 +187,9 @@ class Counts:
 def fields_of(value: object) -> Raw | None:
     """A JSON object, or the fields of a client's typed object; None for what is neither.
 
-    Takes mappings, pydantic models, dataclasses and protobuf messages. Pydantic models are read by their `__dict__`
-    and extra fields, because `model_dump` costs ten times as much and warns about values newer than the model.
+    Takes mappings, pydantic models, dataclasses, protobuf messages and plain objects. Pydantic models are read by
+    their `__dict__` and extra fields, because `model_dump` costs ten times as much and warns about values newer than
+    the model.
     """
     if type(value) is dict or isinstance(value, Mapping):
         return value
@@ -200,7 +201,9 @@ def fields_of(value: object) -> Raw | None:
         return {field.name: found for field, found in value.ListFields()}  # type: ignore[attr-defined]
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
-    return None
+    if kind.__module__ == "builtins" or isinstance(value, (type, Enum)):
+        return None
+    return {name: held for name, held in getattr(value, "__dict__", {}).items() if name[0] != "_"} or None
 
 
 def as_object(value: object) -> Raw:
