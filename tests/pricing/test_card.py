@@ -12,6 +12,8 @@ import pytest
 
 from aicost import RateCardError
 from aicost.pricing.card import RateCard, _bundled
+from aicost.pricing.lint import findings
+from aicost.pricing.rates import parse_instant
 from aicost.pricing.validate import RateCardFile
 
 from .cards import card, document, rate
@@ -221,6 +223,12 @@ def test_the_bundled_card_knows_the_models_of_the_largest_providers() -> None:
     )
     largest += " together fireworks openrouter perplexity voyage deepinfra databricks cloudflare dashscope"
     assert [name for name in largest.split() if known.get(name, 0) < 5] == []
+
+
+def test_nothing_in_the_bundled_card_is_odd() -> None:
+    for folder in (DATA / "catalogue", DATA / "overlay"):
+        loaded = RateCard.load(folder)
+        assert list(findings(loaded, now_ns=parse_instant(loaded.version))) == []
 
 
 def test_only_the_provider_asked_for_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
