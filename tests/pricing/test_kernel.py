@@ -168,6 +168,14 @@ REAL: list[tuple[str, str, str, dict[str, Any], dict[str, str], str]] = [
         "0.5",
     ),
     (
+        "a model that searches the web with every call",
+        "openai",
+        "gpt-4o-search-preview-2025-03-11",
+        {"prompt_tokens": 1000, "completion_tokens": 100},
+        {},
+        "0.0285",
+    ),
+    (
         "a fine-tuned model",
         "openai",
         "ft:gpt-4o-mini-2024-07-18:acme::x1",

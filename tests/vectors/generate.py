@@ -78,10 +78,19 @@ def every_meter() -> Cases:
         )
         for meter in METERS
     }
+    fee = [rate("input", "1"), rate("requests", "5", 1000)]
+    fees = {
+        "a fee per call": ([card(model(*fee))], event({"input": "7"})),
+        "a fee per call, with nothing used": ([card(model(*fee))], event({})),
+        "a fee per call, and how many there were": ([card(model(*fee))], event({"input": "7", "requests": "3"})),
+        "a fee per call that no tier states": ([card(model(*fee))], event({"input": "7"}, service_tier="flex")),
+        "no fee for a call without usage": ([card(model(*fee))], event(None, billed="no")),
+    }
     hidden = [rate("output", "2"), rate("output_reasoning", "9", when={"service_tier": ["flex"]})]
     return (
         own
         | others
+        | fees
         | {
             "a meter with a rate for another tier only": ([card(model(*hidden))], event({"output_reasoning": "5"})),
             "a meter nobody declared": ([card(model(rate("acme_units", "3", 1)))], event({"acme_units": "4"})),

@@ -48,6 +48,11 @@ def price(cards: list[dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
         lines += made
         if problem:
             missing.setdefault(problem, []).append(meter)
+    if rates_of(layers, name, "requests") and "requests" not in event["usage"]:
+        made, problem = price_meter(cards, event, name, layers, currency, "requests", "1")
+        lines += made
+        if problem:
+            missing.setdefault(problem, []).append("requests")
     reason = reason_of(event, missing) if missing else None
     said = "+".join(dict.fromkeys(f"{c['id']}@{c['version']}" for c, p, m in layers if says_something(layers, c, p, m)))
     return finish(cards, event, currency, lines, reason, said, reported)

@@ -99,11 +99,11 @@ class RateCard:
             seen: set[str] = set()
             for layer in self._layers():
                 for entry in (layer.provider(provider) or {}).get("models", ()):
-                    if entry["model"].lower() not in seen:
-                        seen.add(entry["model"].lower())
-                        found = self.find(provider, entry["model"])
-                        if found is not None:
-                            yield found
+                    found = self.find(provider, entry["model"]) if entry["model"].lower() not in seen else None
+                    # What a card says of another's alias is said of that model.
+                    if found is not None and found.name.lower() not in seen:
+                        seen.update((entry["model"].lower(), found.name.lower()))
+                        yield found
 
     def providers(self) -> list[str]:
         """The names of all providers, of this card and of those under it."""

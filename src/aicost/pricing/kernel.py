@@ -17,7 +17,7 @@ from aicost.usage.reading import MAX_COUNT, is_sane, is_suspect
 
 from .card import RateCard
 from .charge import ATTO, Charge, ChargeLine, ChargeStatus
-from .plans import Option, Plan, Step, Timeline, timeline
+from .plans import CALL_FEE, Option, Plan, Step, Timeline, timeline
 from .rates import AXES
 
 _MAX_PLANS = 10_000
@@ -143,6 +143,8 @@ class Kernel:
             total += atto
             # Past the named tuple's own constructor, which would take a fifth of the whole time.
             add(_new(ChargeLine, (meter, quantity, unit_price, per, atto, rate_id)))
+        if plan.has_call_fee and CALL_FEE not in usage:
+            total += self._unusual(event, plan, CALL_FEE, 1, table.get(CALL_FEE), lines, missing)
         if not missing and event.complete and not event.flags and event.provider_cost is None and not event.estimated:
             return _new(Charge, (_PRICED, plan.currency, total, tuple(lines), None, found.card, None))
         nothing = bool(missing) and all(line.atto is None for line in lines)

@@ -21,6 +21,8 @@ from .rates import Context, Modifier, Rate, Window, in_force
 
 Axes = Mapping[str, "str | None"]
 _BEGINNING = -(1 << 70)
+CALL_FEE = "requests"
+"""The meter of a fee per call: one, unless the usage says how many."""
 _MINUTE_NS = 60 * 10**9
 
 
@@ -57,7 +59,18 @@ class _Candidate(NamedTuple):
 class Plan:
     """What prices a request in one stretch of time."""
 
-    __slots__ = ("_candidates", "_hours", "_rated", "_sizes", "_tables", "_windows", "currency", "table", "unconverted")
+    __slots__ = (
+        "_candidates",
+        "_hours",
+        "_rated",
+        "_sizes",
+        "_tables",
+        "_windows",
+        "currency",
+        "has_call_fee",
+        "table",
+        "unconverted",
+    )
 
     def __init__(
         self,
@@ -69,6 +82,8 @@ class Plan:
     ) -> None:
         self.currency = currency
         self._rated = rated
+        self.has_call_fee = CALL_FEE in rated
+        """Whether each call costs something by itself, which no usage object says."""
         self.unconverted = unconverted
         """Meters whose rates are in another currency that no exchange rate leads out of."""
         self._candidates = candidates
