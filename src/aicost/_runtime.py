@@ -26,6 +26,7 @@ from .scopes.scope import check_keys, current_scope
 from .semconv import attributes as a
 from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
+from .telemetry.options import Redact, Tokenizer
 from .usage.meters import Quantity
 from .usage.readers import ResponseView, normal_tier
 from .usage.reading import Reading
@@ -74,7 +75,9 @@ def init(
     exporter: str | SpanExporter | None = None,
     ledger: str | PathLike[str] | bool | None = None,
     instrument: str | Iterable[str] | None = None,
-    capture_content: bool = False,
+    capture_content: bool | None = None,
+    redact: Redact | None = None,
+    tokenizer: Tokenizer | str | None = None,
 ) -> Handle:
     """Start tracking costs in this process; one line at start-up is all an application needs.
 
@@ -83,7 +86,10 @@ def init(
     `exporter` is `"otlp"`, `"console"`, `"none"` or a SpanExporter; unset, OTLP is used if an
     OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, or True for the user's state directory; there is none
     by default. Opens no network connection. What is not given comes from `AICOST_*` variables and `aicost.toml`.
-    Prompts and answers are never recorded; this version logs a warning if `capture_content` asks for it.
+
+    Prompts and answers are recorded only with `capture_content=True`, as `gen_ai.input.messages` and
+    `gen_ai.output.messages`; `redact` is given the messages first and returns what may be recorded. `tokenizer` counts
+    tokens where a stream reports none: `"tiktoken"`, or a function of model and text; such a cost is `estimated`.
 
     A second call changes nothing and says so in the log. Raises `ConfigError` for a setting, and `RateCardError`
     for a rate card, that cannot be used.
@@ -102,14 +108,20 @@ def init(
             exporter=exporter if isinstance(exporter, str) else None,
             ledger=ledger,
             instrument=(instrument,) if isinstance(instrument, str) else instrument,
+            capture_content=capture_content,
+            tokenizer=tokenizer if isinstance(tokenizer, str) else None,
         )
         check_keys(settings.attribution)
-        if capture_content:
-            _log.warning("capture_content: this version of aicost records no prompts or answers")
         chosen = settings.exporter if exporter is None or isinstance(exporter, str) else exporter
         tracer_provider = providers.set_up_tracing(chosen, settings.service_name)
         meter_provider = providers.set_up_metrics(chosen, settings.service_name)
-        configured = state.configure(settings, tracer_provider=tracer_provider, meter_provider=meter_provider)
+        configured = state.configure(
+            settings,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            redact=redact,
+            tokenizer=tokenizer if callable(tokenizer) else None,
+        )
         if settings.propagate_threads:
             _follow_threads()
         on = integrations.instrument(settings.instrument, pipeline=configured.pipeline)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -67,6 +67,19 @@ class Settings(BaseSettings):
     """What a returned charge survives: the death of the process, or of the machine (slower)."""
     instrument: Words = ("auto",)
     """Integrations by name; `auto` for all whose package is installed; empty for none."""
+    provider_hosts: dict[str, str] = Field(default_factory=dict)
+    """Provider names of hosts of your own that speak OpenAI's API: `{"llm.internal": "our_vllm"}`."""
+    request_stream_usage: bool = False
+    """Ask for usage in streams of chat completions that did not, and keep the chunk that has it from the application."""
+    tokenizer: str | None = None
+    """What counts tokens where a stream reported none: `tiktoken`, or a function as `module:name`. Marked estimated."""
+    capture_content: bool = Field(
+        default=False,
+        validation_alias=AliasChoices(
+            "capture_content", "AICOST_CAPTURE_CONTENT", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+        ),
+    )
+    """Record prompts and answers on spans."""
     propagate_threads: bool = True
     """Carry scopes into threads and executors, by OpenTelemetry's threading instrumentation."""
     metric_attributes: Annotated[tuple[OwnerKey, ...], NoDecode, BeforeValidator(_words)] = ("feature_id", "team")

@@ -11,16 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from aicost._errors import ConfigError
 
+from ._hosts import name_hosts
+
 if TYPE_CHECKING:
     from ._instrumentor import ClientInstrumentor
 
 _log = logging.getLogger("aicost")
 
 INTEGRATIONS: dict[str, str] = {
-    "openai": "aicost.integrations.openai:OpenAIInstrumentor",
-    "anthropic": "aicost.integrations.anthropic:AnthropicInstrumentor",
+    "openai": "openai:OpenAIInstrumentor",
+    "anthropic": "anthropic:AnthropicInstrumentor",
+    "google-genai": "google:GoogleInstrumentor",
+    "botocore": "bedrock:BedrockInstrumentor",
+    "mistralai": "mistral:MistralInstrumentor",
+    "cohere": "cohere:CohereInstrumentor",
+    "groq": "groq:GroqInstrumentor",
+    "together": "together:TogetherInstrumentor",
+    "ollama": "ollama:OllamaInstrumentor",
+    "voyageai": "voyage:VoyageInstrumentor",
+    "huggingface_hub": "huggingface:HuggingFaceInstrumentor",
+    "litellm": "litellm:LiteLLMInstrumentor",
 }
-"""Instrumentor by the name of the package it wraps."""
+"""Module and instrumentor in this package, by the name of the package it wraps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,9 @@ def instrument(names: Iterable[str], **providers: Any) -> list[str]:
     A package that is missing or of another version is logged in one line and left alone. Raises `ConfigError` for a
     name nobody knows.
     """
+    pipeline = providers.get("pipeline")
+    if pipeline is not None:
+        name_hosts(pipeline.options.provider_hosts)
     chosen = list(dict.fromkeys(expanded for name in names for expanded in _expand(name)))
     on = []
     for name in chosen:
@@ -60,7 +75,7 @@ def instrument(names: Iterable[str], **providers: Any) -> list[str]:
 def uninstrument(names: Iterable[str] = ()) -> None:
     """Turn integrations off again, all of them without names; the clients are as they were."""
     for name in names or INTEGRATIONS:
-        if find_spec(name) is not None:
+        if _is_installed(name):
             instrumentor = load(name)
             if instrumentor.is_instrumented_by_opentelemetry:
                 instrumentor.uninstrument()
@@ -88,13 +103,21 @@ def integration_status(name: str) -> IntegrationStatus:
 def load(name: str) -> ClientInstrumentor:
     """The instrumentor of one integration, without importing the client it wraps."""
     module, _, attribute = INTEGRATIONS[name].partition(":")
-    made: ClientInstrumentor = getattr(importlib.import_module(module), attribute)()
+    made: ClientInstrumentor = getattr(importlib.import_module(f".{module}", __name__), attribute)()
     return made
 
 
 def _expand(name: str) -> list[str]:
     if name == "auto":
-        return [known for known in INTEGRATIONS if find_spec(known) is not None]
+        return [known for known in INTEGRATIONS if _is_installed(known)]
     if name not in INTEGRATIONS:
         raise ConfigError(f"no integration called {name!r}; known: auto, {', '.join(INTEGRATIONS)}")
     return [name]
+
+
+def _is_installed(name: str) -> bool:
+    """Whether the package can be imported; nothing of it is, save for the `google` namespace."""
+    try:
+        return find_spec(name.replace("-", ".")) is not None
+    except ModuleNotFoundError:
+        return False

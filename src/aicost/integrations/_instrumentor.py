@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
@@ -14,23 +16,44 @@ from opentelemetry.instrumentation.utils import unwrap
 from aicost.telemetry.pipeline import Pipeline
 from aicost.telemetry.state import pipeline_for
 
-from ._stainless import StainlessClient, wrap_client
+from ._calls import Asking, Kind, hook
+from ._transports import transports
 
 _log = logging.getLogger("aicost")
 
 
-class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's names are not typed
-    """Wraps one client package. Subclasses say which, and which versions of it were tested.
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A client's method that makes calls: the module it is in, its dotted path there, and what reads its arguments."""
 
-    The package is not imported for this: it is wrapped when the application imports it, or at once if it has.
+    module: str
+    path: str
+    asking: Asking
+    kind: Kind = "call"
+    is_async: bool | None = None
+    """Unset: whatever the method itself is."""
+    optional: bool = False
+    """Not in every version that is supported."""
+
+
+Patched = tuple[Any, str]
+
+
+class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's names are not typed
+    """Wraps one client package. Subclasses say which of its methods make calls, and which versions were tested.
+
+    The package is not imported for this: it is wrapped when the application imports it, or at once if it has. A
+    version in which a method is not where it was is left alone, with one warning.
     """
 
-    client: StainlessClient
-    requires: str
+    name: ClassVar[str]
+    """The package, as it is installed and as `aicost.instrument` takes it."""
+    requires: ClassVar[str]
+    methods: ClassVar[Sequence[Method]]
 
     _pipeline: Pipeline | None = None
-    _patched: list[tuple[Any, str]]
-    _waiting = False
+    _patched: list[Patched]
+    _registered: frozenset[str] = frozenset()
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The package and the versions this wrapper was tested with."""
@@ -41,26 +64,56 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
             tracer_provider=kwargs.get("tracer_provider"), meter_provider=kwargs.get("meter_provider")
         )
         self._patched = []
-        if self._waiting:
+        transports.use(self.name)
+        modules = frozenset(method.module for method in self.methods)
+        if self._registered:
+            self._wrap_what_is_imported()
             return
-        self._waiting = True
-        wrapt.register_post_import_hook(self._imported, f"{self.client.module}._base_client")
+        self._registered = modules
+        for module in sorted(modules):
+            wrapt.register_post_import_hook(self._imported, module)
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature is upstream's
         self._pipeline = None
         for owner, name in self._patched:
             unwrap(owner, name)
         self._patched = []
+        transports.leave(self.name)
 
-    def _imported(self, base: ModuleType) -> None:
-        self._waiting = False
+    def _wrap_what_is_imported(self) -> None:
+        import sys
+
+        for module in sorted(self._registered):
+            if module in sys.modules:
+                self._imported(sys.modules[module])
+
+    def _imported(self, module: ModuleType) -> None:
         if self._pipeline is None:
             return
         try:
-            self._patched = self._wrap(base, self._pipeline)
+            self._patched += self._wrap(module, self._pipeline)
         except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
-            _log.warning("%s is not instrumented: this version is laid out differently (%r)", self.client.module, error)
+            _log.warning("%s is not instrumented: this version is laid out differently (%r)", self.name, error)
+            self._uninstrument()
 
-    def _wrap(self, base: ModuleType, pipeline: Pipeline) -> list[tuple[Any, str]]:
-        """Patch the client's base module; returns what was patched."""
-        return wrap_client(base, self.client, pipeline)
+    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Patched]:
+        """Patch a module of the client; all of its methods are there, or none is touched."""
+        found = []
+        for method in self.methods:
+            if method.module != module.__name__:
+                continue
+            *owners, name = method.path.split(".")
+            owner: Any = module
+            try:
+                for part in owners:
+                    owner = getattr(owner, part)
+                target = getattr(owner, name)
+            except AttributeError:
+                if method.optional:
+                    continue
+                raise
+            is_async = inspect.iscoroutinefunction(target) if method.is_async is None else method.is_async
+            found.append((owner, name, hook(method.asking, pipeline, kind=method.kind, is_async=is_async)))
+        for owner, name, wrapper in found:
+            wrapt.wrap_function_wrapper(owner, name, wrapper)
+        return [(owner, name) for owner, name, _ in found]

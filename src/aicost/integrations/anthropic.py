@@ -1,4 +1,6 @@
-"""The `anthropic` client: messages, stable and beta. Read in anthropic 0.49 and 2.11.
+"""The `anthropic` client: messages, stable and beta, and the results of batches. Read in anthropic 0.49 and 2.11.
+
+Counting tokens is free and is no call to a model; nothing is recorded for it.
 
 From 1.x on the client emits spans of its own with the same usage. While aicost records a call, the client's own span
 for it is not started, so that the usage stands in the trace once; set `AICOST_ANTHROPIC_NATIVE_SPANS=keep` to have
@@ -8,6 +10,7 @@ both. Money is counted once either way: only aicost's own record is priced.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -16,9 +19,11 @@ import wrapt
 
 from aicost.telemetry.pipeline import Pipeline
 
-from ._instrumentor import ClientInstrumentor
-from ._stainless import Endpoint, StainlessClient, in_our_span
+from ._calls import current
+from ._instrumentor import ClientInstrumentor, Patched
+from ._stainless import Endpoint, StainlessClient
 
+_RESULTS = re.compile(r"/v1/messages/batches/[^/]+/results$")
 _PLATFORMS = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai", "foundry": "azure.ai.inference"}
 
 
@@ -31,21 +36,23 @@ class AnthropicInstrumentor(ClientInstrumentor):
     """Instruments every `Anthropic` and `AsyncAnthropic` client, those that exist already included."""
 
     requires = "anthropic >= 0.49, < 3"
-    client = StainlessClient(
+    name = "anthropic"
+    methods = StainlessClient(
         module="anthropic",
-        endpoints={"/v1/messages": Endpoint("chat", "messages")},
+        posts={"/v1/messages": Endpoint("chat", "messages")},
+        gets=((_RESULTS, Endpoint("chat", "batch", each_line=True)),),
         provider_of=_provider_of,
-    )
+    ).methods()
 
-    def _wrap(self, base: ModuleType, pipeline: Pipeline) -> list[tuple[Any, str]]:
-        patched = super()._wrap(base, pipeline)
+    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Patched]:
+        patched = super()._wrap(module, pipeline)
         keep = os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") == "keep"
-        if hasattr(base, "start_api_call_span") and not keep:
-            wrapt.wrap_function_wrapper(base, "start_api_call_span", _no_span_in_ours)
-            patched.append((base, "start_api_call_span"))
+        if hasattr(module, "start_api_call_span") and not keep:
+            wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)
+            patched.append((module, "start_api_call_span"))
         return patched
 
 
 def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
     # The client goes on without a span when this returns None (anthropic 2.11, `SyncAPIClient.request`).
-    return None if in_our_span() else wrapped(*args, **kwargs)
+    return None if current() is not None else wrapped(*args, **kwargs)

@@ -16,6 +16,9 @@ from aicost.usage.meters import Quantity
 from .ids import new_id
 
 
+_MAX_PENDING = 1000
+
+
 class StepKind(str, Enum):
     """What a step is: a plain stage, an agent's turn, or a tool call."""
 
@@ -36,6 +39,10 @@ class Totals:
     retries: int = 0
     unpriced: int = 0
     possibly_billed: int = 0
+    app_retries: int = 0
+    fallbacks: int = 0
+    pending: set[str] = field(default_factory=set)
+    """Events whose usage is still to come, a job's: they are counted already, and not again when it comes."""
 
 
 class Run:
@@ -108,6 +115,18 @@ class Run:
             return self._totals.retries
 
     @property
+    def app_retries(self) -> int:
+        """Calls that the application made again after the same call had failed, beyond the client's own retries."""
+        with self._lock:
+            return self._totals.app_retries
+
+    @property
+    def fallbacks(self) -> int:
+        """Calls that went to another model or provider after one had failed."""
+        with self._lock:
+            return self._totals.fallbacks
+
+    @property
     def unpriced(self) -> int:
         """Billed attempts whose price is unknown; their cost is not in `cost`."""
         with self._lock:
@@ -132,15 +151,23 @@ class Run:
 
     def _count(self, event: UsageEvent, atto: int | None, currency: str, wasted: bool) -> None:
         totals = self._totals
-        totals.attempts += 1
-        if event.status is RequestStatus.RETRY:
-            totals.retries += 1
+        if event.event_id in totals.pending:
+            totals.pending.discard(event.event_id)
+            totals.unpriced -= atto is not None
         else:
-            totals.calls += 1
-        if event.billed is Billed.POSSIBLY:
-            totals.possibly_billed += 1
-        elif atto is None:
-            totals.unpriced += 1
+            totals.attempts += 1
+            totals.app_retries += event.retry_of is not None
+            totals.fallbacks += event.fallback_of is not None
+            if event.status is RequestStatus.RETRY:
+                totals.retries += 1
+            else:
+                totals.calls += 1
+            if event.billed is Billed.POSSIBLY:
+                totals.possibly_billed += 1
+            elif atto is None:
+                totals.unpriced += 1
+                if event.usage is None and len(totals.pending) < _MAX_PENDING:
+                    totals.pending.add(event.event_id)
         for meter, quantity in (event.usage or {}).items():
             totals.usage[meter] = totals.usage.get(meter, 0) + quantity
         if atto is not None:

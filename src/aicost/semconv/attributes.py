@@ -56,6 +56,9 @@ AICOST_CUSTOMER_ID: Final = "aicost.customer.id"
 AICOST_EVENT_ID: Final = "aicost.event.id"
 """The identity under which the charge is counted once; the ledger's key."""
 
+AICOST_FALLBACK_OF: Final = "aicost.fallback_of"
+"""The event of the failed call to another model or provider that the application followed with this one."""
+
 AICOST_FEATURE_ID: Final = "aicost.feature.id"
 """The product feature the work serves."""
 
@@ -103,6 +106,9 @@ AICOST_RESPONSE_SERVICE_TIER: Final = "aicost.response.service_tier"
 
 AICOST_RESPONSE_SPEED: Final = "aicost.response.speed"
 """The speed mode that served the request, unless the standard one."""
+
+AICOST_RETRY_OF: Final = "aicost.retry_of"
+"""The event of the failed call to the same model that the application followed with this one."""
 
 AICOST_RUN_ID: Final = "aicost.run.id"
 """One execution of a workflow. Outside any run scope, the trace id."""
@@ -158,8 +164,14 @@ GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
 GEN_AI_AGENT_VERSION: Final = "gen_ai.agent.version"
 """The agent's version."""
 
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+"""What was asked, as JSON, where recording content is on."""
+
 GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
 """The operation."""
+
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+"""What was answered, as JSON, where recording content is on."""
 
 GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
 """Who serves the model."""
@@ -175,6 +187,9 @@ GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
 
 GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
 """The model that answered."""
+
+GEN_AI_SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+"""The system instructions, as JSON, where recording content is on."""
 
 GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
 """Whether tokens are input or output."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,8 @@ class Target:
     server_address: str | None = None
     server_port: int | None = None
     streaming: bool = False
+    region: str | None = None
+    """Where it is served, if the request decides that."""
 
 
 @dataclass(slots=True)
@@ -62,12 +65,42 @@ class Outcome:
     http_status: int | None = None
     complete: bool = True
     """False when the stream was cut before its final usage."""
+    estimated: bool = False
+    """The usage was counted here, because the provider reported none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A call that failed for good, in the run and step it was made in."""
+
+    run_id: str
+    step: str | None
+    operation: str
+    provider: str
+    model: str
+    event_id: str
+
+
+# What failed last in this thread or task: the next call of its run and step is the application's answer to it.
+_failed: ContextVar[_Failed | None] = ContextVar("aicost_failed_call", default=None)
 
 
 class Call:
     """One call in progress. `finish` may come from any thread and more than once; the first one counts."""
 
-    __slots__ = ("_attempts", "_done", "_lock", "_pipeline", "_run_id", "_scope", "context", "span", "target")
+    __slots__ = (
+        "_after",
+        "_attempts",
+        "_content",
+        "_done",
+        "_lock",
+        "_pipeline",
+        "_run_id",
+        "_scope",
+        "context",
+        "span",
+        "target",
+    )
 
     def __init__(self, pipeline: Pipeline, target: Target) -> None:
         self._pipeline = pipeline
@@ -93,27 +126,31 @@ class Call:
         self._run_id = scope.run.id if scope.run is not None else self._implicit_run()
         self.context: Context = set_span_in_context(self.span)
         self._attempts: list[_Attempt] = []
+        self._content: Mapping[str, AttributeValue] = {}
         self._done = False
+        self._after = None if (before := _failed.get()) is None else self._answers(before)
         self._lock = threading.Lock()
 
-    def attempt_started(self) -> None:
-        """A request is about to go out."""
-        self._attempts.append(_Attempt(time.time_ns()))
+    def attempt_started(self, at_ns: int | None = None) -> None:
+        """A request is about to go out. If one went out before, its client has waited since that one failed."""
+        now = time.time_ns() if at_ns is None else at_ns
+        if self._attempts:
+            before = self._attempts[-1]
+            if not before.ended_ns:  # answered, and tried again all the same
+                before.ended_ns, before.error_type, before.billed = now, "retried", Billed.POSSIBLY
+            before.backoff_ns = now - before.ended_ns
+        self._attempts.append(_Attempt(now))
 
-    def attempt_failed(
-        self,
-        *,
-        billed: Billed,
-        error_type: str,
-        http_status: int | None = None,
-        backoff_s: float = 0.0,
-    ) -> None:
-        """The request under way failed and the client will try again after `backoff_s` seconds."""
+    def attempt_failed(self, *, billed: Billed, error_type: str, http_status: int | None = None) -> None:
+        """The request under way failed; the client may try again."""
         attempt = self._current()
         attempt.ended_ns = time.time_ns()
-        attempt.backoff_ns = int(backoff_s * 1e9)
         attempt.error_type, attempt.http_status = error_type, http_status
         attempt.billed = billed
+
+    def said(self, content: Mapping[str, AttributeValue]) -> None:
+        """What was asked and answered, for the span, where the application wants that recorded."""
+        self._content = content
 
     @property
     def sent(self) -> bool:
@@ -140,19 +177,35 @@ class Call:
 
     def _settle(self, view: ResponseView, outcome: Outcome) -> None:
         last = self._current()
-        last.ended_ns = time.time_ns()
+        last.ended_ns = last.ended_ns or time.time_ns()
         last.error_type, last.http_status = outcome.error_type, outcome.http_status
         failed, scope = self._attempts[:-1], self._scope
         events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
         events.append(self._last_event(view, outcome, last))
         attributes = self._describe(view, outcome, events)
+        if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
+            step, target, last_event = scope.step, self.target, events[-1]
+            _failed.set(
+                _Failed(
+                    scope.run.id,
+                    None if step is None else step.name,
+                    target.operation,
+                    target.provider,
+                    target.model,
+                    last_event.event_id,
+                )
+            )
         self._pipeline.settle(events, run=scope.run, step=scope.step, span=self.span, attributes=attributes)
 
     def _describe(self, view: ResponseView, outcome: Outcome, events: list[UsageEvent]) -> dict[str, AttributeValue]:
         """Status and attempts on the span; what is known only now comes back as attributes."""
-        span, attributes = self.span, dict[str, AttributeValue]()
+        span, attributes = self.span, dict[str, AttributeValue](self._content)
         if not span.is_recording():
             return attributes
+        if events[-1].retry_of is not None:
+            attributes[a.AICOST_RETRY_OF] = events[-1].retry_of
+        if events[-1].fallback_of is not None:
+            attributes[a.AICOST_FALLBACK_OF] = events[-1].fallback_of
         if self._scope.run is None:
             attributes[a.AICOST_RUN_ID] = attributes[a.AICOST_RUN_ROOT_ID] = self._run_id
             attributes[a.AICOST_RUN_IMPLICIT] = True
@@ -183,6 +236,8 @@ class Call:
     def _last_event(self, view: ResponseView, outcome: Outcome, attempt: _Attempt) -> UsageEvent:
         number, reading, target = len(self._attempts), view.reading, self.target
         identity = f"{target.provider}:{view.response_id}" if view.response_id else self._span_identity(number)
+        before = self._after
+        same = before is not None and (before.provider, before.model) == (target.provider, target.model)
         return self._event(
             event_id=identity,
             model=view.model or target.model,
@@ -191,7 +246,7 @@ class Call:
             ended_ns=attempt.ended_ns,
             response_id=view.response_id,
             service_tier=view.service_tier,
-            region=None if reading is None else reading.region,
+            region=target.region if reading is None else reading.region or target.region,
             speed=None if reading is None else reading.speed,
             status=outcome.status,
             billed=outcome.billed,
@@ -199,8 +254,11 @@ class Call:
             attempt=number,
             retry_count=number - 1,
             complete=outcome.complete and (reading is None or reading.complete),
+            estimated=outcome.estimated,
             flags=() if reading is None else reading.flags,
             provider_cost=None if reading is None else reading.provider_cost,
+            retry_of=before.event_id if before is not None and same else None,
+            fallback_of=before.event_id if before is not None and not same else None,
         )
 
     def _event(self, **known: Any) -> UsageEvent:
@@ -229,6 +287,13 @@ class Call:
         if not context.is_valid:  # no SDK is set up: nothing else identifies the call
             return f"call:{new_id()}:{number}"
         return f"span:{context.trace_id:032x}:{context.span_id:016x}:{number}"
+
+    def _answers(self, before: _Failed) -> _Failed | None:
+        """The failed call this one is made instead of, if it is of the same step of the same run."""
+        _failed.set(None)
+        scope, target = self._scope, self.target
+        here = (scope.run.id if scope.run else None, scope.step.name if scope.step else None, target.operation)
+        return before if (before.run_id, before.step, before.operation) == here else None
 
     def _implicit_run(self) -> str:
         trace_id = f"{self.span.get_span_context().trace_id:032x}"

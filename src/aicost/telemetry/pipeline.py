@@ -19,7 +19,10 @@ from aicost.usage.event import UsageEvent
 
 from . import guard
 from .metrics import Metrics
+from .options import CallOptions
 from .profiles import CostProfile, span_attributes
+
+_DEFAULT_OPTIONS = CallOptions()
 
 REMEMBERED = 20_000
 """Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""
@@ -42,13 +45,15 @@ class Pipeline:
         store: ChargeStore | None = None,
         tracer_provider: TracerProvider | None = None,
         profiles: Sequence[CostProfile] = (),
+        options: CallOptions = _DEFAULT_OPTIONS,
     ) -> None:
         self.kernel = kernel
         self.metrics = metrics
         self.store = store
         self.tracer: Tracer = get_tracer("aicost", __version__, tracer_provider)
         self.profiles = tuple(profiles)
-        self._seen: dict[str, object] = {}
+        self.options = options
+        self._seen: dict[str, _Sight] = {}
 
     def settle(
         self,
@@ -72,7 +77,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("write to the ledger", error)
         try:
-            fresh = [entry for entry in entries if self._first_sight(entry[0].event_id)]
+            fresh = [entry for entry in entries if self._is_news(entry[0])]
             if run is not None:
                 for event, priced in fresh:
                     run.add(event, atto=priced.atto, currency=priced.currency, step=step)
@@ -89,11 +94,32 @@ class Pipeline:
             guard.failed("set cost attributes", error)
         return charge
 
-    def _first_sight(self, event_id: str) -> bool:
-        """Whether an event is new to the totals kept in memory; the ledger knows by itself, and for ever."""
-        mine = object()
-        if self._seen.setdefault(event_id, mine) is not mine:
-            return False
+    def has_seen(self, event_id: str) -> bool:
+        """Whether an event of that identity was counted lately, with its usage."""
+        seen = self._seen.get(event_id)
+        return seen is not None and seen.counted
+
+    def _is_news(self, event: UsageEvent) -> bool:
+        """Whether an event adds to the totals kept in memory; the ledger knows by itself, and for ever.
+
+        One whose usage was not known when it was first seen, a job that was just given, is news once more when it is.
+        """
+        mine = _Sight(event.usage is not None)
+        before = self._seen.setdefault(event.event_id, mine)
+        if before is not mine:
+            if before.counted or not mine.counted:
+                return False
+            before.counted = True
+            return True
         if len(self._seen) > REMEMBERED:
             self._seen.pop(next(iter(self._seen)), None)
         return True
+
+
+class _Sight:
+    """An event that was seen, and whether its usage was."""
+
+    __slots__ = ("counted",)
+
+    def __init__(self, counted: bool) -> None:
+        self.counted = counted

@@ -92,6 +92,8 @@ def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
         attributes[a.GEN_AI_USAGE_OUTPUT_TOKENS] = outputs
     grouped: dict[str, int] = {}
     for meter, quantity in usage.items():
+        if type(quantity) is not int and quantity == int(quantity):
+            quantity = int(quantity)  # noqa: PLW2901 - whole seconds are a whole number
         if type(quantity) is int:
             attributes[_METER_KEYS.get(meter) or f"{a.AICOST_USAGE_METER}.{meter}"] = quantity
             upstream = _UPSTREAM_GROUPS.get(group_of(meter))

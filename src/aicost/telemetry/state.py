@@ -21,6 +21,7 @@ from aicost.scopes.runs import Run, Step
 
 from . import guard
 from .metrics import Metrics
+from .options import CallOptions, Redact, Tokenizer, tokenizer_named
 from .pipeline import Pipeline
 from .processor import AttributionProcessor
 from .profiles import CostProfile
@@ -51,7 +52,12 @@ def current() -> State | None:
 
 
 def configure(
-    settings: Settings, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+    settings: Settings,
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    redact: Redact | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> State:
     """Set up the process's pipeline from settings. Raises `RateCardError` for a bad rate card.
 
@@ -73,6 +79,13 @@ def configure(
             store=ledger,
             tracer_provider=tracer_provider,
             profiles=[CostProfile(name) for name in settings.cost_profiles],
+            options=CallOptions(
+                provider_hosts=settings.provider_hosts,
+                request_stream_usage=settings.request_stream_usage,
+                tokenizer=tokenizer or tokenizer_named(settings.tokenizer),
+                capture_content=settings.capture_content,
+                redact=redact,
+            ),
         )
         scope.set_defaults(settings.attribution)
         propagation.allow(settings.baggage_keys, settings.baggage_hosts)

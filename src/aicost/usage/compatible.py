@@ -214,3 +214,13 @@ def _cost(counts: Counts) -> str | None:
         # The fee only: the model itself is billed to the customer's own key.
         counts.flag("byok_fee_only")
     return None if amount is None else format(amount, "f")
+
+
+def read_text_generation(raw: Raw) -> Reading:
+    """Hugging Face text generation: what was generated; the prompt is not counted (huggingface_hub 2.4)."""
+    counts = Counts(raw)
+    details = counts.inside("details")
+    if not details.has("generated_tokens"):
+        counts.require("details")
+    usage: dict[str, Quantity] = {"output": details.take("generated_tokens")}
+    return Reading(counts.usage(usage), flags=("prompt_not_reported",), complete=False)

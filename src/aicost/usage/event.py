@@ -76,4 +76,8 @@ class UsageEvent:
     step: str | None = None
     step_id: str | None = None
     agent: str | None = None
+    retry_of: str | None = None
+    """The event of the failed call to the same model that the application followed with this one."""
+    fallback_of: str | None = None
+    """The event of the failed call to another model or provider that the application followed with this one."""
     attribution: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from .meters import Quantity
@@ -141,3 +143,33 @@ def _by_modality(counts: Counts, total: int, name: str) -> dict[str, int]:
 
 def _said(queries: object) -> int:
     return sum(1 for query in queries if query) if isinstance(queries, (list, tuple)) else 0
+
+
+def read_cached_content(raw: Raw) -> Reading:
+    """A cache that was made: its tokens, read once, and kept until it expires (google-genai 3.4, CachedContent).
+
+    One that is deleted or prolonged before that costs less or more than what is known when it is made.
+    """
+    counts = Counts(raw)
+    metadata = counts.inside("usageMetadata")
+    tokens = metadata.require("totalTokenCount")
+    hours = _hours_between(raw.get("createTime"), raw.get("expireTime"))
+    usage: dict[str, Quantity] = {"input": tokens}
+    if hours is not None:
+        usage["cache_storage_token_hours"] = tokens * hours
+    return Reading(counts.usage(usage), complete=counts.complete and hours is not None)
+
+
+def _hours_between(start: object, end: object) -> Decimal | None:
+    if not isinstance(start, str) or not isinstance(end, str):
+        return None
+    try:
+        first, last = (datetime.fromisoformat(_WHOLE_SECONDS.sub("", t).replace("Z", "+00:00")) for t in (start, end))
+    except ValueError:
+        return None
+    seconds = int((last - first).total_seconds())
+    # Exact to the second; an hour's fraction need not be a decimal, so it is rounded up to a billionth of an hour.
+    return (Decimal(seconds) / 3600).quantize(Decimal("1e-9"), ROUND_UP) if seconds >= 0 else None
+
+
+_WHOLE_SECONDS = re.compile(r"\.\d+")

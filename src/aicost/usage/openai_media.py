@@ -49,8 +49,16 @@ def read_realtime(raw: Raw) -> Reading:
 
 
 def read_images(raw: Raw) -> Reading:
-    """Usage of image generation, edits and variations. What comes out is image unless the details say text."""
+    """Usage of image generation, edits and variations. What comes out is image unless the details say text.
+
+    A response of a model that reports no tokens says nothing; `{"output_images_hd_1024x1024": n}` says what the
+    request asked for.
+    """
     counts = Counts(raw)
+    drawn = [str(name) for name in raw if str(name).startswith("output_images")]
+    if drawn:
+        by_size: dict[str, Quantity] = {name: counts.take(name) for name in drawn}
+        return Reading(counts.usage(by_size), flags=counts.finish(set(drawn)), complete=counts.complete)
     details, out = counts.inside("input_tokens_details"), counts.inside("output_tokens_details")
     total, answered = counts.require("input_tokens"), counts.require("output_tokens")
     image, cached, written = details.take("image_tokens"), details.take("cached_tokens"), out.take("text_tokens")
@@ -122,6 +130,24 @@ def read_moderation(raw: Raw) -> Reading:
     """Moderation is free and reports no usage: nothing used, which is known."""
     del raw
     return Reading({})
+
+
+def read_video(raw: Raw) -> Reading:
+    """A video that is done: its seconds, which are billed (openai 3.52, types/video.py)."""
+    counts = Counts(raw)
+    seconds = raw.get("seconds")
+    length = int(seconds) if isinstance(seconds, str) and seconds.isdecimal() and len(seconds) < 9 else seconds
+    if not isinstance(length, int) or isinstance(length, bool) or length < 0:
+        counts.require("seconds")
+        length = 0
+    return Reading({"output_video_seconds": length} if length else {}, complete=counts.complete)
+
+
+def read_fine_tuning(raw: Raw) -> Reading:
+    """A fine-tuning job that is done: the tokens it was trained on (openai 3.52, types/fine_tuning)."""
+    counts = Counts(raw)
+    usage: dict[str, Quantity] = {"training_tokens": counts.require("trained_tokens")}
+    return Reading(counts.usage(usage), complete=counts.complete)
 
 
 def _reading(counts: Counts, usage: dict[str, Quantity], expected: int, known: set[str]) -> Reading:

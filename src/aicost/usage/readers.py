@@ -29,15 +29,23 @@ class Reader:
     """The names under which a response may hold the usage; none when the reader takes the response itself."""
     fees: Callable[[Raw], Mapping[str, Quantity]] | None = None
     """What a response bills beside its usage: tool calls, searches."""
+    inner: Callable[[Raw], Raw | None] | None = None
+    """The response inside a line of results, which has the id and the model."""
+
+
+def _in_batch(raw: Raw) -> Raw | None:
+    """The response in one line of a batch's results: OpenAI's, Gemini's or Anthropic's."""
+    response, result = fields_of(raw.get("response")), fields_of(raw.get("result"))
+    if response is not None:
+        return fields_of(response.get("body")) or response
+    return fields_of(result.get("message")) if result is not None else raw
 
 
 def _read_batch(raw: Raw) -> Reading:
-    """One line of a batch's results, OpenAI's or Anthropic's, or a batch's usage as a whole: at the batch tier."""
-    response, result = fields_of(raw.get("response")), fields_of(raw.get("result"))
-    if response is not None:
-        body: Raw | None = fields_of(response.get("body"))
-    else:
-        body = fields_of(result.get("message")) if result is not None else raw
+    """One line of a batch's results, or a batch's usage as a whole: at the batch tier."""
+    body = _in_batch(raw)
+    if body is not None and fields_of(body.get("usageMetadata")) is not None:
+        return google.read_generate_content(fields_of(body["usageMetadata"]) or {})._replace(service_tier="batch")
     if body is None or (body is not raw and body.get("usage") is None):
         return Reading({})  # a request that failed or expired is not billed
     try:
@@ -66,7 +74,9 @@ READERS: dict[str, Reader] = {
     "transcription": Reader(openai_media.read_transcription),
     "speech": Reader(openai_media.read_speech),
     "moderations": Reader(openai_media.read_moderation, found_at=()),
-    "batch": Reader(_read_batch, found_at=()),
+    "videos": Reader(openai_media.read_video, found_at=()),
+    "fine_tuning": Reader(openai_media.read_fine_tuning, found_at=()),
+    "batch": Reader(_read_batch, found_at=(), inner=_in_batch),
     "messages": Reader(anthropic.read_messages, input="exclusive"),
     "generate_content": Reader(
         google.read_generate_content,
@@ -74,6 +84,8 @@ READERS: dict[str, Reader] = {
         found_at=("usage_metadata", "usageMetadata"),
         fees=google.count_grounding,
     ),
+    "cached_content": Reader(google.read_cached_content, found_at=()),
+    "text_generation": Reader(compatible.read_text_generation, found_at=()),
     "embed_content": Reader(google.read_embed_content, found_at=()),
     "converse": Reader(bedrock.read_converse, input="exclusive", found_at=(), fees=bedrock.count_guardrails),
     "invoke_model": Reader(bedrock.read_invoke_model, input="exclusive", found_at=()),
@@ -192,9 +204,11 @@ def read_response(body: Raw, *, api: str, provider: str | None = None) -> Respon
     usage = next((found for found in map(fields_of, holders) if found is not None), None)
     reading = None if usage is None else _with_fees(reader, body, reader.read(usage))
     tier = body.get("service_tier")
+    if reader.inner is not None:
+        body, tier = {"id": body.get("id"), **(reader.inner(body) or {})}, None
     return ResponseView(
         reading=reading,
-        response_id=_text(body.get("id") or body.get("responseId")),
+        response_id=_text(body.get("id") or body.get("responseId") or body.get("generation_id")),
         model=_text(body.get("model") or body.get("modelVersion")),
         service_tier=normal_tier(tier) if isinstance(tier, str) else (reading.service_tier if reading else None),
     )

@@ -1,13 +1,13 @@
 """The emulated providers' own price list.
 
 It is written here a second time, on purpose, and shares no code with `aicost.pricing`: it is the truth that tests
-hold a ledger against. US dollars per million tokens, as the providers published them in 2026.
+hold a ledger against. US dollars, as the providers published them in 2026.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 _M = 10**6
@@ -15,14 +15,15 @@ _M = 10**6
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars per million tokens."""
+    """Dollars per million tokens; `others` are dollars for one unit of another meter, `"10/1000"`."""
 
-    input: str
-    cached: str
-    output: str
+    input: str = "0"
+    cached: str = "0"
+    output: str = "0"
     long_input: str | None = None
     """Above 200,000 prompt tokens, for the whole request."""
     long_output: str | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 _OPENAI = {
@@ -33,14 +34,53 @@ _OPENAI = {
     "gpt-5": Price("1.25", "0.125", "10"),
     "gpt-5-mini": Price("0.25", "0.025", "2"),
     "o3": Price("2", "0.5", "8"),
-    "text-embedding-3-small": Price("0.02", "0", "0"),
-    "text-embedding-3-large": Price("0.13", "0", "0"),
+    "gpt-3.5-turbo-instruct": Price("1.5", "0", "2"),
+    "text-embedding-3-small": Price("0.02"),
+    "text-embedding-3-large": Price("0.13"),
+    "gpt-image-1": Price("5", others={"input_image": "10/1000000", "output_image": "40/1000000"}),
+    "tts-1": Price(others={"input_characters": "15/1000000"}),
+    "whisper-1": Price(others={"input_audio_seconds": "0.36/3600"}),
+    "gpt-4o-transcribe": Price("2.5", "0", "10", others={"input_audio": "6/1000000"}),
+    "gpt-realtime": Price("4", "0.4", "16", others={"input_audio": "32/1000000", "output_audio": "64/1000000"}),
+    "sora-2": Price(others={"output_video_seconds": "0.1"}),
+    "omni-moderation-latest": Price(),
+    "gpt-4o-2024-08-06": Price("2.5", "1.25", "10", others={"training_tokens": "25/1000000"}),
 }
 _ANTHROPIC = {
     "claude-sonnet-4-5": Price("3", "0.3", "15", "6", "22.5"),
     "claude-sonnet-5": Price("2", "0.2", "10"),
     "claude-haiku-4-5": Price("1", "0.1", "5"),
     "claude-opus-4-5": Price("5", "0.5", "25"),
+}
+_GOOGLE = {"gemini-2.5-flash": Price("0.3", "0.03", "2.5"), "gemini-embedding-001": Price("0.15")}
+_PRICES: Mapping[str, Mapping[str, Price]] = {
+    "openai": _OPENAI,
+    "anthropic": _ANTHROPIC,
+    "gcp.gemini": _GOOGLE,
+    "gcp.vertex_ai": _GOOGLE,
+    "aws.bedrock": {
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0": Price("3.3", "0.33", "16.5", "6.6", "24.75"),
+        "anthropic.claude-3-haiku-20240307-v1:0": Price("0.25", "0.025", "1.25"),
+        "amazon.nova-lite-v1:0": Price("0.06", "0.015", "0.24"),
+        "amazon.titan-text-express-v1": Price("0.2", "0", "0.6"),
+        "amazon.titan-embed-text-v2:0": Price("0.02"),
+        "meta.llama3-3-70b-instruct-v1:0": Price("0.72", "0", "0.72"),
+        "mistral.mistral-large-2402-v1:0": Price("4", "0", "12"),
+        "cohere.command-text-v14": Price("1", "0", "2"),
+    },
+    "mistral_ai": {"mistral-large-latest": Price("2", "0.05", "6"), "mistral-embed": Price("0.1")},
+    "cohere": {
+        "command-a-03-2025": Price("2.5", "0", "10"),
+        "embed-v4.0": Price("0.12"),
+        "rerank-v3.5": Price(others={"search_units": "2/1000"}),
+    },
+    "groq": {"llama-3.3-70b-versatile": Price("0.59", "0", "0.79")},
+    "together": {
+        "meta-llama/Llama-3.3-70B-Instruct-Turbo": Price("0.88", "0", "0.88"),
+        "BAAI/bge-base-en-v1.5": Price("0.008"),
+    },
+    "ollama": {"llama3.1": Price(), "nomic-embed-text": Price()},
+    "voyage": {"voyage-3.5": Price("0.06"), "rerank-2.5": Price("0.05"), "voyage-multimodal-3": Price("0.12")},
 }
 UNLISTED = Price("1", "1", "1")
 """What any other model costs: the provider bills it although no rate card knows it."""
@@ -55,8 +95,7 @@ _WEB_SEARCH = Fraction(10, 1000)
 
 def bill(provider: str, model: str, usage: Mapping[str, int], service_tier: str | None) -> Fraction:
     """Dollars for disjoint quantities by meter."""
-    listed = _OPENAI if provider == "openai" else _ANTHROPIC
-    price = listed.get(model, UNLISTED)
+    price = _PRICES.get(provider, {}).get(model, UNLISTED)
     prompt = sum(n for meter, n in usage.items() if meter.startswith("input"))
     long = price.long_input is not None and prompt > 200_000
     into = Fraction((price.long_input if long else None) or price.input) / _M
@@ -70,8 +109,9 @@ def bill(provider: str, model: str, usage: Mapping[str, int], service_tier: str 
         "input_cache_write_1h": into * 2,
         "output": out,
         "output_reasoning": out,
+        "tool_web_search": _WEB_SEARCH,
     }
-    tokens = sum((rates[meter] * n for meter, n in usage.items() if meter in rates), Fraction(0))
-    return tokens * _TIERS.get((provider, service_tier or ""), Fraction(1)) + _WEB_SEARCH * usage.get(
-        "tool_web_search", 0
-    )
+    rates |= {meter: Fraction(p.partition("/")[0]) / Fraction(p.partition("/")[2] or 1) for meter, p in price.others.items()}
+    total = sum((rates[meter] * n for meter, n in usage.items() if meter in rates), Fraction(0))
+    searches = rates["tool_web_search"] * usage.get("tool_web_search", 0)
+    return (total - searches) * _TIERS.get((provider, service_tier or ""), Fraction(1)) + searches

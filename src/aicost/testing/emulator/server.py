@@ -14,18 +14,14 @@ import zlib
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 from .bill import Bill, Book
+from .formats import ROUTES, Generated, Request, Route
+from .formats.errors import error_body
+from .jobs import Jobs
 from .script import Action, Drop, Fail, Hang, Reply, Rule, Script, Stall
-from .wire import Generated, error_body, generate, json_body, stream
 
-_PATHS = {
-    "/v1/chat/completions": ("openai", "chat", "chatcmpl-"),
-    "/v1/responses": ("openai", "responses", "resp_"),
-    "/v1/embeddings": ("openai", "embeddings", "emb_"),
-    "/v1/messages": ("anthropic", "messages", "msg_"),
-}
-_AZURE = re.compile(r"/deployments/[^/]+")
 _MAX_BODY = 64 * 2**20
 
 
@@ -40,7 +36,7 @@ class ReceivedRequest:
 
 
 class ProviderEmulator:
-    """OpenAI (chat completions, responses, embeddings) and Anthropic (messages) on a loopback port.
+    """The providers on a loopback port: OpenAI, Anthropic, Gemini, Vertex AI, Bedrock, Cohere, Mistral and others.
 
     Speaks their JSON and stream formats, does what the script says (see `on`), and keeps the bill of everything it
     generated. Use it as a context manager.
@@ -58,6 +54,7 @@ class ProviderEmulator:
         self._requests: list[ReceivedRequest] = []
         self._stopping = threading.Event()
         self._content_coding = content_coding
+        self._jobs = Jobs(self)
         handler = type("Handler", (_Handler,), {"emulator": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(
@@ -96,6 +93,10 @@ class ProviderEmulator:
         """What to give an Anthropic client as `base_url`."""
         return f"http://127.0.0.1:{self.port}"
 
+    def base_url(self, name: str = "") -> str:
+        """Where an emulated provider is: `gemini`, `vertex`, `bedrock`, `cohere`, `groq`, `mistral`, `ollama`, ..."""
+        return f"http://127.0.0.1:{self.port}/{name}".rstrip("/")
+
     @property
     def bill(self) -> Bill:
         """The true bill so far."""
@@ -113,6 +114,23 @@ class ProviderEmulator:
         Each matching attempt takes one action. Without any left, and without a rule, it is answered plainly.
         """
         return self._script.on(contains, model=model, api=api)
+
+    def call_id(self, prefix: str) -> str:
+        """A new id for a response."""
+        with self._lock:
+            return f"{prefix}{next(self._ids):08d}"
+
+    def charge(self, made: Generated, provider: str, tier: str | None) -> None:
+        """Put a generated answer on the bill."""
+        self._book.charge(made.call_id, provider, made.api, made.model, tier, made.usage)
+
+    def delivered(self, made: Generated) -> None:
+        """Note that the usage of an answer is on its way to the client."""
+        self._book.delivered(made.call_id, made.usage)
+
+    def next_action(self, raw: bytes, model: str, api: str) -> Action:
+        """What the script says to do with a request."""
+        return self._script.next(raw, model, api)
 
 
 class _Server(ThreadingHTTPServer):
@@ -132,68 +150,92 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature is the library's
         """Requests are kept in `requests`, not printed."""
 
+    def do_GET(self) -> None:
+        self._serve("GET")
+
     def do_POST(self) -> None:
-        path = _AZURE.sub("", self.path.partition("?")[0])
+        self._serve("POST")
+
+    def _serve(self, method: str) -> None:
+        path = self.path.partition("?")[0]
         raw = self.rfile.read(min(int(self.headers.get("content-length") or 0), _MAX_BODY))
-        known = _PATHS.get(path)
-        if known is None:
+        body = _fields(raw, self.headers.get("content-type") or "")
+        emulator = self.emulator
+        job = emulator._jobs.serve(method, path, body, raw) if body is not None else None
+        if job is not None:
+            self._send(*job)
+            return
+        route, request = _find(method, path, body or {}, raw)
+        if route is None:
             self._error("openai", Fail(status=404, retry_after=None, message=f"no such path: {path}"))
             return
-        provider, api, prefix = known
-        try:
-            body = json.loads(raw)
-            model = str(body["model"])
-        except (ValueError, KeyError, TypeError):
-            self._error(provider, Fail(status=400, retry_after=None, message="the body must be JSON with a model"))
+        if body is None or request.model == "unknown":
+            self._error(route.provider, Fail(status=400, retry_after=None, message="the body must be JSON with a model"))
             return
-        emulator = self.emulator
         headers = {name.lower(): value for name, value in self.headers.items()}
         with emulator._lock:
-            emulator._requests.append(ReceivedRequest(api, model, headers, body))
-            call_id = f"{prefix}{next(emulator._ids):08d}"
-        action = emulator._script.next(raw, model, api)
+            emulator._requests.append(ReceivedRequest(route.api, request.model, headers, body))
+        if body.get("background"):
+            self._send(*emulator._jobs.background(request))
+            return
+        call_id = emulator.call_id(route.prefix)
+        action = emulator._script.next(raw, request.model, route.api)
         if isinstance(action, Fail):
-            self._error(provider, action)
+            self._error(route.provider, action)
             return
         reply = _reply_of(action)
         if reply is None:
             assert isinstance(action, Hang)  # noqa: S101 - narrowing: only a hang may do no work
             self._wait_for_client(action.seconds)
             return
-        made = generate(call_id, api, model, reply, raw)
-        emulator._book.charge(call_id, provider, api, made.model, made.reply.service_tier, made.usage)
+        made = route.generate(call_id, reply, request)
+        emulator.charge(made, route.provider, made.reply.service_tier)
         if isinstance(action, Hang):
             self._wait_for_client(action.seconds)
-        elif body.get("stream"):
-            self._stream(made, body, action)
+        elif route.stream is not None and route.streams(request):
+            self._stream(route, made, request, action)
         else:
-            self._whole(made, body, action)
+            self._whole(route, made, request, action)
 
-    def _whole(self, made: Generated, request: dict[str, Any], action: Action) -> None:
-        body = json.dumps(json_body(made, request)).encode()
+    def _send(self, content_type: str, body: bytes) -> None:
+        self._head(200, content_type)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _whole(self, route: Route, made: Generated, request: Request, action: Action) -> None:
+        answer = route.whole(made, request)
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         coding = self.emulator._content_coding
         if coding == "gzip":
             body = gzip.compress(body)
-        self._head(200, "application/json", coding)
+        self._head(200, route.whole_type, coding)
         self.send_header("content-length", str(len(body)))
+        if route.counts_in_headers and not made.reply.omit_usage:
+            self.send_header("x-amzn-bedrock-input-token-count", str(made.usage.get("input", 0)))
+            self.send_header("x-amzn-bedrock-output-token-count", str(made.completion))
+            self.send_header("x-amzn-bedrock-cache-read-input-token-count", str(made.usage.get("input_cache_read", 0)))
         self.end_headers()
         if isinstance(action, Drop):
+            if route.counts_in_headers:
+                self.emulator.delivered(made)
             self.wfile.write(body[: len(body) // 2])
             self._reset()
             return
         # Noted before the last byte leaves, so that a client that has the answer always finds it on the bill.
-        if not made.reply.omit_usage and made.reply.raw_usage is None:
-            self.emulator._book.delivered(made.call_id, made.usage)
+        if route.says_usage and not made.reply.omit_usage and made.reply.raw_usage is None:
+            self.emulator.delivered(made)
         self.wfile.write(body)
 
-    def _stream(self, made: Generated, request: dict[str, Any], action: Action) -> None:
+    def _stream(self, route: Route, made: Generated, request: Request, action: Action) -> None:
+        assert route.stream is not None  # noqa: S101 - narrowing: the caller has looked
         coding = self.emulator._content_coding
-        self._head(200, "text/event-stream", coding)
+        self._head(200, route.stream_type, coding)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         packer = zlib.compressobj(wbits=31) if coding == "gzip" else None
         stop_after = action.after_chunks if isinstance(action, (Drop, Stall)) else None
-        for sent, event in enumerate(stream(made, request)):
+        for sent, event in enumerate(route.stream(made, request)):
             if sent == stop_after:
                 if isinstance(action, Stall):
                     self._wait_for_client(action.seconds)
@@ -226,6 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(failure.status, "application/json")
         if failure.retry_after is not None:
             self.send_header("retry-after-ms", str(int(failure.retry_after * 1000)))
+            self.send_header("retry-after", f"{failure.retry_after:g}")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -255,3 +298,28 @@ def _reply_of(action: Action) -> Reply | None:
         return action.reply
     assert isinstance(action, (Hang, Drop))  # noqa: S101 - narrowing: failures were answered before
     return action.bill
+
+
+def _fields(raw: bytes, content_type: str) -> dict[str, Any] | None:
+    """The fields of a request body, JSON or a form; None for one that is neither."""
+    if not raw:
+        return {}
+    if "multipart/form-data" in content_type:
+        return {found[1].decode(): found[2].decode() for found in _FORM_FIELD.finditer(raw)}
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _find(method: str, path: str, body: dict[str, Any], raw: bytes) -> tuple[Route | None, Request]:
+    path = unquote(path)
+    for route in ROUTES:
+        found = route.match(method, path)
+        if found is not None:
+            return route, Request(path, found, body, raw)
+    return None, Request(path, {}, body, raw)
+
+
+_FORM_FIELD = re.compile(rb'name="(\w+)"\r\n\r\n([^\r]*)\r\n')

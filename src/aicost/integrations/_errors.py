@@ -1,0 +1,63 @@
+"""What an exception of an HTTP library says of the request: did it reach the provider, may it be billed."""
+
+from __future__ import annotations
+
+from aicost.usage.event import Billed
+
+# What never reached the provider's model, by the names the HTTP libraries give it: httpx and httpx2, aiohttp, urllib3
+# (below requests), botocore.
+_NOT_SENT = {
+    "ClientConnectorError",
+    "ClientConnectorCertificateError",
+    "ClientConnectorDNSError",
+    "ClientConnectorSSLError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectTimeoutError",
+    "ConnectionTimeoutError",
+    "EndpointConnectionError",
+    "InvalidURL",
+    "LocalProtocolError",
+    "NameResolutionError",
+    "NewConnectionError",
+    "NoCredentialsError",
+    "PoolTimeout",
+    "ProxyConnectionError",
+    "ProxyError",
+    "SSLError",
+    "UnsupportedProtocol",
+    "WriteError",
+    "WriteTimeout",
+}
+_TRANSPORTS = ("httpcore", "urllib3", "socket", "ssl", "builtins", "aiohttp.http")
+
+
+def billed_after(error: BaseException | None) -> Billed:
+    """Whether an attempt that failed with `error`, and no response, may have been billed."""
+    return Billed.NO if type(error).__name__ in _NOT_SENT else Billed.POSSIBLY
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The HTTP library's own error below the client's."""
+    seen = 0
+    while error.__cause__ is not None and seen < 10:
+        if type(error.__cause__).__module__.startswith(_TRANSPORTS):
+            break
+        error, seen = error.__cause__, seen + 1
+    # requests says `ConnectionError` whether it connected or not; urllib3's reason below it says which.
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return reason if isinstance(reason, BaseException) else error
+
+
+def was_timeout(error: BaseException) -> bool:
+    """Whether a call failed because something took too long."""
+    return "Timeout" in type(error).__name__ or "Timeout" in type(cause_of(error)).__name__
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status in a client's exception, under the names the clients give it."""
+    for name in ("status_code", "http_status", "code", "status"):
+        status = getattr(error, name, None)
+        if isinstance(status, int) and not isinstance(status, bool) and 100 <= status < 600:
+            return status
+    return None

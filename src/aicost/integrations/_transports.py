@@ -1,0 +1,271 @@
+"""Where requests leave the process: the HTTP libraries below the clients.
+
+While a call is in progress, each request that leaves for its host is an attempt of it, and the answer's bytes are
+watched going by. Outside of one, these hooks do nothing but look. Read in httpx 0.23 and 0.28, httpx2 2.16, requests
+2.34, aiohttp 3.14, botocore 1.44.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import wrapt
+from opentelemetry.instrumentation.utils import unwrap
+
+from aicost.telemetry import guard
+from aicost.telemetry.call import Outcome
+from aicost.usage.event import Billed, RequestStatus
+
+from ._calls import InProgress, current
+from ._content import answer_of, streamed_text
+from ._errors import cause_of
+from ._wire import (
+    AioContent,
+    EndOfBody,
+    Observer,
+    RawBody,
+    decoder_of,
+    tee,
+)
+
+_log = logging.getLogger("aicost")
+
+
+def _send(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    """httpx.Client.send(request, ...) and requests.Session.send(request, ...)."""
+    progress = current()
+    if progress is None:
+        return wrapped(*args, **kwargs)
+    request = args[0] if args else kwargs["request"]
+    if not _ours(progress, request.url, request.headers):
+        return wrapped(*args, **kwargs)
+    try:
+        response = wrapped(*args, **kwargs)
+    except BaseException as error:
+        _broken(progress, error)
+        raise
+    _answered(progress, response)
+    return response
+
+
+async def _async_send(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    """httpx.AsyncClient.send(request, ...)."""
+    progress = current()
+    if progress is None:
+        return await wrapped(*args, **kwargs)
+    request = args[0] if args else kwargs["request"]
+    if not _ours(progress, request.url, request.headers):
+        return await wrapped(*args, **kwargs)
+    try:
+        response = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        _broken(progress, error)
+        raise
+    _answered(progress, response)
+    return response
+
+
+async def _aiohttp_request(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    """aiohttp.ClientSession._request(method, url, headers=...)."""
+    progress = current()
+    if progress is None:
+        return await wrapped(*args, **kwargs)
+    headers = kwargs.get("headers")
+    if headers is None or isinstance(headers, Mapping):
+        kwargs["headers"] = headers = dict(headers or {})  # scope headers may be added: never to the caller's own
+    if not _ours(progress, args[1] if len(args) > 1 else kwargs["str_or_url"], headers):
+        return await wrapped(*args, **kwargs)
+    try:
+        response = await wrapped(*args, **kwargs)
+    except BaseException as error:
+        _broken(progress, error)
+        raise
+    _answered(progress, response, status=response.status)
+    return response
+
+
+def _ours(progress: InProgress, url: Any, headers: Any) -> bool:
+    """Whether the request is part of the call; if so, an attempt has begun."""
+    try:
+        host = getattr(url, "host", None)
+        if host is None:
+            from urllib.parse import urlsplit
+
+            host = urlsplit(str(url)).hostname or ""
+        # One library may carry another's requests, httpx over aiohttp for one: the outermost is the attempt.
+        if progress.in_flight or not progress.is_for(host):
+            return False
+        progress.sending(headers, host)
+    except Exception as error:  # noqa: BLE001 - the application's request comes first
+        guard.failed("record an attempt", error)
+        return False
+    return True
+
+
+def _broken(progress: InProgress, error: BaseException) -> None:
+    try:
+        progress.in_flight = False
+        progress.broken(error)
+    except Exception as failure:  # noqa: BLE001 - the application's own error comes first
+        guard.failed("record a failed attempt", failure)
+
+
+def _answered(progress: InProgress, response: Any, status: int | None = None) -> None:
+    """The provider answered; a body that is not read yet is watched."""
+    try:
+        progress.in_flight = False
+        code = response.status_code if status is None else status
+        if code >= 400:
+            progress.refused(code)
+            return
+        progress.response = response
+        call = progress.call
+        if call is not None or progress.ask.each_line:
+            progress.watched = watch(response, progress)
+    except Exception as error:  # noqa: BLE001 - the application's response comes first
+        guard.failed("watch a response", error)
+
+
+def watch(response: Any, progress: InProgress) -> bool:
+    """Watch the body of a response go by, whichever library it is of. Returns whether there is one to watch."""
+    kind = type(response).__module__.partition(".")[0]
+    headers = response.headers
+    ask = progress.ask
+    if kind in {"httpx", "httpx2"}:
+        if response.is_closed:
+            if not ask.each_line:
+                return False
+            observer = _observer(headers, progress)
+            observer.feed(response.content)
+            observer.end(None)
+            return True
+        observer = _observer(headers, progress, decoder_of(response))
+        if progress.amended is not None:
+            observer.hide()
+            if "content-encoding" in headers:
+                del headers["content-encoding"]  # what is handed on is decoded already
+        response.stream = tee(response.stream, observer)
+        return True
+    if kind == "aiohttp":
+        response.content = AioContent(response.content, _observer(headers, progress))
+        return True
+    if kind == "requests":
+        if response._content is not False:
+            return False
+        response.raw = RawBody(response.raw, _observer(headers, progress))
+        return True
+    if kind == "botocore":
+        if response._content is not None:
+            return False
+        response.raw = RawBody(response.raw, _observer(headers, progress))
+        return True
+    raise TypeError(f"no way to watch a {type(response).__qualname__} of {kind}")
+
+
+def _observer(headers: Any, progress: InProgress, decode: Callable[[bytes], bytes] | None = None) -> Observer:
+    return Observer(headers, progress.ask, BodyOutcome(progress), decode=decode, keep=progress.keeps_events)
+
+
+class BodyOutcome:
+    """Finishes a call when its watched body has ended."""
+
+    __slots__ = ("_progress",)
+
+    def __init__(self, progress: InProgress) -> None:
+        self._progress = progress
+
+    def line(self, result: Mapping[str, Any]) -> None:
+        """One result of its own, out of a file of many."""
+        self._progress.record_result(result)
+
+    def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
+        progress = self._progress
+        call = progress.call
+        if call is None or progress.ask.each_line:
+            return
+        cut = end.closed_early or end.error is not None or end.error_type is not None
+        # What was asked for is no proof that it was made; what the provider has counted is, wherever it says so.
+        view = progress.view(body) if body is not None or not cut or progress.counted else None
+        known = (end.complete or progress.counted or not cut) and view is not None and view.reading is not None
+        estimated = False
+        if not cut and (view is None or view.reading is None) and end.events:
+            estimate = progress.estimate(end.events)
+            if estimate is not None:
+                view, known, estimated = estimate, True, True
+        if progress.pipeline.options.capture_content:
+            streamed = [{"role": "assistant", "parts": [{"type": "text", "content": streamed_text(end.events)}]}]
+            progress.say(streamed if end.events else answer_of(body or {}))
+        # A stream that ran to its end without usage was billed; one that was cut may have been.
+        billed = Billed.POSSIBLY if cut and not known else Billed.YES
+        if end.error is not None:
+            cause = cause_of(end.error)
+            timed_out = "Timeout" in type(cause).__name__
+            status = RequestStatus.TIMEOUT if timed_out else RequestStatus.FAILURE
+            outcome = Outcome(status, billed, type(cause).__name__, complete=known)
+        elif end.error_type is not None:
+            outcome = Outcome(RequestStatus.FAILURE, billed, end.error_type, complete=known)
+        else:
+            outcome = Outcome(billed=billed, complete=known, estimated=estimated)
+        call.finish(view, outcome)
+
+
+_HOOKS: dict[str, tuple[tuple[str, str, Any], ...]] = {
+    "httpx": (("Client", "send", _send), ("AsyncClient", "send", _async_send)),
+    "httpx2": (("Client", "send", _send), ("AsyncClient", "send", _async_send)),
+    "requests": (("Session", "send", _send),),
+    "aiohttp": (("ClientSession", "_request", _aiohttp_request),),
+    "botocore.httpsession": (("URLLib3Session", "send", _send),),
+}
+
+
+class Transports:
+    """The hooks in the HTTP libraries, put in with the first client that needs them and taken out with the last."""
+
+    def __init__(self) -> None:
+        self._users: set[str] = set()
+        self._patched: list[tuple[Any, str]] = []
+        self._registered: set[str] = set()
+
+    def use(self, client: str) -> None:
+        """A client is instrumented."""
+        first = not self._users
+        self._users.add(client)
+        for name in _HOOKS:
+            if name not in self._registered:
+                self._registered.add(name)
+                wrapt.register_post_import_hook(self._imported, name)
+            elif first:
+                self._again(name)
+
+    def leave(self, client: str) -> None:
+        """A client is no longer instrumented."""
+        self._users.discard(client)
+        if not self._users:
+            for owner, name in self._patched:
+                unwrap(owner, name)
+            self._patched = []
+
+    def _again(self, name: str) -> None:
+        import sys
+
+        module = sys.modules.get(name)
+        if module is not None:
+            self._imported(module)
+
+    def _imported(self, module: ModuleType) -> None:
+        if not self._users:
+            return
+        try:
+            for owner_name, method, wrapper in _HOOKS[module.__name__]:
+                owner = getattr(module, owner_name)
+                getattr(owner, method)
+                wrapt.wrap_function_wrapper(owner, method, wrapper)
+                self._patched.append((owner, method))
+        except Exception as error:  # noqa: BLE001 - a library that moved something must not stop the application
+            _log.warning("%s: its requests are not seen: this version is laid out differently (%r)", module, error)
+
+
+transports = Transports()

@@ -1,0 +1,55 @@
+"""`InferenceClient` of `huggingface_hub`. Read in huggingface_hub 0.28, 1.0 and 2.4 (`inference/_client.py`)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from aicost.telemetry.call import Target
+
+from ._calls import Ask
+from ._instrumentor import ClientInstrumentor, Method
+
+_TASKS = {
+    "conversational": ("chat", "chat"),
+    "text-generation": ("text_completion", "text_generation"),
+    "feature-extraction": ("embeddings", "embeddings"),
+}
+_ROUTED = {
+    "cerebras", "fireworks-ai", "groq", "hyperbolic", "nebius", "novita", "nscale", "ovhcloud", "publicai",
+    "sambanova", "together",
+}  # fmt: skip
+"""Providers that Hugging Face routes to at prices of theirs."""
+
+
+def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    request = kwargs["request_parameters"] if "request_parameters" in kwargs else args[0]
+    known = _TASKS.get(request.task or "")
+    if known is None:
+        return None
+    body = request.json if isinstance(request.json, dict) else {}
+    model = body.get("model") or request.model
+    url = urlsplit(str(request.url))
+    chosen = getattr(instance, "provider", None)
+    operation, api = known
+    target = Target(
+        provider=f"huggingface_{chosen.replace('-', '_')}" if chosen in _ROUTED else "huggingface",
+        operation=operation,
+        api=api,
+        model=model if isinstance(model, str) and model else "unknown",
+        server_address=url.hostname,
+        server_port=url.port or (443 if url.scheme == "https" else 80),
+        streaming=bool(kwargs.get("stream")),
+    )
+    return Ask(target, body=body)
+
+
+class HuggingFaceInstrumentor(ClientInstrumentor):
+    """Instruments every `InferenceClient` and `AsyncInferenceClient`, those that exist already included."""
+
+    name = "huggingface_hub"
+    requires = "huggingface_hub >= 0.30, < 3"
+    methods = (
+        Method("huggingface_hub.inference._client", "InferenceClient._inner_post", _ask),
+        Method("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient._inner_post", _ask),
+    )

@@ -1,0 +1,77 @@
+"""Anthropic's wire format. Field names as in anthropic 2.11 (`types/`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from .route import Event, Generated, Request, Route, free, named, pieces, with_usage
+
+
+def _anthropic_usage(made: Generated) -> dict[str, Any]:
+    usage, reply = made.usage, made.reply
+    wire: dict[str, Any] = {
+        "input_tokens": usage.get("input", 0),
+        "cache_creation_input_tokens": reply.cache_write_5m + reply.cache_write_1h,
+        "cache_read_input_tokens": reply.cached_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": reply.cache_write_5m,
+            "ephemeral_1h_input_tokens": reply.cache_write_1h,
+        },
+        "output_tokens": made.completion,
+        "service_tier": reply.service_tier or "standard",
+    }
+    if reply.web_searches:
+        wire["server_tool_use"] = {"web_search_requests": reply.web_searches, "web_fetch_requests": 0}
+    if reply.reasoning_tokens:
+        wire["output_tokens_details"] = {"thinking_tokens": reply.reasoning_tokens}
+    return wire
+
+
+def messages_body(made: Generated, _request: Request) -> dict[str, Any]:
+    body = {
+        "id": made.call_id,
+        "type": "message",
+        "role": "assistant",
+        "model": made.model,
+        "content": [{"type": "text", "text": made.reply.text}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+    }
+    return with_usage(body, made, _anthropic_usage(made))
+
+
+def messages_stream(made: Generated, request: Request) -> Iterator[Event]:
+    whole = messages_body(made, request)
+    usage = whole.pop("usage", None) or _anthropic_usage(made)
+    # What is known at the start: the input, and a placeholder for the output. Tool calls are counted at the end.
+    early = {**usage, "output_tokens": 1}
+    early.pop("server_tool_use", None)
+    early.pop("output_tokens_details", None)
+    known = {meter: n for meter, n in made.usage.items() if meter.startswith("input")}
+    start = {"type": "message_start", "message": {**whole, "content": [], "stop_reason": None, "usage": early}}
+    yield Event(named("message_start", start), known)
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    yield Event(named("content_block_start", block))
+    yield Event(named("ping", {"type": "ping"}))
+    for piece in pieces(made.reply):
+        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+        yield Event(named("content_block_delta", delta))
+    yield Event(named("content_block_stop", {"type": "content_block_stop", "index": 0}))
+    final = {name: usage[name] for name in usage if name not in {"service_tier", "cache_creation"}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": final}
+    yield Event(named("message_delta", end), made.usage)
+    yield Event(named("message_stop", {"type": "message_stop"}))
+
+
+
+
+def _count_tokens(made: Generated, _request: Request) -> dict[str, Any]:
+    return {"input_tokens": 21}
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(r"/v1/messages/count_tokens", "anthropic", "count_tokens", "cnt_", _count_tokens, usage=free),
+    Route(r"/v1/messages", "anthropic", "messages", "msg_", messages_body, stream=messages_stream),
+)

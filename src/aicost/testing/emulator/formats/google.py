@@ -1,0 +1,97 @@
+"""Gemini's wire format, at the Gemini API and at Vertex AI. Field names as in google-genai 3.4 (`types.py`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ..script import Reply
+from .route import Event, Generated, Request, Route, Usage, always, free, pieces, prompt_only, with_usage
+
+
+def _usage(made: Generated) -> dict[str, Any]:
+    """Prompt tokens include the cached ones; the answer's leave thinking out."""
+    usage = made.usage
+    return {
+        "promptTokenCount": made.prompt,
+        "cachedContentTokenCount": usage.get("input_cache_read", 0),
+        "candidatesTokenCount": usage.get("output", 0),
+        "thoughtsTokenCount": usage.get("output_reasoning", 0),
+        "totalTokenCount": made.prompt + made.completion,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": made.prompt}],
+    }
+
+
+def _chunk(made: Generated, text: str, *, last: bool) -> dict[str, Any]:
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
+    if last:
+        candidate["finishReason"] = "STOP"
+    return {"candidates": [candidate], "modelVersion": made.model, "responseId": made.call_id}
+
+
+def _generate(made: Generated, _request: Request) -> dict[str, Any]:
+    return with_usage(_chunk(made, made.reply.text, last=True), made, _usage(made), "usageMetadata")
+
+
+def _generate_stream(made: Generated, _request: Request) -> Iterator[Event]:
+    texts = pieces(made.reply)
+    for number, text in enumerate(texts, 1):
+        last = number == len(texts)
+        chunk = _chunk(made, text, last=last)
+        so_far = _usage(made)
+        if not last:
+            # What is known before the end: the prompt, and how much was written until here.
+            so_far["candidatesTokenCount"] = so_far["candidatesTokenCount"] * number // len(texts)
+            so_far["thoughtsTokenCount"] = so_far["thoughtsTokenCount"] * number // len(texts)
+            so_far["totalTokenCount"] = (
+                made.prompt + so_far["candidatesTokenCount"] + so_far["thoughtsTokenCount"]
+            )
+        with_usage(chunk, made, so_far, "usageMetadata")
+        known: Usage = {meter: n for meter, n in made.usage.items() if meter.startswith("input")}
+        known["output"] = so_far["candidatesTokenCount"]
+        known["output_reasoning"] = so_far["thoughtsTokenCount"]
+        reported = None if made.reply.omit_usage else {meter: n for meter, n in known.items() if n}
+        yield Event(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n", reported)
+
+
+def _embed(made: Generated, request: Request) -> dict[str, Any]:
+    count = len(request.body.get("requests") or [0])
+    return {"embeddings": [{"values": [0.25, -0.5]}] * count, "usageMetadata": {"promptTokenCount": made.prompt}}
+
+
+def _predict(made: Generated, request: Request) -> dict[str, Any]:
+    statistics = {"truncated": False, "token_count": made.prompt}
+    count = len(request.body.get("instances") or [0])
+    first = {"embeddings": {"values": [0.25, -0.5], "statistics": statistics}}
+    rest = {"embeddings": {"values": [0.25, -0.5], "statistics": {"truncated": False, "token_count": 0}}}
+    return {"predictions": [first, *[rest] * (count - 1)]}
+
+
+def _counted(made: Generated, _request: Request) -> dict[str, Any]:
+    return {"totalTokens": 21}
+
+
+_GEMINI = r"/gemini/v1(?:beta)?/models/(?P<model>[^:/]+)"
+_VERTEX = r"/vertex/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google/models/(?P<model>[^:/]+)"
+ROUTES: tuple[Route, ...] = tuple(
+    route
+    for base, provider in ((_GEMINI, "gcp.gemini"), (_VERTEX, "gcp.vertex_ai"))
+    for route in (
+        Route(f"{base}:generateContent", provider, "generate_content", "gen-", _generate),
+        Route(
+            f"{base}:streamGenerateContent",
+            provider,
+            "generate_content",
+            "gen-",
+            _generate,
+            stream=_generate_stream,
+            streams=always,
+        ),
+        Route(f"{base}:batchEmbedContents", provider, "embed_content", "emb-", _embed, usage=prompt_only),
+        Route(f"{base}:embedContent", provider, "embed_content", "emb-", _embed, usage=prompt_only),
+        Route(f"{base}:predict", provider, "embed_content", "emb-", _predict, usage=prompt_only),
+        Route(f"{base}:countTokens", provider, "count_tokens", "cnt-", _counted, usage=free),
+    )
+)
+

@@ -1,0 +1,191 @@
+"""Work that is done later: background responses, batches, videos, fine-tuning.
+
+A job is billed when it is given; the first time it is asked after it is still running, the next time it is done.
+Bodies as in openai 3.52 and anthropic 2.11 (`types/`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .formats import anthropic, openai
+from .formats.route import Generated, Request, Usage, tokens
+from .script import Action, Reply
+
+
+class Host(Protocol):
+    """What jobs need of the server."""
+
+    def call_id(self, prefix: str) -> str:
+        """A new id."""
+        ...
+
+    def charge(self, made: Generated, provider: str, tier: str | None) -> None:
+        """Put a generated answer on the bill."""
+        ...
+
+    def delivered(self, made: Generated) -> None:
+        """Note that its usage is on its way to the client."""
+        ...
+
+    def next_action(self, raw: bytes, model: str, api: str) -> Action:
+        """What the script says."""
+        ...
+
+
+@dataclass(slots=True)
+class Job:
+    """One piece of work and what it says of itself before and after."""
+
+    running: dict[str, Any]
+    done: dict[str, Any]
+    made: list[Generated] = field(default_factory=list)
+    polls: int = 1
+
+
+Answer = tuple[str, bytes]
+"""Content type and body."""
+
+
+class Jobs:
+    """The work that was given to one emulator."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._jobs: dict[str, Job] = {}
+        self._files: dict[str, tuple[bytes, list[Generated]]] = {}
+
+    def serve(self, method: str, path: str, body: dict[str, Any], raw: bytes) -> Answer | None:
+        """The answer to a request about a job; None when the path is none."""
+        for wanted, pattern, handler in _PATHS:
+            found = re.fullmatch(pattern, path) if method == wanted else None
+            if found is not None:
+                return handler(self, Request(path, found.groupdict(), body, raw))
+        return None
+
+    def background(self, request: Request) -> Answer:
+        """A response that is made in the background."""
+        made = self._make("responses", request, tokens, "resp_")
+        whole = openai.ROUTES[2].whole(made, request)
+        waiting = {**whole, "status": "queued", "output": [], "usage": None, "background": True}
+        self._jobs[made.call_id] = Job(waiting, {**whole, "background": True}, [made])
+        return _json(waiting)
+
+    def _make(
+        self,
+        api: str,
+        request: Request,
+        usage: Callable[[Reply, Request], Usage],
+        prefix: str,
+        *,
+        provider: str = "openai",
+        tier: str | None = None,
+    ) -> Generated:
+        action = self._host.next_action(request.raw, request.model, api)
+        reply = action if isinstance(action, Reply) else Reply()
+        used = {meter: n for meter, n in usage(reply, request).items() if n}
+        made = Generated(self._host.call_id(prefix), api, reply.model or request.model, reply, used)
+        self._host.charge(made, provider, tier)
+        return made
+
+    def _poll(self, request: Request) -> Answer | None:
+        job = self._jobs.get(request.found["id"])
+        if job is None:
+            return None
+        if job.polls > 0:
+            job.polls -= 1
+            return _json(job.running)
+        if job.done.get("object") in {"response", "video", "fine_tuning.job"}:
+            for made in job.made:
+                self._host.delivered(made)
+        return _json(job.done)
+
+    def _video(self, request: Request) -> Answer:
+        seconds = int(request.body.get("seconds") or 4)
+        made = self._make("videos", request, lambda _r, _q: {"output_video_seconds": seconds}, "video_")
+        base = {"id": made.call_id, "object": "video", "model": made.model, "seconds": str(seconds)}
+        base |= {"size": request.body.get("size") or "720x1280", "created_at": 1, "progress": 0}
+        queued = {**base, "status": "queued"}
+        self._jobs[made.call_id] = Job(queued, {**base, "status": "completed", "progress": 100}, [made])
+        return _json(queued)
+
+    def _fine_tuning(self, request: Request) -> Answer:
+        made = self._make("fine_tuning", request, lambda r, _q: {"training_tokens": r.input_tokens or 9000}, "ftjob-")
+        base = {"id": made.call_id, "object": "fine_tuning.job", "model": made.model, "created_at": 1, "seed": 1}
+        base |= {"hyperparameters": {}, "organization_id": "org", "result_files": [], "training_file": "file-1"}
+        running = {**base, "status": "running", "trained_tokens": None}
+        done = {**base, "status": "succeeded", "trained_tokens": made.usage["training_tokens"]}
+        self._jobs[made.call_id] = Job(running, done, [made])
+        return _json(running)
+
+    def _batch(self, request: Request) -> Answer:
+        """A batch of three chats, one of which fails; what its input file would hold is made up."""
+        batch, output = self._host.call_id("batch_"), self._host.call_id("file-")
+        lines, all_made = [], []
+        for number in range(2):
+            one = Request("/v1/chat/completions", {}, {"model": "gpt-4o-mini"}, b"x" * 400)
+            made = self._make("chat", one, tokens, "chatcmpl-", tier="batch")
+            all_made.append(made)
+            response = {"status_code": 200, "request_id": f"r{number}", "body": openai.ROUTES[0].whole(made, one)}
+            lines.append({"id": f"batch_req_{number}", "custom_id": f"c{number}", "response": response, "error": None})
+        refused = {"status_code": 400, "request_id": "r9", "body": {"error": {"message": "no"}}}
+        lines.append({"id": "batch_req_9", "custom_id": "c9", "response": refused, "error": None})
+        self._files[output] = (b"\n".join(json.dumps(line).encode() for line in lines) + b"\n", all_made)
+        base = {"id": batch, "object": "batch", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        base |= {"created_at": 1, "input_file_id": request.body.get("input_file_id")}
+        running = {**base, "status": "in_progress"}
+        self._jobs[batch] = Job(running, {**base, "status": "completed", "output_file_id": output}, all_made)
+        return _json(running)
+
+    def _file(self, request: Request) -> Answer | None:
+        content, made = self._files.get(request.found["id"], (None, []))
+        if content is None:
+            return None
+        for one in made:
+            self._host.delivered(one)
+        return "application/octet-stream", content
+
+    def _message_batch(self, request: Request) -> Answer:
+        batch = self._host.call_id("msgbatch_")
+        lines, all_made = [], []
+        for one in request.body["requests"]:
+            params: Mapping[str, Any] = one["params"]
+            asked = Request("/v1/messages", {}, dict(params), json.dumps(params).encode())
+            made = self._make("messages", asked, tokens, "msg_", provider="anthropic", tier="batch")
+            all_made.append(made)
+            message = anthropic.ROUTES[1].whole(made, asked)
+            message["usage"]["service_tier"] = "batch"
+            lines.append({"custom_id": one["custom_id"], "result": {"type": "succeeded", "message": message}})
+        lines.append({"custom_id": "late", "result": {"type": "expired"}})
+        self._files[batch] = (b"\n".join(json.dumps(line).encode() for line in lines) + b"\n", all_made)
+        base = {"id": batch, "type": "message_batch", "created_at": "2026-11-01T00:00:00Z"}
+        base |= {"expires_at": "2026-11-02T00:00:00Z", "archived_at": None, "cancel_initiated_at": None}
+        counts = {"processing": 0, "succeeded": len(all_made), "errored": 0, "canceled": 0, "expired": 1}
+        base |= {"request_counts": counts, "ended_at": None, "results_url": None}
+        ended = {**base, "processing_status": "ended", "results_url": f"/v1/messages/batches/{batch}/results"}
+        self._jobs[batch] = Job({**base, "processing_status": "in_progress"}, ended, all_made)
+        return _json({**base, "processing_status": "in_progress"})
+
+    def _message_results(self, request: Request) -> Answer | None:
+        answer = self._file(request)
+        return None if answer is None else ("application/x-jsonl", answer[1])
+
+
+def _json(body: Mapping[str, Any]) -> Answer:
+    return "application/json", json.dumps(body).encode()
+
+
+_PATHS: tuple[tuple[str, str, Callable[[Jobs, Request], Answer | None]], ...] = (
+    ("POST", r"(?:/openai)?/v1/videos", Jobs._video),
+    ("POST", r"(?:/openai)?/v1/fine_tuning/jobs", Jobs._fine_tuning),
+    ("POST", r"(?:/openai)?/v1/batches", Jobs._batch),
+    ("GET", r"(?:/openai)?/v1/(?:videos|fine_tuning/jobs|batches|responses)/(?P<id>[^/]+)", Jobs._poll),
+    ("GET", r"(?:/openai)?/v1/files/(?P<id>[^/]+)/content", Jobs._file),
+    ("POST", r"/v1/messages/batches", Jobs._message_batch),
+    ("GET", r"/v1/messages/batches/(?P<id>[^/]+)/results", Jobs._message_results),
+    ("GET", r"/v1/messages/batches/(?P<id>[^/]+)", Jobs._poll),
+)

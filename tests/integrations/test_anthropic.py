@@ -1,0 +1,97 @@
+"""What only the Anthropic client has: cache writes by their time to live, its own spans, batches, other platforms."""
+
+from __future__ import annotations
+
+import pytest
+
+anthropic = pytest.importorskip("anthropic")
+
+import aicost
+from aicost.testing import ProviderEmulator, Reply
+from tests.conftest import App
+
+from .doors import anthropic_doors as doors
+from .doors.anthropic_doors import MODEL, connect, said
+from .test_conformance import assert_bill_is_matched
+
+pytestmark = pytest.mark.clients
+
+
+def test_cache_writes_are_priced_by_how_long_they_live(app: App, emulator: ProviderEmulator) -> None:
+    emulator.on().then(
+        Reply(
+            input_tokens=2000,
+            cached_tokens=500,
+            cache_write_5m=400,
+            cache_write_1h=300,
+            output_tokens=10,
+            web_searches=2,
+        )
+    )
+    doors.messages(connect(emulator), "x")
+    assert app.inference["gen_ai.usage.cache_creation.input_tokens"] == 700
+    assert app.inference["aicost.cost.tool"] == pytest.approx(0.02)
+    assert_bill_is_matched(app, emulator)
+
+
+def test_the_client_s_own_spans_are_not_doubled(app: App, emulator: ProviderEmulator) -> None:
+    doors.messages(connect(emulator), "x")
+    with doors.messages_stream_helper(connect(emulator), "x") as stream:
+        list(stream)
+    with_usage = [s for s in app.spans if "gen_ai.usage.input_tokens" in (s.attributes or {})]
+    assert [s.instrumentation_scope.name for s in with_usage if s.instrumentation_scope] == ["aicost", "aicost"]
+
+
+def test_the_client_s_own_spans_can_be_kept(
+    make_app: object, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(anthropic._base_client, "start_api_call_span"):
+        pytest.skip("this version has no spans of its own")
+    monkeypatch.setenv("AICOST_ANTHROPIC_NATIVE_SPANS", "keep")
+    app = make_app()  # type: ignore[operator]
+    doors.messages(connect(emulator), "x")
+    scopes = sorted(s.instrumentation_scope.name for s in app.spans if s.instrumentation_scope)
+    assert scopes == ["aicost", "com.anthropic.sdk.python"]
+    assert_bill_is_matched(app, emulator)
+
+
+def test_counting_tokens_is_free_and_no_event(app: App, emulator: ProviderEmulator) -> None:
+    counted = connect(emulator).messages.count_tokens(model=MODEL, messages=said("x")["messages"])
+    assert counted.input_tokens == 21
+    assert app.inferences == []
+    assert app.ledger_total() == emulator.bill.total == 0
+
+
+def test_results_of_a_batch_are_counted_once_at_its_price(app: App, emulator: ProviderEmulator) -> None:
+    client = connect(emulator)
+    batches = client.messages.batches
+    batch = batches.create(requests=[{"custom_id": f"c{n}", "params": said(f"ask {n}")} for n in range(3)])
+    while batch.processing_status != "ended":
+        batch = batches.retrieve(batch.id)
+    with aicost.attribution(feature_id="nightly"):
+        assert len(list(batches.results(batch.id))) == 4
+        list(batches.results(batch.id))
+    assert [found["aicost.response.service_tier"] for found in app.inferences] == ["batch"] * 3
+    assert {found["aicost.feature.id"] for found in app.inferences} == {"nightly"}
+    assert app.total().calls == 3
+    assert_bill_is_matched(app, emulator)
+
+
+def test_each_turn_of_the_tool_runner_is_a_call(app: App, emulator: ProviderEmulator) -> None:
+    if not hasattr(connect(emulator).beta.messages, "tool_runner"):
+        pytest.skip("this version has no tool runner")
+
+    @anthropic.beta_tool  # type: ignore[untyped-decorator,unused-ignore]
+    def add(a: int, b: int) -> str:
+        """Add.
+
+        Args:
+            a: one
+            b: other
+        """
+        return str(a + b)
+
+    runner = connect(emulator).beta.messages.tool_runner(tools=[add], **said("x"))
+    runner.until_done()
+    assert len(app.inferences) == len(emulator.bill.calls) == 1
+    assert_bill_is_matched(app, emulator)

@@ -1,0 +1,330 @@
+"""What only the OpenAI client has: hosts, tiers, jobs, helpers, and the laws that hold for whatever is wrapped."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+openai = pytest.importorskip("openai")
+
+import aicost
+from aicost.testing import Fail, ProviderEmulator, Reply
+from tests.conftest import App, run
+
+from .doors import openai_doors as doors
+from .doors.openai_doors import MODEL, connect, connect_async, said
+from .test_conformance import assert_bill_is_matched
+
+pytestmark = pytest.mark.clients
+
+
+def test_a_parser_that_raises_does_not_hide_what_was_billed(app: App, emulator: ProviderEmulator) -> None:
+    if doors.chat_parse not in [door.open for door in doors.DOORS]:
+        pytest.skip("this version has no parsing helper")
+    emulator.on().then(Reply(text="not json", input_tokens=100, output_tokens=10))
+    with pytest.raises(ValueError, match=r"(?i)json"):
+        doors.chat_parse(connect(emulator), "x")
+    found = app.inference
+    assert (found["aicost.request.status"], found["aicost.request.billed"]) == ("failure", "yes")
+    assert_bill_is_matched(app, emulator)
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "reason"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": -1, "total_tokens": 4}, "partial", "usage_suspect:"),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 999},
+            "partial",
+            "usage_suspect:total_tokens_mismatch",
+        ),
+        ({"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6, "shiny": 3}, "priced", None),
+        ({}, "unpriced", "usage_incomplete"),
+    ],
+    ids=["negative", "contradictory", "new field", "empty"],
+)
+def test_malformed_usage_is_flagged(
+    app: App, emulator: ProviderEmulator, raw: dict[str, Any], status: str, reason: str | None
+) -> None:
+    emulator.on().then(Reply(raw_usage=raw))
+    assert doors.chat(connect(emulator), "x")
+    found = app.inference
+    assert found["aicost.cost.status"] == status
+    assert (found.get("aicost.cost.reason") or "").startswith(reason or "")
+
+
+@pytest.mark.parametrize("tier", ["flex", "priority"])
+def test_the_tier_that_served_sets_the_price(app: App, emulator: ProviderEmulator, tier: str) -> None:
+    emulator.on().then(Reply(input_tokens=1000, output_tokens=100, service_tier=tier))
+    connect(emulator).chat.completions.create(model="gpt-5", extra_body={"service_tier": "auto"}, **said("x"))
+    found = app.inference
+    assert found["aicost.response.service_tier"] == tier
+    standard = Decimal("0.00225")
+    assert Decimal(found["aicost.cost.amount_exact"]) == standard * (Decimal("0.5") if tier == "flex" else 2)
+
+
+def test_an_unknown_model_is_unpriced_not_free(app: App, emulator: ProviderEmulator) -> None:
+    connect(emulator).chat.completions.create(model="gpt-99", **said("x"))
+    found = app.inference
+    assert (found["aicost.cost.status"], found["aicost.cost.reason"]) == ("unpriced", "unknown_model:openai/gpt-99")
+    assert app.total().unpriced == 1
+
+
+def test_a_stream_without_usage_is_not_guessed(app: App, emulator: ProviderEmulator) -> None:
+    list(connect(emulator).chat.completions.create(model=MODEL, stream=True, **said("x")))
+    found = app.inference
+    assert (found["aicost.request.billed"], found["aicost.usage.source"]) == ("yes", "none")
+    assert (found["aicost.cost.status"], found["aicost.cost.reason"]) == ("unpriced", "usage_not_reported")
+
+
+def test_wrapped_clients_stay_what_they_were(app: App, emulator: ProviderEmulator) -> None:
+    client = connect(emulator)
+    stream = client.chat.completions.create(model=MODEL, stream=True, **said("x"))
+    assert type(stream) is openai.Stream
+    stream.close()
+    assert type(client.chat.completions.create(model=MODEL, **said("x"))).__name__ == "ChatCompletion"
+    assert isinstance(client.with_options(max_retries=0), openai.OpenAI)
+    assert isinstance(copy.copy(client), openai.OpenAI)
+    assert "request" in dir(openai.OpenAI)
+    assert list(inspect.signature(openai.OpenAI.request).parameters)[:3] == ["self", "cast_to", "options"]
+    assert inspect.iscoroutinefunction(openai.AsyncOpenAI.request)
+
+
+def test_a_subclass_and_the_module_s_own_client_are_wrapped(
+    app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ours(openai.OpenAI):  # type: ignore[misc,name-defined]
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            self.asked = True
+            return super().request(*args, **kwargs)
+
+    client = Ours(base_url=emulator.openai_base_url, api_key="x")
+    doors.chat(client, "x")
+    assert client.asked
+    monkeypatch.setattr(openai, "api_key", "x")
+    monkeypatch.setattr(openai, "base_url", emulator.openai_base_url + "/")
+    monkeypatch.setattr(openai, "_client", None, raising=False)
+    openai.chat.completions.create(model=MODEL, **said("x"))
+    assert len(app.inferences) == 2
+    assert_bill_is_matched(app, emulator)
+
+
+def test_arguments_and_responses_are_not_changed(app: App, emulator: ProviderEmulator) -> None:
+    body = said("x")
+    made = connect(emulator).chat.completions.create(model=MODEL, **body)
+    assert body == said("x")
+    assert "aicost" not in made.model_dump_json()
+    assert "stream_options" not in emulator.requests[-1].body
+
+
+def test_uninstrumented_clients_are_as_they_were(app: App, emulator: ProviderEmulator) -> None:
+    wrapped = openai.OpenAI.request
+    aicost.uninstrument()
+    assert openai.OpenAI.request is not wrapped
+    assert not hasattr(openai.OpenAI.request, "__wrapped__")
+    doors.chat(connect(emulator), "x")
+    assert app.inferences == []
+
+
+def test_instrumenting_twice_changes_nothing(app: App, emulator: ProviderEmulator) -> None:
+    assert "openai" in aicost.instrument("openai")
+    assert "openai" in aicost.instrument("openai")
+    doors.chat(connect(emulator), "x")
+    assert len(app.inferences) == 1
+
+
+def test_other_endpoints_pass_through_untouched(app: App, emulator: ProviderEmulator) -> None:
+    with pytest.raises(openai.NotFoundError):
+        connect(emulator, retries=0).models.list()
+    assert app.inferences == []
+
+
+def test_suppressed_instrumentation_is_respected(app: App, emulator: ProviderEmulator) -> None:
+    from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+    with suppress_instrumentation():
+        doors.chat(connect(emulator), "x")
+    assert app.inferences == []
+
+
+def test_azure_is_not_priced_as_openai(app: App, emulator: ProviderEmulator) -> None:
+    doors.connect_azure(emulator).chat.completions.create(model=MODEL, **said("x"))
+    found = app.inference
+    assert (found["gen_ai.provider.name"], found["aicost.cost.status"]) == ("azure.ai.openai", "priced")
+    assert all(rate.startswith("azure.ai.openai/") for rate in found["aicost.cost.rate_ids"])
+
+
+@pytest.mark.parametrize(
+    ("url", "provider"),
+    [
+        ("https://api.openai.com/v1", "openai"),
+        ("https://eu.api.openai.com/v1", "openai"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://api.x.ai/v1", "x_ai"),
+        ("https://api.together.xyz/v1", "together"),
+        ("https://api.fireworks.ai/inference/v1", "fireworks"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://api.perplexity.ai", "perplexity"),
+        ("https://api.mistral.ai/v1", "mistral_ai"),
+        ("https://generativelanguage.googleapis.com/v1beta/openai/", "gcp.gemini"),
+        ("https://europe-west4-aiplatform.googleapis.com/v1", "gcp.vertex_ai"),
+        ("https://ours.openai.azure.com/openai/v1/", "azure.ai.openai"),
+        ("https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1", "aws.bedrock"),
+        ("http://localhost:11434/v1", "ollama"),
+        ("http://127.0.0.1:1234/v1", "lm_studio"),
+        ("http://localhost:8000/v1", "vllm"),
+        ("https://llm.internal/v1", "openai"),
+    ],
+)
+def test_the_host_says_whose_prices_hold(url: str, provider: str) -> None:
+    from aicost.integrations.openai import _provider_of
+
+    assert _provider_of(openai.OpenAI(base_url=url, api_key="x")) == provider
+
+
+def test_a_host_of_one_s_own_has_the_name_that_is_set(make_app: Any, emulator: ProviderEmulator) -> None:
+    app = make_app(provider_hosts={f"127.0.0.1:{emulator.port}": "our_vllm"})
+    doors.chat(connect(emulator), "x")
+    found = app.inference
+    assert (found["gen_ai.provider.name"], found["aicost.cost.status"]) == ("our_vllm", "unpriced")
+
+
+def test_many_concurrent_calls_are_all_counted_once(app: App, emulator: ProviderEmulator) -> None:
+    client = connect_async(emulator, retries=10)  # by chance, one call may draw all ten refusals
+    emulator.on("stumble").then(*[Fail(status=429)] * 10)
+    usable = [door for door in doors.DOORS if door.is_async and door.kind != "manager"]
+
+    async def one(n: int) -> None:
+        with aicost.attribution(tenant_id=f"t-{n % 3}"):
+            await usable[n % len(usable)].read_async(client, f"{'stumble' if n % 5 == 0 else 'go'} {n}")
+
+    async def main() -> Any:
+        with aicost.run_scope("w") as current:
+            await asyncio.gather(*(one(n) for n in range(60)))
+        return current
+
+    current = run(main())
+    assert current.cost == app.ledger_total() == emulator.bill.total
+    assert current.calls == 60
+    assert current.retries == 10
+
+
+@pytest.mark.provokes_own_failure
+def test_a_failure_inside_aicost_never_reaches_the_application(
+    app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from aicost.integrations import _calls, _transports
+    from aicost.usage.streams import ChatStream
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("broken on purpose")
+
+    for owner, name, door in [
+        (_calls, "Call", doors.chat),
+        (_calls, "read_response", doors.chat),
+        (_transports, "watch", doors.chat_stream),
+        (ChatStream, "add", doors.chat_stream),
+        (_calls.InProgress, "refused", doors.chat),
+        (_calls.InProgress, "sending", doors.chat),
+    ]:
+        emulator.on().then(Fail(status=429))
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, broken)
+            made = door(connect(emulator), "x")
+            assert list(made) if door is doors.chat_stream else made
+    assert "could not" in caplog.text
+    app.exporter.clear()  # a span whose recording failed lacks what could not be recorded
+
+
+def quickest(client: Any) -> float:
+    """Seconds of the quickest of many calls: what the machine does beside them cannot make that one slower."""
+    taken = []
+    for _ in range(60):
+        began = time.perf_counter()
+        doors.chat(client, "x")
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def test_the_application_waits_no_longer_than_the_provider(app: App, emulator: ProviderEmulator) -> None:
+    client = connect(emulator)
+    with_us = quickest(client)
+    aicost.uninstrument()
+    assert with_us - quickest(client) < 0.002, "two milliseconds would be a scandal; see benchmarks/ for the truth"
+
+
+def test_a_response_made_in_the_background_is_counted_when_it_is_there(app: App, emulator: ProviderEmulator) -> None:
+    emulator.on().then(Reply(input_tokens=900, output_tokens=70))
+    client = connect(emulator)
+    with aicost.run_scope("w") as current:
+        given = client.responses.create(model=MODEL, input="x", background=True)
+        assert given.status == "queued"
+        assert (current.calls, current.unpriced, current.cost) == (1, 1, 0)
+        assert client.responses.retrieve(given.id).status == "queued"
+        done = client.responses.retrieve(given.id)
+        assert done.status == "completed"
+        client.responses.retrieve(given.id)
+    assert (current.calls, current.unpriced) == (1, 0)
+    assert current.cost == emulator.bill.total
+    assert_bill_is_matched(app, emulator)
+    assert app.total().calls == 1
+
+
+def test_results_of_a_batch_are_counted_once_at_its_price(app: App, emulator: ProviderEmulator) -> None:
+    client = connect(emulator)
+    batch = client.batches.create(input_file_id="file-0", endpoint="/v1/chat/completions", completion_window="24h")
+    while batch.status != "completed":
+        batch = client.batches.retrieve(batch.id)
+    lines = client.files.content(batch.output_file_id).text.splitlines()
+    assert len(lines) == 3
+    client.files.content(batch.output_file_id)
+    with client.files.with_streaming_response.content(batch.output_file_id) as response:
+        assert len(list(response.iter_lines())) == 3
+    assert [found["aicost.response.service_tier"] for found in app.inferences] == ["batch", "batch"]
+    assert all(found["gen_ai.response.model"] == "gpt-4o-mini" for found in app.inferences)
+    assert app.total().calls == 2
+    assert_bill_is_matched(app, emulator)
+
+
+def test_a_file_that_is_no_result_is_left_alone(app: App, emulator: ProviderEmulator) -> None:
+    with pytest.raises(openai.NotFoundError):
+        connect(emulator).files.content("file-none")
+    assert app.inferences == []
+
+
+@pytest.mark.skipif(not hasattr(openai.resources, "Videos"), reason="this version makes no videos")
+def test_a_video_is_counted_when_it_is_done(app: App, emulator: ProviderEmulator) -> None:
+    client = connect(emulator)
+    video = client.videos.create(model="sora-2", prompt="x", seconds="8")
+    while video.status != "completed":
+        video = client.videos.retrieve(video.id)
+    client.videos.retrieve(video.id)
+    found = app.inference
+    assert found["aicost.usage.meter.output_video_seconds"] == 8
+    assert_bill_is_matched(app, emulator)
+
+
+def test_a_fine_tuning_job_is_counted_when_it_is_done(app: App, emulator: ProviderEmulator) -> None:
+    client = connect(emulator)
+    job = client.fine_tuning.jobs.create(model="gpt-4o-2024-08-06", training_file="file-1")
+    while job.status != "succeeded":
+        job = client.fine_tuning.jobs.retrieve(job.id)
+    found = app.inference
+    assert found["aicost.usage.meter.training_tokens"] == job.trained_tokens == 9000
+    assert found["gen_ai.request.model"] == "gpt-4o-2024-08-06"
+
+
+def test_fees_of_built_in_tools_are_counted(app: App, emulator: ProviderEmulator) -> None:
+    if not doors._HAS["responses"]:
+        pytest.skip("this version has no responses")
+    emulator.on().then(Reply(input_tokens=100, output_tokens=10, web_searches=3))
+    doors.responses(connect(emulator), "x")
+    assert app.inference["aicost.usage.meter.tool_web_search"] == 3
+    assert_bill_is_matched(app, emulator)
