@@ -113,9 +113,10 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., App]]:
         _exporter.clear()
         reader = InMemoryMetricReader()
         settings.setdefault("ledger", tmp_path / "ledger.sqlite")
+        redact = settings.pop("redact", None)
         chosen = load(**settings)
         configured = state.configure(
-            chosen, tracer_provider=provider, meter_provider=MeterProvider(metric_readers=[reader])
+            chosen, tracer_provider=provider, meter_provider=MeterProvider(metric_readers=[reader]), redact=redact
         )
         integrations.instrument(("auto",), pipeline=configured.pipeline)
         app = App(Path(settings["ledger"]), provider, exporter, reader)

@@ -120,7 +120,7 @@ def test_a_client_laid_out_differently_is_left_alone(
 ) -> None:
     import openai._base_client as base
 
-    monkeypatch.delattr(base.BaseClient, "_calculate_retry_timeout")
+    monkeypatch.delattr(base.AsyncAPIClient, "request")
     aicost.instrument("openai")
     assert "openai is not instrumented: this version is laid out differently" in caplog.text
     assert not hasattr(base.SyncAPIClient.request, "__wrapped__")

@@ -72,8 +72,32 @@ def test_a_newer_ledger_is_not_read_as_if_it_were_ours(tmp_path: Path) -> None:
     Ledger.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 1\); upgrade"):
+    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 2\); upgrade"):
         LedgerReader(path)
+
+
+def as_schema_1(path: Path) -> None:
+    """Make a ledger what the first schema was."""
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE charges DROP COLUMN retry_of")
+        db.execute("ALTER TABLE charges DROP COLUMN fallback_of")
+        db.execute("PRAGMA user_version = 1")
+
+
+@pytest.mark.skipif(sqlite3.sqlite_version_info < (3, 35), reason="this SQLite cannot drop columns")
+def test_an_older_ledger_is_read_as_it_is_and_upgraded_when_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    Ledger.open(path).close()
+    as_schema_1(path)
+    with LedgerReader(path) as ledger:
+        assert ledger.breakdown(None) == []
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    Ledger.open(path).close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        columns = [row[1] for row in db.execute("PRAGMA table_info(charges)")]
+    assert columns[-2:] == ["retry_of", "fallback_of"]
 
 
 OPENER = """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.conftest import App
-from tests.integrations import doors
+from tests.integrations import both as doors
 
 import aicost
 from aicost import ConfigError

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
 from tests.conftest import App
-from tests.integrations import doors
+from tests.integrations import both as doors
 
 import aicost
 from aicost.telemetry.metrics import MAX_SERIES

@@ -194,7 +194,7 @@ def test_what_is_no_object_is_refused(raw: object) -> None:
 
 
 def test_an_object_of_no_known_api_is_refused_with_the_way_out() -> None:
-    with pytest.raises(UsageError, match=r"pass api= one of batch, chat, completions, converse"):
+    with pytest.raises(UsageError, match=r"pass api= one of batch, cached_content, chat, completions"):
         read_usage({"tokensOfTomorrow": 3})
 
 

@@ -185,7 +185,7 @@ def _deltas(events: Iterable[Raw]) -> Iterator[str]:
             yield from _text(message.get("content"))
         if isinstance(token, Mapping):
             yield from _text(token.get("text"))
-        if event.get("event_type") in {None, "text-generation"} and "choices" not in event and token is None:
+        if event.get("type") is None and event.get("event_type") in {None, "text-generation"} and token is None:
             for name in ("response", "generation", "outputText", "text"):
                 if isinstance(event.get(name), str) and event[name]:
                     yield event[name]

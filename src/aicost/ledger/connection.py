@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aicost._errors import LedgerError
 
-from .schema import TABLES, VERSION
+from .schema import READ_AS_IF, TABLES, UPGRADES, VERSION
 
 _OURS = {"charges", "charge_lines", "quarantine"}
 
@@ -31,6 +31,8 @@ def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connec
         if known is None:
             # One transaction, so that nobody ever sees half a ledger.
             db.executescript(f"BEGIN IMMEDIATE; {TABLES}; PRAGMA user_version = {VERSION}; COMMIT;")
+        elif known < VERSION:
+            _upgrade(db, path)
     except BaseException:
         db.close()
         raise
@@ -58,13 +60,27 @@ def connect_read_only(path: Path, *, timeout_s: float) -> sqlite3.Connection:
     return db
 
 
+def _upgrade(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    # Looked at again: another process may have done it while this one waited.
+    known = _version(db, path) or VERSION
+    for version in range(known, VERSION):
+        for statement in filter(str.strip, UPGRADES[version].split(";")):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")
+    db.execute("COMMIT")
+
+
 def _snapshot(path: Path, how: str, timeout_s: float) -> sqlite3.Connection:
     db = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=timeout_s, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
         db.execute("BEGIN")
-        if _version(db, path) is None:
+        known = _version(db, path)
+        if known is None:
             raise LedgerError(f"{path} is not an aicost ledger: it is empty")
+        if known in READ_AS_IF:
+            db.execute(READ_AS_IF[known])
     except BaseException:
         db.close()
         raise

@@ -63,6 +63,7 @@ _SUMS = f"""
     SUM(c.status <> 'retry') AS calls,
     COUNT(*) AS attempts,
     SUM(c.status = 'retry') AS retries,
+    SUM(c.retry_of IS NOT NULL) AS app_retries, SUM(c.fallback_of IS NOT NULL) AS fallbacks,
     SUM(c.nano) AS nano, SUM(c.atto_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.nano IS NOT NULL) AS known,
     SUM(CASE WHEN {_WASTED} THEN c.nano END) AS wasted_nano,
@@ -87,6 +88,8 @@ SELECT c.meter AS key, c.currency, SUM(c.quantity) AS quantity,
     COUNT(DISTINCT CASE WHEN c.status <> 'retry' THEN c.event_id END) AS calls,
     COUNT(DISTINCT c.event_id) AS attempts,
     COUNT(DISTINCT CASE WHEN c.status = 'retry' THEN c.event_id END) AS retries,
+    COUNT(DISTINCT CASE WHEN c.retry_of IS NOT NULL THEN c.event_id END) AS app_retries,
+    COUNT(DISTINCT CASE WHEN c.fallback_of IS NOT NULL THEN c.event_id END) AS fallbacks,
     SUM(c.part_nano) AS nano, SUM(c.part_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.part_nano IS NOT NULL) AS known,
     SUM(CASE WHEN {_WASTED} THEN c.part_nano END) AS wasted_nano,
@@ -133,6 +136,10 @@ class Sums:
     possibly_billed: int
     input_tokens: int = 0
     output_tokens: int = 0
+    app_retries: int = 0
+    """Calls that the application made again after the same call had failed."""
+    fallbacks: int = 0
+    """Calls that went to another model or provider after one had failed."""
     cached_tokens: int = 0
     is_known: bool = True
     """False when something was, or may have been, billed and no amount of it is known: `atto` is then no answer."""
@@ -360,6 +367,8 @@ def _sums(row: sqlite3.Row, meters: Mapping[str, int]) -> Sums:
         calls=row["calls"],
         attempts=row["attempts"],
         retries=row["retries"],
+        app_retries=row["app_retries"],
+        fallbacks=row["fallbacks"],
         atto=_atto(row["nano"], row["rest"]) or 0,
         wasted_atto=_atto(row["wasted_nano"], row["wasted_rest"]) or 0,
         unpriced=row["unpriced"],

@@ -68,6 +68,8 @@ def charge_row(event: UsageEvent, charge: Charge) -> Row:
         rest,
         computed,
         charge.rate_card,
+        event.retry_of,
+        event.fallback_of,
     )
 
 

@@ -7,7 +7,7 @@ overflow 64 bits below nine billion units or nine billion rows.
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 OWNERS = (
     "tenant_id",
@@ -69,7 +69,9 @@ CREATE TABLE IF NOT EXISTS charges (
     nano INTEGER,
     atto_rest INTEGER,
     computed_amount TEXT,
-    rate_card TEXT
+    rate_card TEXT,
+    retry_of TEXT,
+    fallback_of TEXT
 );
 CREATE INDEX IF NOT EXISTS charges_started ON charges (started_ns);
 CREATE INDEX IF NOT EXISTS charges_run ON charges (run_id);
@@ -141,6 +143,16 @@ CREATE TABLE IF NOT EXISTS quarantine (
 ) WITHOUT ROWID;
 """
 
+UPGRADES = {
+    1: "ALTER TABLE charges ADD COLUMN retry_of TEXT; ALTER TABLE charges ADD COLUMN fallback_of TEXT;",
+}
+"""What turns a ledger of each older schema into one of the next."""
+
+READ_AS_IF = {
+    1: "CREATE TEMP VIEW charges AS SELECT *, NULL AS retry_of, NULL AS fallback_of FROM main.charges",
+}
+"""What makes an older ledger, that may only be read, answer like one of this schema."""
+
 CHARGE_COLUMNS = (
     "event_id",
     "payload_hash",
@@ -180,4 +192,6 @@ CHARGE_COLUMNS = (
     "atto_rest",
     "computed_amount",
     "rate_card",
+    "retry_of",
+    "fallback_of",
 )

@@ -79,6 +79,8 @@ def _row(sums: Sums, whole: Mapping[str, int]) -> dict[str, Any]:
         "calls": sums.calls,
         "attempts": sums.attempts,
         "retries": sums.retries,
+        "app_retries": sums.app_retries,
+        "fallbacks": sums.fallbacks,
         "input_tokens": sums.input_tokens,
         "cached_tokens": sums.cached_tokens,
         "output_tokens": sums.output_tokens,
@@ -104,6 +106,10 @@ def _headline(total: Sums) -> str:
         f"{_plural(total.attempts, 'attempt')}, {_plural(total.retries, 'retry', 'retries')}",
         f"wasted {readable(total.wasted_atto, total.currency)}",
     ]
+    if total.app_retries:
+        parts.append(_plural(total.app_retries, "call made again", "calls made again"))
+    if total.fallbacks:
+        parts.append(_plural(total.fallbacks, "fallback"))
     if total.unpriced:
         parts.append(f"[yellow]{total.unpriced} unpriced[/yellow]")
     if total.partial:
