@@ -24,6 +24,7 @@ import aicost
 from aicost import integrations
 from aicost._money import to_decimal
 from aicost._settings import load
+from aicost.integrations._wire import end_open
 from aicost.ledger.query import LedgerReader, Sums
 from aicost.telemetry import guard, state
 from aicost.testing import ProviderEmulator, assert_conforms
@@ -124,6 +125,7 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., App]]:
         return app
 
     yield make
+    end_open()
     for app in made:
         app.metrics()
     aicost.shutdown()

@@ -233,6 +233,7 @@ def shutdown() -> None:
     """Flush, unwrap the clients and close what `init()` opened. Safe to call twice; `init()` may follow."""
     global _handle
     with _lock:
+        _end_open_streams()
         flush()
         uninstrument()
         state.reset()
@@ -261,8 +262,15 @@ def _follow_threads() -> None:
         instrumentor.instrument()
 
 
+def _end_open_streams() -> None:
+    from .integrations._wire import end_open
+
+    end_open()
+
+
 def _at_exit() -> None:
     if _handle is not None:
+        _end_open_streams()
         flush(timeout=2.0)
         state.reset()
         providers.shut_down()

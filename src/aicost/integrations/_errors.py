@@ -29,7 +29,7 @@ _NOT_SENT = {
     "WriteError",
     "WriteTimeout",
 }
-_TRANSPORTS = ("httpcore", "urllib3", "socket", "ssl", "builtins", "aiohttp.http")
+_TRANSPORTS = ("httpcore", "urllib3", "socket", "ssl", "asyncio", "builtins", "aiohttp.http")
 
 
 def billed_after(error: BaseException | None) -> Billed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -28,12 +28,14 @@ class Method:
 
     module: str
     path: str
-    asking: Asking
+    asking: Asking | None = None
     kind: Kind = "call"
     is_async: bool | None = None
     """Unset: whatever the method itself is."""
     optional: bool = False
     """Not in every version that is supported."""
+    wrapper: Callable[[Pipeline], Callable[..., Any]] | None = None
+    """For a method that is no call: what makes the wrapper."""
 
 
 Patched = tuple[Any, str]
@@ -112,8 +114,15 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
                 if method.optional:
                     continue
                 raise
-            is_async = inspect.iscoroutinefunction(target) if method.is_async is None else method.is_async
-            found.append((owner, name, hook(method.asking, pipeline, kind=method.kind, is_async=is_async)))
+            found.append((owner, name, _wrapper(method, target, pipeline)))
         for owner, name, wrapper in found:
             wrapt.wrap_function_wrapper(owner, name, wrapper)
         return [(owner, name) for owner, name, _ in found]
+
+
+def _wrapper(method: Method, target: Any, pipeline: Pipeline) -> Callable[..., Any]:
+    if method.wrapper is not None:
+        return method.wrapper(pipeline)
+    assert method.asking is not None  # noqa: S101 - narrowing: a method is one or the other
+    is_async = inspect.iscoroutinefunction(target) if method.is_async is None else method.is_async
+    return hook(method.asking, pipeline, kind=method.kind, is_async=is_async)

@@ -21,7 +21,7 @@ from aicost.usage.event import Billed, RequestStatus
 
 from ._calls import InProgress, current
 from ._content import answer_of, streamed_text
-from ._errors import cause_of
+from ._errors import cause_of, was_timeout
 from ._wire import (
     AioContent,
     EndOfBody,
@@ -201,10 +201,8 @@ class BodyOutcome:
         # A stream that ran to its end without usage was billed; one that was cut may have been.
         billed = Billed.POSSIBLY if cut and not known else Billed.YES
         if end.error is not None:
-            cause = cause_of(end.error)
-            timed_out = "Timeout" in type(cause).__name__
-            status = RequestStatus.TIMEOUT if timed_out else RequestStatus.FAILURE
-            outcome = Outcome(status, billed, type(cause).__name__, complete=known)
+            status = RequestStatus.TIMEOUT if was_timeout(end.error) else RequestStatus.FAILURE
+            outcome = Outcome(status, billed, type(cause_of(end.error)).__name__, complete=known)
         elif end.error_type is not None:
             outcome = Outcome(RequestStatus.FAILURE, billed, end.error_type, complete=known)
         else:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from aicost.telemetry import guard
 from aicost.usage.streams import STREAMS, StreamAccumulator
@@ -107,6 +108,7 @@ class Observer:
         self._split = _lines if ask.each_line else next((cut for name, cut in _FRAMING.items() if name in kind), None)
         accumulator = STREAMS.get((ask.target.provider, ask.target.api)) or STREAMS.get(ask.target.api)
         self._accumulator: StreamAccumulator | None = accumulator() if accumulator and self._split else None
+        _open.add(self)
 
     def hide(self) -> None:
         """Keep the chunk that only carries usage from the client: the application did not ask for it."""
@@ -220,6 +222,7 @@ class Observer:
         if self._ended:
             return
         self._ended = True
+        _open.discard(self)
         body, complete, error_type = None, False, None
         try:
             if self._split is not None and self._tail and not closed_early and error is None and not self._hides:
@@ -567,6 +570,14 @@ class _Reaper:
 
 
 _reaper = _Reaper()
+# Weak, so that this keeps no stream alive that nobody reads any more.
+_open: WeakSet[Observer] = WeakSet()
+
+
+def end_open() -> None:
+    """Finish every stream that is still open, at the end of the process: what was known of it is all there will be."""
+    for observer in list(_open):
+        observer.close()
 
 
 def drain_abandoned() -> None:

@@ -16,6 +16,7 @@ from aicost.telemetry.call import Target
 from aicost.usage.providers import PROVIDER_ALIASES
 
 from ._calls import Ask
+from ._content import LazyBody
 from ._hosts import provider_at
 from ._instrumentor import ClientInstrumentor, Method
 
@@ -53,9 +54,9 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
     body = kwargs.get("json") or kwargs.get("data")
     asked = body.get("model") if isinstance(body, Mapping) else None
     in_path = found.groupdict().get("model")
-    model = unquote(in_path) if in_path else asked or _bare(known.get("model"))
     host = url.hostname or ""
     said = known.get("custom_llm_provider")
+    model = unquote(in_path) if in_path else asked or _bare(known.get("model"), said)
     target = Target(
         provider=named or provider_at(host, url.port, default=PROVIDER_ALIASES.get(said, said) if said else "openai"),
         operation=operation,
@@ -66,12 +67,14 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
         streaming=bool(kwargs.get("stream")),
         region=_region(host),
     )
+    if isinstance(body, (str, bytes)):
+        body = LazyBody(body)
     return Ask(target, body=body if isinstance(body, Mapping) else None)
 
 
-def _bare(model: object) -> str | None:
+def _bare(model: object, provider: object) -> str | None:
     """A model without litellm's prefix for its provider."""
-    return model.partition("/")[2] or model if isinstance(model, str) else None
+    return model.removeprefix(f"{provider}/") if isinstance(model, str) else None
 
 
 def _region(host: str) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from aicost.testing import ProviderEmulator, Reply
@@ -47,7 +47,10 @@ class Door:
     lazy: bool = False
     """Whether a stream asks for nothing until it is read."""
     name: str = ""
-    traits: frozenset[str] = field(default_factory=frozenset)
+    keeps_streams: bool = False
+    """Whether the client holds on to a stream that the application has let go of."""
+    own_timeout: bool = False
+    """Whether the client goes by a timeout, or by retries, of its own."""
 
     @property
     def id(self) -> str:

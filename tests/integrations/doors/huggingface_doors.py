@@ -43,7 +43,7 @@ async def async_chat_stream(c: Any, ask: str) -> Any:
 def _door(open: Any, kind_of_client: Any, **more: Any) -> Door:
     more.setdefault("reply", NO_CACHE)
     return Door(
-        "huggingface_hub", open, _connector(kind_of_client), model=MODEL, retries=False, priced=False, **more
+        "huggingface_hub", open, _connector(kind_of_client), model=MODEL, retries=False, priced=False, keeps_streams=True, **more
     )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ async def async_openai(c: Any, ask: str) -> Any:
 
 
 def _door(open: Any, **more: Any) -> Door:
-    return Door("litellm", open, connect, retries=False, **more)
+    return Door("litellm", open, connect, retries=False, keeps_streams=True, **more)
 
 
 _CLAUDE: dict[str, Any] = {"model": "claude-sonnet-5", "reply": NO_REASONING, "partial": True}
@@ -110,8 +110,9 @@ DOORS = [
     _door(openai, model="gpt-4o", reply=FULL), _door(openai_stream, model="gpt-4o", reply=FULL, kind="stream"),
     _door(async_openai, model="gpt-4o", reply=FULL),
     _door(
-        openai_embedding, model="text-embedding-3-small", operation="embeddings", reply=PROMPT_ONLY, response_id=False
+        openai_embedding, model="text-embedding-3-small", operation="embeddings", reply=PROMPT_ONLY,
+        response_id=False, own_timeout=True,
     ),
-    _door(gemini, **_GEMINI), _door(gemini_stream, kind="stream", **_GEMINI),
+    _door(gemini, **_GEMINI), _door(gemini_stream, kind="stream", own_timeout=True, **_GEMINI),
     _door(mistral, model="mistral-large-latest", reply=NO_CACHE),
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from .formats import ROUTES, Generated, Request, Route
 from .formats.errors import error_body
 from .jobs import Jobs
 from .script import Action, Drop, Fail, Hang, Reply, Rule, Script, Stall
+from .sockets import Sockets
 
 _MAX_BODY = 64 * 2**20
 
@@ -55,6 +56,7 @@ class ProviderEmulator:
         self._stopping = threading.Event()
         self._content_coding = content_coding
         self._jobs = Jobs(self)
+        self._sockets = Sockets(self)
         handler = type("Handler", (_Handler,), {"emulator": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(
@@ -75,6 +77,7 @@ class ProviderEmulator:
     def stop(self) -> None:
         """Stop serving; requests that hang are let go."""
         self._stopping.set()
+        self._sockets.stop()
         self._server.shutdown()
         self._server.server_close()
 
@@ -96,6 +99,11 @@ class ProviderEmulator:
     def base_url(self, name: str = "") -> str:
         """Where an emulated provider is: `gemini`, `vertex`, `bedrock`, `cohere`, `groq`, `mistral`, `ollama`, ..."""
         return f"http://127.0.0.1:{self.port}/{name}".rstrip("/")
+
+    @property
+    def socket_url(self) -> str:
+        """Where the websockets are: OpenAI's realtime API, Gemini's live API."""
+        return f"ws://127.0.0.1:{self._sockets.port}"
 
     @property
     def bill(self) -> Bill:

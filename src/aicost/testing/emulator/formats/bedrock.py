@@ -102,7 +102,7 @@ def _invoke_stream(made: Generated, request: Request) -> Iterator[Event]:
     if family == "anthropic":
         for event in messages_stream(made, request):
             inner = event.data.partition(b"data: ")[2].strip()
-            if b"message_stop" in inner:
+            if json.loads(inner)["type"] == "message_stop":
                 inner = json.dumps({"type": "message_stop", "amazon-bedrock-invocationMetrics": counted}).encode()
             yield Event(_chunk(inner), event.usage)
         return
