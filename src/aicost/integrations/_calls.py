@@ -396,7 +396,10 @@ def _returned(progress: InProgress, result: Any) -> None:
     if progress.watched:
         return
     try:
-        body = _body_of(result, progress)
+        try:
+            body, whole = _body_of(result, progress), True
+        except ValueError:  # cut short on the way, and the client has not noticed
+            body, whole = None, False
         if progress.ask.results is not None:
             for result in progress.ask.results(body) if body is not None else ():
                 progress.record_result(result)
@@ -411,7 +414,8 @@ def _returned(progress: InProgress, result: Any) -> None:
         if progress.pipeline.options.capture_content:
             whole = _json_of(progress.response) if progress.response is not None else None
             progress.say(answer_of(whole or {}))
-        progress.call.finish(view, Outcome(complete=view is not None and view.reading is not None))
+        billed = Billed.YES if whole else Billed.POSSIBLY
+        progress.call.finish(view, Outcome(billed=billed, complete=view is not None and view.reading is not None))
     except Exception as error:  # noqa: BLE001 - the application has its result
         guard.failed("read a response", error)
         if progress.call is not None:

@@ -163,6 +163,9 @@ class Observer:
                 cut = max(buffer.rfind(b"\n\n"), buffer.rfind(b"\n\r\n"))
                 if cut < 0:
                     self._tail = buffer if len(buffer) <= MAX_BODY else b""
+                    # Some clients read line by line, and stop at this one.
+                    if b"[DONE]" in buffer and accumulator is not None and _DONE.search(buffer) is not None:
+                        self._finish(error=None, closed_early=False)
                     return
                 whole, self._tail = buffer[: cut + 1], buffer[cut + 1 :]
             if self._kept is not None or (
@@ -233,6 +236,8 @@ class Observer:
                     self._accumulator.add(event)
                 body, complete = self._accumulator.body or None, self._accumulator.complete
                 error_type = self._accumulator.error_type
+                if not complete and not self._accumulator.finished and self._accumulator.ends_with_usage:
+                    error_type = error_type or (None if closed_early or error is not None else "stream_cut")
             elif not closed_early and error is None and self._body:
                 body = _json_object(bytes(self._body))
                 complete = body is not None

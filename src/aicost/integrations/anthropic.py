@@ -35,7 +35,7 @@ def _provider_of(instance: Any) -> str:
 class AnthropicInstrumentor(ClientInstrumentor):
     """Instruments every `Anthropic` and `AsyncAnthropic` client, those that exist already included."""
 
-    requires = "anthropic >= 0.49, < 3"
+    requires = "anthropic >= 0.27, < 3"
     name = "anthropic"
     methods = StainlessClient(
         module="anthropic",

@@ -43,7 +43,8 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         streaming=operation.endswith("Stream"),
         region=_priced_region(model, instance.meta.region_name),
     )
-    return Ask(target, body=_body(parameters), typed=_converse if operation == "Converse" else None)
+    # Read from the bytes: what botocore makes of them leaves out the fields its service model does not know yet.
+    return Ask(target, body=_body(parameters))
 
 
 def _body(parameters: Mapping[str, Any]) -> Raw | None:
@@ -74,10 +75,6 @@ def _priced_region(model: str, region: str | None) -> str | None:
     called from. What a model costs elsewhere is for the rate card to say.
     """
     return None if region in _LIST_REGIONS or _PROFILE.match(model) else region
-
-
-def _converse(result: Any) -> dict[str, Any] | None:
-    return result if isinstance(result, dict) else None
 
 
 class BedrockInstrumentor(ClientInstrumentor):

@@ -1,4 +1,4 @@
-"""The `cohere` client, version 1 and 2 of its API. Read in cohere 5.5 and 7.3 (`core/http_client.py`).
+"""The `cohere` client, version 1 and 2 of its API. Read in cohere 5.20 and 7.3 (`core/http_client.py`).
 
 `request` calls itself to retry; the outermost is the call.
 """
@@ -50,7 +50,7 @@ class CohereInstrumentor(ClientInstrumentor):
     """Instruments every `Client` and `ClientV2` of cohere, sync and async, those that exist already included."""
 
     name = "cohere"
-    requires = "cohere >= 5.11, < 8"
+    requires = "cohere >= 5.20, < 8"
     methods = (
         Method("cohere.core.http_client", "HttpClient.request", _ask),
         Method("cohere.core.http_client", "HttpClient.stream", _ask, kind="context", is_async=False),

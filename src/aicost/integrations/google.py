@@ -1,4 +1,4 @@
-"""The `google-genai` client, at the Gemini API and at Vertex AI. Read in google-genai 1.0 and 3.4 (`_api_client.py`).
+"""The `google-genai` client, at the Gemini API and at Vertex AI. Read in google-genai 1.10 and 3.4 (`_api_client.py`).
 
 All its methods, chats and automatic function calling included, come down to `_request` and `_async_request`, with the
 retries inside.
@@ -83,7 +83,7 @@ class GoogleInstrumentor(ClientInstrumentor):
     """Instruments every `google.genai.Client`, those that exist already included."""
 
     name = "google-genai"
-    requires = "google-genai >= 1, < 4"
+    requires = "google-genai >= 1.10, < 4"
     methods = (
         Method("google.genai._api_client", "BaseApiClient._request", _ask),
         Method("google.genai._api_client", "BaseApiClient._async_request", _ask),

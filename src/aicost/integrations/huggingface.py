@@ -1,4 +1,4 @@
-"""`InferenceClient` of `huggingface_hub`. Read in huggingface_hub 0.28, 1.0 and 2.4 (`inference/_client.py`)."""
+"""`InferenceClient` of `huggingface_hub`. Read in huggingface_hub 1.0 and 2.4 (`inference/_client.py`)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ROUTED = {
 
 def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
     request = kwargs["request_parameters"] if "request_parameters" in kwargs else args[0]
+    url = urlsplit(str(request.url))
     known = _TASKS.get(request.task or "")
     if known is None:
         return None
     body = request.json if isinstance(request.json, dict) else {}
     model = body.get("model") or request.model
-    url = urlsplit(str(request.url))
     chosen = getattr(instance, "provider", None)
     operation, api = known
     target = Target(
@@ -48,7 +48,7 @@ class HuggingFaceInstrumentor(ClientInstrumentor):
     """Instruments every `InferenceClient` and `AsyncInferenceClient`, those that exist already included."""
 
     name = "huggingface_hub"
-    requires = "huggingface_hub >= 0.30, < 3"
+    requires = "huggingface_hub >= 1, < 3"
     methods = (
         Method("huggingface_hub.inference._client", "InferenceClient._inner_post", _ask),
         Method("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient._inner_post", _ask),

@@ -1,4 +1,4 @@
-"""`litellm` as a client. Read in litellm 1.75 and 1.106 (`llms/custom_httpx/http_handler.py`).
+"""`litellm` as a client. Read in litellm 1.90 and 1.106 (`llms/custom_httpx/http_handler.py`).
 
 What litellm sends through another client (openai's, for OpenAI, Azure and many that speak its API) is recorded there, and
 turning this integration on turns that one on. What it sends itself goes through its HTTP handlers, and those are
@@ -20,12 +20,16 @@ from ._content import LazyBody
 from ._hosts import provider_at
 from ._instrumentor import ClientInstrumentor, Method
 
+_GEMINI = r"/(?:models|endpoints)/(?P<model>[^/:]+)"
+_GENERATE, _EMBED = "(?:streamG|g)enerateContent", "(?:batchEmbedContents|embedContent|predict)"
 _APIS: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = tuple(
     (re.compile(pattern), operation, api, provider)
     for pattern, operation, api, provider in (
         (r"/v1/messages$", "chat", "messages", "anthropic"),
-        (r"/(?:models|endpoints)/(?P<model>[^/:]+):(?:streamG|g)enerateContent$", "generate_content", "generate_content", None),
-        (r"/models/(?P<model>[^/:]+):(?:batchEmbedContents|embedContent|predict)$", "embeddings", "embed_content", None),
+        (rf"/projects/.+{_GEMINI}:{_GENERATE}$", "generate_content", "generate_content", "gcp.vertex_ai"),
+        (rf"/projects/.+{_GEMINI}:{_EMBED}$", "embeddings", "embed_content", "gcp.vertex_ai"),
+        (rf"{_GEMINI}:{_GENERATE}$", "generate_content", "generate_content", "gcp.gemini"),
+        (rf"{_GEMINI}:{_EMBED}$", "embeddings", "embed_content", "gcp.gemini"),
         (r"/model/(?P<model>.+)/converse(?:-stream)?$", "chat", "converse", "aws.bedrock"),
         (r"/model/(?P<model>.+)/invoke(?:-with-response-stream)?$", "chat", "invoke_model", "aws.bedrock"),
         (r"/v[12]/chat$", "chat", "chat", "cohere"),
@@ -56,7 +60,11 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
     in_path = found.groupdict().get("model")
     host = url.hostname or ""
     said = known.get("custom_llm_provider")
+    if isinstance(body, (str, bytes)):
+        body = LazyBody(body)
     model = unquote(in_path) if in_path else asked or _bare(known.get("model"), said)
+    if model is None and isinstance(body, LazyBody):
+        model = body.get("model")
     target = Target(
         provider=named or provider_at(host, url.port, default=PROVIDER_ALIASES.get(said, said) if said else "openai"),
         operation=operation,
@@ -67,8 +75,6 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
         streaming=bool(kwargs.get("stream")),
         region=_region(host),
     )
-    if isinstance(body, (str, bytes)):
-        body = LazyBody(body)
     return Ask(target, body=body if isinstance(body, Mapping) else None)
 
 
@@ -89,7 +95,7 @@ class LiteLLMInstrumentor(ClientInstrumentor):
     """Instruments litellm's own HTTP handlers; what it sends through other clients is recorded there."""
 
     name = "litellm"
-    requires = "litellm >= 1.75, < 2, != 1.82.7, != 1.82.8"
+    requires = "litellm >= 1.90, < 2"
     methods = (
         Method(_MODULE, "HTTPHandler.post", _ask),
         Method(_MODULE, "AsyncHTTPHandler.post", _ask),

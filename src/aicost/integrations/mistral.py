@@ -1,4 +1,4 @@
-"""The `mistralai` client. Read in mistralai 1.0 and 3.7 (`basesdk.py`); retries are inside `do_request`."""
+"""The `mistralai` client. Read in mistralai 1.5 and 3.7 (`basesdk.py`); retries are inside `do_request`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class MistralInstrumentor(ClientInstrumentor):
     """Instruments every `Mistral` client, those that exist already included."""
 
     name = "mistralai"
-    requires = "mistralai >= 1, < 4"
+    requires = "mistralai >= 1.5, < 4"
     methods = tuple(
         Method(module, f"BaseSDK.{method}", partial(_ask, provider=provider))
         for module, provider in _BASES.items()

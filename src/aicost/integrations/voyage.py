@@ -1,4 +1,4 @@
-"""The `voyageai` client. Read in voyageai 0.2 and 0.5 (`client.py`); retries are inside its methods."""
+"""The `voyageai` client. Read in voyageai 0.3 and 0.5 (`client.py`); retries are inside its methods."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, method
         model = getattr(sys.modules.get("voyageai"), "VOYAGE_EMBED_DEFAULT_MODEL", "unknown")
     if _is_local(model):
         return None
-    base = getattr(instance, "_params", {}).get("base_url") or "https://api.voyageai.com/v1"
-    url = urlsplit(str(base))
+    base = getattr(instance, "_params", {}).get("base_url") or getattr(sys.modules.get("voyageai"), "api_base", None)
+    url = urlsplit(str(base or "https://api.voyageai.com/v1"))
     target = Target(
         provider="voyage",
         operation=operation,
@@ -57,7 +57,7 @@ class VoyageInstrumentor(ClientInstrumentor):
     """Instruments every `Client` and `AsyncClient` of voyageai, those that exist already included."""
 
     name = "voyageai"
-    requires = "voyageai >= 0.2.4, < 1"
+    requires = "voyageai >= 0.3, < 1"
     methods = tuple(
         Method(module, f"{owner}.{method}", partial(_ask, method=method), optional=method == "contextualized_embed")
         for module, owner in (("voyageai.client", "Client"), ("voyageai.client_async", "AsyncClient"))

@@ -86,7 +86,9 @@ def read_embed_content(body: Raw) -> Reading:
     counts = Counts(body)
     characters = Counts(snake_case(counts.object("metadata") or {})).take("billable_character_count")
     tokens, known = 0, False
-    for embedding in counts.items("embeddings"):
+    # Over Vertex AI's wire each is inside a prediction.
+    inside = [found for item in counts.items("predictions") if (found := fields_of(item.get("embeddings"))) is not None]
+    for embedding in [*counts.items("embeddings"), *inside]:
         statistics = Counts(snake_case(Counts(embedding).object("statistics") or {}))
         known = known or statistics.has("token_count")
         tokens += statistics.take("token_count")

@@ -28,6 +28,8 @@ class StreamAccumulator(Protocol):
     """The provider's own word for what went wrong in the stream."""
     latest_only: bool
     """Whether every event says all there is to know so far, so that only the last one need be read."""
+    ends_with_usage: bool
+    """Whether a stream without final usage has not come to its end."""
 
     def matters(self, data: bytes) -> bool:
         """Whether the JSON text of one or more events holds usage, an error or the end. It must be cheap."""
@@ -43,6 +45,7 @@ class StreamAccumulator(Protocol):
 class _Accumulator:
     markers: tuple[bytes, ...] = (b'"usage"', b'"error"')
     latest_only = False
+    ends_with_usage = False
 
     def __init__(self) -> None:
         self.body: dict[str, Any] = {}
@@ -95,6 +98,8 @@ class ChatStream(_Accumulator):
 class ResponsesStream(_Accumulator):
     """Responses: each lifecycle event carries the whole response so far; the last one has the usage."""
 
+    ends_with_usage = True
+
     def matters(self, data: bytes) -> bool:
         return (
             (b'"usage"' in data and _USAGE.search(data) is not None)
@@ -121,6 +126,7 @@ class MessagesStream(_Accumulator):
     """Anthropic messages: input usage first, cumulative output later."""
 
     markers = (b'"usage"', b'"error"', b"message_stop")
+    ends_with_usage = True
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take one decoded event."""

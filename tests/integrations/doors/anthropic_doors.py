@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import anthropic
@@ -86,7 +87,12 @@ async def async_messages_stream_helper(c: Any, ask: str) -> Any:
     return messages_stream_helper(c, ask)
 
 
+# Early versions put ten minutes into every call, whatever the client was told.
+_OWN_TIMEOUT = inspect.signature(anthropic.resources.Messages.create).parameters["timeout"].default == 600
+
+
 def _door(open: Any, **more: Any) -> Door:
+    more.setdefault("own_timeout", _OWN_TIMEOUT)
     more.setdefault("connect", connect_async if open.__name__.startswith("async_") else connect)
     return Door("anthropic", open, model=MODEL, silent_reasoning=True, partial=True, **more)
 
@@ -98,5 +104,5 @@ DOORS = [
     _door(messages_stream_helper, kind="manager"), _door(async_messages_create_stream, kind="stream"),
     _door(async_messages_stream_helper, kind="manager"),
 ]  # fmt: skip
-if hasattr(anthropic.resources.beta.Beta, "messages"):
+if hasattr(getattr(anthropic.Anthropic(api_key="x"), "beta", None), "messages"):
     DOORS += [_door(messages_beta), _door(messages_beta_stream, kind="stream"), _door(async_messages_beta)]

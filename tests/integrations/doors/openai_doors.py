@@ -243,19 +243,20 @@ _HAS = {
     "transcription_streams": "stream" in openai.resources.audio.Transcriptions.create.__code__.co_varnames,
     "parse": hasattr(openai.OpenAI(api_key="x").beta, "chat")
     and hasattr(openai.OpenAI(api_key="x").beta.chat.completions, "parse"),
+    "streaming_response": hasattr(openai.OpenAI(api_key="x").chat, "with_streaming_response"),
     "stream_options": "stream_options" in openai.resources.chat.Completions.create.__code__.co_varnames,
 }
 
 _PLAIN = [
-    _door(chat), _door(chat_raw), _door(chat_streaming_response), _door(chat_with_options),
+    _door(chat), _door(chat_raw), _door(chat_with_options),
     _door(completions, **_TEXT), _door(embeddings, **_EMBED), _door(embeddings_raw, **_EMBED),
     _door(images, model="gpt-image-1", **_MEDIA), _door(images_edit, model="gpt-image-1", **_MEDIA),
-    _door(speech, model="tts-1", **_MEDIA), _door(speech_streaming_response, model="tts-1", **_MEDIA),
+    _door(speech, model="tts-1", **_MEDIA),
     _door(transcription, model="gpt-4o-transcribe", **_MEDIA),
     _door(transcription_by_seconds, model="whisper-1", **{**_MEDIA, "reply": _SECONDS}),
     _door(translation, model="whisper-1", **{**_MEDIA, "reply": _SECONDS}),
     _door(moderation, model="omni-moderation-latest", operation="moderation"),
-    _door(async_chat), _door(async_chat_raw), _door(async_chat_streaming_response),
+    _door(async_chat), _door(async_chat_raw),
     _door(async_completions, **_TEXT), _door(async_embeddings, **_EMBED),
     _door(async_images, model="gpt-image-1", **_MEDIA), _door(async_speech, model="tts-1", **_MEDIA),
     _door(async_transcription, model="gpt-4o-transcribe", **_MEDIA),
@@ -267,6 +268,11 @@ _STREAMS = [
 ]  # fmt: skip
 
 DOORS = [*_PLAIN, *(_STREAMS if _HAS["stream_options"] else [])]
+if _HAS["streaming_response"]:
+    DOORS += [
+        _door(chat_streaming_response), _door(async_chat_streaming_response),
+        _door(speech_streaming_response, model="tts-1", **_MEDIA),
+    ]  # fmt: skip
 if _HAS["parse"]:
     DOORS += [
         _door(chat_parse), _door(chat_stream_helper, kind="manager"), _door(async_chat_stream_helper, kind="manager"),

@@ -15,7 +15,8 @@ MODEL, EMBED = "meta-llama/Llama-3.3-70B-Instruct-Turbo", "BAAI/bge-base-en-v1.5
 
 def _connector(kind: Any) -> Any:
     def connect(emulator: ProviderEmulator, *, timeout: float = 5.0, retries: int = 2, api_key: str = "x") -> Any:
-        url = emulator.base_url("together")
+        # From 3.0 on the version of the API is part of the paths.
+        url = emulator.base_url("together") + ("" if together.__version__ >= "3" else "/v1")
         return kind(api_key=api_key, base_url=url, timeout=timeout, max_retries=retries)
 
     return connect

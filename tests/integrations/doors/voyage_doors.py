@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import voyageai
@@ -16,7 +17,11 @@ MODEL, RERANK = "voyage-3.5", "rerank-2.5"
 def _connector(kind: Any) -> Any:
     def connect(emulator: ProviderEmulator, *, timeout: float = 5.0, retries: int = 2, api_key: str = "x") -> Any:
         url = emulator.base_url("voyage") + "/v1"
-        return kind(api_key=api_key, base_url=url, timeout=timeout, max_retries=retries + 1)
+        options = {"api_key": api_key, "timeout": timeout, "max_retries": retries + 1}
+        if "base_url" in inspect.signature(kind).parameters:
+            return kind(base_url=url, **options)
+        voyageai.api_base = url
+        return kind(**options)
 
     return connect
 

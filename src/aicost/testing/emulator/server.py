@@ -274,6 +274,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _error(self, provider: str, failure: Fail) -> None:
         body = json.dumps(error_body(provider, failure.status, failure.message)).encode()
         self._head(failure.status, "application/json")
+        if provider == "aws.bedrock" and failure.status == 429:
+            self.send_header("x-amzn-errortype", "ThrottlingException")
         if failure.retry_after is not None:
             self.send_header("retry-after-ms", str(int(failure.retry_after * 1000)))
             self.send_header("retry-after", f"{failure.retry_after:g}")

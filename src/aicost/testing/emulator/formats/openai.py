@@ -165,7 +165,8 @@ def _always_counted(made: Generated, request: Request) -> Iterator[Event]:
 
 
 def _embeddings_with_id(made: Generated, request: Request) -> dict[str, Any]:
-    return {"id": made.call_id, **_embeddings(made, request)}
+    usage = {"prompt_tokens": made.prompt, "completion_tokens": 0, "total_tokens": made.prompt}
+    return with_usage({"id": made.call_id, **_embeddings(made, request)}, made, usage)
 
 
 def _completions(made: Generated, _request: Request) -> dict[str, Any]:
