@@ -1,11 +1,17 @@
-.PHONY: help demo test check bench peers price-peers catalogue crash build
+.PHONY: help demo test clients canary lock check bench peers price-peers catalogue crash build
 
 help:     ## what there is
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
 demo:     ## run the demo
 	python3 tasks.py demo
-test:     ## every test, with the newest and the oldest clients
+test:     ## every test, and each client with its oldest and newest version
 	python3 tasks.py test
+clients:  ## only the clients
+	python3 tasks.py clients
+canary:   ## the clients at whatever version the registry has today
+	python3 tasks.py canary
+lock:     ## the clients' constraints again
+	python3 tasks.py lock
 check:    ## lint, types, layers, generated files
 	python3 tasks.py check
 bench:    ## the performance table

@@ -2,7 +2,10 @@
 """Everything a developer runs, on a machine with nothing but Python.
 
     python3 tasks.py demo     install into .venv, then run the demo
-    python3 tasks.py test     install, then pass every test, with the newest and the oldest clients
+    python3 tasks.py test     install, then pass every test, and those of each client with its oldest and newest version
+    python3 tasks.py clients  only those of the clients; a name chooses: `clients cohere`
+    python3 tasks.py canary   the clients at whatever version the registry has today
+    python3 tasks.py lock     write the clients' constraints again
     python3 tasks.py check    lint, types, layers and generated files
     python3 tasks.py bench    measure and print the performance table
     python3 tasks.py peers    the same calls through other instrumentations, in a throw-away environment
@@ -17,10 +20,13 @@ Arguments after the task are passed on: `python3 tasks.py test -k stream`.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
+import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -58,17 +64,63 @@ def demo(arguments: list[str]) -> None:
 
 
 def test(arguments: list[str]) -> None:
-    """The whole suite with the newest clients, then what drives the clients with the oldest."""
-    newest, oldest = environment(".venv", "newest.txt"), environment(".venv-oldest", "oldest.txt", extra="test")
+    """The whole suite, then each client in environments of its own."""
+    python = environment(".venv", "newest.txt")
     if arguments:
-        run([newest, "-m", "pytest", *arguments])
+        run([python, "-m", "pytest", *arguments])
         return
-    coverage = [newest, "-m", "coverage"]
+    coverage = [python, "-m", "coverage"]
     run([*coverage, "erase"])
-    run([*coverage, "run", "-m", "pytest", "--quiet"])
+    run([*coverage, "run", "-m", "pytest", "--quiet", "--ignore", "tests/integrations"])
+    clients([])
     run([*coverage, "combine", "--quiet"])
     run([*coverage, "report", "--skip-covered", "--fail-under=90"])
-    run([oldest, "-m", "pytest", "--quiet", "-m", "clients"])
+
+
+def clients(arguments: list[str]) -> None:
+    """Each client with its oldest and newest version, as many at a time as there are processors."""
+    _sessions("clients", arguments)
+
+
+def canary(arguments: list[str]) -> None:
+    """Each client at the registry's newest version."""
+    _sessions("canary", arguments)
+
+
+def lock(arguments: list[str]) -> None:
+    """The clients' constraints again."""
+    run([environment(".venv", "newest.txt"), "-m", "nox", "-s", "lock", "--", *arguments], **_on_path())
+
+
+def _sessions(name: str, chosen: list[str]) -> None:
+    nox = [str(environment(".venv", "newest.txt")), "-m", "nox"]
+    listed = subprocess.run([*nox, "--list", "--json", "-s", name], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = [s["session"] for s in json.loads(listed.stdout)]
+    names = [n for n in names if not chosen or any(f"client='{client}'" in n for client in chosen)]
+
+    def one(session: str) -> tuple[str, int, str, float]:
+        began = time.monotonic()
+        env = {**os.environ, **_on_path()}
+        done = subprocess.run(
+            [*nox, "-s", session], cwd=ROOT, capture_output=True, text=True, env=env, check=False, errors="replace"
+        )
+        return session, done.returncode, done.stdout + done.stderr, time.monotonic() - began
+
+    failed = 0
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 2)) as pool:
+        for session, status, said, seconds in pool.map(one, names):
+            summary = [line for line in said.splitlines() if " passed" in line or " failed" in line][-1:]
+            print(f"{session}: {'failed' if status else 'ok'} in {seconds:.0f} s {''.join(summary)}", flush=True)
+            if status:
+                failed += 1
+                print(said, file=sys.stderr, flush=True)
+    if failed:
+        sys.exit(f"{failed} of {len(names)} failed")
+
+
+def _on_path() -> dict[str, str]:
+    """nox finds uv beside itself."""
+    return {"PATH": f"{ROOT / '.venv' / BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def check(arguments: list[str]) -> None:
@@ -138,7 +190,7 @@ def build(arguments: list[str]) -> None:
     run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", *arguments])
 
 
-EVERY = (demo, test, check, bench, peers, price_peers, catalogue, crash, build)
+EVERY = (demo, test, clients, canary, lock, check, bench, peers, price_peers, catalogue, crash, build)
 TASKS = {task.__name__.replace("_", "-"): task for task in EVERY}
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     provider_hosts: dict[str, str] = Field(default_factory=dict)
     """Provider names of hosts of your own that speak OpenAI's API: `{"llm.internal": "our_vllm"}`."""
     request_stream_usage: bool = False
-    """Ask for usage in streams of chat completions that did not, and keep the chunk that has it from the application."""
+    """Ask for usage in streams of chat completions that did not, and hide the chunk that has it."""
     tokenizer: str | None = None
     """What counts tokens where a stream reported none: `tiktoken`, or a function as `module:name`. Marked estimated."""
     capture_content: bool = Field(

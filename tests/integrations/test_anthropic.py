@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 anthropic = pytest.importorskip("anthropic")
@@ -95,3 +97,48 @@ def test_each_turn_of_the_tool_runner_is_a_call(app: App, emulator: ProviderEmul
     runner.until_done()
     assert len(app.inferences) == len(emulator.bill.calls) == 1
     assert_bill_is_matched(app, emulator)
+
+
+BEDROCK, VERTEX = "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5@20250929"
+
+
+def bedrock(emulator: ProviderEmulator) -> Any:
+    pytest.importorskip("botocore")
+    keys = {"aws_access_key": "AKIAXXXXXXXXXXXXXXXX", "aws_secret_key": "x", "aws_region": "us-east-1"}
+    return anthropic.AnthropicBedrock(base_url=emulator.base_url("bedrock"), **keys)
+
+
+def vertex(emulator: ProviderEmulator) -> Any:
+    pytest.importorskip("google.auth")
+    where = {"project_id": "p-1", "region": "us-east5", "access_token": "x"}
+    return anthropic.AnthropicVertex(base_url=emulator.base_url("vertex") + "/v1", **where)
+
+
+def foundry(emulator: ProviderEmulator) -> Any:
+    if not hasattr(anthropic, "AnthropicFoundry"):
+        pytest.skip("this version has no Foundry client")
+    return anthropic.AnthropicFoundry(base_url=emulator.base_url("foundry"), api_key="x")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize(
+    ("connect_to", "model", "provider"),
+    [
+        (bedrock, BEDROCK, "aws.bedrock"),
+        (vertex, VERTEX, "gcp.vertex_ai"),
+        (foundry, "claude-sonnet-4-5", "azure.ai.inference"),
+    ],
+)
+def test_other_platforms_have_their_own_prices(
+    app: App, emulator: ProviderEmulator, connect_to: Any, model: str, provider: str, stream: bool
+) -> None:
+    emulator.on().then(Reply(input_tokens=1200, cached_tokens=1024, output_tokens=80))
+    client = connect_to(emulator)
+    made = client.messages.create(**{**said("x"), "model": model}, stream=stream)
+    if stream:
+        list(made)
+    found = app.inference
+    assert found["gen_ai.provider.name"] == provider
+    assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.output_tokens"]) == (1200, 80)
+    assert found["aicost.cost.status"] == "priced"
+    assert all(rate.startswith(f"{provider}/") for rate in found["aicost.cost.rate_ids"])

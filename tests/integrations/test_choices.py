@@ -1,4 +1,4 @@
-"""What an application may choose: usage asked for in its streams, tokens estimated, content recorded, retries linked."""
+"""What an application may choose: usage asked for in streams, tokens estimated, content recorded, retries linked."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_live_turn_that_is_cut_is_possibly_billed(
     app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.on().then(Drop(bill=Reply(input_tokens=300, output_tokens=40)))
-    with pytest.raises(Exception):  # noqa: B017, PT011 - the client's own
+    with pytest.raises(Exception):
         asyncio.run(converse(emulator, monkeypatch, turns=1))
     found: dict[str, Any] = app.inference
     assert found["aicost.request.billed"] == "possibly"

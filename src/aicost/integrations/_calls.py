@@ -24,13 +24,12 @@ from aicost.telemetry.call import Call, Outcome, Target
 from aicost.telemetry.options import Message
 from aicost.telemetry.pipeline import Pipeline
 from aicost.usage.event import Billed, RequestStatus
-from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.meters import Quantity
+from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.reading import Raw, Reading
 
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import billed_after, cause_of, status_of, was_timeout
-
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -171,9 +170,7 @@ class InProgress:
 
     def seen(self, view: ResponseView) -> bool:
         """Whether this response was counted before: results can be fetched twice."""
-        return view.response_id is not None and self.pipeline.has_seen(
-            f"{self.ask.target.provider}:{view.response_id}"
-        )
+        return view.response_id is not None and self.pipeline.has_seen(f"{self.ask.target.provider}:{view.response_id}")
 
     def record_result(self, result: Raw) -> None:
         """Record the result of a job as a call of its own, the first time it is fetched."""
@@ -412,8 +409,8 @@ def _returned(progress: InProgress, result: Any) -> None:
             return
         view = progress.view(body)
         if progress.pipeline.options.capture_content:
-            whole = _json_of(progress.response) if progress.response is not None else None
-            progress.say(answer_of(whole or {}))
+            said = _json_of(progress.response) if progress.response is not None and whole else None
+            progress.say(answer_of(said or {}))
         billed = Billed.YES if whole else Billed.POSSIBLY
         progress.call.finish(view, Outcome(billed=billed, complete=view is not None and view.reading is not None))
     except Exception as error:  # noqa: BLE001 - the application has its result

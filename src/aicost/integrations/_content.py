@@ -60,17 +60,14 @@ def prompt_of(body: Raw) -> tuple[list[Message], list[Mapping[str, Any]]]:
 
 def answer_of(body: Raw) -> list[Message]:
     """The messages of a whole answer, whichever API it is of."""
-    found: list[Message] = []
-    for choice in _listed(body.get("choices")):
-        found.append(_message(choice.get("message") or {"content": choice.get("text")}, "assistant"))
-    for candidate in _listed(body.get("candidates")):
-        found.append(_message(candidate.get("content") or {}, "assistant"))
+    choices = [choice.get("message") or {"content": choice.get("text")} for choice in _listed(body.get("choices"))]
+    candidates = [candidate.get("content") or {} for candidate in _listed(body.get("candidates"))]
+    found = [_message(said, "assistant") for said in (*choices, *candidates)]
     output = body.get("output")
     if isinstance(output, Mapping):
         found.append(_message(output.get("message") or {}, "assistant"))
-    for item in _listed(output):
-        if item.get("type") in {"message", *_CALLS}:
-            found.append(_message(item, "assistant"))
+    items = [item for item in _listed(output) if item.get("type") in {"message", *_CALLS}]
+    found += [_message(item, "assistant") for item in items]
     if isinstance(body.get("message"), Mapping):
         found.append(_message(body["message"], "assistant"))
     elif not found:

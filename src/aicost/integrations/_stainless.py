@@ -44,6 +44,9 @@ class StainlessClient:
     gets: Sequence[tuple[re.Pattern[str], Endpoint]] = ()
     """Paths under which the results of jobs are fetched."""
 
+    region_of: Callable[[Any, str], str | None] = lambda _client, _model: None
+    """Where a client's calls are served, where that decides the price of a model."""
+
     def methods(self) -> tuple[Method, ...]:
         """The methods to wrap."""
         asking = _asking(self)
@@ -72,16 +75,18 @@ def _asking(client: StainlessClient) -> Asking:
         body = options.json_data
         if not isinstance(body, Mapping):
             body = {}
-        model = body.get("model")
+        asked = body.get("model")
+        model = asked if isinstance(asked, str) and asked else "unknown"
         url = instance.base_url
         target = Target(
             provider=client.provider_of(instance),
             operation=endpoint.operation,
             api=endpoint.api,
-            model=model if isinstance(model, str) and model else "unknown",
+            model=model,
             server_address=url.host,
             server_port=url.port or (443 if url.scheme == "https" else 80),
             streaming=bool(kwargs.get("stream")),
+            region=client.region_of(instance, model),
         )
         return Ask(
             target,
@@ -128,14 +133,18 @@ def _with_usage(result: Any) -> Raw | None:
 def _with_items(result: Any) -> Raw | None:
     body = _with_usage(result)
     # Only the kinds of items matter; dumping their content would cost more than the rest together.
-    return None if body is None else {
-        **body,
-        "status": getattr(result, "status", None),
-        "output": [
-            {"type": getattr(item, "type", None), "container_id": getattr(item, "container_id", None)}
-            for item in (getattr(result, "output", None) or ())
-        ],
-    }
+    return (
+        None
+        if body is None
+        else {
+            **body,
+            "status": getattr(result, "status", None),
+            "output": [
+                {"type": getattr(item, "type", None), "container_id": getattr(item, "container_id", None)}
+                for item in (getattr(result, "output", None) or ())
+            ],
+        }
+    )
 
 
 _TYPED = {

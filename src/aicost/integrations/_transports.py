@@ -17,6 +17,7 @@ from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.telemetry import guard
 from aicost.telemetry.call import Outcome
+from aicost.telemetry.options import Message
 from aicost.usage.event import Billed, RequestStatus
 
 from ._calls import InProgress, current
@@ -196,7 +197,9 @@ class BodyOutcome:
             if estimate is not None:
                 view, known, estimated = estimate, True, True
         if progress.pipeline.options.capture_content:
-            streamed = [{"role": "assistant", "parts": [{"type": "text", "content": streamed_text(end.events)}]}]
+            streamed: list[Message] = [
+                {"role": "assistant", "parts": [{"type": "text", "content": streamed_text(end.events)}]}
+            ]
             progress.say(streamed if end.events else answer_of(body or {}))
         # A stream that ran to its end without usage was billed; one that was cut may have been.
         billed = Billed.POSSIBLY if cut and not known else Billed.YES

@@ -35,6 +35,7 @@ _BLANK = re.compile(rb"\r?\n\r?\n")
 _DONE = re.compile(rb"^data:\s*\[DONE\]", re.MULTILINE)
 """At the start of a line only: a model may say the same words, but never with a line break before them."""
 
+
 class BodyEnd(Protocol):
     """Told once how a watched body ended, and of each result in a file that has one per line."""
 

@@ -22,6 +22,7 @@ from aicost.telemetry.pipeline import Pipeline
 from ._calls import current
 from ._instrumentor import ClientInstrumentor, Patched
 from ._stainless import Endpoint, StainlessClient
+from .bedrock import priced_region
 
 _RESULTS = re.compile(r"/v1/messages/batches/[^/]+/results$")
 _PLATFORMS = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai", "foundry": "azure.ai.inference"}
@@ -30,6 +31,12 @@ _PLATFORMS = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai", "foundry": "a
 def _provider_of(instance: Any) -> str:
     name = type(instance).__name__.lower()
     return next((provider for word, provider in _PLATFORMS.items() if word in name), "anthropic")
+
+
+def _region_of(instance: Any, model: str) -> str | None:
+    if "Bedrock" in type(instance).__name__:
+        return priced_region(model, getattr(instance, "aws_region", None))
+    return getattr(instance, "region", None) if "Vertex" in type(instance).__name__ else None
 
 
 class AnthropicInstrumentor(ClientInstrumentor):
@@ -42,6 +49,7 @@ class AnthropicInstrumentor(ClientInstrumentor):
         posts={"/v1/messages": Endpoint("chat", "messages")},
         gets=((_RESULTS, Endpoint("chat", "batch", each_line=True)),),
         provider_of=_provider_of,
+        region_of=_region_of,
     ).methods()
 
     def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Patched]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-
-
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,7 +39,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         server_address=url.hostname,
         server_port=url.port or (443 if url.scheme == "https" else 80),
         streaming=operation.endswith("Stream"),
-        region=_priced_region(model, instance.meta.region_name),
+        region=priced_region(model, instance.meta.region_name),
     )
     # Read from the bytes: what botocore makes of them leaves out the fields its service model does not know yet.
     return Ask(target, body=_body(parameters))
@@ -68,7 +66,7 @@ _LIST_REGIONS = {"us-east-1", "us-east-2", "us-west-2"}
 _PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.")
 
 
-def _priced_region(model: str, region: str | None) -> str | None:
+def priced_region(model: str, region: str | None) -> str | None:
     """The region, where it decides the price.
 
     List prices are those of the first regions of the USA; an inference profile has its price whichever region it is

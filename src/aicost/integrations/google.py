@@ -34,7 +34,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     url = urlsplit(str(request.url))
     provider = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
     location = _LOCATION.search(url.path)
-    where = {
+    where: dict[str, Any] = {
         "server_address": url.hostname,
         "server_port": url.port or (443 if url.scheme == "https" else 80),
         "region": location.group(1) if location is not None else None,
@@ -63,7 +63,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
 
 def _job(path: str, provider: str, where: dict[str, Any]) -> Ask | None:
     """A batch that is asked after, or the file its results are in."""
-    target = Target(provider, "generate_content", "generate_content_batch", "unknown", **where)
+    target = Target(provider, "generate_content", "batch", "unknown", **where)
     if re.search(r"/batches/[^/]+$", path):
         return Ask(target, results=_inlined)
     if path.endswith(":download"):

@@ -1,7 +1,7 @@
 """`litellm` as a client. Read in litellm 1.90 and 1.106 (`llms/custom_httpx/http_handler.py`).
 
-What litellm sends through another client (openai's, for OpenAI, Azure and many that speak its API) is recorded there, and
-turning this integration on turns that one on. What it sends itself goes through its HTTP handlers, and those are
+What litellm sends through another client (openai's, for OpenAI, Azure and many that speak its API) is recorded there,
+and turning this integration on turns that one on. What it sends itself goes through its HTTP handlers, and those are
 wrapped; so nothing is counted twice. Which API is spoken is told by the path.
 """
 
@@ -22,8 +22,8 @@ from ._instrumentor import ClientInstrumentor, Method
 
 _GEMINI = r"/(?:models|endpoints)/(?P<model>[^/:]+)"
 _GENERATE, _EMBED = "(?:streamG|g)enerateContent", "(?:batchEmbedContents|embedContent|predict)"
-_APIS: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = tuple(
-    (re.compile(pattern), operation, api, provider)
+_APIS: tuple[tuple[re.Pattern[str], tuple[str, str, str | None]], ...] = tuple(
+    (re.compile(pattern), (operation, api, provider))
     for pattern, operation, api, provider in (
         (r"/v1/messages$", "chat", "messages", "anthropic"),
         (rf"/projects/.+{_GEMINI}:{_GENERATE}$", "generate_content", "generate_content", "gcp.vertex_ai"),
@@ -48,12 +48,11 @@ _APIS: tuple[tuple[re.Pattern[str], str, str, str | None], ...] = tuple(
 
 def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
     url = urlsplit(str(kwargs["url"] if "url" in kwargs else args[0]))
-    for pattern, operation, api, named in _APIS:
-        found = pattern.search(url.path)
-        if found is not None:
-            break
-    else:
+    matches = ((pattern.search(url.path), rest) for pattern, rest in _APIS)
+    found, known_api = next(((f, rest) for f, rest in matches if f is not None), (None, None))
+    if found is None or known_api is None:
         return None
+    operation, api, named = known_api
     known = getattr(kwargs.get("logging_obj"), "model_call_details", None) or {}
     body = kwargs.get("json") or kwargs.get("data")
     asked = body.get("model") if isinstance(body, Mapping) else None

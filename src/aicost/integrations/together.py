@@ -6,7 +6,6 @@ from ._instrumentor import ClientInstrumentor
 from ._stainless import Endpoint, StainlessClient
 from .openai import POSTS
 
-
 _POSTS = {**POSTS, "/rerank": Endpoint("rerank", "rerank")}
 
 

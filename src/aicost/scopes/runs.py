@@ -15,7 +15,6 @@ from aicost.usage.meters import Quantity
 
 from .ids import new_id
 
-
 _MAX_PENDING = 1000
 
 

@@ -9,55 +9,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 # `"usage":null` is in every chunk of a chat stream that was asked for usage.
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
-class StreamAccumulator(Protocol):
+class StreamAccumulator:
     """Collects what a stream says about its cost. `body` reads like a whole response's body."""
 
-    body: dict[str, Any]
-    complete: bool
-    """Whether the final usage has arrived."""
-    finished: bool
-    """Whether the provider has said that the stream is over."""
-    error_type: str | None
-    """The provider's own word for what went wrong in the stream."""
-    latest_only: bool
-    """Whether every event says all there is to know so far, so that only the last one need be read."""
-    ends_with_usage: bool
-    """Whether a stream without final usage has not come to its end."""
-
-    def matters(self, data: bytes) -> bool:
-        """Whether the JSON text of one or more events holds usage, an error or the end. It must be cheap."""
-        ...
-
-    def hidden(self, data: bytes) -> bool:
-        """Whether an event carries usage and nothing else."""
-        ...
-
-    def add(self, event: Mapping[str, Any]) -> None: ...
-
-
-class _Accumulator:
     markers: tuple[bytes, ...] = (b'"usage"', b'"error"')
+    """What the JSON text of an event has in it that holds usage, an error or the end."""
     latest_only = False
+    """Whether every event says all there is to know so far, so that only the last one need be read."""
     ends_with_usage = False
+    """Whether a stream without final usage has not come to its end."""
 
     def __init__(self) -> None:
         self.body: dict[str, Any] = {}
         self.complete = False
+        """Whether the final usage has arrived."""
         self.finished = False
+        """Whether the provider has said that the stream is over."""
         self.error_type: str | None = None
+        """The provider's own word for what went wrong in the stream."""
 
     def matters(self, data: bytes) -> bool:
+        """Whether the JSON text of one or more events holds usage, an error or the end. It must be cheap."""
         return any(marker in data for marker in self.markers)
 
-    def hidden(self, data: bytes) -> bool:
+    def hidden(self, data: bytes) -> bool:  # noqa: ARG002 - for those that hide something
+        """Whether an event carries usage and nothing else."""
         return False
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one decoded event."""
+        raise NotImplementedError
 
     def _fail(self, error: object) -> None:
         kind = error
@@ -71,7 +59,7 @@ class _Accumulator:
                 self.body[name] = source[name]
 
 
-class ChatStream(_Accumulator):
+class ChatStream(StreamAccumulator):
     """Chat completions: every chunk names the response, one near the end may carry the usage."""
 
     def matters(self, data: bytes) -> bool:
@@ -95,7 +83,7 @@ class ChatStream(_Accumulator):
         self.complete = isinstance(self.body.get("usage"), Mapping)
 
 
-class ResponsesStream(_Accumulator):
+class ResponsesStream(StreamAccumulator):
     """Responses: each lifecycle event carries the whole response so far; the last one has the usage."""
 
     ends_with_usage = True
@@ -122,10 +110,10 @@ class ResponsesStream(_Accumulator):
             self._fail(event.get("error") or event)
 
 
-class MessagesStream(_Accumulator):
+class MessagesStream(StreamAccumulator):
     """Anthropic messages: input usage first, cumulative output later."""
 
-    markers = (b'"usage"', b'"error"', b"message_stop")
+    markers: tuple[bytes, ...] = (b'"usage"', b'"error"', b"message_stop")
     ends_with_usage = True
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -155,7 +143,7 @@ class InvokeModelStream(MessagesStream):
     Its counts leave caches out, so an Anthropic model's own, which say more, are taken where they are there.
     """
 
-    markers = (*MessagesStream.markers, b"amazon-bedrock-invocationMetrics")
+    markers: tuple[bytes, ...] = (*MessagesStream.markers, b"amazon-bedrock-invocationMetrics")
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take one decoded event."""
@@ -170,7 +158,7 @@ class InvokeModelStream(MessagesStream):
             self.finished = False  # the count comes with it or after it
 
 
-class ConverseStream(_Accumulator):
+class ConverseStream(StreamAccumulator):
     """Bedrock converse: one `metadata` event at the end."""
 
     markers = (b'"metadata"', b'"error"')
@@ -185,7 +173,7 @@ class ConverseStream(_Accumulator):
             self.complete = self.finished = True
 
 
-class GenerateContentStream(_Accumulator):
+class GenerateContentStream(StreamAccumulator):
     """Gemini: every chunk has the usage so far; the last one is the whole."""
 
     markers = (b"usageMetadata", b'"error"')
@@ -205,7 +193,7 @@ class GenerateContentStream(_Accumulator):
             self.complete = isinstance(event.get("usageMetadata"), Mapping)
 
 
-class CohereStream(_Accumulator):
+class CohereStream(StreamAccumulator):
     """Cohere, v1 (`stream-end`) and v2 (`message-end`)."""
 
     markers = (b'"usage"', b'"billed_units"', b"stream-end", b"message-end", b'"error"')
@@ -228,7 +216,7 @@ class CohereStream(_Accumulator):
             self._fail(event["error"])
 
 
-class OllamaStream(_Accumulator):
+class OllamaStream(StreamAccumulator):
     """Ollama: the line that says `done` has the counts."""
 
     markers = (b'"done":true', b'"done": true', b'"error"')
@@ -241,7 +229,7 @@ class OllamaStream(_Accumulator):
         self.complete = self.finished = event.get("done") is True
 
 
-class MediaStream(_Accumulator):
+class MediaStream(StreamAccumulator):
     """OpenAI's streams of images, speech and transcriptions: the usage is in the event that ends them."""
 
     def matters(self, data: bytes) -> bool:
@@ -255,7 +243,7 @@ class MediaStream(_Accumulator):
         self.complete = isinstance(self.body.get("usage"), Mapping)
 
 
-class TextGenerationStream(_Accumulator):
+class TextGenerationStream(StreamAccumulator):
     """Hugging Face text generation: the last event has `details` (huggingface_hub 2.4, text_generation.py)."""
 
     markers = (b'"generated_tokens"', b'"error"')
@@ -269,7 +257,7 @@ class TextGenerationStream(_Accumulator):
             self.complete = True
 
 
-STREAMS: dict[str | tuple[str, str], type[_Accumulator]] = {
+STREAMS: dict[str | tuple[str, str], type[StreamAccumulator]] = {
     "chat": ChatStream,
     "completions": ChatStream,
     "responses": ResponsesStream,

@@ -35,6 +35,4 @@ def installed(package: str) -> bool:
 CHOSEN = os.environ.get("AICOST_TEST_CLIENTS")
 """The clients to test, by package and separated by commas; all that are installed when it is not set."""
 CLIENTS = [name for name in (CHOSEN.split(",") if CHOSEN else _FILES) if installed(name)]
-DOORS: list[Door] = [
-    door for name in CLIENTS for door in import_module(f"{__name__}.{_FILES[name]}", __name__).DOORS
-]
+DOORS: list[Door] = [door for name in CLIENTS for door in import_module(f"{__name__}.{_FILES[name]}", __name__).DOORS]

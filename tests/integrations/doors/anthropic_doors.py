@@ -91,10 +91,10 @@ async def async_messages_stream_helper(c: Any, ask: str) -> Any:
 _OWN_TIMEOUT = inspect.signature(anthropic.resources.Messages.create).parameters["timeout"].default == 600
 
 
-def _door(open: Any, **more: Any) -> Door:
+def _door(way: Any, **more: Any) -> Door:
     more.setdefault("own_timeout", _OWN_TIMEOUT)
-    more.setdefault("connect", connect_async if open.__name__.startswith("async_") else connect)
-    return Door("anthropic", open, model=MODEL, silent_reasoning=True, partial=True, **more)
+    more.setdefault("connect", connect_async if way.__name__.startswith("async_") else connect)
+    return Door("anthropic", way, model=MODEL, silent_reasoning=True, partial=True, **more)
 
 
 DOORS = [

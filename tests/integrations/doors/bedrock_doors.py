@@ -101,12 +101,12 @@ def invoke_llama_stream(c: Any, ask: str) -> Any:
     return _invoke_stream(c, LLAMA, {"prompt": ask})
 
 
-def _door(open: Any, **more: Any) -> Door:
+def _door(way: Any, **more: Any) -> Door:
     more.setdefault("connect", connect)
     more.setdefault("model", NOVA)
     more.setdefault("reply", NO_CACHE)
     more.setdefault("response_id", False)
-    return Door("boto3", open, **more)
+    return Door("boto3", way, **more)
 
 
 DOORS = [

@@ -59,7 +59,9 @@ def v1_chat_stream(c: Any, ask: str) -> Any:
 
 
 def v1_embed(c: Any, ask: str) -> Any:
-    return c.client.embed(model=EMBED, texts=[ask], input_type="search_query", batching=False, request_options=c.options)
+    return c.client.embed(
+        model=EMBED, texts=[ask], input_type="search_query", batching=False, request_options=c.options
+    )
 
 
 async def async_chat(c: Any, ask: str) -> Any:
@@ -78,16 +80,17 @@ async def async_rerank(c: Any, ask: str) -> Any:
     return await rerank(c, ask)
 
 
-def _door(open: Any, kind_of_client: Any = cohere.ClientV2, **more: Any) -> Door:
+def _door(way: Any, kind_of_client: Any = cohere.ClientV2, **more: Any) -> Door:
     more.setdefault("model", MODEL)
     more.setdefault("reply", NO_CACHE)
-    return Door("cohere", open, _connector(kind_of_client), **more)
+    return Door("cohere", way, _connector(kind_of_client), **more)
 
 
 _EMBED: dict[str, Any] = {"model": EMBED, "reply": PROMPT_ONLY, "operation": "embeddings"}
 _RERANK: dict[str, Any] = {"model": RERANK, "reply": Reply(), "operation": "rerank"}
 DOORS = [
-    _door(chat), _door(chat_stream, kind="stream", lazy=True, retries=False), _door(embed, **_EMBED), _door(rerank, **_RERANK),
+    _door(chat), _door(chat_stream, kind="stream", lazy=True, retries=False), _door(embed, **_EMBED),
+    _door(rerank, **_RERANK),
     _door(v1_chat, cohere.Client), _door(v1_chat_stream, cohere.Client, kind="stream", lazy=True, retries=False),
     _door(v1_embed, cohere.Client, **_EMBED),
     _door(async_chat, cohere.AsyncClientV2), _door(async_embed, cohere.AsyncClientV2, **_EMBED),

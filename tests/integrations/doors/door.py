@@ -1,4 +1,4 @@
-"""What a door is: one way an application reaches a model, as a row of the table that the conformance suite runs over."""
+"""What a door is: one way an application reaches a model, a row of the table that the conformance suite runs over."""
 
 from __future__ import annotations
 

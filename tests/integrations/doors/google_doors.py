@@ -87,12 +87,12 @@ async def async_embed(c: Any, ask: str) -> Any:
     return await c.aio.models.embed_content(model=EMBED, contents=[ask])
 
 
-def _door(open: Any, **more: Any) -> Door:
+def _door(way: Any, **more: Any) -> Door:
     more.setdefault("connect", connect)
     more.setdefault("model", MODEL)
     more.setdefault("operation", "generate_content")
     more.setdefault("reply", FULL)
-    return Door("google-genai", open, retries=RETRIES, partial=True, **more)
+    return Door("google-genai", way, retries=RETRIES, partial=True, **more)
 
 
 _EMBED: dict[str, Any] = {"model": EMBED, "reply": PROMPT_ONLY, "operation": "embeddings", "response_id": False}

@@ -41,8 +41,8 @@ async def async_chat_stream(c: Any, ask: str) -> Any:
     return await chat_stream(c, ask)
 
 
-def _door(open: Any, kind_of_client: Any, **more: Any) -> Door:
-    return Door("groq", open, _connector(kind_of_client), model=MODEL, reply=NO_CACHE, **more)
+def _door(way: Any, kind_of_client: Any, **more: Any) -> Door:
+    return Door("groq", way, _connector(kind_of_client), model=MODEL, reply=NO_CACHE, **more)
 
 
 DOORS = [

@@ -40,10 +40,11 @@ async def async_chat_stream(c: Any, ask: str) -> Any:
     return await chat_stream(c, ask)
 
 
-def _door(open: Any, kind_of_client: Any, **more: Any) -> Door:
+def _door(way: Any, kind_of_client: Any, **more: Any) -> Door:
     more.setdefault("reply", NO_CACHE)
     return Door(
-        "huggingface_hub", open, _connector(kind_of_client), model=MODEL, retries=False, priced=False, keeps_streams=True, **more
+        "huggingface_hub", way, _connector(kind_of_client), model=MODEL, retries=False, priced=False,
+        keeps_streams=True, **more
     )  # fmt: skip
 
 
@@ -51,4 +52,3 @@ DOORS = [
     _door(chat, hf.InferenceClient), _door(chat_stream, hf.InferenceClient, kind="stream"),
     _door(async_chat, hf.AsyncInferenceClient), _door(async_chat_stream, hf.AsyncInferenceClient, kind="stream"),
 ]  # fmt: skip
-

@@ -105,8 +105,8 @@ async def async_openai(c: Any, ask: str) -> Any:
     return await litellm.acompletion(**_openai(c), **said(ask))
 
 
-def _door(open: Any, **more: Any) -> Door:
-    return Door("litellm", open, connect, retries=False, keeps_streams=True, **more)
+def _door(way: Any, **more: Any) -> Door:
+    return Door("litellm", way, connect, retries=False, keeps_streams=True, **more)
 
 
 _CLAUDE: dict[str, Any] = {"model": "claude-sonnet-5", "reply": NO_REASONING, "partial": True}

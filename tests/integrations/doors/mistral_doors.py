@@ -60,10 +60,10 @@ async def async_embeddings(c: Any, ask: str) -> Any:
     return await c.embeddings.create_async(model=EMBED, inputs=[ask])
 
 
-def _door(open: Any, **more: Any) -> Door:
+def _door(way: Any, **more: Any) -> Door:
     more.setdefault("model", MODEL)
     more.setdefault("reply", NO_CACHE)
-    return Door("mistralai", open, connect, **more)
+    return Door("mistralai", way, connect, **more)
 
 
 _EMBED: dict[str, Any] = {"model": EMBED, "reply": PROMPT_ONLY, "operation": "embeddings"}

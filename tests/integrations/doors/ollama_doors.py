@@ -57,10 +57,10 @@ async def async_embed(c: Any, ask: str) -> Any:
     return await embed(c, ask)
 
 
-def _door(open: Any, kind_of_client: Any, **more: Any) -> Door:
+def _door(way: Any, kind_of_client: Any, **more: Any) -> Door:
     more.setdefault("model", MODEL)
     more.setdefault("reply", NO_CACHE)
-    return Door("ollama", open, _connector(kind_of_client), retries=False, response_id=False, **more)
+    return Door("ollama", way, _connector(kind_of_client), retries=False, response_id=False, **more)
 
 
 _EMBED: dict[str, Any] = {"model": EMBED, "reply": PROMPT_ONLY, "operation": "embeddings"}

@@ -225,10 +225,10 @@ async def async_moderation(c: Any, ask: str) -> Any:
     return await moderation(c, ask)
 
 
-def _door(open: Any, **more: Any) -> Door:
-    more.setdefault("connect", connect_async if open.__name__.startswith("async_") else connect)
+def _door(way: Any, **more: Any) -> Door:
+    more.setdefault("connect", connect_async if way.__name__.startswith("async_") else connect)
     more.setdefault("model", MODEL)
-    return Door("openai", open, **more)
+    return Door("openai", way, **more)
 
 
 _EMBED: dict[str, Any] = {

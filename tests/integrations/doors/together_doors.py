@@ -53,10 +53,10 @@ async def async_chat_stream(c: Any, ask: str) -> Any:
     return await chat_stream(c, ask)
 
 
-def _door(open: Any, kind_of_client: Any, **more: Any) -> Door:
+def _door(way: Any, kind_of_client: Any, **more: Any) -> Door:
     more.setdefault("model", MODEL)
     more.setdefault("reply", NO_CACHE)
-    return Door("together", open, _connector(kind_of_client), **more)
+    return Door("together", way, _connector(kind_of_client), **more)
 
 
 DOORS = [

@@ -42,8 +42,8 @@ async def async_rerank(c: Any, ask: str) -> Any:
     return await c.rerank(ask, ["a", "b"], model=RERANK)
 
 
-def _door(open: Any, kind_of_client: Any, **more: Any) -> Door:
-    return Door("voyageai", open, _connector(kind_of_client), reply=PROMPT_ONLY, response_id=False, **more)
+def _door(way: Any, kind_of_client: Any, **more: Any) -> Door:
+    return Door("voyageai", way, _connector(kind_of_client), reply=PROMPT_ONLY, response_id=False, **more)
 
 
 DOORS = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .formats import anthropic, openai
+from .formats import anthropic, google, openai
 from .formats.route import Generated, Request, Usage, tokens
 from .script import Action, Reply
 
@@ -70,7 +70,7 @@ class Jobs:
     def background(self, request: Request) -> Answer:
         """A response that is made in the background."""
         made = self._make("responses", request, tokens, "resp_")
-        whole = openai.ROUTES[2].whole(made, request)
+        whole = openai.responses_body(made, request)
         waiting = {**whole, "status": "queued", "output": [], "usage": None, "background": True}
         self._jobs[made.call_id] = Job(waiting, {**whole, "background": True}, [made])
         return _json(waiting)
@@ -99,7 +99,7 @@ class Jobs:
         if job.polls > 0:
             job.polls -= 1
             return _json(job.running)
-        if job.done.get("object") in {"response", "video", "fine_tuning.job"}:
+        if job.done.get("object") in {"response", "video", "fine_tuning.job"} or "metadata" in job.done:
             for made in job.made:
                 self._host.delivered(made)
         return _json(job.done)
@@ -107,7 +107,7 @@ class Jobs:
     def _video(self, request: Request) -> Answer:
         seconds = int(request.body.get("seconds") or 4)
         made = self._make("videos", request, lambda _r, _q: {"output_video_seconds": seconds}, "video_")
-        base = {"id": made.call_id, "object": "video", "model": made.model, "seconds": str(seconds)}
+        base: dict[str, Any] = {"id": made.call_id, "object": "video", "model": made.model, "seconds": str(seconds)}
         base |= {"size": request.body.get("size") or "720x1280", "created_at": 1, "progress": 0}
         queued = {**base, "status": "queued"}
         self._jobs[made.call_id] = Job(queued, {**base, "status": "completed", "progress": 100}, [made])
@@ -115,7 +115,13 @@ class Jobs:
 
     def _fine_tuning(self, request: Request) -> Answer:
         made = self._make("fine_tuning", request, lambda r, _q: {"training_tokens": r.input_tokens or 9000}, "ftjob-")
-        base = {"id": made.call_id, "object": "fine_tuning.job", "model": made.model, "created_at": 1, "seed": 1}
+        base: dict[str, Any] = {
+            "id": made.call_id,
+            "object": "fine_tuning.job",
+            "model": made.model,
+            "created_at": 1,
+            "seed": 1,
+        }
         base |= {"hyperparameters": {}, "organization_id": "org", "result_files": [], "training_file": "file-1"}
         running = {**base, "status": "running", "trained_tokens": None}
         done = {**base, "status": "succeeded", "trained_tokens": made.usage["training_tokens"]}
@@ -130,12 +136,17 @@ class Jobs:
             one = Request("/v1/chat/completions", {}, {"model": "gpt-4o-mini"}, b"x" * 400)
             made = self._make("chat", one, tokens, "chatcmpl-", tier="batch")
             all_made.append(made)
-            response = {"status_code": 200, "request_id": f"r{number}", "body": openai.ROUTES[0].whole(made, one)}
+            response = {"status_code": 200, "request_id": f"r{number}", "body": openai.chat_body(made, one)}
             lines.append({"id": f"batch_req_{number}", "custom_id": f"c{number}", "response": response, "error": None})
         refused = {"status_code": 400, "request_id": "r9", "body": {"error": {"message": "no"}}}
         lines.append({"id": "batch_req_9", "custom_id": "c9", "response": refused, "error": None})
         self._files[output] = (b"\n".join(json.dumps(line).encode() for line in lines) + b"\n", all_made)
-        base = {"id": batch, "object": "batch", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        base: dict[str, Any] = {
+            "id": batch,
+            "object": "batch",
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+        }
         base |= {"created_at": 1, "input_file_id": request.body.get("input_file_id")}
         running = {**base, "status": "in_progress"}
         self._jobs[batch] = Job(running, {**base, "status": "completed", "output_file_id": output}, all_made)
@@ -157,12 +168,12 @@ class Jobs:
             asked = Request("/v1/messages", {}, dict(params), json.dumps(params).encode())
             made = self._make("messages", asked, tokens, "msg_", provider="anthropic", tier="batch")
             all_made.append(made)
-            message = anthropic.ROUTES[1].whole(made, asked)
+            message = anthropic.messages_body(made, asked)
             message["usage"]["service_tier"] = "batch"
             lines.append({"custom_id": one["custom_id"], "result": {"type": "succeeded", "message": message}})
         lines.append({"custom_id": "late", "result": {"type": "expired"}})
         self._files[batch] = (b"\n".join(json.dumps(line).encode() for line in lines) + b"\n", all_made)
-        base = {"id": batch, "type": "message_batch", "created_at": "2026-11-01T00:00:00Z"}
+        base: dict[str, Any] = {"id": batch, "type": "message_batch", "created_at": "2026-11-01T00:00:00Z"}
         base |= {"expires_at": "2026-11-02T00:00:00Z", "archived_at": None, "cancel_initiated_at": None}
         counts = {"processing": 0, "succeeded": len(all_made), "errored": 0, "canceled": 0, "expired": 1}
         base |= {"request_counts": counts, "ended_at": None, "results_url": None}
@@ -173,6 +184,21 @@ class Jobs:
     def _message_results(self, request: Request) -> Answer | None:
         answer = self._file(request)
         return None if answer is None else ("application/x-jsonl", answer[1])
+
+    def _gemini_batch(self, request: Request) -> Answer:
+        all_made, answers = [], []
+        asked = request.body["batch"]["inputConfig"]["requests"]["requests"]
+        for one in asked:
+            inner = Request("", {"model": request.model}, one["request"], json.dumps(one).encode())
+            made = self._make("generate_content", inner, tokens, "gen-", provider="gcp.gemini", tier="batch")
+            all_made.append(made)
+            answers.append({"response": google.generate_body(made, inner)})
+        name = self._host.call_id("b")
+        running = {"name": f"batches/{name}", "metadata": {"state": "BATCH_STATE_RUNNING"}}
+        output = {"inlinedResponses": {"inlinedResponses": answers}}
+        done = {"state": "BATCH_STATE_SUCCEEDED", "output": output}
+        self._jobs[name] = Job(running, {"name": f"batches/{name}", "metadata": done, "done": True}, all_made)
+        return _json(running)
 
 
 def _json(body: Mapping[str, Any]) -> Answer:
@@ -185,6 +211,8 @@ _PATHS: tuple[tuple[str, str, Callable[[Jobs, Request], Answer | None]], ...] = 
     ("POST", r"(?:/openai)?/v1/batches", Jobs._batch),
     ("GET", r"(?:/openai)?/v1/(?:videos|fine_tuning/jobs|batches|responses)/(?P<id>[^/]+)", Jobs._poll),
     ("GET", r"(?:/openai)?/v1/files/(?P<id>[^/]+)/content", Jobs._file),
+    ("POST", r"/gemini/v1(?:beta)?/models/(?P<model>[^:]+):batchGenerateContent", Jobs._gemini_batch),
+    ("GET", r"/gemini/v1(?:beta)?/batches/(?P<id>[^/]+)", Jobs._poll),
     ("POST", r"/v1/messages/batches", Jobs._message_batch),
     ("GET", r"/v1/messages/batches/(?P<id>[^/]+)/results", Jobs._message_results),
     ("GET", r"/v1/messages/batches/(?P<id>[^/]+)", Jobs._poll),

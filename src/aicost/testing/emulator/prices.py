@@ -52,7 +52,10 @@ _ANTHROPIC = {
     "claude-haiku-4-5": Price("1", "0.1", "5"),
     "claude-opus-4-5": Price("5", "0.5", "25"),
 }
-_GOOGLE = {"gemini-2.5-flash": Price("0.3", "0.03", "2.5"), "gemini-embedding-001": Price("0.15")}
+_GOOGLE = {
+    "gemini-2.5-flash": Price("0.3", "0.03", "2.5", others={"cache_storage_token_hours": "1/1000000"}),
+    "gemini-embedding-001": Price("0.15"),
+}
 _PRICES: Mapping[str, Mapping[str, Price]] = {
     "openai": _OPENAI,
     "anthropic": _ANTHROPIC,
@@ -89,6 +92,7 @@ _TIERS = {
     ("openai", "flex"): Fraction(1, 2),
     ("openai", "batch"): Fraction(1, 2),
     ("anthropic", "batch"): Fraction(1, 2),
+    ("gcp.gemini", "batch"): Fraction(1, 2),
 }
 _WEB_SEARCH = Fraction(10, 1000)
 
@@ -111,7 +115,9 @@ def bill(provider: str, model: str, usage: Mapping[str, int], service_tier: str 
         "output_reasoning": out,
         "tool_web_search": _WEB_SEARCH,
     }
-    rates |= {meter: Fraction(p.partition("/")[0]) / Fraction(p.partition("/")[2] or 1) for meter, p in price.others.items()}
+    rates |= {
+        meter: Fraction(p.partition("/")[0]) / Fraction(p.partition("/")[2] or 1) for meter, p in price.others.items()
+    }
     total = sum((rates[meter] * n for meter, n in usage.items() if meter in rates), Fraction(0))
     searches = rates["tool_web_search"] * usage.get("tool_web_search", 0)
     return (total - searches) * _TIERS.get((provider, service_tier or ""), Fraction(1)) + searches

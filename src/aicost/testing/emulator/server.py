@@ -178,7 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._error("openai", Fail(status=404, retry_after=None, message=f"no such path: {path}"))
             return
         if body is None or request.model == "unknown":
-            self._error(route.provider, Fail(status=400, retry_after=None, message="the body must be JSON with a model"))
+            self._error(
+                route.provider, Fail(status=400, retry_after=None, message="the body must be JSON with a model")
+            )
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
         with emulator._lock:

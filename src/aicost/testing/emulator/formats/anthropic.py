@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,13 +64,17 @@ def messages_stream(made: Generated, request: Request) -> Iterator[Event]:
     yield Event(named("message_stop", {"type": "message_stop"}))
 
 
-
-
-def _count_tokens(made: Generated, _request: Request) -> dict[str, Any]:
+def _count_tokens(_made: Generated, _request: Request) -> dict[str, Any]:
     return {"input_tokens": 21}
 
 
+_VERTEX = r"/vertex/v1/projects/[^/]+/locations/[^/]+/publishers/anthropic/models/(?P<model>[^:/]+)"
 ROUTES: tuple[Route, ...] = (
     Route(r"/v1/messages/count_tokens", "anthropic", "count_tokens", "cnt_", _count_tokens, usage=free),
     Route(r"/v1/messages", "anthropic", "messages", "msg_", messages_body, stream=messages_stream),
+    Route(r"/foundry/v1/messages", "azure.ai.inference", "messages", "msg_", messages_body, stream=messages_stream),
+    Route(f"{_VERTEX}:rawPredict", "gcp.vertex_ai", "messages", "msg_vrtx_", messages_body),
+    Route(
+        f"{_VERTEX}:streamRawPredict", "gcp.vertex_ai", "messages", "msg_vrtx_", messages_body, stream=messages_stream
+    ),
 )

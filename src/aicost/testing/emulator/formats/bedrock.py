@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from aicost.testing.emulator.script import Reply
+
 from .anthropic import messages_body, messages_stream
 from .route import Event, Generated, Request, Route, Usage, always, pieces, prompt_only, tokens
-from ..script import Reply
 
 
 def aws_message(event_type: str, payload: bytes, *, kind: str = "event") -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..script import Reply
+from aicost.testing.emulator.script import Reply
+
 from .route import Event, Generated, Request, Route, Usage, line, named, pieces, prompt_only, with_usage
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ..script import Reply
-from .route import Event, Generated, Request, Route, Usage, always, free, pieces, prompt_only, with_usage
+from aicost.testing.emulator.script import Reply
+
+from .route import Event, Generated, Request, Route, Usage, always, free, pieces, prompt_only, tokens, with_usage
 
 
 def _usage(made: Generated) -> dict[str, Any]:
@@ -44,9 +46,7 @@ def _generate_stream(made: Generated, _request: Request) -> Iterator[Event]:
             # What is known before the end: the prompt, and how much was written until here.
             so_far["candidatesTokenCount"] = so_far["candidatesTokenCount"] * number // len(texts)
             so_far["thoughtsTokenCount"] = so_far["thoughtsTokenCount"] * number // len(texts)
-            so_far["totalTokenCount"] = (
-                made.prompt + so_far["candidatesTokenCount"] + so_far["thoughtsTokenCount"]
-            )
+            so_far["totalTokenCount"] = made.prompt + so_far["candidatesTokenCount"] + so_far["thoughtsTokenCount"]
         with_usage(chunk, made, so_far, "usageMetadata")
         known: Usage = {meter: n for meter, n in made.usage.items() if meter.startswith("input")}
         known["output"] = so_far["candidatesTokenCount"]
@@ -68,13 +68,39 @@ def _predict(made: Generated, request: Request) -> dict[str, Any]:
     return {"predictions": [first, *[rest] * (count - 1)]}
 
 
-def _counted(made: Generated, _request: Request) -> dict[str, Any]:
+def _cached(reply: Reply, request: Request) -> Usage:
+    """What is cached, and for an hour or as long as asked."""
+    count = tokens(reply, request)["input"]
+    return {"input": count, "cache_storage_token_hours": count * _seconds(request) // 3600}
+
+
+def _seconds(request: Request) -> int:
+    return int(str(request.body.get("ttl") or "3600s").removesuffix("s"))
+
+
+def _cached_content(made: Generated, request: Request) -> dict[str, Any]:
+    start = datetime(2026, 11, 1, 10, tzinfo=timezone.utc)
+    end = start + timedelta(seconds=_seconds(request))
+    body = {"name": f"cachedContents/{made.call_id}", "model": request.body.get("model")}
+    body |= {"createTime": start.isoformat(), "updateTime": start.isoformat(), "expireTime": end.isoformat()}
+    return with_usage(body, made, {"totalTokenCount": made.usage["input"]}, "usageMetadata")
+
+
+def generate_body(made: Generated, request: Request) -> dict[str, Any]:
+    """A whole answer, for what is done in batches."""
+    return _generate(made, request)
+
+
+def _counted(_made: Generated, _request: Request) -> dict[str, Any]:
     return {"totalTokens": 21}
 
 
+_CACHES = Route(
+    r"/gemini/v1(?:beta)?/cachedContents", "gcp.gemini", "cached_content", "cache-", _cached_content, usage=_cached
+)
 _GEMINI = r"/gemini/v1(?:beta)?/models/(?P<model>[^:/]+)"
 _VERTEX = r"/vertex/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google/models/(?P<model>[^:/]+)"
-ROUTES: tuple[Route, ...] = tuple(
+_BY_BASE = tuple(
     route
     for base, provider in ((_GEMINI, "gcp.gemini"), (_VERTEX, "gcp.vertex_ai"))
     for route in (
@@ -94,4 +120,4 @@ ROUTES: tuple[Route, ...] = tuple(
         Route(f"{base}:countTokens", provider, "count_tokens", "cnt-", _counted, usage=free),
     )
 )
-
+ROUTES: tuple[Route, ...] = (_CACHES, *_BY_BASE)

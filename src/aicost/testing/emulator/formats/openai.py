@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from ..script import Reply
+from aicost.testing.emulator.script import Reply
+
 from .route import (
     Event,
     Generated,
@@ -80,7 +81,7 @@ def chat_stream(made: Generated, request: Request) -> Iterator[Event]:
     yield Event(b"data: [DONE]\n\n")
 
 
-def _responses(made: Generated, _request: Request) -> dict[str, Any]:
+def responses_body(made: Generated, _request: Request) -> dict[str, Any]:
     usage = made.usage
     searches = [
         {"type": "web_search_call", "id": f"ws_{n}", "status": "completed", "action": {"type": "search", "query": "q"}}
@@ -125,7 +126,7 @@ def _responses(made: Generated, _request: Request) -> dict[str, Any]:
 
 
 def _responses_stream(made: Generated, request: Request) -> Iterator[Event]:
-    whole = _responses(made, request)
+    whole = responses_body(made, request)
     started = {**whole, "status": "in_progress", "output": [], "usage": None}
     where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     part = {"type": "output_text", "text": "", "annotations": []}
@@ -154,8 +155,6 @@ def _embeddings(made: Generated, request: Request) -> dict[str, Any]:
     data = [{"object": "embedding", "index": n, "embedding": vector} for n in range(count)]
     body = {"object": "list", "data": data, "model": made.model}
     return with_usage(body, made, {"prompt_tokens": made.prompt, "total_tokens": made.prompt})
-
-
 
 
 def _always_counted(made: Generated, request: Request) -> Iterator[Event]:
@@ -208,9 +207,14 @@ def _images(made: Generated, request: Request) -> dict[str, Any]:
 def _images_stream(made: Generated, request: Request) -> Iterator[Event]:
     kind = "image_edit" if "/edits" in request.path else "image_generation"
     common = {"b64_json": "aW1hZ2U=", "created_at": 1, "size": "1024x1024", "quality": "low", "background": "auto"}
-    partial = {"type": f"{kind}.partial_image", **common, "output_format": "png", "partial_image_index": 0}
+    partial: dict[str, Any] = {
+        "type": f"{kind}.partial_image",
+        **common,
+        "output_format": "png",
+        "partial_image_index": 0,
+    }
     yield Event(named(partial["type"], partial))
-    last = {"type": f"{kind}.completed", **common, "output_format": "png", "usage": _image_usage(made)}
+    last: dict[str, Any] = {"type": f"{kind}.completed", **common, "output_format": "png", "usage": _image_usage(made)}
     yield Event(named(last["type"], last), made.usage)
 
 
@@ -274,7 +278,7 @@ def _openai(path: str, api: str, prefix: str, whole: Any, **more: Any) -> Route:
 ROUTES: tuple[Route, ...] = (
     _openai("/chat/completions", "chat", "chatcmpl-", chat_body, stream=chat_stream),
     _openai("/completions", "completions", "cmpl-", _completions, stream=_completions_stream),
-    _openai("/responses", "responses", "resp_", _responses, stream=_responses_stream),
+    _openai("/responses", "responses", "resp_", responses_body, stream=_responses_stream),
     _openai("/embeddings", "embeddings", "emb_", _embeddings, usage=prompt_only),
     _openai("/images/(?:generations|edits|variations)", "images", "img_", _images, stream=_images_stream, usage=_drawn),
     _openai("/audio/speech", "speech", "tts_", _speech, usage=_spoken, whole_type="audio/mpeg"),
@@ -293,6 +297,8 @@ ROUTES: tuple[Route, ...] = (
     Route(r"/together/v1/chat/completions", "together", "chat", "tg-", chat_body, stream=chat_stream),
     Route(r"/together/v1/completions", "together", "completions", "tg-", _completions, stream=_completions_stream),
     Route(r"/together/v1/embeddings", "together", "embeddings", "emb_", _embeddings, usage=prompt_only),
-    Route(r"/mistral/v1/(?:chat|fim|agents)/completions", "mistral_ai", "chat", "mis-", chat_body, stream=_always_counted),
+    Route(
+        r"/mistral/v1/(?:chat|fim|agents)/completions", "mistral_ai", "chat", "mis-", chat_body, stream=_always_counted
+    ),
     Route(r"/mistral/v1/embeddings", "mistral_ai", "embeddings", "mis-", _embeddings_with_id, usage=prompt_only),
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..script import Reply
+from aicost.testing.emulator.script import Reply
 
 Usage = dict[str, int]
 
@@ -26,7 +26,7 @@ class Request:
     def model(self) -> str:
         """The model asked for, in the path or in the body."""
         asked = self.found.get("model") or str(self.body.get("model") or "unknown")
-        return asked.partition("/")[2] if asked.startswith("arn:") else asked
+        return asked.partition("/")[2] if asked.startswith(("arn:", "models/")) else asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,7 @@ def _embed(made: Generated, request: Request) -> dict[str, Any]:
     ]
     if "contextualized" in request.path:
         data = [{"object": "list", "data": [item], "index": n} for n, item in enumerate(data)]
-    return with_usage(
-        {"object": "list", "data": data, "model": made.model}, made, {"total_tokens": made.prompt}
-    )
+    return with_usage({"object": "list", "data": data, "model": made.model}, made, {"total_tokens": made.prompt})
 
 
 def _rerank(made: Generated, _request: Request) -> dict[str, Any]:
