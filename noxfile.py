@@ -82,6 +82,15 @@ def canary(session: nox.Session, client: str) -> None:
 
 
 @nox.session
+@nox.parametrize("client", list(EXTRAS))
+def bench(session: nox.Session, client: str) -> None:
+    """What aicost adds to a call through one client."""
+    locked = CONSTRAINTS / f"{client}-newest.txt"
+    session.install("--constraint", str(locked), "--editable", f".[{EXTRAS[client]},client-tests]", env=UV)
+    session.run("python", "benchmarks/clients.py", env={"AICOST_TEST_CLIENTS": client, **UV})
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Write the constraints of every client again: the lowest and the highest versions that are declared."""
     session.install("uv", env=UV)

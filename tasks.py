@@ -94,7 +94,9 @@ def lock(arguments: list[str]) -> None:
 
 def _sessions(name: str, chosen: list[str]) -> None:
     nox = [str(environment(".venv", "newest.txt")), "-m", "nox"]
-    listed = subprocess.run([*nox, "--list", "--json", "-s", name], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [*nox, "--list", "--json", "-s", name], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     names = [s["session"] for s in json.loads(listed.stdout)]
     names = [n for n in names if not chosen or any(f"client='{client}'" in n for client in chosen)]
 

@@ -16,10 +16,9 @@ from aicost._errors import ConfigError
 from aicost.testing import Fail, ProviderEmulator, Reply
 from tests.conftest import App
 
-from .doors import DOORS, openai_doors
-from .doors.door import Door
+from .doors import openai_doors
 from .doors.openai_doors import MODEL, connect, connect_async, said
-from .test_conformance import assert_bill_is_matched, rows
+from .test_conformance import assert_bill_is_matched
 
 pytestmark = pytest.mark.clients
 
@@ -100,25 +99,6 @@ def test_what_was_reported_is_never_estimated(make_app: Callable[..., App], emul
 def test_a_tokenizer_that_is_not_there_is_refused(make_app: Callable[..., App], name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be used"):
         make_app(tokenizer=name)
-
-
-SPEAKING = [door for door in DOORS if door.operation in {"chat", "text_completion", "generate_content"} and not (
-    {"gpt-image-1", "tts-1", "whisper-1", "gpt-4o-transcribe"} & {door.model})]  # fmt: skip
-
-
-@rows(SPEAKING)
-def test_content_is_recorded_only_when_asked_for(
-    door: Door, make_app: Callable[..., App], emulator: ProviderEmulator
-) -> None:
-    app = make_app(capture_content=True)
-    emulator.on().then(Reply(text='{"text": "a fine answer"}', input_tokens=9, output_tokens=9))
-    door.knock(door.connect(emulator), "a good question")
-    found = app.inference
-    (asked,) = json.loads(found["gen_ai.input.messages"])
-    assert (asked["role"], asked["parts"]) == ("user", [{"type": "text", "content": "a good question"}])
-    answers = json.loads(found["gen_ai.output.messages"])
-    assert "".join(part["content"] for part in answers[0]["parts"]) == '{"text": "a fine answer"}'
-    assert answers[0]["role"] == "assistant"
 
 
 def test_an_application_redacts_what_is_recorded(emulator: ProviderEmulator, make_app: Callable[..., App]) -> None:

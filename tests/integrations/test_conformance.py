@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import copy
 import gc
+import json
 import threading
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.clients
 
 def rows(doors: list[Door]) -> Any:
     """Parametrize over doors; none for clients that are not installed."""
-    return pytest.mark.parametrize("door", doors, ids=lambda door: door.id)
+    return pytest.mark.parametrize("door", doors, ids=[door.id for door in doors])
 
 
 STREAMS = [door for door in DOORS if door.kind != "plain"]
@@ -343,3 +345,22 @@ def test_malformed_usage_never_breaks_the_call(door: Door, app: App, emulator: P
         door.knock(door.connect(emulator))
     end_open()
     assert app.inference["aicost.cost.status"] in {"partial", "unpriced"}
+
+
+SPEAKING = [door for door in DOORS if door.operation in {"chat", "text_completion", "generate_content"} and not (
+    {"gpt-image-1", "tts-1", "whisper-1", "gpt-4o-transcribe"} & {door.model})]  # fmt: skip
+
+
+@rows(SPEAKING)
+def test_content_is_recorded_only_when_asked_for(
+    door: Door, make_app: Callable[..., App], emulator: ProviderEmulator
+) -> None:
+    app = make_app(capture_content=True)
+    emulator.on().then(Reply(text='{"text": "a fine answer"}', input_tokens=9, output_tokens=9))
+    door.knock(door.connect(emulator), "a good question")
+    found = app.inference
+    (asked,) = json.loads(found["gen_ai.input.messages"])
+    assert (asked["role"], asked["parts"]) == ("user", [{"type": "text", "content": "a good question"}])
+    answers = json.loads(found["gen_ai.output.messages"])
+    assert "".join(part["content"] for part in answers[0]["parts"]) == '{"text": "a fine answer"}'
+    assert answers[0]["role"] == "assistant"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import os
+import pickle
+import threading
 import time
 from decimal import Decimal
 from typing import Any
@@ -328,3 +331,49 @@ def test_fees_of_built_in_tools_are_counted(app: App, emulator: ProviderEmulator
     doors.responses(connect(emulator), "x")
     assert app.inference["aicost.usage.meter.tool_web_search"] == 3
     assert_bill_is_matched(app, emulator)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_workers_forked_after_the_start_lose_nothing(app: App, emulator: ProviderEmulator) -> None:
+    doors.chat(connect(emulator), "in the parent, before")
+    children = []
+    for n in range(3):
+        child = os.fork()
+        if child == 0:
+            try:
+                doors.chat(connect(emulator), f"in child {n}")
+                list(doors.chat_stream(connect(emulator), f"in child {n}"))
+                os._exit(0 if aicost.flush() else 2)
+            except BaseException:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    doors.chat(connect(emulator), "in the parent, after")
+    assert len(emulator.bill.calls) == 8
+    assert_bill_is_matched(app, emulator)
+
+
+def test_answers_are_as_they_would_be(app: App, emulator: ProviderEmulator) -> None:
+    with_us = doors.chat(connect(emulator), "x")
+    assert pickle.loads(pickle.dumps(with_us)) == with_us == copy.deepcopy(with_us)
+    aicost.uninstrument()
+    without = doors.chat(connect(emulator), "x")
+    assert type(with_us) is type(without)
+    assert with_us.model_dump(exclude={"id"}) == without.model_dump(exclude={"id"})
+
+
+def test_a_call_makes_no_thread_and_no_event_loop(
+    app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(emulator)
+    doors.chat(client, "warm up")
+    ours = {thread.name for thread in threading.enumerate() if "Thread-" not in thread.name}
+
+    def refused() -> Any:
+        raise AssertionError("an event loop was made")
+
+    monkeypatch.setattr(asyncio, "new_event_loop", refused)
+    doors.chat(client, "x")
+    for _ in doors.chat_stream(client, "x"):
+        pass
+    assert {thread.name for thread in threading.enumerate() if "Thread-" not in thread.name} == ours
