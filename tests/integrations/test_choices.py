@@ -58,6 +58,10 @@ def test_a_hidden_chunk_is_hidden_however_the_bytes_are_cut(
         assert_bill_is_matched(app, emulator)
 
 
+asking = pytest.mark.skipif(not openai_doors._HAS["stream_options"], reason="this version has no stream options")
+
+
+@asking
 def test_an_application_that_asks_itself_gets_its_chunk(
     make_app: Callable[..., App], emulator: ProviderEmulator
 ) -> None:
@@ -87,6 +91,7 @@ def test_tokens_nobody_reported_can_be_estimated_and_are_marked(
     assert current.cost > 0
 
 
+@asking
 def test_what_was_reported_is_never_estimated(make_app: Callable[..., App], emulator: ProviderEmulator) -> None:
     app = make_app(tokenizer=f"{__name__}:words")
     emulator.on().then(FULL)

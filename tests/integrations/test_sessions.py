@@ -85,7 +85,8 @@ async def converse(emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch, 
     client = genai.Client(api_key="x", http_options=types.HttpOptions(base_url="http://127.0.0.1"))
     # The client speaks TLS whatever it is told; the emulator does not.
     client._api_client._websocket_base_url = lambda *_: emulator.socket_url
-    monkeypatch.setattr(live, "ws_connect", lambda url, **options: connect(url, **{**options, "ssl": None}))
+    name = "ws_connect" if hasattr(live, "ws_connect") else "connect"
+    monkeypatch.setattr(live, name, lambda url, **options: connect(url, **{**options, "ssl": None}))
     async with client.aio.live.connect(model="gemini-2.5-flash", config={"response_modalities": ["TEXT"]}) as session:
         for _ in range(turns):
             await session.send_client_content(

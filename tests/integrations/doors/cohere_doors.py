@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import cohere
+from cohere.core.http_client import HttpClient
 
 from aicost.testing import ProviderEmulator, Reply
 
@@ -18,7 +20,9 @@ class _Connected:
 
     def __init__(self, client: Any, retries: int) -> None:
         self.client = client
-        self.options: Any = {"max_retries": retries}
+        # Earlier versions begin to count at two.
+        first = inspect.signature(HttpClient.request).parameters["retries"].default
+        self.options: Any = {"max_retries": retries + first}
 
 
 def _connector(kind: Any) -> Any:

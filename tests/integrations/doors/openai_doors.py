@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
@@ -243,6 +244,11 @@ _HAS = {
     "transcription_streams": "stream" in openai.resources.audio.Transcriptions.create.__code__.co_varnames,
     "parse": hasattr(openai.OpenAI(api_key="x").beta, "chat")
     and hasattr(openai.OpenAI(api_key="x").beta.chat.completions, "parse"),
+    "batches": hasattr(openai.OpenAI(api_key="x"), "batches"),
+    "background": find_spec("openai.resources.responses") is not None
+    and hasattr(openai.OpenAI(api_key="x"), "responses")
+    and "background" in inspect.signature(openai.OpenAI(api_key="x").responses.create).parameters,
+    "closing_streams": hasattr(openai.Stream, "close"),
     "streaming_response": hasattr(openai.OpenAI(api_key="x").chat, "with_streaming_response"),
     "stream_options": "stream_options" in openai.resources.chat.Completions.create.__code__.co_varnames,
 }
