@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import copy
 import gc
+import importlib
+import inspect
 import json
 import threading
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 import aicost
+from aicost import integrations
 from aicost.integrations._wire import end_open
 from aicost.testing import Drop, Fail, Hang, ProviderEmulator, Reply, Stall
 from tests.conftest import App
@@ -364,3 +367,35 @@ def test_content_is_recorded_only_when_asked_for(
     answers = json.loads(found["gen_ai.output.messages"])
     assert "".join(part["content"] for part in answers[0]["parts"]) == '{"text": "a fine answer"}'
     assert answers[0]["role"] == "assistant"
+
+
+def wrapped_methods() -> list[tuple[Any, str]]:
+    """The owner and name of every method of the installed clients that aicost may wrap."""
+    found = []
+    for name in integrations.INTEGRATIONS:
+        for method in integrations.load(name).methods if integrations._is_installed(name) else ():
+            try:
+                owner: Any = importlib.import_module(method.module)
+            except ImportError:  # of another version
+                continue
+            *path, last = method.path.split(".")
+            for part in path:
+                owner = getattr(owner, part, None)
+            if owner is not None and hasattr(owner, last):
+                found.append((owner, last))
+    return found
+
+
+def test_wrapped_methods_look_as_they_did_and_are_given_back(make_app: Callable[..., App]) -> None:
+    before = {(owner, name): inspect.getattr_static(owner, name) for owner, name in wrapped_methods()}
+    assert before
+    looks = {key: (inspect.signature(f), inspect.iscoroutinefunction(f), f.__doc__) for key, f in before.items()}
+    make_app()
+    for (owner, name), look in looks.items():
+        now = getattr(owner, name)
+        assert inspect.getattr_static(owner, name) is not before[owner, name], f"{owner}.{name} is not wrapped"
+        assert (inspect.signature(now), inspect.iscoroutinefunction(now), now.__doc__)[1:] == look[1:]
+        assert list(inspect.signature(now).parameters) == list(look[0].parameters)
+    aicost.uninstrument()
+    for owner, name in before:
+        assert inspect.getattr_static(owner, name) is before[owner, name], f"{owner}.{name} was not given back"
