@@ -121,7 +121,7 @@ def test_a_client_laid_out_differently_is_left_alone(
     import openai._base_client as base
 
     monkeypatch.delattr(base.AsyncAPIClient, "request")
-    aicost.instrument("openai")
+    assert aicost.instrument("openai") == []
     assert "openai is not instrumented: this version is laid out differently" in caplog.text
     assert not hasattr(base.SyncAPIClient.request, "__wrapped__")
 
@@ -265,10 +265,7 @@ def test_opentelemetry_s_own_launcher_finds_the_wrappers() -> None:
         for point in entry_points(group="opentelemetry_instrumentor")
         if point.name.startswith("aicost")
     }
-    assert {name: cls.requires.split()[0] for name, cls in found.items()} == {
-        "aicost-openai": "openai",
-        "aicost-anthropic": "anthropic",
-    }
+    assert sorted(cls.name for cls in found.values()) == sorted(integrations.INTEGRATIONS)
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -385,3 +385,26 @@ def test_a_call_makes_no_thread_and_no_event_loop(
     doors.chat(client, "x")
     list(client.chat.completions.create(model=MODEL, stream=True, **said("x")))
     assert {thread.name for thread in threading.enumerate() if "Thread-" not in thread.name} == ours
+
+
+class ForeignError(Exception):
+    """What an HTTP library that nobody knows raises."""
+
+
+class ReadTimeout(ForeignError):  # noqa: N818 - as the libraries name it
+    """It took too long."""
+
+
+@pytest.mark.parametrize(("raised", "billed"), [(ReadTimeout, "possibly"), (ForeignError, "no")])
+def test_a_request_that_leaves_by_an_unknown_way_is_judged_by_its_error(
+    app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], billed: str
+) -> None:
+    client = connect(emulator, retries=0)
+
+    def send(*_: Any, **__: Any) -> Any:
+        raise raised
+
+    monkeypatch.setattr(client._client, "send", send)
+    with pytest.raises(Exception):
+        doors.chat(client, "x")
+    assert app.inference["aicost.request.billed"] == billed

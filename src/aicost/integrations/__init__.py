@@ -66,7 +66,8 @@ def instrument(names: Iterable[str], **providers: Any) -> list[str]:
             instrumentor = load(name)
             if not instrumentor.is_instrumented_by_opentelemetry:
                 instrumentor.instrument(skip_dep_check=True, **providers)
-            on.append(name)
+            if not instrumentor.broken:
+                on.append(name)
         except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
             _log.warning("%s is not instrumented: this version is laid out differently (%r)", name, error)
     return on

@@ -29,7 +29,7 @@ from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.reading import Raw, Reading
 
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
-from ._errors import billed_after, cause_of, status_of, was_timeout
+from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -107,7 +107,7 @@ class InProgress:
 
     def refused(self, status: int) -> None:
         """The request was answered with an error status."""
-        self._failed(str(status), status, Billed.POSSIBLY if status in _MAYBE_BILLED_STATUS else Billed.NO)
+        self._failed(str(status), status, Billed.POSSIBLY if status in MAYBE_BILLED_STATUS else Billed.NO)
 
     def broken(self, error: BaseException) -> None:
         """The request failed without an answer."""
@@ -185,9 +185,6 @@ class InProgress:
 
 _current: ContextVar[InProgress | None] = ContextVar("aicost_call", default=None)
 current = _current.get
-
-# A gateway that gave up on the model says nothing of what the model went on to do.
-_MAYBE_BILLED_STATUS = {408, 499, 504, 524}
 
 
 def hook(asking: Asking, pipeline: Pipeline, *, kind: Kind, is_async: bool) -> Callable[..., Any]:
@@ -437,7 +434,8 @@ def _raised(progress: InProgress, error: BaseException) -> None:
         elif progress.response is not None or call.sent:
             error_type, billed = type(cause_of(error)).__name__, Billed.POSSIBLY
         else:
-            error_type, billed = type(cause_of(error)).__name__, Billed.NO
+            # No request was seen: none left, or one left by a way that is not watched.
+            error_type, billed = billed_unseen(error)
         outcome = Outcome(
             status=RequestStatus.TIMEOUT if was_timeout(error) else RequestStatus.FAILURE,
             billed=billed,

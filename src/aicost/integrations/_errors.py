@@ -29,6 +29,9 @@ _NOT_SENT = {
     "WriteError",
     "WriteTimeout",
 }
+MAYBE_BILLED_STATUS = {408, 499, 504, 524}
+"""A gateway that gave up on the model says nothing of what the model went on to do."""
+
 _TRANSPORTS = ("httpcore", "urllib3", "socket", "ssl", "asyncio", "builtins", "aiohttp.http")
 
 
@@ -61,3 +64,13 @@ def status_of(error: BaseException) -> int | None:
         if isinstance(status, int) and not isinstance(status, bool) and 100 <= status < 600:
             return status
     return None
+
+
+def billed_unseen(error: BaseException) -> tuple[str, Billed]:
+    """Error type, and whether a call may be billed whose request nobody saw leave, by its error alone."""
+    status, cause = status_of(error), cause_of(error)
+    if status is not None:
+        return str(status), Billed.POSSIBLY if status in MAYBE_BILLED_STATUS else Billed.NO
+    named = f"{type(error).__name__} {type(cause).__name__}"
+    on_the_way = any(word in named for word in ("Timeout", "Connection", "Network", "Read", "Protocol", "Cancelled"))
+    return type(cause).__name__, billed_after(cause) if on_the_way else Billed.NO

@@ -56,6 +56,8 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
     _pipeline: Pipeline | None = None
     _patched: list[Patched]
     _registered: frozenset[str] = frozenset()
+    broken = False
+    """Whether the version that is installed is laid out differently, and is left alone."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The package and the versions this wrapper was tested with."""
@@ -66,6 +68,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
             tracer_provider=kwargs.get("tracer_provider"), meter_provider=kwargs.get("meter_provider")
         )
         self._patched = []
+        self.broken = False
         transports.use(self.name)
         modules = frozenset(method.module for method in self.methods)
         if self._registered:
@@ -96,6 +99,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
             self._patched += self._wrap(module, self._pipeline)
         except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
             _log.warning("%s is not instrumented: this version is laid out differently (%r)", self.name, error)
+            self.broken = True
             self._uninstrument()
 
     def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Patched]:

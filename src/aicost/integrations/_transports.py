@@ -15,6 +15,7 @@ from typing import Any
 import wrapt
 from opentelemetry.instrumentation.utils import unwrap
 
+from aicost.scopes import propagation
 from aicost.telemetry import guard
 from aicost.telemetry.call import Outcome
 from aicost.telemetry.options import Message
@@ -75,8 +76,8 @@ async def _aiohttp_request(wrapped: Callable[..., Any], _instance: Any, args: An
     if progress is None:
         return await wrapped(*args, **kwargs)
     headers = kwargs.get("headers")
-    if headers is None or isinstance(headers, Mapping):
-        kwargs["headers"] = headers = dict(headers or {})  # scope headers may be added: never to the caller's own
+    if propagation.enabled():  # then headers may be added: never to the caller's own
+        kwargs["headers"] = headers = headers.copy() if hasattr(headers, "copy") else dict(headers or ())
     if not _ours(progress, args[1] if len(args) > 1 else kwargs["str_or_url"], headers):
         return await wrapped(*args, **kwargs)
     try:

@@ -240,8 +240,8 @@ _TEXT: dict[str, Any] = {"model": "gpt-3.5-turbo-instruct", "operation": "text_c
 _SECONDS = Reply(input_tokens=37)
 _HAS = {
     "responses": find_spec("openai.resources.responses") is not None,
-    "image_streams": "stream" in openai.resources.images.Images.generate.__code__.co_varnames,
-    "transcription_streams": "stream" in openai.resources.audio.Transcriptions.create.__code__.co_varnames,
+    "image_streams": "stream" in inspect.signature(openai.resources.images.Images.generate).parameters,
+    "transcription_streams": "stream" in inspect.signature(openai.resources.audio.Transcriptions.create).parameters,
     "parse": hasattr(openai.OpenAI(api_key="x").beta, "chat")
     and hasattr(openai.OpenAI(api_key="x").beta.chat.completions, "parse"),
     "batches": hasattr(openai.OpenAI(api_key="x"), "batches"),
@@ -250,7 +250,7 @@ _HAS = {
     and "background" in inspect.signature(openai.OpenAI(api_key="x").responses.create).parameters,
     "closing_streams": hasattr(openai.Stream, "close"),
     "streaming_response": hasattr(openai.OpenAI(api_key="x").chat, "with_streaming_response"),
-    "stream_options": "stream_options" in openai.resources.chat.Completions.create.__code__.co_varnames,
+    "stream_options": "stream_options" in inspect.signature(openai.resources.chat.Completions.create).parameters,
 }
 
 _PLAIN = [
