@@ -350,8 +350,9 @@ def test_malformed_usage_never_breaks_the_call(door: Door, app: App, emulator: P
     assert app.inference["aicost.cost.status"] in {"partial", "unpriced"}
 
 
-SPEAKING = [door for door in DOORS if door.operation in {"chat", "text_completion", "generate_content"} and not (
-    {"gpt-image-1", "tts-1", "whisper-1", "gpt-4o-transcribe"} & {door.model})]  # fmt: skip
+SPEAKING = [
+    door for door in DOORS if door.operation in {"chat", "text_completion", "generate_content"} and door.says_text
+]
 
 
 @rows(SPEAKING)

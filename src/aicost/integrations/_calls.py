@@ -7,7 +7,6 @@ attempt, and the answer is read from its bytes or from the object the client mad
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +29,7 @@ from aicost.usage.reading import Raw, Reading
 
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
+from ._wire import first_object
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -472,11 +472,6 @@ _COUNT_HEADERS = (
 
 
 def _json_of(response: Any) -> dict[str, Any] | None:
-    """The JSON object in a response that was read, or the first of a list; None if it holds none."""
+    """The JSON object in a response that was read; None if it holds none."""
     content = response.content if getattr(response, "is_closed", True) else b""
-    if not isinstance(content, bytes) or content.lstrip()[:1] not in {b"{", b"["}:
-        return None
-    data = json.loads(content)
-    if isinstance(data, list) and data:
-        data = data[0]
-    return data if isinstance(data, dict) else None
+    return first_object(content) if isinstance(content, bytes) else None

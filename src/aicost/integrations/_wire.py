@@ -240,7 +240,7 @@ class Observer:
                 if not complete and not self._accumulator.finished and self._accumulator.ends_with_usage:
                     error_type = error_type or (None if closed_early or error is not None else "stream_cut")
             elif not closed_early and error is None and self._body:
-                body = _json_object(bytes(self._body))
+                body = first_object(bytes(self._body))
                 complete = body is not None
             events = [event for frame in self._kept or () if (event := _json_object(frame)) is not None]
             end = EndOfBody(
@@ -323,6 +323,16 @@ def _json_object(data: bytes) -> dict[str, Any] | None:
     if not data.startswith(b"{"):
         return None
     value = json.loads(data)
+    return value if isinstance(value, dict) else None
+
+
+def first_object(data: bytes) -> dict[str, Any] | None:
+    """The JSON object that a whole body is, or the first of those in its list; None if it holds none."""
+    if data.lstrip()[:1] not in {b"{", b"["}:
+        return None
+    value = json.loads(data)
+    if isinstance(value, list) and value:
+        value = value[0]
     return value if isinstance(value, dict) else None
 
 

@@ -36,7 +36,8 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         provider=f"huggingface_{chosen.replace('-', '_')}" if chosen in _ROUTED else "huggingface",
         operation=operation,
         api=api,
-        model=model if isinstance(model, str) and model else "unknown",
+        # An endpoint of one's own is asked for by its address, which is no model's name.
+        model=model if isinstance(model, str) and model and "://" not in model else "unknown",
         server_address=url.hostname,
         server_port=url.port or (443 if url.scheme == "https" else 80),
         streaming=bool(kwargs.get("stream")),

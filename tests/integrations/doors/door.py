@@ -44,6 +44,8 @@ class Door:
     """Whether the bundled rate card has the price of the model."""
     silent_reasoning: bool = False
     """Whether the API counts reasoning as output and does not say how much it was."""
+    says_text: bool = True
+    """Whether what is asked and answered is text."""
     lazy: bool = False
     """Whether a stream asks for nothing until it is read."""
     name: str = ""

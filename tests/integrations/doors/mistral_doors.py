@@ -11,7 +11,7 @@ except ImportError:  # before 2.0
     from mistralai import Mistral
     from mistralai.utils import BackoffStrategy, RetryConfig
 
-from aicost.testing import ProviderEmulator
+from aicost.testing import ProviderEmulator, Reply
 
 from .door import NO_CACHE, PROMPT_ONLY, Door
 
@@ -48,6 +48,11 @@ def fim(c: Any, ask: str) -> Any:
     return c.fim.complete(model=MODEL, prompt=ask)
 
 
+def ocr(c: Any, ask: str) -> Any:
+    document = {"type": "document_url", "document_url": f"https://files.example/{ask}.pdf"}
+    return c.ocr.process(model="mistral-ocr-latest", document=document)
+
+
 async def async_chat(c: Any, ask: str) -> Any:
     return await c.chat.complete_async(**said(ask))
 
@@ -72,3 +77,10 @@ DOORS = [
     _door(fim, operation="text_completion"),
     _door(async_chat), _door(async_chat_stream, kind="stream"), _door(async_embeddings, **_EMBED),
 ]  # fmt: skip
+if hasattr(Mistral(api_key="x"), "ocr"):
+    DOORS.append(
+        _door(
+            ocr, model="mistral-ocr-latest", operation="generate_content", reply=Reply(input_tokens=7),
+            response_id=False, says_text=False,
+        )
+    )  # fmt: skip

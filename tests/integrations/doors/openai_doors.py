@@ -143,6 +143,10 @@ def images_edit(c: Any, ask: str) -> Any:
     return c.images.edit(model="gpt-image-1", prompt=ask, image=("a.png", BytesIO(b"png"), "image/png"))
 
 
+def images_variation(c: Any, ask: str) -> Any:
+    return c.images.create_variation(model="gpt-image-1", image=("a.png", BytesIO(ask.encode()), "image/png"))
+
+
 def speech(c: Any, ask: str) -> Any:
     return c.audio.speech.create(model="tts-1", voice="alloy", input=ask).content
 
@@ -235,7 +239,9 @@ def _door(way: Any, **more: Any) -> Door:
 _EMBED: dict[str, Any] = {
     "model": EMBED, "reply": PROMPT_ONLY, "operation": "embeddings", "response_id": False,
 }  # fmt: skip
-_MEDIA: dict[str, Any] = {"reply": NO_CACHE, "operation": "generate_content", "response_id": False}
+_MEDIA: dict[str, Any] = {
+    "reply": NO_CACHE, "operation": "generate_content", "response_id": False, "says_text": False,
+}  # fmt: skip
 _TEXT: dict[str, Any] = {"model": "gpt-3.5-turbo-instruct", "operation": "text_completion", "reply": NO_CACHE}
 _SECONDS = Reply(input_tokens=37)
 _HAS = {
@@ -257,6 +263,7 @@ _PLAIN = [
     _door(chat), _door(chat_raw), _door(chat_with_options),
     _door(completions, **_TEXT), _door(embeddings, **_EMBED), _door(embeddings_raw, **_EMBED),
     _door(images, model="gpt-image-1", **_MEDIA), _door(images_edit, model="gpt-image-1", **_MEDIA),
+    _door(images_variation, model="gpt-image-1", **_MEDIA),
     _door(speech, model="tts-1", **_MEDIA),
     _door(transcription, model="gpt-4o-transcribe", **_MEDIA),
     _door(transcription_by_seconds, model="whisper-1", **{**_MEDIA, "reply": _SECONDS}),

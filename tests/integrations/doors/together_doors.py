@@ -45,6 +45,10 @@ def embeddings(c: Any, ask: str) -> Any:
     return c.embeddings.create(model=EMBED, input=[ask])
 
 
+def rerank(c: Any, ask: str) -> Any:
+    return c.rerank.create(model="Salesforce/Llama-Rank-V1", query=ask, documents=["a", "b"])
+
+
 async def async_chat(c: Any, ask: str) -> Any:
     return await chat(c, ask)
 
@@ -64,6 +68,9 @@ DOORS = [
     _door(completions, together.Together, operation="text_completion"),
     _door(
         embeddings, together.Together, model=EMBED, reply=PROMPT_ONLY, operation="embeddings", response_id=False
+    ),
+    _door(
+        rerank, together.Together, model="Salesforce/Llama-Rank-V1", reply=PROMPT_ONLY, operation="rerank",
     ),
     _door(async_chat, together.AsyncTogether), _door(async_chat_stream, together.AsyncTogether, kind="stream"),
 ]  # fmt: skip

@@ -71,7 +71,11 @@ _PRICES: Mapping[str, Mapping[str, Price]] = {
         "mistral.mistral-large-2402-v1:0": Price("4", "0", "12"),
         "cohere.command-text-v14": Price("1", "0", "2"),
     },
-    "mistral_ai": {"mistral-large-latest": Price("2", "0.05", "6"), "mistral-embed": Price("0.1")},
+    "mistral_ai": {
+        "mistral-large-latest": Price("2", "0.05", "6"),
+        "mistral-embed": Price("0.1"),
+        "mistral-ocr-latest": Price(others={"pages": "4/1000"}),
+    },
     "cohere": {
         "command-a-03-2025": Price("2.5", "0", "10"),
         "embed-v4.0": Price("0.12"),
@@ -80,6 +84,7 @@ _PRICES: Mapping[str, Mapping[str, Price]] = {
     "groq": {"llama-3.3-70b-versatile": Price("0.59", "0", "0.79")},
     "together": {
         "meta-llama/Llama-3.3-70B-Instruct-Turbo": Price("0.88", "0", "0.88"),
+        "Salesforce/Llama-Rank-V1": Price("0.1"),
         "BAAI/bge-base-en-v1.5": Price("0.008"),
     },
     "ollama": {"llama3.1": Price(), "nomic-embed-text": Price()},

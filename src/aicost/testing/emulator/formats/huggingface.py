@@ -33,10 +33,11 @@ def _features(_made: Generated, _request: Request) -> Any:
 ROUTES: tuple[Route, ...] = (
     Route(r"/hf/v1/chat/completions", "huggingface", "chat", "hf-", chat_body, stream=chat_stream),
     Route(
-        r"/hf/(?:models/)?generate", "huggingface", "text_generation", "hf-", _generate, stream=_generate_stream,
-        says_usage=False,
+        r"/hf/models/(?P<model>[^/]+)/generate", "huggingface", "text_generation", "hf-", _generate,
+        stream=_generate_stream, says_usage=False,
     ),
     Route(
-        r"/hf/(?:models/)?features", "huggingface", "embeddings", "hf-", _features, usage=prompt_only, says_usage=False
+        r"/hf/models/(?P<model>[^/]+)/features", "huggingface", "embeddings", "hf-", _features,
+        usage=prompt_only, says_usage=False,
     ),
 )  # fmt: skip

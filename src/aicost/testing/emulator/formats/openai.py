@@ -271,6 +271,24 @@ def _moderation(made: Generated, _request: Request) -> dict[str, Any]:
     return {"id": made.call_id, "model": made.model, "results": [{"flagged": False, "categories": {}}]}
 
 
+def _read_pages(reply: Reply, _request: Request) -> Usage:
+    return {"pages": reply.input_tokens or 3}
+
+
+def _ocr(made: Generated, _request: Request) -> dict[str, Any]:
+    pages = [{"index": n, "markdown": made.reply.text, "images": []} for n in range(made.usage["pages"])]
+    for page in pages:
+        page["dimensions"] = None
+    body = {"pages": pages, "model": made.model}
+    return with_usage(body, made, {"pages_processed": made.usage["pages"], "doc_size_bytes": 9}, "usage_info")
+
+
+def _rerank(made: Generated, _request: Request) -> dict[str, Any]:
+    body = {"id": made.call_id, "object": "rerank", "model": made.model, "results": []}
+    usage = {"prompt_tokens": made.prompt, "completion_tokens": 0, "total_tokens": made.prompt}
+    return with_usage(body, made, usage)
+
+
 def _openai(path: str, api: str, prefix: str, whole: Any, **more: Any) -> Route:
     return Route(rf"(?:/openai)?(?:/v1)?(?:/deployments/[^/]+)?{path}", "openai", api, prefix, whole, **more)
 
@@ -296,6 +314,8 @@ ROUTES: tuple[Route, ...] = (
     Route(r"/groq/openai/v1/embeddings", "groq", "embeddings", "emb_", _embeddings, usage=prompt_only),
     Route(r"/together/v1/chat/completions", "together", "chat", "tg-", chat_body, stream=chat_stream),
     Route(r"/together/v1/completions", "together", "completions", "tg-", _completions, stream=_completions_stream),
+    Route(r"/together/v1/rerank", "together", "rerank", "tgr-", _rerank, usage=prompt_only),
+    Route(r"/mistral/v1/ocr", "mistral_ai", "ocr", "ocr-", _ocr, usage=_read_pages),
     Route(r"/together/v1/embeddings", "together", "embeddings", "emb_", _embeddings, usage=prompt_only),
     Route(
         r"/mistral/v1/(?:chat|fim|agents)/completions", "mistral_ai", "chat", "mis-", chat_body, stream=_always_counted
