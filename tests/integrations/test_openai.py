@@ -405,6 +405,8 @@ def test_a_request_that_leaves_by_an_unknown_way_is_judged_by_its_error(
         raise raised
 
     monkeypatch.setattr(client._client, "send", send)
-    with pytest.raises(Exception):
+    with pytest.raises(Exception) as failure:
         doors.chat(client, "x")
-    assert app.inference["aicost.request.billed"] == billed
+    # Early versions call any error one of the connection.
+    lost = isinstance(failure.value, openai.APIConnectionError)
+    assert app.inference["aicost.request.billed"] == ("possibly" if lost else billed)

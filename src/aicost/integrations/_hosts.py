@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 _HOSTS = {
     "ai-gateway.vercel.sh": "vercel_ai_gateway",
@@ -75,3 +76,9 @@ def provider_at(host: str, port: int | None = None, default: str = "openai") -> 
     if host in {"localhost", "127.0.0.1", "::1"} and port in _LOCAL_PORTS:
         return _LOCAL_PORTS[port]
     return default
+
+
+def served_at(url: Any) -> dict[str, Any]:
+    """The server of a URL, whichever library it is of, as a `Target` takes it."""
+    host = getattr(url, "hostname", None) or getattr(url, "host", None)
+    return {"server_address": host, "server_port": url.port or (443 if url.scheme == "https" else 80)}

@@ -16,6 +16,7 @@ from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
 from ._calls import Arguments, Ask, Asking
+from ._hosts import served_at
 from ._instrumentor import Method
 
 
@@ -83,8 +84,7 @@ def _asking(client: StainlessClient) -> Asking:
             operation=endpoint.operation,
             api=endpoint.api,
             model=model,
-            server_address=url.host,
-            server_port=url.port or (443 if url.scheme == "https" else 80),
+            **served_at(url),
             streaming=bool(kwargs.get("stream")),
             region=client.region_of(instance, model),
         )
@@ -155,9 +155,3 @@ _TYPED = {
     "responses": _with_items,
 }
 """Of APIs whose cost is all in a few attributes of the response."""
-
-
-def host_of(instance: Any) -> str:
-    """The host a client talks to."""
-    host: str = instance.base_url.host
-    return host

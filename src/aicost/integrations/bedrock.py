@@ -12,6 +12,7 @@ from aicost.usage.reading import Raw
 
 from ._calls import Ask
 from ._content import LazyBody
+from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 
 _OPERATIONS = {
@@ -36,8 +37,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         operation="embeddings" if "embed" in model else name,
         api=api,
         model=model,
-        server_address=url.hostname,
-        server_port=url.port or (443 if url.scheme == "https" else 80),
+        **served_at(url),
         streaming=operation.endswith("Stream"),
         region=priced_region(model, instance.meta.region_name),
     )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 
 from ._calls import Ask
+from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 
 _PATHS = {
@@ -39,8 +40,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         operation=operation,
         api=api,
         model=model if isinstance(model, str) and model else "unknown",
-        server_address=url.hostname,
-        server_port=url.port or (443 if url.scheme == "https" else 80),
+        **served_at(url),
         streaming=isinstance(body, dict) and bool(body.get("stream")),
     )
     return Ask(target, body=body if isinstance(body, dict) else None)

@@ -15,6 +15,7 @@ from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
 from ._calls import Ask
+from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 from ._live import LIVE
 
@@ -35,8 +36,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     provider = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
     location = _LOCATION.search(url.path)
     where: dict[str, Any] = {
-        "server_address": url.hostname,
-        "server_port": url.port or (443 if url.scheme == "https" else 80),
+        **served_at(url),
         "region": location.group(1) if location is not None else None,
     }
     if str(request.method).lower() == "get":

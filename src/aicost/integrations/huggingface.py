@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 
 from ._calls import Ask
+from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 
 _TASKS = {
@@ -38,8 +39,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         api=api,
         # An endpoint of one's own is asked for by its address, which is no model's name.
         model=model if isinstance(model, str) and model and "://" not in model else "unknown",
-        server_address=url.hostname,
-        server_port=url.port or (443 if url.scheme == "https" else 80),
+        **served_at(url),
         streaming=bool(kwargs.get("stream")),
     )
     return Ask(target, body=body)

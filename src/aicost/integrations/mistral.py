@@ -10,6 +10,7 @@ from aicost.telemetry.call import Target
 
 from ._calls import Ask
 from ._content import LazyBody
+from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 
 _PATHS = {
@@ -41,8 +42,7 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, provider: str
         operation=operation,
         api=api,
         model=model.group(1).decode() if model is not None else "unknown",
-        server_address=request.url.host,
-        server_port=request.url.port or (443 if request.url.scheme == "https" else 80),
+        **served_at(request.url),
         streaming=bool(kwargs.get("stream")),
     )
     return Ask(target, body=LazyBody(request.content) if _is_json(request) else None)

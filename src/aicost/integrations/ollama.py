@@ -7,6 +7,7 @@ from typing import Any
 from aicost.telemetry.call import Target
 
 from ._calls import Ask
+from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 
 _PATHS = {
@@ -31,8 +32,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         operation=operation,
         api=api,
         model=model if isinstance(model, str) and model else "unknown",
-        server_address=url.host,
-        server_port=url.port or (443 if url.scheme == "https" else 80),
+        **served_at(url),
         streaming=bool(kwargs.get("stream")),
     )
     return Ask(target, body=body if isinstance(body, dict) else None)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 
 from ._calls import Ask
+from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 
 _METHODS = {
@@ -35,8 +36,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, method
         operation=operation,
         api=api,
         model=str(model),
-        server_address=url.hostname,
-        server_port=url.port or (443 if url.scheme == "https" else 80),
+        **served_at(url),
     )
     return Ask(target, typed=_totals)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -15,10 +14,6 @@ from .door import FULL, NO_CACHE, NO_REASONING, PROMPT_ONLY, Door
 
 litellm.telemetry = False
 litellm.suppress_debug_info = True
-
-
-# Earlier versions put the method right behind the base.
-_PATH_IN_BASE = version("litellm") < "1.8"
 
 
 class _Connected:
@@ -47,8 +42,6 @@ def _openai(c: Any) -> dict[str, Any]:
 
 def _gemini(c: Any) -> dict[str, Any]:
     base = c.emulator.base_url("gemini") + "/v1beta"
-    if _PATH_IN_BASE:
-        base += "/models/gemini-2.5-flash"
     return {"model": "gemini/gemini-2.5-flash", "api_base": base, **c.options}
 
 
