@@ -12,13 +12,17 @@ import aicost
 from aicost.testing import ProviderEmulator, Reply
 from tests.conftest import App
 
+from .doors import CLIENTS
 from .doors import anthropic_doors as doors
 from .doors.anthropic_doors import MODEL, connect, said
 from .test_conformance import assert_bill_is_matched
 
 Messages = anthropic.resources.Messages
 
-pytestmark = pytest.mark.clients
+pytestmark = [
+    pytest.mark.clients,
+    pytest.mark.skipif("anthropic" not in CLIENTS, reason="another client's turn"),
+]
 
 
 def test_cache_writes_are_priced_by_how_long_they_live(app: App, emulator: ProviderEmulator) -> None:

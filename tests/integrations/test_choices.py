@@ -16,11 +16,14 @@ from aicost._errors import ConfigError
 from aicost.testing import Fail, ProviderEmulator, Reply
 from tests.conftest import App
 
-from .doors import openai_doors
+from .doors import CLIENTS, openai_doors
 from .doors.openai_doors import MODEL, connect, connect_async, said
 from .test_conformance import assert_bill_is_matched
 
-pytestmark = pytest.mark.clients
+pytestmark = [
+    pytest.mark.clients,
+    pytest.mark.skipif("openai" not in CLIENTS, reason="another client's turn"),
+]
 
 FULL = Reply(text="one two three four five", input_tokens=1200, cached_tokens=1024, output_tokens=80, chunks=5)
 

@@ -11,10 +11,14 @@ from google.genai import types
 from aicost.testing import ProviderEmulator, Reply
 from tests.conftest import App
 
+from .doors import CLIENTS
 from .doors.google_doors import MODEL, connect
 from .test_conformance import assert_bill_is_matched, meters_of
 
-pytestmark = pytest.mark.clients
+pytestmark = [
+    pytest.mark.clients,
+    pytest.mark.skipif("google-genai" not in CLIENTS, reason="another client's turn"),
+]
 
 
 def test_a_cache_costs_its_tokens_and_the_hours_it_is_kept(app: App, emulator: ProviderEmulator) -> None:
