@@ -53,6 +53,17 @@ OLDEST = {"openai": "httpx<0.28", "anthropic": "httpx<0.28", "groq": "httpx<0.28
 """What early versions of a client need and do not say."""
 
 
+BESIDE = {"anthropic": ["boto3>=1.35", "google-auth[requests]>=2.30"], "huggingface_hub": ["numpy>=1.26"]}
+"""What more of a client can be tested with: the clouds that Anthropic's client signs for, vectors."""
+
+
+def _install(session: nox.Session, client: str, age: str) -> None:
+    locked = str(CONSTRAINTS / f"{client}-{age}.txt")
+    session.install(
+        "--constraint", locked, "--editable", f".[{EXTRAS[client]},client-tests]", *BESIDE.get(client, []), env=UV
+    )
+
+
 def _test(session: nox.Session, client: str, *, measured: bool) -> None:
     run = ["coverage", "run", "-m", "pytest"] if measured else ["pytest"]
     session.run(
@@ -66,8 +77,7 @@ def _test(session: nox.Session, client: str, *, measured: bool) -> None:
 @nox.parametrize("client", list(EXTRAS))
 def clients(session: nox.Session, client: str, age: str) -> None:
     """One client against the emulator."""
-    locked = CONSTRAINTS / f"{client}-{age}.txt"
-    session.install("--constraint", str(locked), "--editable", f".[{EXTRAS[client]},client-tests]", env=UV)
+    _install(session, client, age)
     _test(session, client, measured=age == "newest")
 
 
@@ -76,7 +86,7 @@ def clients(session: nox.Session, client: str, age: str) -> None:
 def canary(session: nox.Session, client: str) -> None:
     """One client at whatever version the registry has today, without the upper bound."""
     session.install("--editable", ".[client-tests]", env=UV)
-    session.install("--upgrade", client, env=UV)
+    session.install("--upgrade", client, *BESIDE.get(client, []), env=UV)
     session.env["AICOST_TEST_CANARY"] = "1"
     _test(session, client, measured=False)
 
@@ -85,8 +95,7 @@ def canary(session: nox.Session, client: str) -> None:
 @nox.parametrize("client", list(EXTRAS))
 def bench(session: nox.Session, client: str) -> None:
     """What aicost adds to a call through one client."""
-    locked = CONSTRAINTS / f"{client}-newest.txt"
-    session.install("--constraint", str(locked), "--editable", f".[{EXTRAS[client]},client-tests]", env=UV)
+    _install(session, client, "newest")
     session.run("python", "benchmarks/clients.py", env={"AICOST_TEST_CLIENTS": client, **UV})
 
 
@@ -100,8 +109,8 @@ def lock(session: nox.Session) -> None:
             continue
         for age, resolution in (("oldest", "lowest-direct"), ("newest", "highest")):
             wanted = session.create_tmp() + f"/{client}.in"
-            more = OLDEST.get(client, "") if age == "oldest" else ""
-            Path(wanted).write_text(more + "\n")
+            more = [*BESIDE.get(client, []), *([OLDEST[client]] if age == "oldest" and client in OLDEST else [])]
+            Path(wanted).write_text("\n".join(more) + "\n")
             target = CONSTRAINTS / f"{client}-{age}.txt"
             session.run(
                 "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10", "--no-header",
