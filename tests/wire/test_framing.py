@@ -1,0 +1,106 @@
+"""Laws of reading a body as it goes by: however its bytes are cut, what is read and what is handed on are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aicost.integrations._calls import Ask
+from aicost.integrations._wire import EndOfBody, Observer
+from aicost.telemetry.call import Target
+from aicost.testing.emulator import Reply
+from aicost.testing.emulator.formats import ROUTES, Request
+
+TEXT = 'He said "usage":{"x":1} and data: [DONE]\n\ndata: [DONE]\n\n \u2028 {"error": {"type": "no"}} {"done":true}'
+REPLY = Reply(text=TEXT * 2, input_tokens=1200, cached_tokens=1024, output_tokens=80, reasoning_tokens=8, chunks=9)
+
+
+class Told:
+    """What an observer says at the end."""
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[Mapping[str, Any] | None, EndOfBody]] = []
+        self.lines: list[Mapping[str, Any]] = []
+
+    def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
+        self.ends.append((body, end))
+
+    def line(self, result: Mapping[str, Any]) -> None:
+        self.lines.append(result)
+
+
+def streams() -> Iterable[Any]:
+    for route in ROUTES:
+        if route.stream is None:
+            continue
+        asked = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
+        model = "anthropic.claude-x" if route.provider == "aws.bedrock" else "m"
+        request = Request("/x", {"model": model}, asked, b"{}")
+        made = route.generate("id-1", REPLY, request)
+        events = [event.data for event in route.stream(made, request)]
+        yield pytest.param(route, events, id=f"{route.provider}-{route.api}-{route.pattern[:24]}")
+
+
+def observe(route: Any, pieces: Iterable[bytes], *, hide: bool = False) -> tuple[Told, bytes]:
+    told = Told()
+    ask = Ask(Target(route.provider, "chat", route.api, "m", streaming=True))
+    observer = Observer({"content-type": route.stream_type}, ask, told)
+    if hide:
+        observer.hide()
+    passed = b"".join(observer.feed(piece) for piece in pieces)
+    observer.end(None)
+    return told, passed + observer.rest()
+
+
+def cut(whole: bytes, places: list[int]) -> list[bytes]:
+    ends = sorted({place % (len(whole) + 1) for place in places} | {0, len(whole)})
+    return [whole[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+
+
+@pytest.mark.parametrize(("route", "events"), list(streams()))
+@settings(max_examples=25, deadline=None)
+@given(places=st.lists(st.integers(0, 10**6), max_size=40))
+def test_a_stream_reads_the_same_however_it_is_cut(route: Any, events: list[bytes], places: list[int]) -> None:
+    whole = b"".join(events)
+    expected, _ = observe(route, events)
+    found, passed = observe(route, cut(whole, places))
+    assert passed == whole
+    ((body, end),) = found.ends
+    assert body == expected.ends[0][0]
+    assert end.complete
+    assert end.error_type is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(places=st.lists(st.integers(0, 10**6), max_size=40))
+def test_what_is_hidden_is_one_event_and_nothing_else(places: list[int]) -> None:
+    route, events = next(p.values for p in streams() if p.values[0].api == "chat" and p.values[0].provider == "openai")
+    hidden = [event for event in events if b'"choices": []' in event]
+    assert len(hidden) == 1
+    told, passed = observe(route, cut(b"".join(events), places), hide=True)
+    assert passed == b"".join(event for event in events if event not in hidden)
+    assert told.ends[0][1].complete
+
+
+@settings(max_examples=200, deadline=None)
+@given(junk=st.binary(max_size=300), kind=st.sampled_from([p.values[0] for p in streams()]))
+def test_bytes_that_are_no_stream_are_handed_on_as_they_are(junk: bytes, kind: Any) -> None:
+    told, passed = observe(kind, cut(junk, [7, 19, 64]))
+    assert passed == junk
+    assert len(told.ends) == 1
+    assert not told.ends[0][1].complete
+
+
+@settings(max_examples=50, deadline=None)
+@given(places=st.lists(st.integers(0, 10**6), max_size=20))
+def test_each_line_of_a_file_of_results_is_seen_once(places: list[int]) -> None:
+    whole = b'{"id": "a"}\n{"id": "b"}\n\n{"id": "c"}'
+    told = Told()
+    observer = Observer({}, Ask(Target("openai", "chat", "batch", "m"), each_line=True), told)
+    assert b"".join(observer.feed(piece) for piece in cut(whole, places)) == whole
+    observer.end(None)
+    assert [line["id"] for line in told.lines] == ["a", "b", "c"]
