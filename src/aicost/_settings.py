@@ -39,6 +39,12 @@ def _ledger(value: Any) -> Any:
     return None if value is False else value
 
 
+def _content(value: Any) -> Any:
+    """Upstream's variable also says where content goes; here it goes on spans."""
+    return _CONTENT_PLACES.get(value.lower(), value) if isinstance(value, str) else value
+
+
+_CONTENT_PLACES = {"span_only": True, "span_and_event": True, "event_only": False, "no_content": False, "": False}
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
@@ -73,7 +79,7 @@ class Settings(BaseSettings):
     """Ask for usage in streams of chat completions that did not, and hide the chunk that has it."""
     tokenizer: str | None = None
     """What counts tokens where a stream reported none: `tiktoken`, or a function as `module:name`. Marked estimated."""
-    capture_content: bool = Field(
+    capture_content: Annotated[bool, BeforeValidator(_content)] = Field(
         default=False,
         validation_alias=AliasChoices(
             "capture_content", "AICOST_CAPTURE_CONTENT", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"

@@ -130,13 +130,21 @@ def test_a_redaction_that_fails_records_nothing(emulator: ProviderEmulator, make
     assert app.inference["aicost.cost.status"] == "priced"
 
 
+@pytest.mark.parametrize(
+    ("value", "recorded"),
+    [("true", True), ("SPAN_ONLY", True), ("span_and_event", True), ("event_only", False), ("no_content", False)],
+)
 def test_the_upstream_variable_turns_content_on(
-    emulator: ProviderEmulator, make_app: Callable[..., App], monkeypatch: pytest.MonkeyPatch
+    emulator: ProviderEmulator,
+    make_app: Callable[..., App],
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    recorded: bool,
 ) -> None:
-    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", value)
     app = make_app()
     openai_doors.chat(connect(emulator), "a question")
-    assert "gen_ai.input.messages" in app.inference
+    assert ("gen_ai.input.messages" in app.inference) == recorded
 
 
 def test_a_call_made_again_is_a_retry_of_the_one_that_failed(app: App, emulator: ProviderEmulator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def observe(route: Any, pieces: Iterable[bytes], *, hide: bool = False) -> tuple
 
 def cut(whole: bytes, places: list[int]) -> list[bytes]:
     ends = sorted({place % (len(whole) + 1) for place in places} | {0, len(whole)})
-    return [whole[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [whole[a:b] for a, b in pairwise(ends)]
 
 
 @pytest.mark.parametrize(("route", "events"), list(streams()))
@@ -104,3 +105,14 @@ def test_each_line_of_a_file_of_results_is_seen_once(places: list[int]) -> None:
     assert b"".join(observer.feed(piece) for piece in cut(whole, places)) == whole
     observer.end(None)
     assert [line["id"] for line in told.lines] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("broken", [b'{"usage": {"prompt_tok', b"[", b"<html>", b""])
+def test_a_whole_body_that_is_broken_ends_the_call_and_is_not_complete(broken: bytes) -> None:
+    told = Told()
+    observer = Observer({"content-type": "application/json"}, Ask(Target("openai", "chat", "chat", "m")), told)
+    observer.feed(broken)
+    observer.end(None)
+    ((body, end),) = told.ends
+    assert (body, end.complete) == (None, False)
+    assert (end.error_type == "body_cut") == broken.startswith((b"{", b"["))

@@ -240,7 +240,10 @@ class Observer:
                 if not complete and not self._accumulator.finished and self._accumulator.ends_with_usage:
                     error_type = error_type or (None if closed_early or error is not None else "stream_cut")
             elif not closed_early and error is None and self._body:
-                body = first_object(bytes(self._body))
+                try:
+                    body = first_object(bytes(self._body))
+                except ValueError:
+                    error_type = "body_cut"
                 complete = body is not None
             events = [event for frame in self._kept or () if (event := _json_object(frame)) is not None]
             end = EndOfBody(
@@ -320,14 +323,21 @@ _FRAMING: dict[str, Callable[[bytes], tuple[Iterable[bytes], bytes]]] = {
 
 
 def _json_object(data: bytes) -> dict[str, Any] | None:
+    """The JSON object that an event is; None for anything else, a broken one included."""
     if not data.startswith(b"{"):
         return None
-    value = json.loads(data)
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
     return value if isinstance(value, dict) else None
 
 
 def first_object(data: bytes) -> dict[str, Any] | None:
-    """The JSON object that a whole body is, or the first of those in its list; None if it holds none."""
+    """The JSON object that a whole body is, or the first of those in its list; None if it holds none.
+
+    Raises ValueError for a broken one.
+    """
     if data.lstrip()[:1] not in {b"{", b"["}:
         return None
     value = json.loads(data)
