@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,6 +20,14 @@ from .doors import CLIENTS
 from .test_conformance import assert_bill_is_matched, meters_of
 
 pytestmark = pytest.mark.clients
+
+
+def responses_module() -> Any:
+    """The client's module of responses, or None where there is none."""
+    if "openai" not in CLIENTS or find_spec("openai.resources.responses") is None:
+        return None
+    return import_module("openai.resources.responses.responses")
+
 
 realtime = pytest.mark.skipif(
     "openai" not in CLIENTS or find_spec("openai.resources.realtime") is None, reason="no realtime client here"
@@ -75,6 +85,31 @@ def test_a_realtime_turn_that_is_cut_is_possibly_billed(app: App, emulator: Prov
     talk(emulator, turns=1)
     found = app.inference
     assert (found["aicost.request.billed"], found["aicost.cost.status"]) == ("possibly", "unpriced")
+    assert_bill_is_matched(app, emulator)
+
+
+over_sockets = pytest.mark.skipif(
+    "openai" not in CLIENTS or not hasattr(responses_module(), "ResponsesConnection"),
+    reason="no responses over sockets here",
+)
+
+
+@over_sockets
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+def test_responses_over_a_socket_are_calls(app: App, emulator: ProviderEmulator, cut: bool) -> None:
+    import openai
+
+    reply = Reply(input_tokens=300, cached_tokens=100, output_tokens=40)
+    emulator.on().then(Drop(bill=reply) if cut else reply)
+    client = openai.OpenAI(api_key="x", websocket_base_url=f"{emulator.socket_url}/v1")
+    with contextlib.suppress(Exception), client.responses.connect(max_retries=0) as connection:
+        connection.response.create(model="gpt-4o", input="x")
+        for event in connection:
+            if event.type == "response.completed":
+                break
+    found = app.inference
+    assert found["gen_ai.request.model"] == "gpt-4o"
+    assert found["aicost.request.billed"] == ("possibly" if cut else "yes")
     assert_bill_is_matched(app, emulator)
 
 

@@ -1,4 +1,4 @@
-"""The emulated providers' websockets: OpenAI's realtime API, and Gemini's live API.
+"""The emulated providers' websockets: OpenAI's realtime and responses APIs, and Gemini's live API.
 
 Messages as in openai 3.52 (`types/realtime`) and google-genai 3.4 (`live.py`). Needs the package `websockets`.
 """
@@ -9,6 +9,7 @@ import json
 import threading
 from typing import Any
 
+from .formats.openai import responses_stream
 from .formats.route import Generated, Request, tokens
 from .jobs import Host
 from .script import Drop, Reply
@@ -43,6 +44,9 @@ class Sockets:
             _send(socket, {"type": "session.created", "event_id": "e0", "session": _session(model)})
             for message in socket:
                 self._realtime(socket, json.loads(message), model)
+        elif path.endswith("/responses"):
+            for message in socket:
+                self._responses(socket, json.loads(message))
         else:
             for message in socket:
                 model = self._live(socket, json.loads(message), model)
@@ -86,6 +90,21 @@ class Sockets:
         self._host.delivered(made)
         done = {**base, "status": "completed", "usage": usage}
         _send(socket, {"type": "response.done", "event_id": "e4", "response": done})
+
+    def _responses(self, socket: Any, event: dict[str, Any]) -> None:
+        """The same events that a stream of responses has, as messages."""
+        if event.get("type") != "response.create":
+            return
+        asked = {**event, "stream": True}
+        made, breaks = self._make("responses", "openai", str(event.get("model")), json.dumps(event).encode(), "resp_")
+        request = Request("/responses", {}, asked, b"")
+        for number, sent in enumerate(responses_stream(made, request)):
+            if breaks and number == 2:
+                socket.close()
+                return
+            if sent.usage is not None:
+                self._host.delivered(made)
+            socket.send(sent.data.partition(b"data: ")[2].strip().decode())
 
     def _live(self, socket: Any, event: dict[str, Any], model: str) -> str:
         if "setup" in event:

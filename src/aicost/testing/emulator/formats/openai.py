@@ -125,7 +125,7 @@ def responses_body(made: Generated, _request: Request) -> dict[str, Any]:
     )
 
 
-def _responses_stream(made: Generated, request: Request) -> Iterator[Event]:
+def responses_stream(made: Generated, request: Request) -> Iterator[Event]:
     whole = responses_body(made, request)
     started = {**whole, "status": "in_progress", "output": [], "usage": None}
     where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
@@ -296,7 +296,7 @@ def _openai(path: str, api: str, prefix: str, whole: Any, **more: Any) -> Route:
 ROUTES: tuple[Route, ...] = (
     _openai("/chat/completions", "chat", "chatcmpl-", chat_body, stream=chat_stream),
     _openai("/completions", "completions", "cmpl-", _completions, stream=_completions_stream),
-    _openai("/responses", "responses", "resp_", responses_body, stream=_responses_stream),
+    _openai("/responses", "responses", "resp_", responses_body, stream=responses_stream),
     _openai("/embeddings", "embeddings", "emb_", _embeddings, usage=prompt_only),
     _openai("/images/(?:generations|edits|variations)", "images", "img_", _images, stream=_images_stream, usage=_drawn),
     _openai("/audio/speech", "speech", "tts_", _speech, usage=_spoken, whole_type="audio/mpeg"),
