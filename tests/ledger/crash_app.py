@@ -63,7 +63,7 @@ def main() -> None:
         if child == 0:
             live(base_url, ledger, notes, write_end)
         os.read(read_end, 1)
-        time.sleep(chance.uniform(0, 0.08))
+        time.sleep(chance.uniform(0, 0.16))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(read_end)
