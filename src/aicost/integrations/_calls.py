@@ -11,8 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
@@ -34,8 +33,7 @@ from ._wire import first_object
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What a call asks for."""
 
     target: Target
@@ -177,7 +175,7 @@ class InProgress:
         view = self.view(result)
         if view is None or view.reading is None or not (view.reading.usage or view.reading.flags) or self.seen(view):
             return
-        target = self.ask.target if view.model is None else replace(self.ask.target, model=view.model)
+        target = self.ask.target if view.model is None else self.ask.target._replace(model=view.model)
         call = Call(self.pipeline, target)
         call.attempt_started(self.started_ns)
         call.finish(view, Outcome(complete=view.reading.complete))

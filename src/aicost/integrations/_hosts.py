@@ -64,6 +64,11 @@ def name_hosts(hosts: Mapping[str, str]) -> None:
     _named = {host.lower(): provider for host, provider in hosts.items()}
 
 
+def names_in_force() -> object:
+    """What `name_hosts` has set last, to tell whether it has changed."""
+    return _named
+
+
 def provider_at(host: str, port: int | None = None, default: str = "openai") -> str:
     """The provider name of a host."""
     host = host.lower()

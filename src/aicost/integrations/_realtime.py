@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from aicost.telemetry.call import Outcome, Target
@@ -34,7 +33,7 @@ def _look(session: Session, data: Any) -> None:
         _learn(session, event.get("session") or {})
     elif kind == "response.created" and isinstance(response, Mapping):
         if isinstance(response.get("model"), str):
-            session.target = replace(session.target, model=response["model"])
+            session.target = session.target._replace(model=response["model"])
         session.begin(str(response.get("id")))
     elif kind in {"response.done", "response.completed", "response.incomplete", "response.failed"}:
         failed = (response or {}).get("status") == "failed"
@@ -50,7 +49,7 @@ def _look(session: Session, data: Any) -> None:
 def _learn(session: Session, said: Mapping[str, Any]) -> None:
     model = said.get("model")
     if isinstance(model, str) and model:
-        session.target = replace(session.target, model=model)
+        session.target = session.target._replace(model=model)
     heard = ((said.get("audio") or {}).get("input") or {}).get("transcription") or said.get("input_audio_transcription")
     if isinstance(heard, Mapping) and isinstance(heard.get("model"), str):
         session.memory["transcription"] = heard["model"]
@@ -58,8 +57,7 @@ def _learn(session: Session, said: Mapping[str, Any]) -> None:
 
 def _transcribed(session: Session, event: Mapping[str, Any]) -> None:
     """What the caller said, written down by a model of its own, which bills for itself."""
-    target = replace(
-        session.target,
+    target = session.target._replace(
         operation="generate_content",
         api="transcription",
         model=session.memory.get("transcription", "unknown"),

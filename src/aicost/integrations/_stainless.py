@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
 from ._calls import Arguments, Ask, Asking
-from ._hosts import served_at
+from ._hosts import names_in_force, served_at
 from ._instrumentor import Method
 
 
@@ -68,6 +69,18 @@ class StainlessClient:
 
 
 def _asking(client: StainlessClient) -> Asking:
+    # Whom a client object asks, found out once: it is the same for all of its calls.
+    known: WeakKeyDictionary[Any, tuple[Any, object, str, str, int]] = WeakKeyDictionary()
+
+    def whom(instance: Any) -> tuple[Any, object, str, str, int]:
+        url, names = instance.base_url, names_in_force()
+        found = known.get(instance)
+        if found is None or found[0] is not url or found[1] is not names:
+            at = served_at(url)
+            provider = client.provider_of(instance)
+            found = known[instance] = (url, names, provider, at["server_address"], at["server_port"])
+        return found
+
     def asking(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
         options = kwargs["options"] if "options" in kwargs else args[1]
         endpoint = client.find(options.method.lower(), str(options.url))
@@ -78,13 +91,14 @@ def _asking(client: StainlessClient) -> Asking:
             body = {}
         asked = body.get("model")
         model = asked if isinstance(asked, str) and asked else "unknown"
-        url = instance.base_url
+        _, _, provider, host, port = whom(instance)
         target = Target(
-            provider=client.provider_of(instance),
+            provider=provider,
             operation=endpoint.operation,
             api=endpoint.api,
             model=model,
-            **served_at(url),
+            server_address=host,
+            server_port=port,
             streaming=bool(kwargs.get("stream")),
             region=client.region_of(instance, model),
         )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
@@ -30,8 +30,7 @@ _NOTHING = ResponseView(reading=None)
 _INVALID_TRACE = "0" * 32
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What is called: of whom, which operation of which API, with which model, and where."""
 
     provider: str
