@@ -288,6 +288,10 @@ def test_a_response_made_in_the_background_is_counted_when_it_is_there(app: App,
         client.responses.retrieve(given.id)
     assert (current.calls, current.unpriced) == (1, 0)
     assert current.cost == emulator.bill.total
+    metrics = app.metrics()
+    assert sum(metrics["aicost.request.attempts"].values()) == 1
+    assert sum(metrics["aicost.usage"].values()) == 970
+    assert sum(metrics["aicost.cost"].values()) == pytest.approx(float(emulator.bill.total))
     assert_bill_is_matched(app, emulator)
     assert app.total().calls == 1
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aicost.integrations._calls import Ask
-from aicost.integrations._wire import EndOfBody, Observer
+from aicost.integrations._wire import EndOfBody, Observer, end_open
 from aicost.telemetry.call import Target
 from aicost.testing.emulator import Reply
 from aicost.testing.emulator.formats import ROUTES, Request
+from aicost.usage.streams import ChatStream
 
 TEXT = 'He said "usage":{"x":1} and data: [DONE]\n\ndata: [DONE]\n\n \u2028 {"error": {"type": "no"}} {"done":true}'
 REPLY = Reply(text=TEXT * 2, input_tokens=1200, cached_tokens=1024, output_tokens=80, reasoning_tokens=8, chunks=9)
@@ -116,3 +119,36 @@ def test_a_whole_body_that_is_broken_ends_the_call_and_is_not_complete(broken: b
     ((body, end),) = told.ends
     assert (body, end.complete) == (None, False)
     assert (end.error_type == "body_cut") == broken.startswith((b"{", b"["))
+
+
+@pytest.mark.provokes_own_failure
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(places=st.lists(st.integers(0, 10**6), max_size=20))
+def test_a_failure_of_ours_while_hiding_loses_no_byte(monkeypatch: pytest.MonkeyPatch, places: list[int]) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(ChatStream, "add", broken)
+    route, events = next(p.values for p in streams() if p.values[0].api == "chat" and p.values[0].provider == "openai")
+    _, passed = observe(route, cut(b"".join(events), places), hide=True)
+    assert passed == b"".join(event for event in events if b'"choices": []' not in event)
+
+
+def test_streams_that_open_meanwhile_do_not_disturb_the_end_of_the_process() -> None:
+    stop = threading.Event()
+
+    def opening() -> None:
+        kept: deque[Observer] = deque(maxlen=2000)  # as many are open at a time
+        while not stop.is_set():
+            kept.append(Observer({}, Ask(Target("openai", "chat", "chat", "m")), Told()))
+
+    threads = [threading.Thread(target=opening) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(200):
+            end_open()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -28,7 +28,7 @@ from aicost.usage.reading import Raw, Reading
 
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
-from ._wire import first_object
+from ._framing import first_object
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 

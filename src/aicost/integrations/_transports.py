@@ -24,14 +24,8 @@ from aicost.usage.event import Billed, RequestStatus
 from ._calls import InProgress, current
 from ._content import answer_of, streamed_text
 from ._errors import cause_of, was_timeout
-from ._wire import (
-    AioContent,
-    EndOfBody,
-    Observer,
-    RawBody,
-    decoder_of,
-    tee,
-)
+from ._tees import AioContent, RawBody, decoder_of, tee
+from ._wire import EndOfBody, Observer
 
 _log = logging.getLogger("aicost")
 

@@ -99,11 +99,12 @@ class Metrics:
             duration.name, duration.unit, duration.description, explicit_bucket_boundaries_advisory=_SECOND_BUCKETS
         )
 
-    def attempt(self, event: UsageEvent, charge: Charge) -> None:
-        """Count one attempt and its charge."""
+    def attempt(self, event: UsageEvent, charge: Charge, *, known: bool = False) -> None:
+        """Count one attempt and its charge; of one that is `known` already, only the charge, which has come since."""
         base = self._base(event)
         with self._lock:
-            self._attempts.add((*base, (a.AICOST_REQUEST_STATUS, event.status.value)), 1)
+            if not known:
+                self._attempts.add((*base, (a.AICOST_REQUEST_STATUS, event.status.value)), 1)
             if event.status is RequestStatus.RETRY:
                 self._retries.add(base, 1)
             for meter, quantity in (event.usage or {}).items():
@@ -128,6 +129,12 @@ class Metrics:
         if event.error_type is not None:
             attributes[a.ERROR_TYPE] = event.error_type
         self._duration.record((event.ended_ns - started_ns) / 1e9, attributes)
+        self.tokens(event, attributes)
+
+    def tokens(self, event: UsageEvent, attributes: Mapping[str, str] | None = None) -> None:
+        """Record the tokens of a finished call, if known."""
+        if attributes is None:
+            attributes = dict(self._base(event))
         usage = event.usage
         if usage:
             inputs, outputs = token_sums(usage)

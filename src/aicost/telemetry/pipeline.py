@@ -6,7 +6,7 @@ One place prices and one place writes, so no sink can disagree with another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from opentelemetry.trace import Span, Tracer, TracerProvider, get_tracer
 from opentelemetry.util.types import AttributeValue
@@ -77,14 +77,17 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("write to the ledger", error)
         try:
-            fresh = [entry for entry in entries if self._is_news(entry[0])]
+            fresh = [(*entry, news) for entry in entries if (news := self._news(entry[0])) is not None]
             if run is not None:
-                for event, priced in fresh:
+                for event, priced, _ in fresh:
                     run.add(event, atto=priced.atto, currency=priced.currency, step=step)
             if self.metrics is not None and fresh:
-                for event, priced in fresh:
-                    self.metrics.attempt(event, priced)
-                self.metrics.call(last, entries[0][0].started_ns)
+                for event, priced, news in fresh:
+                    self.metrics.attempt(event, priced, known=news == "usage")
+                if fresh[-1][2] == "usage":
+                    self.metrics.tokens(last)
+                else:
+                    self.metrics.call(last, entries[0][0].started_ns)
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("record metrics", error)
         try:
@@ -99,21 +102,21 @@ class Pipeline:
         seen = self._seen.get(event_id)
         return seen is not None and seen.counted
 
-    def _is_news(self, event: UsageEvent) -> bool:
-        """Whether an event adds to the totals kept in memory; the ledger knows by itself, and for ever.
+    def _news(self, event: UsageEvent) -> Literal["event", "usage"] | None:
+        """What of an event the totals kept in memory do not have yet; the ledger knows by itself, and for ever.
 
-        One whose usage was not known when it was first seen, a job that was just given, is news once more when it is.
+        Of one whose usage was not known when it was first seen, a job that was just given, that is news once it is.
         """
         mine = _Sight(event.usage is not None)
         before = self._seen.setdefault(event.event_id, mine)
         if before is not mine:
             if before.counted or not mine.counted:
-                return False
+                return None
             before.counted = True
-            return True
+            return "usage"
         if len(self._seen) > REMEMBERED:
             self._seen.pop(next(iter(self._seen)), None)
-        return True
+        return "event"
 
 
 class _Sight:
