@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aicost.integrations import _wire
 from aicost.integrations._calls import Ask
 from aicost.integrations._wire import EndOfBody, Observer, end_open
 from aicost.telemetry.call import Target
@@ -134,21 +133,22 @@ def test_a_failure_of_ours_while_hiding_loses_no_byte(monkeypatch: pytest.Monkey
     assert passed == b"".join(event for event in events if b'"choices": []' not in event)
 
 
-def test_streams_that_open_meanwhile_do_not_disturb_the_end_of_the_process() -> None:
-    stop = threading.Event()
+def test_streams_that_open_meanwhile_do_not_disturb_the_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Restless(set[Observer]):
+        """A set that another thread changes while it is gone through for the first time."""
 
-    def opening() -> None:
-        kept: deque[Observer] = deque(maxlen=2000)  # as many are open at a time
-        while not stop.is_set():
-            kept.append(Observer({}, Ask(Target("openai", "chat", "chat", "m")), Told()))
+        disturbed = False
 
-    threads = [threading.Thread(target=opening) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(200):
-            end_open()
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+        def __iter__(self) -> Iterator[Observer]:
+            if not Restless.disturbed:
+                Restless.disturbed = True
+                raise RuntimeError("Set changed size during iteration")
+            return super().__iter__()
+
+    told = Told()
+    monkeypatch.setattr(_wire, "_open", Restless())
+    observer = Observer({"content-type": "text/event-stream"}, Ask(Target("openai", "chat", "chat", "m")), told)
+    end_open()
+    assert Restless.disturbed
+    assert [end.closed_early for _, end in told.ends] == [True]
+    del observer
