@@ -229,19 +229,19 @@ def test_many_concurrent_calls_are_all_counted_once(app: App, emulator: Provider
 def test_a_failure_inside_aicost_never_reaches_the_application(
     app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from aicost.integrations import _calls, _transports
+    from aicost.integrations import _progress, _transports
     from aicost.usage.streams import ChatStream
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("broken on purpose")
 
     for owner, name, door in [
-        (_calls, "Call", doors.chat),
-        (_calls, "read_response", doors.chat),
+        (_progress, "Call", doors.chat),
+        (_progress, "read_response", doors.chat),
         (_transports, "watch", doors.chat_stream),
         (ChatStream, "add", doors.chat_stream),
-        (_calls.InProgress, "refused", doors.chat),
-        (_calls.InProgress, "sending", doors.chat),
+        (_progress.InProgress, "refused", doors.chat),
+        (_progress.InProgress, "sending", doors.chat),
     ]:
         emulator.on().then(Fail(status=429))
         with monkeypatch.context() as patch:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aicost.integrations import _wire
-from aicost.integrations._calls import Ask
+from aicost.integrations._progress import Ask
 from aicost.integrations._wire import EndOfBody, Observer, end_open
 from aicost.telemetry.call import Target
 from aicost.testing.emulator import Reply

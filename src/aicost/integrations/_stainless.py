@@ -16,9 +16,10 @@ from weakref import WeakKeyDictionary
 from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
-from ._calls import Arguments, Ask, Asking
+from ._calls import Asking
 from ._hosts import names_in_force, served_at
 from ._instrumentor import Method
+from ._progress import Arguments, Ask
 
 
 @dataclass(frozen=True, slots=True)

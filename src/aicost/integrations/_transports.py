@@ -8,7 +8,7 @@ watched going by. Outside of one, these hooks do nothing but look. Read in httpx
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -17,15 +17,11 @@ from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.scopes import propagation
 from aicost.telemetry import guard
-from aicost.telemetry.call import Outcome
-from aicost.telemetry.options import Message
-from aicost.usage.event import Billed, RequestStatus
 
-from ._calls import InProgress, current
-from ._content import answer_of, streamed_text
-from ._errors import cause_of, was_timeout
+from ._calls import current
+from ._progress import BodyOutcome, InProgress
 from ._tees import AioContent, RawBody, decoder_of, tee
-from ._wire import EndOfBody, Observer
+from ._wire import Observer
 
 _log = logging.getLogger("aicost")
 
@@ -163,49 +159,6 @@ def watch(response: Any, progress: InProgress) -> bool:
 
 def _observer(headers: Any, progress: InProgress, decode: Callable[[bytes], bytes] | None = None) -> Observer:
     return Observer(headers, progress.ask, BodyOutcome(progress), decode=decode, keep=progress.keeps_events)
-
-
-class BodyOutcome:
-    """Finishes a call when its watched body has ended."""
-
-    __slots__ = ("_progress",)
-
-    def __init__(self, progress: InProgress) -> None:
-        self._progress = progress
-
-    def line(self, result: Mapping[str, Any]) -> None:
-        """One result of its own, out of a file of many."""
-        self._progress.record_result(result)
-
-    def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
-        progress = self._progress
-        call = progress.call
-        if call is None or progress.ask.each_line:
-            return
-        cut = end.closed_early or end.error is not None or end.error_type is not None
-        # What was asked for is no proof that it was made; what the provider has counted is, wherever it says so.
-        view = progress.view(body) if body is not None or not cut or progress.counted else None
-        known = (end.complete or progress.counted or not cut) and view is not None and view.reading is not None
-        estimated = False
-        if not cut and (view is None or view.reading is None) and end.events:
-            estimate = progress.estimate(end.events)
-            if estimate is not None:
-                view, known, estimated = estimate, True, True
-        if progress.pipeline.options.capture_content:
-            streamed: list[Message] = [
-                {"role": "assistant", "parts": [{"type": "text", "content": streamed_text(end.events)}]}
-            ]
-            progress.say(streamed if end.events else answer_of(body or {}))
-        # A stream that ran to its end without usage was billed; one that was cut may have been.
-        billed = Billed.POSSIBLY if cut and not known else Billed.YES
-        if end.error is not None:
-            status = RequestStatus.TIMEOUT if was_timeout(end.error) else RequestStatus.FAILURE
-            outcome = Outcome(status, billed, type(cause_of(end.error)).__name__, complete=known)
-        elif end.error_type is not None:
-            outcome = Outcome(RequestStatus.FAILURE, billed, end.error_type, complete=known)
-        else:
-            outcome = Outcome(billed=billed, complete=known, estimated=estimated)
-        call.finish(view, outcome)
 
 
 _HOOKS: dict[str, tuple[tuple[str, str, Any], ...]] = {

@@ -21,7 +21,7 @@ from aicost.usage.streams import STREAMS, StreamAccumulator
 from ._framing import BLANK, DONE, FRAMING, Split, events, first_object, json_object, lines, nothing, payload
 
 if TYPE_CHECKING:
-    from ._calls import Ask
+    from ._progress import Ask
 
 MAX_BODY = 64 * 2**20
 """Bytes of one event or one JSON body that are kept to be read; beyond that the usage counts as not received."""

@@ -10,10 +10,18 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
-from ._calls import Ask
 from ._content import LazyBody
 from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
+from ._progress import Ask
+
+COUNT_HEADERS = (
+    "x-amzn-bedrock-input-token-count",
+    "x-amzn-bedrock-output-token-count",
+    "x-amzn-bedrock-cache-read-input-token-count",
+    "x-amzn-bedrock-cache-write-input-token-count",
+)
+"""Where invoke_model counts tokens, whatever the model answers."""
 
 _OPERATIONS = {
     "Converse": ("chat", "converse"),
@@ -42,7 +50,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         region=priced_region(model, instance.meta.region_name),
     )
     # Read from the bytes: what botocore makes of them leaves out the fields its service model does not know yet.
-    return Ask(target, body=_body(parameters))
+    return Ask(target, body=_body(parameters), count_headers=COUNT_HEADERS if api == "invoke_model" else ())
 
 
 def _body(parameters: Mapping[str, Any]) -> Raw | None:

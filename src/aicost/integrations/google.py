@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
-from ._calls import Ask
 from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
 from ._live import LIVE
+from ._progress import Ask
 
 _MODEL = re.compile(r"/(?:models|tunedModels|endpoints)/([^/:]+):(\w+)$")
 _LOCATION = re.compile(r"/locations/([^/]+)/")

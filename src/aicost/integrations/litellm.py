@@ -15,10 +15,11 @@ from urllib.parse import unquote, urlsplit
 from aicost.telemetry.call import Target
 from aicost.usage.providers import PROVIDER_ALIASES
 
-from ._calls import Ask
 from ._content import LazyBody
 from ._hosts import provider_at
 from ._instrumentor import ClientInstrumentor, Method
+from ._progress import Ask
+from .bedrock import COUNT_HEADERS
 
 _GEMINI = r"/(?:models|endpoints)/(?P<model>[^/:]+)"
 _GENERATE, _EMBED = "(?:streamG|g)enerateContent", "(?:batchEmbedContents|embedContent|predict)"
@@ -74,7 +75,8 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
         streaming=bool(kwargs.get("stream")),
         region=_region(host),
     )
-    return Ask(target, body=body if isinstance(body, Mapping) else None)
+    headers = COUNT_HEADERS if api == "invoke_model" else ()
+    return Ask(target, body=body if isinstance(body, Mapping) else None, count_headers=headers)
 
 
 def _bare(model: object, provider: object) -> str | None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from aicost.telemetry.call import Target
 
-from ._calls import Ask
 from ._content import LazyBody
 from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
+from ._progress import Ask
 
 _PATHS = {
     "chat/completions": ("chat", "chat"),

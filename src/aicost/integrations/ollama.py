@@ -6,9 +6,9 @@ from typing import Any
 
 from aicost.telemetry.call import Target
 
-from ._calls import Ask
 from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
+from ._progress import Ask
 
 _PATHS = {
     "/api/chat": ("chat", "chat"),

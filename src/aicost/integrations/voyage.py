@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from aicost.telemetry.call import Target
 
-from ._calls import Ask
 from ._hosts import served_at
 from ._instrumentor import ClientInstrumentor, Method
+from ._progress import Ask
 
 _METHODS = {
     "embed": ("embeddings", "embeddings", 1),

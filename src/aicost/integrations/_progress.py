@@ -1,0 +1,301 @@
+"""What is known of a call while it is made, and how it came out: by its requests, its answer and its errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aicost.scopes import propagation
+from aicost.telemetry import guard
+from aicost.telemetry.call import Call, Outcome, Target
+from aicost.telemetry.options import Message
+from aicost.telemetry.pipeline import Pipeline
+from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.meters import Quantity
+from aicost.usage.readers import ResponseView, read_response
+from aicost.usage.reading import Raw, Reading
+
+from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
+from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
+from ._framing import first_object
+from ._wire import EndOfBody
+
+_PER_MESSAGE = 4
+"""Tokens that mark where a message begins and who says it, as OpenAI counts them."""
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class Ask(NamedTuple):
+    """What a call asks for."""
+
+    target: Target
+    request: Raw | None = None
+    """What the request says of the cost that the response does not, merged under the response's body."""
+    body: Raw | None = None
+    """The request itself, for those who record content or count tokens where nobody else does."""
+    stream_usage: Callable[[tuple[Any, ...], dict[str, Any]], Arguments | None] | None = None
+    """Changes the call's arguments, in copies, to ask for usage that the application did not ask for."""
+    typed: Callable[[Any], Raw | None] | None = None
+    """What the client's own object says, so that the response's bytes need not be parsed a second time."""
+    results: Callable[[Raw], Iterable[Raw]] | None = None
+    """For a job that is asked after: the results in the response. Without any, nothing is recorded."""
+    each_line: bool = False
+    """The response is a file with one result of its own in each line."""
+    count_headers: tuple[str, ...] = ()
+    """Headers of the response that count what it used, whatever its body says; they are read beside it."""
+
+
+class InProgress:
+    """A call that is being made. The transports tell it of each request and its answer."""
+
+    __slots__ = (
+        "amended",
+        "ask",
+        "call",
+        "failed",
+        "in_flight",
+        "pipeline",
+        "response",
+        "started_ns",
+        "watched",
+    )
+
+    def __init__(self, pipeline: Pipeline, ask: Ask) -> None:
+        self.ask = ask
+        self.pipeline = pipeline
+        self.started_ns = time.time_ns()
+        self.call = None if ask.results is not None or ask.each_line else Call(pipeline, ask.target)
+        self.amended: Arguments | None = None
+        """The call's arguments, where usage is asked for on the application's behalf."""
+        self.response: Any = None
+        """The HTTP response of the attempt that succeeded."""
+        self.watched = False
+        self.in_flight = False
+        self.failed: tuple[str, int | None, Billed] | None = None
+        """How the last attempt failed: error type, HTTP status, whether it may be billed."""
+
+    def is_for(self, host: str) -> bool:
+        """Whether a request to that host is part of this call, and not one for a token on the way."""
+        expected = self.ask.target.server_address
+        return expected is None or expected == host
+
+    def sending(self, headers: Any, host: str) -> None:
+        """A request is about to leave."""
+        self.failed = None
+        self.in_flight = True
+        if self.call is not None:
+            self.call.attempt_started()
+        try:
+            if propagation.enabled():
+                propagation.inject(headers, host=host)
+        except Exception as error:  # noqa: BLE001 - the application's request comes first
+            guard.failed("send the scope along", error)
+
+    def refused(self, status: int) -> None:
+        """The request was answered with an error status."""
+        self._failed(str(status), status, Billed.POSSIBLY if status in MAYBE_BILLED_STATUS else Billed.NO)
+
+    def broken(self, error: BaseException) -> None:
+        """The request failed without an answer."""
+        cause = cause_of(error)
+        self._failed(type(cause).__name__, None, billed_after(cause))
+
+    def _failed(self, error_type: str, status: int | None, billed: Billed) -> None:
+        self.failed = error_type, status, billed
+        if self.call is not None:
+            self.call.attempt_failed(billed=billed, error_type=error_type, http_status=status)
+
+    def view(self, body: Raw | None) -> ResponseView | None:
+        """What a response body says."""
+        target, request = self.ask.target, self.ask.request
+        if self.ask.count_headers:
+            body = {**self._counts(), **(body or {})} or None
+        if body is None:
+            if request is None:
+                return None
+            body = {}
+        return read_response(
+            {**request, **body} if request is not None else body, api=target.api, provider=target.provider
+        )
+
+    @property
+    def counted(self) -> bool:
+        """Whether the answer's headers have its usage."""
+        return bool(self._counts())
+
+    def _counts(self) -> dict[str, Any]:
+        headers = getattr(self.response, "headers", None) or {}
+        return {name: headers[name] for name in self.ask.count_headers if name in headers}
+
+    @property
+    def keeps_events(self) -> bool:
+        """Whether the events of a stream are needed when it has ended."""
+        options = self.pipeline.options
+        return options.capture_content or options.tokenizer is not None
+
+    def estimate(self, events: Sequence[Raw]) -> ResponseView | None:
+        """The tokens of a stream that reported none, if the application says how to count them."""
+        tokenizer, request, target = self.pipeline.options.tokenizer, self.ask.body, self.ask.target
+        if tokenizer is None or request is None or not events:
+            return None
+        messages, system = prompt_of(request)
+        asked = plain_text([*messages, {"role": "system", "parts": system}])
+        usage: dict[str, Quantity] = {
+            "input": tokenizer(target.model, asked) + _PER_MESSAGE * len(messages),
+            "output": tokenizer(target.model, streamed_text(events)),
+        }
+        first = events[0]
+        reading = Reading({meter: n for meter, n in usage.items() if n})
+        return ResponseView(reading, _text(first.get("id")), _text(first.get("model")))
+
+    def say(self, answer: list[Message]) -> None:
+        """Put what was said on the span, if the application asked for that."""
+        options = self.pipeline.options
+        if not options.capture_content or self.call is None:
+            return
+        try:
+            self.call.said(content_attributes(options, self.ask.body, answer))
+        except Exception as error:  # noqa: BLE001 - also the application's own redaction
+            guard.failed("record content", error)
+
+    def seen(self, view: ResponseView) -> bool:
+        """Whether this response was counted before: results can be fetched twice."""
+        return view.response_id is not None and self.pipeline.has_seen(f"{self.ask.target.provider}:{view.response_id}")
+
+    def record_result(self, result: Raw) -> None:
+        """Record the result of a job as a call of its own, the first time it is fetched."""
+        view = self.view(result)
+        if view is None or view.reading is None or not (view.reading.usage or view.reading.flags) or self.seen(view):
+            return
+        target = self.ask.target if view.model is None else self.ask.target._replace(model=view.model)
+        call = Call(self.pipeline, target)
+        call.attempt_started(self.started_ns)
+        call.finish(view, Outcome(complete=view.reading.complete))
+
+
+def returned(progress: InProgress, result: Any) -> None:
+    """The client gave the application something: finish now, unless a watched body will."""
+    if progress.watched:
+        return
+    try:
+        try:
+            body, whole = _body_of(result, progress), True
+        except ValueError:  # cut short on the way, and the client has not noticed
+            body, whole = None, False
+        if progress.ask.results is not None:
+            for result in progress.ask.results(body) if body is not None else ():
+                progress.record_result(result)
+            return
+        if progress.call is None:
+            return
+        if progress.failed is not None:  # some clients hand the refusal on and raise higher up
+            error_type, status, billed = progress.failed
+            progress.call.finish(None, Outcome(RequestStatus.FAILURE, billed, error_type, status))
+            return
+        view = progress.view(body)
+        if progress.pipeline.options.capture_content:
+            said = _json_of(progress.response) if progress.response is not None and whole else None
+            progress.say(answer_of(said or {}))
+        billed = Billed.YES if whole else Billed.POSSIBLY
+        progress.call.finish(view, Outcome(billed=billed, complete=view is not None and view.reading is not None))
+    except Exception as error:  # noqa: BLE001 - the application has its result
+        guard.failed("read a response", error)
+        if progress.call is not None:
+            progress.call.finish(None, Outcome(complete=False))
+
+
+def raised(progress: InProgress, error: BaseException) -> None:
+    """The client raised. What the provider billed by then is whatever the response said, if one came back."""
+    call = progress.call
+    if call is None or progress.watched:
+        return
+    try:
+        progress.say([])
+        view, status = None, status_of(error)
+        if progress.response is not None:
+            data = _json_of(progress.response)
+            view = progress.view(data) if data is not None else None
+        if view is not None and view.reading is not None:
+            error_type, billed = type(error).__name__, Billed.YES
+        elif progress.failed is not None:
+            error_type, status, billed = progress.failed
+        elif progress.response is not None or call.sent:
+            error_type, billed = type(cause_of(error)).__name__, Billed.POSSIBLY
+        else:
+            # No request was seen: none left, or one left by a way that is not watched.
+            error_type, billed = billed_unseen(error)
+        outcome = Outcome(
+            status=RequestStatus.TIMEOUT if was_timeout(error) else RequestStatus.FAILURE,
+            billed=billed,
+            error_type=error_type,
+            http_status=status,
+            complete=billed is not Billed.POSSIBLY,
+        )
+        call.finish(view, outcome)
+    except Exception as failure:  # noqa: BLE001 - the application's own error comes first
+        guard.failed("record a failed call", failure)
+        call.finish(None, Outcome(RequestStatus.FAILURE, Billed.POSSIBLY, complete=False))
+
+
+def _body_of(result: Any, progress: InProgress) -> Raw | None:
+    """What a response says, from the object the client made of it, or else from its bytes."""
+    typed = progress.ask.typed(result) if progress.ask.typed is not None else None
+    if typed is not None:
+        return typed
+    return None if progress.response is None else _json_of(progress.response)
+
+
+class BodyOutcome:
+    """Finishes a call when its watched body has ended."""
+
+    __slots__ = ("_progress",)
+
+    def __init__(self, progress: InProgress) -> None:
+        self._progress = progress
+
+    def line(self, result: Mapping[str, Any]) -> None:
+        """One result of its own, out of a file of many."""
+        self._progress.record_result(result)
+
+    def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
+        progress = self._progress
+        call = progress.call
+        if call is None or progress.ask.each_line:
+            return
+        cut = end.closed_early or end.error is not None or end.error_type is not None
+        # What was asked for is no proof that it was made; what the provider has counted is, wherever it says so.
+        view = progress.view(body) if body is not None or not cut or progress.counted else None
+        known = (end.complete or progress.counted or not cut) and view is not None and view.reading is not None
+        estimated = False
+        if not cut and (view is None or view.reading is None) and end.events:
+            estimate = progress.estimate(end.events)
+            if estimate is not None:
+                view, known, estimated = estimate, True, True
+        if progress.pipeline.options.capture_content:
+            streamed: list[Message] = [
+                {"role": "assistant", "parts": [{"type": "text", "content": streamed_text(end.events)}]}
+            ]
+            progress.say(streamed if end.events else answer_of(body or {}))
+        # A stream that ran to its end without usage was billed; one that was cut may have been.
+        billed = Billed.POSSIBLY if cut and not known else Billed.YES
+        if end.error is not None:
+            status = RequestStatus.TIMEOUT if was_timeout(end.error) else RequestStatus.FAILURE
+            outcome = Outcome(status, billed, type(cause_of(end.error)).__name__, complete=known)
+        elif end.error_type is not None:
+            outcome = Outcome(RequestStatus.FAILURE, billed, end.error_type, complete=known)
+        else:
+            outcome = Outcome(billed=billed, complete=known, estimated=estimated)
+        call.finish(view, outcome)
+
+
+def _json_of(response: Any) -> dict[str, Any] | None:
+    """The JSON object in a response that was read; None if it holds none."""
+    content = response.content if getattr(response, "is_closed", True) else b""
+    return first_object(content) if isinstance(content, bytes) else None
