@@ -1,4 +1,4 @@
-.PHONY: help demo test clients canary lock check bench peers price-peers catalogue crash build
+.PHONY: help demo test clients canary lock check bench soak peers price-peers catalogue crash build
 
 help:     ## what there is
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
@@ -16,6 +16,8 @@ check:    ## lint, types, layers, generated files
 	python3 tasks.py check
 bench:    ## the performance table
 	python3 tasks.py bench
+soak:     ## memory over 100,000 abandoned streams
+	python3 tasks.py soak
 peers:    ## the same calls through other instrumentations
 	python3 tasks.py peers
 price-peers: ## the same prices from other libraries

@@ -8,6 +8,7 @@
     python3 tasks.py lock     write the clients' constraints again
     python3 tasks.py check    lint, types, layers and generated files
     python3 tasks.py bench    measure and print the performance table
+    python3 tasks.py soak     memory over 100,000 abandoned streams
     python3 tasks.py peers    the same calls through other instrumentations, in a throw-away environment
     python3 tasks.py price-peers  the same prices from other libraries, in a throw-away environment
     python3 tasks.py catalogue    make the bundled catalogue again, from public price lists
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import time
 import venv
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -110,7 +111,9 @@ def _sessions(name: str, chosen: list[str]) -> None:
 
     failed = 0
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 2)) as pool:
-        for session, status, said, seconds in pool.map(one, names):
+        print(f"{len(names)} sessions of {name} ...", flush=True)
+        for done in as_completed([pool.submit(one, session) for session in names]):
+            session, status, said, seconds = done.result()
             summary = [line for line in said.splitlines() if " passed" in line or " failed" in line][-1:]
             print(f"{session}: {'failed' if status else 'ok'} in {seconds:.0f} s {''.join(summary)}", flush=True)
             if status:
@@ -140,6 +143,11 @@ def check(arguments: list[str]) -> None:
 def bench(arguments: list[str]) -> None:
     """The performance table."""
     run([environment(".venv", "newest.txt"), "benchmarks/run.py", *arguments])
+
+
+def soak(arguments: list[str]) -> None:
+    """Memory over 100,000 abandoned streams."""
+    run([environment(".venv", "newest.txt"), "benchmarks/run.py", "--soak", *arguments])
 
 
 def peers(arguments: list[str]) -> None:
@@ -192,7 +200,7 @@ def build(arguments: list[str]) -> None:
     run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", *arguments])
 
 
-EVERY = (demo, test, clients, canary, lock, check, bench, peers, price_peers, catalogue, crash, build)
+EVERY = (demo, test, clients, canary, lock, check, bench, soak, peers, price_peers, catalogue, crash, build)
 TASKS = {task.__name__.replace("_", "-"): task for task in EVERY}
 
 if __name__ == "__main__":

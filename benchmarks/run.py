@@ -218,12 +218,12 @@ def import_rows(rounds: int) -> list[Row]:
     ]
 
 
-def memory_rows(calls: int) -> list[Row]:
+def memory_rows(calls: int, streams: int) -> list[Row]:
     """Growth of the process over many calls and many abandoned streams, after a warm-up of the same length."""
     made = client()
     set_up()
     rows = []
-    for what, work, count in (("calls", call, calls), ("abandoned streams", abandon, calls // 4)):
+    for what, work, count in (("calls", call, calls), ("abandoned streams", abandon, streams)):
         for _ in range(count):
             work(made)
         aicost.flush()
@@ -240,20 +240,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--soak", action="store_true", help="only memory, over 100,000 abandoned streams")
     chosen = parser.parse_args()
     rounds = 3 if chosen.quick else 9
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(_Null()))
     trace.set_tracer_provider(provider)
     ledger = Path(os.environ.get("TMPDIR", "/tmp")) / f"aicost-bench-{os.getpid()}.sqlite"
-    rows = [
-        *call_rows(rounds, ledger),
-        stream_row(rounds),
-        *price_rows(rounds),
-        decorator_row(rounds),
-        *import_rows(rounds),
-        *memory_rows(2_000 if chosen.quick else 40_000),
-    ]
+    rows = (
+        memory_rows(1_000, 100_000)
+        if chosen.soak
+        else [
+            *call_rows(rounds, ledger),
+            stream_row(rounds),
+            *price_rows(rounds),
+            decorator_row(rounds),
+            *import_rows(rounds),
+            *memory_rows(*((2_000, 500) if chosen.quick else (40_000, 10_000))),
+        ]
+    )
     for path in ledger.parent.glob(ledger.name + "*"):
         path.unlink()
     table = ["| what | measured | limit | kept | |", "|---|---|---|---|---|"]

@@ -8,6 +8,7 @@ not known.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
-class StreamAccumulator:
+class StreamAccumulator(ABC):
     """Collects what a stream says about its cost. `body` reads like a whole response's body."""
 
     markers: tuple[bytes, ...] = (b'"usage"', b'"error"')
@@ -43,9 +44,9 @@ class StreamAccumulator:
         """Whether an event carries usage and nothing else."""
         return False
 
+    @abstractmethod
     def add(self, event: Mapping[str, Any]) -> None:
         """Take one decoded event."""
-        raise NotImplementedError
 
     def _fail(self, error: object) -> None:
         kind = error
