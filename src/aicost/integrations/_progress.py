@@ -167,7 +167,9 @@ class InProgress:
 
     def seen(self, view: ResponseView) -> bool:
         """Whether this response was counted before: results can be fetched twice."""
-        return view.response_id is not None and self.pipeline.has_seen(f"{self.ask.target.provider}:{view.response_id}")
+        return view.response_id is not None and self.pipeline.counted.has_seen(
+            f"{self.ask.target.provider}:{view.response_id}"
+        )
 
     def record_result(self, result: Raw) -> None:
         """Record the result of a job as a call of its own, the first time it is fetched."""

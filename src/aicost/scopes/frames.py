@@ -32,9 +32,9 @@ class ScopeListener(Protocol):
     """Hears of runs and steps as they begin and end; the ledger is one. Must not raise."""
 
     def run_started(self, run: Run, attribution: Mapping[str, str], at_ns: int) -> None: ...
-    def run_ended(self, run: Run, at_ns: int, error: BaseException | None) -> None: ...
+    def run_ended(self, run: Run, at_ns: int, *, failed: bool) -> None: ...
     def step_started(self, step: Step, at_ns: int) -> None: ...
-    def step_ended(self, step: Step, at_ns: int, error: BaseException | None) -> None: ...
+    def step_ended(self, step: Step, at_ns: int, *, failed: bool) -> None: ...
 
 
 _tracer: Tracer | None = None
@@ -56,37 +56,55 @@ def use_listener(listener: ScopeListener | None) -> None:
 class Frame:
     """One run or step in progress: its span, its scope, and the context to be in while its body runs."""
 
-    __slots__ = ("_span", "context", "run", "step")
+    __slots__ = ("context", "run", "scope", "span", "step")
 
-    def __init__(self, name: str, scope: Scope, attributes: Mapping[str, Any], run: Run | None, step: Step | None):
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        attributes: Mapping[str, Any],
+        run: Run | None,
+        step: Step | None,
+        parent: Context | None = None,
+    ):
         global _tracer
         if _tracer is None:
             _tracer = trace.get_tracer(SCOPE_NAME, __version__)
-        self.run, self.step = run, step
-        context = with_scope(scope)
-        self._span = _tracer.start_span(name, context, attributes={**attributes, **scope.stamp})
-        self.context: Context = trace.set_span_in_context(self._span, context)
-        if _listener is not None:
-            if run is not None:
-                _listener.run_started(run, scope.attribution, time.time_ns())
-            elif step is not None:
-                _listener.step_started(step, time.time_ns())
+        self.run, self.step, self.scope = run, step, scope
+        context = with_scope(scope, parent)
+        self.span = _tracer.start_span(name, context, attributes={**attributes, **scope.stamp})
+        self.context: Context = trace.set_span_in_context(self.span, context)
+        began(scope, run, step)
 
     def end(self, error: BaseException | None = None) -> None:
         """End the span. An error marks it, and the step, failed; being closed early does not."""
         failure = None if isinstance(error, _STOPPED) else error
-        if failure is not None and self.step is not None:
-            self.step.fail()
-        if _listener is not None:
-            if self.run is not None:
-                _listener.run_ended(self.run, time.time_ns(), failure)
-            elif self.step is not None:
-                _listener.step_ended(self.step, time.time_ns(), failure)
-        if failure is not None and self._span.is_recording():
+        ended(self.run, self.step, failed=failure is not None)
+        if failure is not None and self.span.is_recording():
             name = type(failure).__qualname__
-            self._span.set_attribute(a.ERROR_TYPE, name)
-            self._span.set_status(Status(StatusCode.ERROR, name))
-        self._span.end()
+            self.span.set_attribute(a.ERROR_TYPE, name)
+            self.span.set_status(Status(StatusCode.ERROR, name))
+        self.span.end()
+
+
+def began(scope: Scope, run: Run | None, step: Step | None) -> None:
+    """Tell who listens that a run or a step began."""
+    if _listener is not None:
+        if run is not None:
+            _listener.run_started(run, scope.attribution, time.time_ns())
+        elif step is not None:
+            _listener.step_started(step, time.time_ns())
+
+
+def ended(run: Run | None, step: Step | None, *, failed: bool) -> None:
+    """Tell who listens that a run or a step ended; what a failed step spent is waste."""
+    if failed and step is not None:
+        step.fail()
+    if _listener is not None:
+        if run is not None:
+            _listener.run_ended(run, time.time_ns(), failed=failed)
+        elif step is not None:
+            _listener.step_ended(step, time.time_ns(), failed=failed)
 
 
 @contextmanager

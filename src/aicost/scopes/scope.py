@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.trace import Span, get_current_span
 
 from aicost.semconv import attributes as a
 
@@ -34,6 +36,7 @@ ATTRIBUTES: Mapping[str, str] = {
 """The span attribute of each key of attribution."""
 
 _KEY = otel_context.create_key("aicost-scope")
+_ON_SPAN = "_aicost_scope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,34 @@ def set_defaults(attribution: Mapping[str, object | None]) -> None:
 
 def current_scope(context: Context | None = None) -> Scope:
     """The scope in `context`, or in the current context; the process's defaults outside any scope."""
+    scope = scope_in(context)
+    adopted = getattr(get_current_span(context), _ON_SPAN, None)
+    return adopted.scope if adopted is not None and adopted.base is scope else scope
+
+
+def scope_in(context: Context | None = None) -> Scope:
+    """The scope that `context` itself carries, whatever span is current in it."""
     scope = otel_context.get_value(_KEY, context)
     return scope if isinstance(scope, Scope) else _defaults
+
+
+class _Adopted(NamedTuple):
+    """The scope under a span of somebody else, for as long as the context still carries `base`."""
+
+    base: Scope
+    scope: Scope
+
+
+def adopt(span: Span, base: Scope, scope: Scope) -> None:
+    """What is started under `span`, which is not ours, is in `scope`, unless a scope of ours was opened since."""
+    setattr(span, _ON_SPAN, _Adopted(base, scope))
+
+
+def hand_down(outer: Span, inner: Span) -> None:
+    """What is started under `inner`, a span of ours that opens no scope, is in the scope under `outer`."""
+    adopted = getattr(outer, _ON_SPAN, None)
+    if adopted is not None:
+        setattr(inner, _ON_SPAN, adopted)
 
 
 def with_scope(scope: Scope, context: Context | None = None) -> Context:

@@ -8,6 +8,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
+from opentelemetry.context import Context
+
 from aicost.semconv import attributes as a
 
 from .frames import Frame, inside, wrap
@@ -15,6 +17,8 @@ from .runs import Run, Step, StepKind
 from .scope import check_keys, current_scope
 
 F = TypeVar("F", bound=Callable[..., Any])
+_NOBODY: Mapping[str, object | None] = {}
+_NOTHING: Mapping[str, Any] = {}
 
 
 @contextmanager
@@ -32,9 +36,10 @@ def run_scope(
     Decimal('0')
     """
     check_keys(attribution)
-    run = _new_run(workflow, run_id, version)
-    with inside(_open_run(run, attribution)):
-        yield run
+    frame = open_run(workflow, run_id=run_id, version=version, owner=attribution)
+    assert frame.run is not None  # noqa: S101 - narrowing
+    with inside(frame):
+        yield frame.run
 
 
 @overload
@@ -53,7 +58,7 @@ def track_workflow(name: Any = None, *, version: str | None = None, **attributio
     ... async def score(account): ...
     """
     check_keys(attribution)
-    return _tracker(name, lambda said: _open_run(_new_run(said, None, version), attribution))
+    return _tracker(name, lambda said: open_run(said, version=version, owner=attribution))
 
 
 @overload
@@ -63,7 +68,7 @@ def track_step(name: str | None = None, **attribution: object | None) -> _Tracke
 def track_step(name: Any = None, **attribution: object | None) -> Any:
     """Each call is one step `name` of the current run. When it raises, what the step spent counts as waste."""
     check_keys(attribution)
-    return _tracker(name, lambda said: _open_step(said, StepKind.STEP, None, attribution))
+    return _tracker(name, lambda said: open_step(said, owner=attribution))
 
 
 @overload
@@ -73,7 +78,7 @@ def track_agent(name: str | None = None, *, version: str | None = None, **attrib
 def track_agent(name: Any = None, *, version: str | None = None, **attribution: object | None) -> Any:
     """Each call is one turn of the agent `name`; calls inside carry `gen_ai.agent.name`."""
     check_keys(attribution)
-    return _tracker(name, lambda said: _open_step(said, StepKind.AGENT, version, attribution))
+    return _tracker(name, lambda said: open_step(said, StepKind.AGENT, version=version, owner=attribution))
 
 
 @overload
@@ -83,7 +88,7 @@ def track_tool(name: str | None = None, **attribution: object | None) -> _Tracke
 def track_tool(name: Any = None, **attribution: object | None) -> Any:
     """Each call is one execution of the tool `name`."""
     check_keys(attribution)
-    return _tracker(name, lambda said: _open_step(said, StepKind.TOOL, None, attribution))
+    return _tracker(name, lambda said: open_step(said, StepKind.TOOL, owner=attribution))
 
 
 class _Tracker(AbstractContextManager[None]):
@@ -119,16 +124,22 @@ def _tracker(name: Any, opening: Callable[[str], Frame]) -> Any:
     return decorate
 
 
-def _new_run(workflow: str, run_id: str | None, version: str | None) -> Run:
-    return Run(workflow, run_id=run_id, version=version, parent=current_scope().run)
-
-
-def _open_run(run: Run, owner: Mapping[str, object | None]) -> Frame:
-    attributes: dict[str, Any] = {a.GEN_AI_OPERATION_NAME: "invoke_workflow"}
-    if run.version is not None:
-        attributes[a.AICOST_WORKFLOW_VERSION] = run.version
-    scope = current_scope().owned_by(owner).in_run(run)
-    return Frame(f"invoke_workflow {run.workflow}", scope, attributes, run, None)
+def open_run(
+    workflow: str,
+    *,
+    run_id: str | None = None,
+    version: str | None = None,
+    owner: Mapping[str, object | None] = _NOBODY,
+    parent: Context | None = None,
+    attributes: Mapping[str, Any] = _NOTHING,
+) -> Frame:
+    """A run that begins now, inside the run of `parent` or of the current context. Whoever opens it ends it."""
+    outer = current_scope(parent)
+    run = Run(workflow, run_id=run_id, version=version, parent=outer.run)
+    said: dict[str, Any] = {a.GEN_AI_OPERATION_NAME: "invoke_workflow", **attributes}
+    if version is not None:
+        said[a.AICOST_WORKFLOW_VERSION] = version
+    return Frame(f"invoke_workflow {workflow}", outer.owned_by(owner).in_run(run), said, run, None, parent)
 
 
 _STEP_SPANS: dict[StepKind, tuple[str, dict[str, str], str | None]] = {
@@ -138,14 +149,23 @@ _STEP_SPANS: dict[StepKind, tuple[str, dict[str, str], str | None]] = {
 }
 
 
-def _open_step(name: str, kind: StepKind, version: str | None, owner: Mapping[str, object | None]) -> Frame:
-    outer = current_scope()
+def open_step(
+    name: str,
+    kind: StepKind = StepKind.STEP,
+    *,
+    version: str | None = None,
+    owner: Mapping[str, object | None] = _NOBODY,
+    parent: Context | None = None,
+    attributes: Mapping[str, Any] = _NOTHING,
+) -> Frame:
+    """A step that begins now, in the scope of `parent` or of the current context. Whoever opens it ends it."""
+    outer = current_scope(parent)
     step = Step(name, kind=kind, run=outer.run, parent=outer.step)
     verb, fixed, name_key = _STEP_SPANS[kind]
-    attributes: Mapping[str, Any] = fixed
+    said: Mapping[str, Any] = {**fixed, **attributes} if attributes else fixed
     if name_key is not None:
-        attributes = {**attributes, name_key: name}
+        said = {**said, name_key: name}
     if version is not None:
-        attributes = {**attributes, a.GEN_AI_AGENT_VERSION: version}
+        said = {**said, a.GEN_AI_AGENT_VERSION: version}
     scope = outer.owned_by(owner).in_step(step, agent=name if kind is StepKind.AGENT else None)
-    return Frame(f"{verb} {name}", scope, attributes, None, step)
+    return Frame(f"{verb} {name}", scope, said, None, step, parent)

@@ -50,6 +50,12 @@ AICOST_COST_TOOL: Final = "aicost.cost.tool"
 AICOST_COST_CENTER: Final = "aicost.cost_center"
 """The cost centre the work is charged to."""
 
+AICOST_COVERED_BY: Final = "aicost.covered.by"
+"""The event that counts the inference, where it is known by then."""
+
+AICOST_COVERED_REASON: Final = "aicost.covered.reason"
+"""Why a view of an inference carries no amount: the same inference is counted elsewhere, once."""
+
 AICOST_CUSTOMER_ID: Final = "aicost.customer.id"
 """The customer on whose behalf the work is done; a tenant may have several."""
 

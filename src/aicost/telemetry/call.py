@@ -18,12 +18,13 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.util.types import AttributeValue
 
 from aicost.scopes.ids import new_id
-from aicost.scopes.scope import current_scope
+from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.readers import ResponseView
 
 from . import guard
+from .once import WIRE, Covered, Sight, sight_around, with_sight
 from .pipeline import Pipeline
 
 _NOTHING = ResponseView(reading=None)
@@ -93,18 +94,24 @@ class Call:
         "_content",
         "_done",
         "_lock",
+        "_observer",
         "_pipeline",
         "_run_id",
         "_scope",
+        "_sight",
         "context",
         "span",
         "target",
     )
 
-    def __init__(self, pipeline: Pipeline, target: Target) -> None:
+    def __init__(
+        self, pipeline: Pipeline, target: Target, *, observer: str = WIRE, parent: Context | None = None
+    ) -> None:
+        """`observer` is who sees the call: a framework sees it from outside, and counts what nobody else does."""
         self._pipeline = pipeline
         self.target = target
-        self._scope = scope = current_scope()
+        self._observer = observer
+        self._scope = scope = current_scope(parent)
         attributes: dict[str, Any] = {
             a.GEN_AI_OPERATION_NAME: target.operation,
             a.GEN_AI_PROVIDER_NAME: target.provider,
@@ -120,14 +127,34 @@ class Call:
         if scope.step is None:
             attributes[a.AICOST_STEP_NAME] = target.operation
         self.span: Span = pipeline.tracer.start_span(
-            f"{target.operation} {target.model}", kind=SpanKind.CLIENT, attributes=attributes
+            f"{target.operation} {target.model}",
+            parent,
+            kind=SpanKind.CLIENT if observer is WIRE else SpanKind.INTERNAL,
+            attributes=attributes,
         )
-        self._run_id = scope.run.id if scope.run is not None else self._implicit_run()
-        self.context: Context = set_span_in_context(self.span)
+        self._sight = Sight(target.operation, scope, sight_around(parent), wire=observer is WIRE)
+        self.context: Context = with_sight(self._sight, self.span, set_span_in_context(self.span, parent))
+        self._begin()
+        self._after = None if (before := _failed.get()) is None else self._answers(before)
+
+    @classmethod
+    def of_span(
+        cls, pipeline: Pipeline, target: Target, span: Span, *, scope: Scope, sight: Sight, observer: str
+    ) -> Call:
+        """A call that somebody else's span reports; it is settled on that span, and ends with it."""
+        call = cls.__new__(cls)
+        call._pipeline, call.target, call._observer = pipeline, target, observer
+        call._scope, call._sight, call.span, call.context = scope, sight, span, Context()
+        call._begin()
+        call._after = None
+        return call
+
+    def _begin(self) -> None:
+        run = self._scope.run
+        self._run_id = run.id if run is not None else self._implicit_run()
         self._attempts: list[_Attempt] = []
         self._content: Mapping[str, AttributeValue] = {}
         self._done = False
-        self._after = None if (before := _failed.get()) is None else self._answers(before)
         self._lock = threading.Lock()
 
     def attempt_started(self, at_ns: int | None = None) -> None:
@@ -168,20 +195,28 @@ class Call:
                 return
             self._done = True
         try:
-            self._settle(view or _NOTHING, outcome)
+            self.settle(view or _NOTHING, outcome)
         except Exception as error:  # noqa: BLE001 - the application's call comes first
             guard.failed("record a call", error)
         finally:
             self.span.end()
 
-    def _settle(self, view: ResponseView, outcome: Outcome) -> None:
+    def settle(self, view: ResponseView, outcome: Outcome, ended_ns: int | None = None) -> None:
+        """Count the call with what the response says, unless somebody nearer to the wire does."""
         last = self._current()
-        last.ended_ns = last.ended_ns or time.time_ns()
+        last.ended_ns = ended_ns or last.ended_ns or time.time_ns()
         last.error_type, last.http_status = outcome.error_type, outcome.http_status
         failed, scope = self._attempts[:-1], self._scope
         events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
         events.append(self._last_event(view, outcome, last))
+        if self._observer is not WIRE and self._is_covered(events[-1]):
+            return
         attributes = self._describe(view, outcome, events)
+        self._sight.tell(events[-1].event_id)
+        if self._observer is not WIRE:
+            self._sight.claim()
+        elif all(event.billed is Billed.NO for event in events):
+            self._sight.release()
         if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
             step, target, last_event = scope.step, self.target, events[-1]
             _failed.set(
@@ -194,7 +229,20 @@ class Call:
                     last_event.event_id,
                 )
             )
-        self._pipeline.settle(events, run=scope.run, step=scope.step, span=self.span, attributes=attributes)
+        self._pipeline.settle(
+            events, run=scope.run, step=scope.step, span=self.span, attributes=attributes, observer=self._observer
+        )
+
+    def _is_covered(self, event: UsageEvent) -> bool:
+        """Whether somebody else counts it; the span then says why it has no amount."""
+        covered = self._pipeline.counted.covered(self._sight, event, self._observer)
+        if covered is None:
+            return False
+        self.span.set_attributes(covered_attributes(covered))
+        if event.error_type is not None:
+            self.span.set_attribute(a.ERROR_TYPE, event.error_type)
+            self.span.set_status(Status(StatusCode.ERROR, event.error_type))
+        return True
 
     def _describe(self, view: ResponseView, outcome: Outcome, events: list[UsageEvent]) -> dict[str, AttributeValue]:
         """Status and attempts on the span; what is known only now comes back as attributes."""
@@ -302,6 +350,14 @@ class Call:
         if not self._attempts:
             self.attempt_started()
         return self._attempts[-1]
+
+
+def covered_attributes(covered: Covered) -> dict[str, AttributeValue]:
+    """What the span of a covered view says."""
+    said: dict[str, AttributeValue] = {a.AICOST_COVERED_REASON: covered.reason}
+    if covered.by is not None:
+        said[a.AICOST_COVERED_BY] = covered.by
+    return said
 
 
 def _attempt_attributes(event: UsageEvent, attempt: _Attempt) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ One place prices and one place writes, so no sink can disagree with another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from opentelemetry.trace import Span, Tracer, TracerProvider, get_tracer
 from opentelemetry.util.types import AttributeValue
@@ -19,13 +19,11 @@ from aicost.usage.event import UsageEvent
 
 from . import guard
 from .metrics import Metrics
+from .once import WIRE, Counted
 from .options import CallOptions
 from .profiles import CostProfile, span_attributes
 
 _DEFAULT_OPTIONS = CallOptions()
-
-REMEMBERED = 20_000
-"""Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""
 
 
 class ChargeStore(Protocol):
@@ -53,7 +51,7 @@ class Pipeline:
         self.tracer: Tracer = get_tracer("aicost", __version__, tracer_provider)
         self.profiles = tuple(profiles)
         self.options = options
-        self._seen: dict[str, _Sight] = {}
+        self.counted = Counted()
 
     def settle(
         self,
@@ -63,10 +61,12 @@ class Pipeline:
         step: Step | None = None,
         span: Span | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
+        observer: str = WIRE,
     ) -> Charge:
         """Price the attempts of one call, the last one being its outcome, and tell every sink. Returns its charge.
 
         `attributes` go on the span together with those of the charge, since each setting of attributes costs.
+        `observer` is who saw the call.
         """
         price = self.kernel.price
         entries = [(event, price(event)) for event in attempts]
@@ -77,7 +77,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("write to the ledger", error)
         try:
-            fresh = [(*entry, news) for entry in entries if (news := self._news(entry[0])) is not None]
+            fresh = [(*entry, news) for entry in entries if (news := self.counted.news(entry[0], observer))]
             if run is not None:
                 for event, priced, _ in fresh:
                     run.add(event, atto=priced.atto, currency=priced.currency, step=step)
@@ -96,33 +96,3 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("set cost attributes", error)
         return charge
-
-    def has_seen(self, event_id: str) -> bool:
-        """Whether an event of that identity was counted lately, with its usage."""
-        seen = self._seen.get(event_id)
-        return seen is not None and seen.counted
-
-    def _news(self, event: UsageEvent) -> Literal["event", "usage"] | None:
-        """What of an event the totals kept in memory do not have yet; the ledger knows by itself, and for ever.
-
-        Of one whose usage was not known when it was first seen, a job that was just given, that is news once it is.
-        """
-        mine = _Sight(event.usage is not None)
-        before = self._seen.setdefault(event.event_id, mine)
-        if before is not mine:
-            if before.counted or not mine.counted:
-                return None
-            before.counted = True
-            return "usage"
-        if len(self._seen) > REMEMBERED:
-            self._seen.pop(next(iter(self._seen)), None)
-        return "event"
-
-
-class _Sight:
-    """An event that was seen, and whether its usage was."""
-
-    __slots__ = ("counted",)
-
-    def __init__(self, counted: bool) -> None:
-        self.counted = counted

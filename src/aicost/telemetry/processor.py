@@ -1,28 +1,37 @@
-"""The span processor that stamps ownership, run and step on every span started in scope, ours or foreign."""
+"""The span processor: ownership, run and step on every span in scope, and what others report of models, once."""
 
 from __future__ import annotations
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
+from opentelemetry.trace import get_current_span
 
-from aicost.scopes.scope import current_scope
+from aicost.scopes.scope import hand_down
 
-from . import guard
+from . import adoption, guard
+from .pipeline import Pipeline
 
 
 class AttributionProcessor(SpanProcessor):
-    """Copies the scope in force onto each span as it starts.
+    """Copies the scope in force onto each span as it starts, and adopts those of agents and models.
 
-    Spans of aicost itself carry it from the start already, so that samplers see it.
+    Spans of aicost itself carry their scope from the start already, so that samplers see it.
     """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline: Pipeline | None = pipeline
+        """Where inferences that only others report are counted; None once aicost is shut down."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp the span; attributes it was started with win."""
+        if self.pipeline is None:
+            return
         try:
-            scope = span.instrumentation_scope
-            if scope is not None and scope.name == "aicost":
+            origin = span.instrumentation_scope
+            if origin is not None and origin.name == "aicost":
+                hand_down(get_current_span(parent_context), span)
                 return
-            stamp = current_scope(parent_context).stamp
+            stamp = adoption.started(span, parent_context, self.pipeline).stamp
             if stamp:
                 present = span.attributes or {}
                 span.set_attributes({key: value for key, value in stamp.items() if key not in present})

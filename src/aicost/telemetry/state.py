@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("aicost")
 _lock = threading.RLock()
 _stamped = "_aicost_stamped"
+_processors: WeakSet[AttributionProcessor] = WeakSet()
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ def configure(
         propagation.allow(settings.baggage_keys, settings.baggage_hosts)
         frames.use_tracer_provider(tracer_provider)
         frames.use_listener(_LedgerListener(ledger) if ledger is not None else None)
-        _stamp_spans_of(tracer_provider or trace.get_tracer_provider())
+        _stamp_spans_of(tracer_provider or trace.get_tracer_provider(), pipeline)
         _state = State(settings, pipeline, ledger)
         put_in_force(kernel)
         return _state
@@ -116,6 +118,8 @@ def reset() -> None:
         propagation.allow((), ())
         frames.use_tracer_provider(None)
         frames.use_listener(None)
+        for processor in _processors:
+            processor.pipeline = None
 
 
 def _open_ledger(settings: Settings, kernel: Kernel) -> Ledger | None:
@@ -130,12 +134,17 @@ def _open_ledger(settings: Settings, kernel: Kernel) -> Ledger | None:
         return None
 
 
-def _stamp_spans_of(provider: TracerProvider) -> None:
+def _stamp_spans_of(provider: TracerProvider, pipeline: Pipeline) -> None:
     """Stamp the provider's spans with the scope, once per provider. A provider without an SDK has no spans."""
     add: Callable[[Any], None] | None = getattr(provider, "add_span_processor", None)
-    if add is not None and not getattr(provider, _stamped, False):
-        add(AttributionProcessor())
-        setattr(provider, _stamped, True)
+    present: AttributionProcessor | None = getattr(provider, _stamped, None)
+    if present is not None:
+        present.pipeline = pipeline
+    elif add is not None:
+        processor = AttributionProcessor(pipeline)
+        add(processor)
+        setattr(provider, _stamped, processor)
+        _processors.add(processor)
 
 
 class _LedgerListener:
@@ -159,10 +168,10 @@ class _LedgerListener:
         except Exception as error:  # noqa: BLE001 - the application's run comes first
             guard.failed("write a run to the ledger", error)
 
-    def run_ended(self, run: Run, at_ns: int, error: BaseException | None) -> None:
-        """A run ended, with `error` if it failed."""
+    def run_ended(self, run: Run, at_ns: int, *, failed: bool) -> None:
+        """A run ended."""
         try:
-            self._ledger.end_run(run.id, status="failed" if error else "ok", ended_ns=at_ns)
+            self._ledger.end_run(run.id, status="failed" if failed else "ok", ended_ns=at_ns)
         except Exception as failure:  # noqa: BLE001 - the application's run comes first
             guard.failed("write a run to the ledger", failure)
 
@@ -182,11 +191,11 @@ class _LedgerListener:
         except Exception as error:  # noqa: BLE001 - the application's step comes first
             guard.failed("write a step to the ledger", error)
 
-    def step_ended(self, step: Step, at_ns: int, error: BaseException | None) -> None:
-        """A step ended, with `error` if it failed."""
+    def step_ended(self, step: Step, at_ns: int, *, failed: bool) -> None:
+        """A step ended."""
         if step.run is None:
             return
         try:
-            self._ledger.end_step(step.id, status="failed" if error else "ok", ended_ns=at_ns)
+            self._ledger.end_step(step.id, status="failed" if failed else "ok", ended_ns=at_ns)
         except Exception as failure:  # noqa: BLE001 - the application's step comes first
             guard.failed("write a step to the ledger", failure)

@@ -12,6 +12,7 @@ from . import anthropic, bedrock, cohere, compatible, google, ollama, openai, op
 from .meters import Quantity
 from .providers import PROVIDER_ALIASES
 from .reading import Raw, Reading, as_object, fields_of
+from .reported import read_reported
 
 Counting = Literal["inclusive", "exclusive"]
 
@@ -90,6 +91,7 @@ READERS: dict[str, Reader] = {
     "converse": Reader(bedrock.read_converse, input="exclusive", found_at=(), fees=bedrock.count_guardrails),
     "invoke_model": Reader(bedrock.read_invoke_model, input="exclusive", found_at=()),
     "rerank": Reader(cohere.read_rerank, found_at=()),
+    "reported": Reader(read_reported),
     "ocr": Reader(compatible.read_ocr, found_at=("usage_info", "usage")),
 }
 """Reader by API name, as `aicost price` and `aicost.price(api=...)` take it."""

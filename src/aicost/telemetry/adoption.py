@@ -1,0 +1,123 @@
+"""Spans of others, adopted: their agents, tools and workflows are steps and runs, and their inferences are counted.
+
+Frameworks and clients that emit OpenTelemetry spans by themselves are not traced a second time. What happens under
+their spans belongs to them, and an inference that only they report is priced on their span, before it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span
+from opentelemetry.trace import StatusCode
+
+from aicost.scopes.frames import began, ended
+from aicost.scopes.runs import Run, Step, StepKind
+from aicost.scopes.scope import Scope, adopt, current_scope, scope_in
+from aicost.semconv import attributes as a
+from aicost.usage.event import Billed, RequestStatus
+
+from . import guard
+from .call import Call, Outcome, Target
+from .dialects import Inference, Part, inference_of, may_be_inference, part_of
+from .once import Sight, mark_span, sight_around
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+_STEPS = {"agent": StepKind.AGENT, "tool": StepKind.TOOL, "step": StepKind.STEP}
+
+
+def started(span: Span, context: Context | None, pipeline: Pipeline) -> Scope:
+    """Take a span of somebody else into the run and step it is in, or begins. Returns the scope it is in."""
+    base, scope = scope_in(context), current_scope(context)
+    around = sight_around(context)
+    known = span.attributes or {}
+    part = part_of(span.name, known)
+    inner, run, step = scope, None, None
+    if part is not None and part.kind != "inference":
+        inner, run, step = _opened(part, scope)
+    if inner is not base:
+        adopt(span, base, inner)
+    origin = span.instrumentation_scope
+    observer = origin.name if origin is not None else ""
+    if run is not None or step is not None or may_be_inference(span.name, known, observer):
+        # Rebinding `end` is how the last word on a span is had while it still takes attributes.
+        sight = Sight(part.name if part is not None and part.kind == "inference" else None, scope, around, wire=False)
+        mark_span(span, sight)
+        span.end = _Ending(span, pipeline, scope, sight, observer, run, step)  # type: ignore[method-assign]
+    elif around is not None:
+        mark_span(span, around)
+    return inner
+
+
+def _opened(part: Part, scope: Scope) -> tuple[Scope, Run | None, Step | None]:
+    """The scope under a workflow, agent, tool or step: a run, where there is none, and a step."""
+    run: Run | None = None
+    if scope.run is None and part.kind in {"workflow", "agent"}:
+        run = Run(part.name)
+        scope = scope.in_run(run)
+        began(scope, run, None)
+    if part.kind == "workflow":
+        return scope, run, None
+    kind = _STEPS[part.kind]
+    if scope.step is not None and (scope.step.kind, scope.step.name) == (kind, part.name):
+        return scope, run, None  # another's view of a step that is open already
+    step = Step(part.name, kind=kind, run=scope.run, parent=scope.step)
+    scope = scope.in_step(step, agent=part.name if part.kind == "agent" else None)
+    began(scope, None, step)
+    return scope, run, step
+
+
+class _Ending:
+    """What `span.end` is for a span that was adopted: it settles what the span was, and ends it."""
+
+    __slots__ = ("_observer", "_pipeline", "_run", "_scope", "_sight", "_span", "_step")
+
+    def __init__(
+        self,
+        span: Span,
+        pipeline: Pipeline,
+        scope: Scope,
+        sight: Sight,
+        observer: str,
+        run: Run | None,
+        step: Step | None,
+    ) -> None:
+        self._span, self._pipeline, self._scope = span, pipeline, scope
+        self._sight, self._observer, self._run, self._step = sight, observer, run, step
+
+    def __call__(self, end_time: int | None = None) -> None:
+        span = self._span
+        try:
+            if span.is_recording():
+                self._settle(end_time)
+        except Exception as error:  # noqa: BLE001 - the application's span comes first
+            guard.failed("adopt a span", error)
+        finally:
+            del span.end
+            span.end(end_time)
+
+    def _settle(self, end_time: int | None) -> None:
+        span, failed = self._span, self._span.status.status_code is StatusCode.ERROR
+        if self._step is not None:
+            ended(None, self._step, failed=failed)
+        if self._run is not None:
+            ended(self._run, None, failed=failed)
+        found = inference_of(span.name, span.attributes or {})
+        if found is None:
+            return
+        self._sight.of(found.operation)
+        target = Target(found.provider, found.operation, "reported", found.model)
+        call = Call.of_span(self._pipeline, target, span, scope=self._scope, sight=self._sight, observer=self._observer)
+        call.attempt_started(span.start_time)
+        call.settle(found.view, _outcome(span.attributes or {}, found) if failed else Outcome(), end_time)
+
+
+def _outcome(attributes: Mapping[str, Any], found: Inference) -> Outcome:
+    """How a failed inference came out. A status says that nothing was done; anything else leaves it open."""
+    kind = str(attributes.get(a.ERROR_TYPE) or "error")
+    billed = Billed.YES if found.view.reading is not None else Billed.NO if kind.isdigit() else Billed.POSSIBLY
+    return Outcome(RequestStatus.FAILURE, billed, kind, complete=billed is not Billed.POSSIBLY)
