@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("aicost")
 
-INTEGRATIONS: dict[str, str] = {
-    "openai": "openai:OpenAIInstrumentor",
-    "anthropic": "anthropic:AnthropicInstrumentor",
-    "google-genai": "google:GoogleInstrumentor",
-    "botocore": "bedrock:BedrockInstrumentor",
-    "mistralai": "mistral:MistralInstrumentor",
-    "cohere": "cohere:CohereInstrumentor",
-    "groq": "groq:GroqInstrumentor",
-    "together": "together:TogetherInstrumentor",
-    "ollama": "ollama:OllamaInstrumentor",
-    "voyageai": "voyage:VoyageInstrumentor",
-    "huggingface_hub": "huggingface:HuggingFaceInstrumentor",
-    "litellm": "litellm:LiteLLMInstrumentor",
+INTEGRATIONS: dict[str, tuple[str, str]] = {
+    "openai": ("openai", "openai:OpenAIInstrumentor"),
+    "anthropic": ("anthropic", "anthropic:AnthropicInstrumentor"),
+    "google-genai": ("google.genai", "google:GoogleInstrumentor"),
+    "botocore": ("botocore", "bedrock:BedrockInstrumentor"),
+    "mistralai": ("mistralai", "mistral:MistralInstrumentor"),
+    "cohere": ("cohere", "cohere:CohereInstrumentor"),
+    "groq": ("groq", "groq:GroqInstrumentor"),
+    "together": ("together", "together:TogetherInstrumentor"),
+    "ollama": ("ollama", "ollama:OllamaInstrumentor"),
+    "voyageai": ("voyageai", "voyage:VoyageInstrumentor"),
+    "huggingface_hub": ("huggingface_hub", "huggingface:HuggingFaceInstrumentor"),
+    "litellm": ("litellm", "litellm:LiteLLMInstrumentor"),
+    "langchain-core": ("langchain_core", "langchain:LangChainInstrumentor"),
+    "langgraph": ("langgraph", "langgraph:LangGraphInstrumentor"),
 }
-"""Module and instrumentor in this package, by the name of the package it wraps."""
+"""By the name of the package: what it is imported as, and the module and instrumentor here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def integration_status(name: str) -> IntegrationStatus:
 
 def load(name: str) -> ClientInstrumentor:
     """The instrumentor of one integration, without importing the client it wraps."""
-    module, _, attribute = INTEGRATIONS[name].partition(":")
+    module, _, attribute = INTEGRATIONS[name][1].partition(":")
     made: ClientInstrumentor = getattr(importlib.import_module(f".{module}", __name__), attribute)()
     return made
 
@@ -119,6 +121,6 @@ def _expand(name: str) -> list[str]:
 def _is_installed(name: str) -> bool:
     """Whether the package can be imported; nothing of it is, save for the `google` namespace."""
     try:
-        return find_spec(name.replace("-", ".")) is not None
+        return find_spec(INTEGRATIONS[name][0]) is not None
     except ModuleNotFoundError:
         return False

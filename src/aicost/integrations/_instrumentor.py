@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -38,7 +39,15 @@ class Method:
     """For a method that is no call: what makes the wrapper."""
 
 
-Patched = tuple[Any, str]
+Undo = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What a package offers for extending it: `attach` uses it when the module is imported, and says how to undo it."""
+
+    module: str
+    attach: Callable[[ModuleType, Pipeline], Undo]
 
 
 class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's names are not typed
@@ -51,10 +60,11 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
     name: ClassVar[str]
     """The package, as it is installed and as `aicost.instrument` takes it."""
     requires: ClassVar[str]
-    methods: ClassVar[Sequence[Method]]
+    methods: ClassVar[Sequence[Method]] = ()
+    extensions: ClassVar[Sequence[Extension]] = ()
 
     _pipeline: Pipeline | None = None
-    _patched: list[Patched]
+    _undo: list[Undo]
     _registered: frozenset[str] = frozenset()
     broken = False
     """Whether the version that is installed is laid out differently, and is left alone."""
@@ -67,10 +77,10 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
         self._pipeline = kwargs.get("pipeline") or pipeline_for(
             tracer_provider=kwargs.get("tracer_provider"), meter_provider=kwargs.get("meter_provider")
         )
-        self._patched = []
+        self._undo = []
         self.broken = False
         transports.use(self.name)
-        modules = frozenset(method.module for method in self.methods)
+        modules = frozenset([*(m.module for m in self.methods), *(e.module for e in self.extensions)])
         if self._registered:
             self._wrap_what_is_imported()
             return
@@ -80,9 +90,9 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature is upstream's
         self._pipeline = None
-        for owner, name in self._patched:
-            unwrap(owner, name)
-        self._patched = []
+        for undo in reversed(self._undo):
+            undo()
+        self._undo = []
         transports.leave(self.name)
 
     def _wrap_what_is_imported(self) -> None:
@@ -96,13 +106,16 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
         if self._pipeline is None:
             return
         try:
-            self._patched += self._wrap(module, self._pipeline)
+            self._undo += self._wrap(module, self._pipeline)
+            for extension in self.extensions:
+                if extension.module == module.__name__:
+                    self._undo.append(extension.attach(module, self._pipeline))
         except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
             _log.warning("%s is not instrumented: this version is laid out differently (%r)", self.name, error)
             self.broken = True
             self._uninstrument()
 
-    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Patched]:
+    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
         """Patch a module of the client; all of its methods are there, or none is touched."""
         found = []
         for method in self.methods:
@@ -121,7 +134,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
             found.append((owner, name, _wrapper(method, target, pipeline)))
         for owner, name, wrapper in found:
             wrapt.wrap_function_wrapper(owner, name, wrapper)
-        return [(owner, name) for owner, name, _ in found]
+        return [partial(unwrap, owner, name) for owner, name, _ in found]
 
 
 def _wrapper(method: Method, target: Any, pipeline: Pipeline) -> Callable[..., Any]:

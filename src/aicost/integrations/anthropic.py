@@ -12,15 +12,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import wrapt
+from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.telemetry.pipeline import Pipeline
 
 from ._calls import current
-from ._instrumentor import ClientInstrumentor, Patched
+from ._instrumentor import ClientInstrumentor, Undo
 from ._stainless import Endpoint, StainlessClient
 from .bedrock import priced_region
 
@@ -52,13 +54,13 @@ class AnthropicInstrumentor(ClientInstrumentor):
         region_of=_region_of,
     ).methods()
 
-    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Patched]:
-        patched = super()._wrap(module, pipeline)
+    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
+        undo = super()._wrap(module, pipeline)
         keep = os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") == "keep"
         if hasattr(module, "start_api_call_span") and not keep:
             wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)
-            patched.append((module, "start_api_call_span"))
-        return patched
+            undo.append(partial(unwrap, module, "start_api_call_span"))
+        return undo
 
 
 def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:

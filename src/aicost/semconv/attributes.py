@@ -200,6 +200,9 @@ GEN_AI_SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
 GEN_AI_TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
 """Whether tokens are input or output."""
 
+GEN_AI_TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+"""The call of the tool, as the model named it."""
+
 GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
 """The tool."""
 

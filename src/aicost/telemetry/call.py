@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.readers import ResponseView
 
 from . import guard
-from .once import WIRE, Covered, Sight, sight_around, with_sight
+from .once import WIRE, Covered, Reason, Sight, sight_around, with_sight
 from .pipeline import Pipeline
 
 _NOTHING = ResponseView(reading=None)
@@ -70,7 +71,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
+class Failed:
     """A call that failed for good, in the run and step it was made in."""
 
     run_id: str
@@ -79,10 +80,27 @@ class _Failed:
     provider: str
     model: str
     event_id: str
+    linked: bool = False
+    """A framework says what is tried after it, in whichever step that is."""
 
 
 # What failed last in this thread or task: the next call of its run and step is the application's answer to it.
-_failed: ContextVar[_Failed | None] = ContextVar("aicost_failed_call", default=None)
+_failed: ContextVar[Failed | None] = ContextVar("aicost_failed_call", default=None)
+
+
+@contextmanager
+def answers(failed: Failed | None) -> Iterator[None]:
+    """The first call made in the block, if any, answers that failed one."""
+    token = _failed.set(failed)
+    try:
+        yield
+    finally:
+        _failed.reset(token)
+
+
+def answer_next(failed: Failed | None) -> None:
+    """The next call made in this thread or task answers that failed one."""
+    _failed.set(failed)
 
 
 class Call:
@@ -201,6 +219,14 @@ class Call:
         finally:
             self.span.end()
 
+    def drop(self, reason: Reason) -> None:
+        """End the call uncounted: nobody was asked."""
+        with self._lock:
+            done, self._done = self._done, True
+        if not done:
+            self.span.set_attributes(covered_attributes(Covered(reason, None)))
+            self.span.end()
+
     def settle(self, view: ResponseView, outcome: Outcome, ended_ns: int | None = None) -> None:
         """Count the call with what the response says, unless somebody nearer to the wire does."""
         last = self._current()
@@ -218,19 +244,26 @@ class Call:
         elif all(event.billed is Billed.NO for event in events):
             self._sight.release()
         if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
-            step, target, last_event = scope.step, self.target, events[-1]
-            _failed.set(
-                _Failed(
-                    scope.run.id,
-                    None if step is None else step.name,
-                    target.operation,
-                    target.provider,
-                    target.model,
-                    last_event.event_id,
-                )
-            )
+            _failed.set(self._as_failed(scope.run.id, events[-1].event_id))
         self._pipeline.settle(
             events, run=scope.run, step=scope.step, span=self.span, attributes=attributes, observer=self._observer
+        )
+
+    def failure(self) -> Failed | None:
+        """This call as what the next one answers, once it has failed; in no run, nothing is linked."""
+        run, by = self._scope.run, self._sight.by or self._span_identity(len(self._attempts))
+        return None if run is None else self._as_failed(run.id, by, linked=True)
+
+    def _as_failed(self, run_id: str, event_id: str, *, linked: bool = False) -> Failed:
+        step, target = self._scope.step, self.target
+        return Failed(
+            run_id,
+            None if step is None else step.name,
+            target.operation,
+            target.provider,
+            target.model,
+            event_id,
+            linked,
         )
 
     def _is_covered(self, event: UsageEvent) -> bool:
@@ -335,10 +368,12 @@ class Call:
             return f"call:{new_id()}:{number}"
         return f"span:{context.trace_id:032x}:{context.span_id:016x}:{number}"
 
-    def _answers(self, before: _Failed) -> _Failed | None:
+    def _answers(self, before: Failed) -> Failed | None:
         """The failed call this one is made instead of, if it is of the same step of the same run."""
         _failed.set(None)
         scope, target = self._scope, self.target
+        if before.linked:
+            return before
         here = (scope.run.id if scope.run else None, scope.step.name if scope.step else None, target.operation)
         return before if (before.run_id, before.step, before.operation) == here else None
 

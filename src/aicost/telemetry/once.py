@@ -10,6 +10,8 @@ say why they carry no amount. Four rules decide, the first that holds:
 4. `same_call`: another observer's view of the same time and the same counts was counted, one for one. Spans made from
    callbacks are nobody's parent, so neither of the first two can know.
 
+What a cache of the application answered (`cache`) is no inference at all.
+
 Rules 1 and 2 need no telemetry to be set up: a `Sight` travels in the context. Across foreign spans it travels on the
 span objects themselves.
 """
@@ -42,7 +44,7 @@ _TEXT = {"chat", "text_completion", "generate_content"}
 WIRE = "aicost"
 """The observer that is nearest to the wire: aicost's own wrapper of a client."""
 
-Reason = Literal["below", "above", "same_response", "same_call"]
+Reason = Literal["below", "above", "same_response", "same_call", "cache"]
 
 
 class Covered(NamedTuple):

@@ -1,7 +1,7 @@
 """For your own tests: a provider emulator with a true bill, an OTLP receiver, and a check of emitted telemetry."""
 
 from .conformance import Violation, assert_conforms, check_metrics, check_spans
-from .emulator import Drop, Fail, Hang, ProviderEmulator, Reply, Stall
+from .emulator import Drop, Fail, Hang, ProviderEmulator, Reply, Stall, ToolCall
 from .receiver import OtlpReceiver, attributes_of
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "ProviderEmulator",
     "Reply",
     "Stall",
+    "ToolCall",
     "Violation",
     "assert_conforms",
     "attributes_of",

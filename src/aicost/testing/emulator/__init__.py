@@ -1,7 +1,7 @@
 """A provider emulator: real HTTP on loopback, the providers' wire formats, and the true bill."""
 
 from .bill import Bill, BilledCall
-from .script import Action, Drop, Fail, Hang, Reply, Rule, Stall
+from .script import Action, Drop, Fail, Hang, Reply, Rule, Stall, ToolCall
 from .server import ProviderEmulator, ReceivedRequest
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "Reply",
     "Rule",
     "Stall",
+    "ToolCall",
 ]

@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that an answer asks for, in place of text."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """An answer. `input_tokens` is the whole prompt, cached part included, whatever the API reports.
@@ -17,6 +25,8 @@ class Reply:
     """
 
     text: str = "A short and helpful answer."
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that OpenAI's chat and responses and Anthropic's messages ask for in place of `text`."""
     input_tokens: int | None = None
     cached_tokens: int = 0
     cache_write_5m: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,14 +29,23 @@ def _anthropic_usage(made: Generated) -> dict[str, Any]:
     return wire
 
 
+def _content(made: Generated) -> list[dict[str, Any]]:
+    if not made.reply.tool_calls:
+        return [{"type": "text", "text": made.reply.text}]
+    return [
+        {"type": "tool_use", "id": f"toolu_{made.call_id}_{n}", "name": call.name, "input": dict(call.arguments)}
+        for n, call in enumerate(made.reply.tool_calls)
+    ]
+
+
 def messages_body(made: Generated, _request: Request) -> dict[str, Any]:
     body = {
         "id": made.call_id,
         "type": "message",
         "role": "assistant",
         "model": made.model,
-        "content": [{"type": "text", "text": made.reply.text}],
-        "stop_reason": "end_turn",
+        "content": _content(made),
+        "stop_reason": "tool_use" if made.reply.tool_calls else "end_turn",
         "stop_sequence": None,
     }
     return with_usage(body, made, _anthropic_usage(made))
@@ -51,15 +61,26 @@ def messages_stream(made: Generated, request: Request) -> Iterator[Event]:
     known = {meter: n for meter, n in made.usage.items() if meter.startswith("input")}
     start = {"type": "message_start", "message": {**whole, "content": [], "stop_reason": None, "usage": early}}
     yield Event(named("message_start", start), known)
-    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-    yield Event(named("content_block_start", block))
-    yield Event(named("ping", {"type": "ping"}))
-    for piece in pieces(made.reply):
-        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
-        yield Event(named("content_block_delta", delta))
-    yield Event(named("content_block_stop", {"type": "content_block_stop", "index": 0}))
+    for index, block in enumerate(whole["content"]):
+        empty = {**block, "text": ""} if block["type"] == "text" else {**block, "input": {}}
+        begin = {"type": "content_block_start", "index": index, "content_block": empty}
+        yield Event(named("content_block_start", begin))
+        if index == 0:
+            yield Event(named("ping", {"type": "ping"}))
+        if block["type"] == "text":
+            deltas = [{"type": "text_delta", "text": piece} for piece in pieces(made.reply)]
+        else:
+            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(block["input"])}]
+        for piece in deltas:
+            delta = {"type": "content_block_delta", "index": index, "delta": piece}
+            yield Event(named("content_block_delta", delta))
+        yield Event(named("content_block_stop", {"type": "content_block_stop", "index": index}))
     final = {name: usage[name] for name in usage if name not in {"service_tier", "cache_creation"}}
-    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": final}
+    end = {
+        "type": "message_delta",
+        "delta": {"stop_reason": whole["stop_reason"], "stop_sequence": None},
+        "usage": final,
+    }
     yield Event(named("message_delta", end), made.usage)
     yield Event(named("message_stop", {"type": "message_stop"}))
 

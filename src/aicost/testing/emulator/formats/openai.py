@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +42,21 @@ def _openai_usage(made: Generated) -> dict[str, Any]:
     }
 
 
+def _tool_calls(made: Generated) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"call_{made.call_id}_{n}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
+        for n, call in enumerate(made.reply.tool_calls)
+    ]
+
+
 def chat_body(made: Generated, _request: Request) -> dict[str, Any]:
+    said: dict[str, Any] = {"content": made.reply.text}
+    if made.reply.tool_calls:
+        said = {"content": None, "tool_calls": _tool_calls(made)}
     body = {
         "id": made.call_id,
         "object": "chat.completion",
@@ -51,9 +66,9 @@ def chat_body(made: Generated, _request: Request) -> dict[str, Any]:
         "choices": [
             {
                 "index": 0,
-                "finish_reason": "stop",
+                "finish_reason": "tool_calls" if made.reply.tool_calls else "stop",
                 "logprobs": None,
-                "message": {"role": "assistant", "content": made.reply.text, "refusal": None},
+                "message": {"role": "assistant", "refusal": None, **said},
             }
         ],
     }
@@ -71,10 +86,15 @@ def chat_stream(made: Generated, request: Request) -> Iterator[Event]:
     }
     if wants_usage:
         base["usage"] = None
-    for piece in pieces(made.reply):
-        choice = {"index": 0, "delta": {"content": piece}, "logprobs": None, "finish_reason": None}
+    deltas: list[dict[str, Any]] = [{"content": piece} for piece in pieces(made.reply)]
+    if made.reply.tool_calls:
+        deltas = [{"tool_calls": [{"index": n, **call}]} for n, call in enumerate(_tool_calls(made))]
+    deltas[0]["role"] = "assistant"
+    for delta in deltas:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
         yield Event(data({**base, "choices": [choice]}))
-    yield Event(data({**base, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]}))
+    reason = "tool_calls" if made.reply.tool_calls else "stop"
+    yield Event(data({**base, "choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": reason}]}))
     if wants_usage:
         usage = made.reply.raw_usage if made.reply.raw_usage is not None else _openai_usage(made)
         yield Event(data({**base, "choices": [], "usage": usage}), made.usage)
@@ -94,6 +114,16 @@ def responses_body(made: Generated, _request: Request) -> dict[str, Any]:
         "status": "completed",
         "content": [{"type": "output_text", "text": made.reply.text, "annotations": []}],
     }
+    asked = [
+        {
+            "type": "function_call",
+            "id": f"fc_{call['id']}",
+            "call_id": call["id"],
+            "status": "completed",
+            **call["function"],
+        }
+        for call in _tool_calls(made)
+    ]
     body = {
         "id": made.call_id,
         "object": "response",
@@ -101,7 +131,7 @@ def responses_body(made: Generated, _request: Request) -> dict[str, Any]:
         "status": "completed",
         "model": made.model,
         "service_tier": made.reply.service_tier or "default",
-        "output": [*searches, message],
+        "output": [*searches, *(asked or [message])],
         "parallel_tool_calls": True,
         "tool_choice": "auto",
         "tools": [],
@@ -140,7 +170,25 @@ def responses_stream(made: Generated, request: Request) -> Iterator[Event]:
         {"type": "response.output_text.delta", **where, "delta": piece, "logprobs": []} for piece in pieces(made.reply)
     ]
     text = {"type": "response.output_text.done", **where, "text": made.reply.text, "logprobs": []}
-    events += [text, {"type": "response.completed", "response": whole}]
+    if made.reply.tool_calls:
+        events = events[:1]
+        for n, call in enumerate(whole["output"]):
+            events += [
+                {"type": "response.output_item.added", "output_index": n, "item": {**call, "arguments": ""}},
+                {
+                    "type": "response.function_call_arguments.done",
+                    "item_id": call["id"],
+                    "output_index": n,
+                    "name": call["name"],
+                    "arguments": call["arguments"],
+                },
+                {"type": "response.output_item.done", "output_index": n, "item": call},
+            ]
+    else:
+        events.append(text)
+        done = {"type": "response.output_item.done", "output_index": 0, "item": whole["output"][-1]}
+        events.append(done)
+    events.append({"type": "response.completed", "response": whole})
     for number, event in enumerate(events):
         final = event["type"] == "response.completed" and not made.reply.omit_usage
         yield Event(named(event["type"], {**event, "sequence_number": number}), made.usage if final else None)

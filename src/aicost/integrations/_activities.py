@@ -1,0 +1,211 @@
+"""What of a framework is under way: its workflows, agents, steps and tools, by the ids that it gives them itself.
+
+A framework tells of a start and an end, not always in the same thread, and says which is whose part. So the parent of
+everything is explicit here, and what is asked of a model is a view of a call, counted only if nobody nearer does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Mapping
+from typing import Any, Literal
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from aicost.scopes.frames import Frame
+from aicost.scopes.runs import StepKind
+from aicost.scopes.scope import current_scope
+from aicost.scopes.tracking import open_run, open_step
+from aicost.telemetry import guard
+from aicost.telemetry.call import Call, Failed, Outcome, Target, answer_next, answers
+from aicost.telemetry.pipeline import Pipeline
+from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.readers import ResponseView
+
+from ._errors import billed_unseen, status_of, was_timeout
+
+Kind = Literal["workflow", "agent", "step", "tool", "part"]
+"""A `part` is one of the framework's own joints: it has no span, and what is in it belongs to what is around it."""
+
+_KINDS = {"agent": StepKind.AGENT, "step": StepKind.STEP, "tool": StepKind.TOOL}
+_NOTHING: Mapping[str, Any] = {}
+
+_TRYING = otel_context.create_key("aicost-trying")
+
+MAX_OPEN = 10_000
+"""Activities kept open. Beyond that the oldest is ended: a framework that loses its ends must not fill the memory."""
+
+
+class Activity:
+    """One activity, while it is open."""
+
+    __slots__ = ("after", "call", "context", "failed", "frames", "parent", "previous", "tried_in")
+
+    def __init__(self, parent: Activity | None, context: Context, frames: list[Frame]) -> None:
+        self.parent = parent
+        self.context = context
+        """What is current while its body runs."""
+        self.frames = frames
+        self.tried_in: Activity | None = parent
+        """What tries another way when it fails."""
+        self.failed: Failed | None = None
+        """The call that failed in it last."""
+        self.after: Failed | None = None
+        """The failed call that the first call in it answers."""
+        self.call: Call | None = None
+        self.previous: Context | None = None
+
+
+class Activities:
+    """The open activities of one framework. Its methods never raise."""
+
+    def __init__(self, pipeline: Pipeline, observer: str) -> None:
+        self._pipeline = pipeline
+        self._observer = observer
+        self._open: dict[Hashable, Activity] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Activity | None:
+        """The open activity of that id."""
+        return self._open.get(key)
+
+    def begin(
+        self,
+        key: Hashable,
+        kind: Kind,
+        name: str,
+        *,
+        parent: Hashable = None,
+        run_id: str | None = None,
+        tries: bool = False,
+        again: bool = False,
+        attributes: Mapping[str, Any] = _NOTHING,
+    ) -> Activity | None:
+        """An activity begins. A workflow or agent outside of any run is a run of its own.
+
+        One that `tries` has parts that are tried one after the other, each because the one before failed. One that
+        is done `again` answers the failure of what its parent did before.
+        """
+        try:
+            outer = self._open.get(parent)
+            context = outer.context if outer is not None else otel_context.get_current()
+            frames = []
+            if kind != "part":
+                if kind in ("workflow", "agent") and current_scope(context).run is None:
+                    said = attributes if kind == "workflow" else _NOTHING
+                    frames.append(open_run(name, run_id=run_id, parent=context, attributes=said))
+                    context = frames[-1].context
+                if kind != "workflow" or not frames:
+                    step = _KINDS.get(kind, StepKind.STEP)
+                    frames.append(open_step(name, step, parent=context, attributes=attributes))
+                    context = frames[-1].context
+            activity = Activity(outer, context, frames)
+            if tries:
+                activity.context = otel_context.set_value(_TRYING, activity, context)
+            _link(activity, again=again)
+            self._keep(key, activity)
+            return activity
+        except Exception as error:  # noqa: BLE001 - the framework's work comes first
+            guard.failed("begin an activity", error)
+            return None
+
+    def end(self, key: Hashable, error: BaseException | None = None) -> None:
+        """An activity ended, with an error if it failed."""
+        activity = self._open.pop(key, None)
+        if activity is None:
+            return
+        try:
+            leave(activity)
+            if error is not None and activity.tried_in is not None and activity.failed is not None:
+                activity.tried_in.failed = activity.failed
+            for frame in reversed(activity.frames):
+                frame.end(error)
+        except Exception as failure:  # noqa: BLE001 - the framework's work comes first
+            guard.failed("end an activity", failure)
+
+    def ask(self, key: Hashable, target: Target, *, parent: Hashable = None, again: bool = False) -> Activity | None:
+        """A model is asked. The view is not current until `enter`."""
+        try:
+            outer = self._open.get(parent)
+            context = outer.context if outer is not None else otel_context.get_current()
+            activity = Activity(outer, context, [])
+            _link(activity, again=again)
+            with answers(activity.after):
+                call = Call(self._pipeline, target, observer=self._observer, parent=context)
+            call.attempt_started()
+            activity.call, activity.context = call, call.context
+            self._keep(key, activity)
+            return activity
+        except Exception as error:  # noqa: BLE001 - the framework's work comes first
+            guard.failed("open a view of a call", error)
+            return None
+
+    def answered(self, key: Hashable, view: ResponseView | None, *, asked_nobody: bool = False) -> None:
+        """The model answered, as the framework tells it; or nobody was asked, because a cache had the answer."""
+        activity = self._open.pop(key, None)
+        if activity is None or activity.call is None:
+            return
+        leave(activity)
+        if asked_nobody:
+            activity.call.drop("cache")
+        else:
+            activity.call.finish(view, Outcome(complete=view is not None and view.reading is not None))
+
+    def refused(self, key: Hashable, error: BaseException, view: ResponseView | None = None) -> None:
+        """The call failed, or was stopped."""
+        activity = self._open.pop(key, None)
+        if activity is None or activity.call is None:
+            return
+        leave(activity)
+        if isinstance(error, GeneratorExit):  # the application has had enough of a stream
+            activity.call.finish(view, Outcome(billed=_billed(view, Billed.POSSIBLY), complete=False))
+            return
+        try:
+            error_type, unseen = billed_unseen(error)
+            billed = _billed(view, unseen)
+            status = RequestStatus.TIMEOUT if was_timeout(error) else RequestStatus.FAILURE
+            complete = billed is Billed.NO
+            activity.call.finish(view, Outcome(status, billed, error_type, status_of(error), complete=complete))
+            if activity.tried_in is not None:
+                activity.tried_in.failed = activity.call.failure()
+        except Exception as failure:  # noqa: BLE001 - the framework's work comes first
+            guard.failed("close a view of a call", failure)
+
+    def _keep(self, key: Hashable, activity: Activity) -> None:
+        self._open[key] = activity
+        if len(self._open) > MAX_OPEN:
+            with self._lock:
+                oldest = next(iter(self._open))
+            self.end(oldest)
+
+
+def enter(activity: Activity) -> None:
+    """Be in the activity's context, until `leave`; for callbacks that run where the body will."""
+    activity.previous = otel_context.get_current()
+    otel_context.attach(activity.context)
+    if activity.after is not None:
+        answer_next(activity.after)
+
+
+def leave(activity: Activity) -> None:
+    """Be where one was before `enter`, unless the context has moved on since, as in another thread."""
+    previous, activity.previous = activity.previous, None
+    if previous is not None and otel_context.get_current() is activity.context:
+        otel_context.attach(previous)
+
+
+def _link(activity: Activity, *, again: bool) -> None:
+    """Find the failed call that the first call in an activity answers; each is answered once."""
+    outer, trying = activity.parent, otel_context.get_value(_TRYING)
+    if isinstance(trying, Activity) and outer in (trying, trying.parent):
+        activity.tried_in, again = trying, True
+    tried_in = activity.tried_in
+    if again and tried_in is not None and tried_in.failed is not None:
+        activity.after, tried_in.failed = tried_in.failed, None
+    elif outer is not None and outer.after is not None:
+        activity.after, outer.after = outer.after, None
+
+
+def _billed(view: ResponseView | None, otherwise: Billed) -> Billed:
+    return Billed.YES if view is not None and view.reading is not None else otherwise
