@@ -124,7 +124,7 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., App]]:
         configured = state.configure(
             chosen, tracer_provider=provider, meter_provider=MeterProvider(metric_readers=[reader]), redact=redact
         )
-        integrations.instrument(("auto",), pipeline=configured.pipeline)
+        integrations.instrument(chosen.instrument, pipeline=configured.pipeline)
         app = App(Path(settings["ledger"]), provider, exporter, reader)
         made.append(app)
         return app

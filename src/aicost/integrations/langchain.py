@@ -39,15 +39,6 @@ _PROVIDERS = {
     "google_vertexai": "gcp.vertex_ai",
     "mistralai": "mistral_ai",
 }
-_COUNTS = (
-    ("input_token_details", "cache_read", "cache_read_tokens"),
-    ("input_token_details", "cache_creation", "cache_write_tokens"),
-    ("input_token_details", "audio", "input_audio_tokens"),
-    ("output_token_details", "reasoning", "reasoning_tokens"),
-    ("output_token_details", "audio", "output_audio_tokens"),
-)
-
-
 class _Callbacks:
     """The callbacks, and the activities they tell of. Langchain's handler class is imported only with langchain."""
 
@@ -218,12 +209,22 @@ def _view(result: Any) -> tuple[ResponseView | None, bool]:
 
 
 def _counts(usage: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {name: usage[name] for name in ("input_tokens", "output_tokens") if name in usage}
-    for details, theirs, ours in _COUNTS:
-        value = (usage.get(details) or {}).get(theirs)
-        if value is not None:
-            counts[ours] = value
-    return counts
+    """`UsageMetadata`: inclusive totals, with parts that langchain-openai prefixes with the tier that served them."""
+    into, out = usage.get("input_token_details") or {}, usage.get("output_token_details") or {}
+    tier = next((f"{tier}_" for tier in ("flex", "priority") if tier in into), "")
+    hour = into.get("ephemeral_1h_input_tokens") or 0
+    written = (into.get("ephemeral_5m_input_tokens") or 0) + hour
+    counts = {
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+        "cache_read_tokens": into.get(f"{tier}cache_read"),
+        "cache_write_tokens": written or into.get(f"{tier}cache_creation"),
+        "cache_write_1h_tokens": hour,
+        "input_audio_tokens": into.get("audio"),
+        "reasoning_tokens": out.get(f"{tier}reasoning"),
+        "output_audio_tokens": out.get("audio"),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _is_pause(error: BaseException) -> bool:

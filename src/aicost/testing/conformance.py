@@ -187,6 +187,8 @@ def _judged(scope: str, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _kind(name: str, attributes: Mapping[str, Any]) -> str | None:
     operation = attributes.get("gen_ai.operation.name")
+    if "aicost.covered.reason" in attributes:
+        return "aicost.view"
     if operation in _BY_OPERATION:
         return _BY_OPERATION[operation]
     if operation is None and name.startswith("step "):

@@ -1,0 +1,24 @@
+"""The agent loops that each framework runs. A framework's loops are in a file of its own."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+_FILES = {
+    "langgraph": ("langgraph", "langgraph_loops"),
+}
+"""By package: what it is imported as, and the file of its loops."""
+
+CHOSEN = os.environ.get("AICOST_TEST_FRAMEWORKS")
+"""The frameworks to test, by package and separated by commas; all that are installed when it is not set."""
+FRAMEWORKS = [
+    name for name in (CHOSEN.split(",") if CHOSEN else _FILES) if name in _FILES and find_spec(_FILES[name][0]) is not None
+]
+
+
+def loops_of(framework: str) -> ModuleType:
+    """The module with a framework's loops."""
+    return import_module(f"{__name__}.{_FILES[framework][1]}")

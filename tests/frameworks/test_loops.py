@@ -1,0 +1,95 @@
+"""Agent loops of every framework: each call under its run and step, each tool as it ended, each cent once."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+import aicost
+from aicost.testing import ProviderEmulator
+from tests.conftest import App
+
+from .doors import FRAMEWORKS, loops_of
+from .loops import LOOPS, Loop
+
+ALL = [
+    Loop(framework, name, function)
+    for framework in FRAMEWORKS
+    for name, function in vars(loops_of(framework)).items()
+    if getattr(function, "__module__", None) == loops_of(framework).__name__
+    and any(name.startswith(known) for known in LOOPS)
+]
+every_loop = pytest.mark.parametrize("loop", ALL, ids=lambda loop: f"{loop.framework}-{loop.name}")
+
+
+def rows(app: App, table: str) -> list[dict[str, Any]]:
+    aicost.flush()
+    with closing(sqlite3.connect(app.ledger_path)) as ledger:
+        ledger.row_factory = sqlite3.Row
+        return [dict(row) for row in ledger.execute(f"SELECT * FROM {table} ORDER BY started_ns")]  # noqa: S608 - names of ours
+
+
+def assert_counted_once(app: App, emulator: ProviderEmulator) -> None:
+    assert app.ledger_total() == emulator.bill.total
+    assert len(app.charges()) == len(emulator.bill.calls)
+    for span in app.spans:
+        said = dict(span.attributes or {})
+        # Whoever reports usage is counted, or says why not.
+        if "gen_ai.usage.input_tokens" in said and said.get("gen_ai.operation.name") != "invoke_agent":
+            assert ("aicost.cost.status" in said) != ("aicost.covered.reason" in said), (span.name, said)
+
+
+@every_loop
+def test_a_loop_is_one_run_with_its_steps(loop: Loop, app: App, emulator: ProviderEmulator) -> None:
+    loop(emulator)
+    assert_counted_once(app, emulator)
+    expected, charges = loop.expected, app.charges()
+    if not expected.again:
+        assert len(charges) == len(expected.replies)
+    (run,) = rows(app, "runs")
+    assert {charge["run_id"] for charge in charges} == {run["run_id"]}
+    assert run["workflow"] == loops_of(loop.framework).WORKFLOW
+    assert run["ended_ns"] is not None
+    steps = rows(app, "steps")
+    assert all(step["ended_ns"] is not None for step in steps), steps
+    ended = tuple(step["status"] for step in steps if (step["kind"], step["name"]) == ("tool", "search"))
+    if expected.again:
+        assert ended
+        assert set(ended) == {"ok"}
+    else:
+        assert ended == expected.tools
+    if expected.agents:
+        assert {charge["agent"] for charge in charges} == expected.agents
+
+
+@every_loop
+def test_a_loop_inside_a_run_of_the_application_belongs_to_it(
+    loop: Loop, app: App, emulator: ProviderEmulator
+) -> None:
+    with aicost.run_scope("nightly", tenant_id="t-1") as run:
+        loop(emulator)
+    assert_counted_once(app, emulator)
+    assert run.cost == emulator.bill.total
+    assert {(row["run_id"], row["workflow"], row["tenant_id"]) for row in app.charges()} == {(run.id, "nightly", "t-1")}
+    assert [row["run_id"] for row in rows(app, "runs")] == [run.id]
+
+
+@every_loop
+def test_a_loop_works_as_without_aicost(loop: Loop, emulator: ProviderEmulator) -> None:
+    loop(emulator)
+    bare = len(emulator.bill.calls)
+    assert bare == len(loop.expected.replies) or loop.expected.again
+
+
+@every_loop
+def test_what_only_the_framework_reports_is_counted(loop: Loop, make_app: Any, emulator: ProviderEmulator) -> None:
+    app = make_app(instrument=(loop.framework,))
+    loop(emulator)
+    if getattr(loops_of(loop.framework), "REPORTS_USAGE", True):
+        assert_counted_once(app, emulator)
+        assert {charge["api"] for charge in app.charges()} == {"reported"}
+    else:
+        assert app.charges() == []
