@@ -11,7 +11,7 @@ from typing import Any
 from aicost.testing import ProviderEmulator, Reply, ToolCall
 
 ASK = ToolCall("search", {"query": "the price of tea"})
-DELEGATE = ToolCall("researcher", {"query": "the price of tea"})
+DELEGATE = ToolCall("researcher", {"query": "the price of tea", "input": "the price of tea"})
 CALL = Reply(tool_calls=(ASK,), input_tokens=900, cached_tokens=512, output_tokens=30)
 TWO_CALLS = Reply(tool_calls=(ASK, ASK), input_tokens=900, output_tokens=60)
 HAND_OVER = Reply(tool_calls=(DELEGATE,), input_tokens=700, output_tokens=20)

@@ -29,7 +29,7 @@ def rows(app: App, table: str) -> list[dict[str, Any]]:
     aicost.flush()
     with closing(sqlite3.connect(app.ledger_path)) as ledger:
         ledger.row_factory = sqlite3.Row
-        return [dict(row) for row in ledger.execute(f"SELECT * FROM {table} ORDER BY started_ns")]  # noqa: S608 - names of ours
+        return [dict(row) for row in ledger.execute(f"SELECT * FROM {table} ORDER BY started_ns")]
 
 
 def assert_counted_once(app: App, emulator: ProviderEmulator) -> None:
@@ -66,9 +66,7 @@ def test_a_loop_is_one_run_with_its_steps(loop: Loop, app: App, emulator: Provid
 
 
 @every_loop
-def test_a_loop_inside_a_run_of_the_application_belongs_to_it(
-    loop: Loop, app: App, emulator: ProviderEmulator
-) -> None:
+def test_a_loop_inside_a_run_of_the_application_belongs_to_it(loop: Loop, app: App, emulator: ProviderEmulator) -> None:
     with aicost.run_scope("nightly", tenant_id="t-1") as run:
         loop(emulator)
     assert_counted_once(app, emulator)

@@ -32,6 +32,7 @@ INTEGRATIONS: dict[str, tuple[str, str]] = {
     "huggingface_hub": ("huggingface_hub", "huggingface:HuggingFaceInstrumentor"),
     "litellm": ("litellm", "litellm:LiteLLMInstrumentor"),
     "langchain-core": ("langchain_core", "langchain:LangChainInstrumentor"),
+    "openai-agents": ("agents", "openai_agents:OpenAIAgentsInstrumentor"),
     "langgraph": ("langgraph", "langgraph:LangGraphInstrumentor"),
 }
 """By the name of the package: what it is imported as, and the module and instrumentor here."""

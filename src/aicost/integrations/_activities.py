@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Mapping
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from opentelemetry import context as otel_context
@@ -40,7 +41,7 @@ MAX_OPEN = 10_000
 class Activity:
     """One activity, while it is open."""
 
-    __slots__ = ("after", "call", "context", "failed", "frames", "parent", "previous", "tried_in")
+    __slots__ = ("after", "call", "context", "ended", "failed", "frames", "parent", "previous", "tried_in")
 
     def __init__(self, parent: Activity | None, context: Context, frames: list[Frame]) -> None:
         self.parent = parent
@@ -54,7 +55,9 @@ class Activity:
         self.after: Failed | None = None
         """The failed call that the first call in it answers."""
         self.call: Call | None = None
-        self.previous: Context | None = None
+        self.ended = False
+        self.previous: tuple[Context, Activity | None] | None = None
+        """Where one was before `enter`."""
 
 
 class Activities:
@@ -180,19 +183,41 @@ class Activities:
             self.end(oldest)
 
 
-def enter(activity: Activity) -> None:
+_here: ContextVar[Activity | None] = ContextVar("aicost_activity", default=None)
+
+
+def enter(activity: Activity | None) -> None:
     """Be in the activity's context, until `leave`; for callbacks that run where the body will."""
-    activity.previous = otel_context.get_current()
+    if activity is None:
+        return
+    _step_out()
+    activity.previous = (otel_context.get_current(), _here.get())
     otel_context.attach(activity.context)
+    _here.set(activity)
     if activity.after is not None:
         answer_next(activity.after)
 
 
 def leave(activity: Activity) -> None:
-    """Be where one was before `enter`, unless the context has moved on since, as in another thread."""
-    previous, activity.previous = activity.previous, None
-    if previous is not None and otel_context.get_current() is activity.context:
-        otel_context.attach(previous)
+    """Be where one was before `enter`.
+
+    In another thread or task there is nothing to leave. Where somebody else has made a context of theirs current on
+    top, ours goes when theirs has gone.
+    """
+    activity.ended = True
+    _step_out()
+
+
+def _step_out() -> None:
+    """Out of all activities that have ended and whose context is the current one."""
+    here = _here.get()
+    while here is not None and here.ended and here.previous is not None:
+        context, outer = here.previous
+        if otel_context.get_current() is not here.context:
+            return
+        otel_context.attach(context)
+        _here.set(outer)
+        here = outer
 
 
 def _link(activity: Activity, *, again: bool) -> None:

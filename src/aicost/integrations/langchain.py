@@ -39,6 +39,8 @@ _PROVIDERS = {
     "google_vertexai": "gcp.vertex_ai",
     "mistralai": "mistral_ai",
 }
+
+
 class _Callbacks:
     """The callbacks, and the activities they tell of. Langchain's handler class is imported only with langchain."""
 
@@ -161,9 +163,7 @@ class _Callbacks:
         provider = str(metadata.get("ls_provider") or "unknown")
         model = metadata.get("ls_model_name") or params.get("model_name") or params.get("model") or "unknown"
         target = Target(_PROVIDERS.get(provider, provider), operation, "reported", str(model))
-        activity = self.activities.ask(run_id, target, parent=parent, again=_is_again(tags))
-        if activity is not None:
-            enter(activity)
+        enter(self.activities.ask(run_id, target, parent=parent, again=_is_again(tags)))
 
     def on_llm_new_token(self, token: Any, *, run_id: Any, **_: Any) -> None:  # noqa: ARG002
         # The request is out, and the next thing is a yield: what the application does there is not part of the call.

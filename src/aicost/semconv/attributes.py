@@ -68,6 +68,9 @@ AICOST_FALLBACK_OF: Final = "aicost.fallback_of"
 AICOST_FEATURE_ID: Final = "aicost.feature.id"
 """The product feature the work serves."""
 
+AICOST_HANDOFF_FROM: Final = "aicost.handoff.from"
+"""The agent that handed the work over to this one."""
+
 AICOST_METER: Final = "aicost.meter"
 """The meter a metric counts."""
 

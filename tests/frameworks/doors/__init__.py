@@ -9,13 +9,16 @@ from types import ModuleType
 
 _FILES = {
     "langgraph": ("langgraph", "langgraph_loops"),
+    "openai-agents": ("agents", "openai_agents_loops"),
 }
 """By package: what it is imported as, and the file of its loops."""
 
 CHOSEN = os.environ.get("AICOST_TEST_FRAMEWORKS")
 """The frameworks to test, by package and separated by commas; all that are installed when it is not set."""
 FRAMEWORKS = [
-    name for name in (CHOSEN.split(",") if CHOSEN else _FILES) if name in _FILES and find_spec(_FILES[name][0]) is not None
+    name
+    for name in (CHOSEN.split(",") if CHOSEN else _FILES)
+    if name in _FILES and find_spec(_FILES[name][0]) is not None
 ]
 
 

@@ -12,8 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
 from aicost.testing import ProviderEmulator
-
-from ..loops import searcher
+from tests.frameworks.loops import searcher
 
 WORKFLOW = "helper"
 
