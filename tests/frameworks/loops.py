@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aicost.testing import ProviderEmulator, Reply, ToolCall
 
 ASK = ToolCall("search", {"query": "the price of tea"})
-DELEGATE = ToolCall("researcher", {"query": "the price of tea", "input": "the price of tea"})
+DELEGATE = ToolCall("researcher", {"query": "the price of tea"})
 CALL = Reply(tool_calls=(ASK,), input_tokens=900, cached_tokens=512, output_tokens=30)
 TWO_CALLS = Reply(tool_calls=(ASK, ASK), input_tokens=900, output_tokens=60)
 HAND_OVER = Reply(tool_calls=(DELEGATE,), input_tokens=700, output_tokens=20)
@@ -52,6 +52,13 @@ class Loop:
     framework: str
     name: str
     run: Callable[[ProviderEmulator], Any]
+    workflow: str
+    tool: str = "search"
+    """What the framework calls the tool."""
+    asks_with: str = "query"
+    """What the framework calls the argument of an agent that is a tool."""
+    reports: str = "priced"
+    """What it says of usage itself: `priced`, `totals` without parts, `unpriced` or `nothing`."""
 
     @property
     def expected(self) -> Expected:
@@ -59,9 +66,18 @@ class Loop:
         return next(what for name, what in sorted(LOOPS.items(), reverse=True) if self.name.startswith(name))
 
     def __call__(self, emulator: ProviderEmulator) -> Any:
-        emulator.on().then(*self.expected.replies)
+        emulator.on().then(*map(self._worded, self.expected.replies))
         done = self.run(emulator)
         return asyncio.run(done) if inspect.iscoroutine(done) else done
+
+    def _worded(self, reply: Reply) -> Reply:
+        calls = [
+            ToolCall(self.tool, call.arguments)
+            if call is ASK
+            else ToolCall(call.name, {self.asks_with: call.arguments["query"]})
+            for call in reply.tool_calls
+        ]
+        return replace(reply, tool_calls=tuple(calls))
 
 
 def searcher(*, failing: bool = False) -> Callable[[str], str]:

@@ -15,8 +15,18 @@ from tests.conftest import App
 from .doors import FRAMEWORKS, loops_of
 from .loops import LOOPS, Loop
 
+
+def _as_it_words_it(module: Any) -> dict[str, str]:
+    """What a framework's file says of all its loops."""
+    return {
+        key.lower(): getattr(module, key)
+        for key in ("WORKFLOW", "TOOL", "ASKS_WITH", "REPORTS")
+        if hasattr(module, key)
+    }
+
+
 ALL = [
-    Loop(framework, name, function)
+    Loop(framework, name, function, **_as_it_words_it(loops_of(framework)))
     for framework in FRAMEWORKS
     for name, function in vars(loops_of(framework)).items()
     if getattr(function, "__module__", None) == loops_of(framework).__name__
@@ -30,6 +40,11 @@ def rows(app: App, table: str) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(app.ledger_path)) as ledger:
         ledger.row_factory = sqlite3.Row
         return [dict(row) for row in ledger.execute(f"SELECT * FROM {table} ORDER BY started_ns")]
+
+
+def span_tokens(app: App) -> list[int]:
+    """What the spans that are counted say was used."""
+    return [said["gen_ai.usage.input_tokens"] + said.get("gen_ai.usage.output_tokens", 0) for said in app.inferences]
 
 
 def assert_counted_once(app: App, emulator: ProviderEmulator) -> None:
@@ -51,11 +66,11 @@ def test_a_loop_is_one_run_with_its_steps(loop: Loop, app: App, emulator: Provid
         assert len(charges) == len(expected.replies)
     (run,) = rows(app, "runs")
     assert {charge["run_id"] for charge in charges} == {run["run_id"]}
-    assert run["workflow"] == loops_of(loop.framework).WORKFLOW
+    assert run["workflow"] == loop.workflow
     assert run["ended_ns"] is not None
     steps = rows(app, "steps")
     assert all(step["ended_ns"] is not None for step in steps), steps
-    ended = tuple(step["status"] for step in steps if (step["kind"], step["name"]) == ("tool", "search"))
+    ended = tuple(step["status"] for step in steps if (step["kind"], step["name"]) == ("tool", loop.tool))
     if expected.again:
         assert ended
         assert set(ended) == {"ok"}
@@ -86,8 +101,14 @@ def test_a_loop_works_as_without_aicost(loop: Loop, emulator: ProviderEmulator) 
 def test_what_only_the_framework_reports_is_counted(loop: Loop, make_app: Any, emulator: ProviderEmulator) -> None:
     app = make_app(instrument=(loop.framework,))
     loop(emulator)
-    if getattr(loops_of(loop.framework), "REPORTS_USAGE", True):
-        assert_counted_once(app, emulator)
-        assert {charge["api"] for charge in app.charges()} == {"reported"}
-    else:
+    if loop.reports == "nothing":
         assert app.charges() == []
+        return
+    assert {charge["api"] for charge in app.charges()} == {"reported"}
+    if loop.reports == "priced":
+        assert_counted_once(app, emulator)
+        return
+    tokens = [sum(n for _, n in sorted(call.usage.items())) for call in emulator.bill.calls]
+    assert [sum(span_tokens(app)), len(app.charges())] == [sum(tokens), len(tokens)]
+    if loop.reports == "unpriced":
+        assert {charge["charge_status"] for charge in app.charges()} == {"unpriced"}

@@ -32,6 +32,12 @@ INTEGRATIONS: dict[str, tuple[str, str]] = {
     "huggingface_hub": ("huggingface_hub", "huggingface:HuggingFaceInstrumentor"),
     "litellm": ("litellm", "litellm:LiteLLMInstrumentor"),
     "langchain-core": ("langchain_core", "langchain:LangChainInstrumentor"),
+    "pydantic-ai-slim": ("pydantic_ai", "native:PydanticAIInstrumentor"),
+    "google-adk": ("google.adk", "native:GoogleADKInstrumentor"),
+    "strands-agents": ("strands", "native:StrandsInstrumentor"),
+    "semantic-kernel": ("semantic_kernel", "native:SemanticKernelInstrumentor"),
+    "agent-framework-core": ("agent_framework", "native:AgentFrameworkInstrumentor"),
+    "autogen-core": ("autogen_core", "native:AutoGenInstrumentor"),
     "openai-agents": ("agents", "openai_agents:OpenAIAgentsInstrumentor"),
     "langgraph": ("langgraph", "langgraph:LangGraphInstrumentor"),
 }

@@ -9,6 +9,12 @@ from types import ModuleType
 
 _FILES = {
     "langgraph": ("langgraph", "langgraph_loops"),
+    "pydantic-ai-slim": ("pydantic_ai", "pydantic_ai_loops"),
+    "google-adk": ("google.adk", "google_adk_loops"),
+    "strands-agents": ("strands", "strands_loops"),
+    "semantic-kernel": ("semantic_kernel", "semantic_kernel_loops"),
+    "agent-framework-core": ("agent_framework", "agent_framework_loops"),
+    "autogen-core": ("autogen_core", "autogen_loops"),
     "openai-agents": ("agents", "openai_agents_loops"),
 }
 """By package: what it is imported as, and the file of its loops."""

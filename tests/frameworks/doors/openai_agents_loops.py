@@ -20,7 +20,7 @@ from openai import AsyncOpenAI
 from aicost.testing import ProviderEmulator
 from tests.frameworks.loops import searcher
 
-WORKFLOW = "Agent workflow"
+WORKFLOW, ASKS_WITH = "Agent workflow", "input"
 
 
 def model(emulator: ProviderEmulator, kind: Any = OpenAIChatCompletionsModel) -> Any:
