@@ -57,6 +57,12 @@ class Loop:
     """What the framework calls the tool."""
     asks_with: str = "query"
     """What the framework calls the argument of an agent that is a tool."""
+    agent: str = "helper"
+    """What it calls an agent that has no name."""
+    says: str | None = None
+    """The text of an answer, where it must have a form."""
+    final: str | None = None
+    """The tool that an answer is, where it must be one."""
     reports: str = "priced"
     """What it says of usage itself: `priced`, `totals` without parts, `unpriced` or `nothing`."""
 
@@ -77,7 +83,9 @@ class Loop:
             else ToolCall(call.name, {self.asks_with: call.arguments["query"]})
             for call in reply.tool_calls
         ]
-        return replace(reply, tool_calls=tuple(calls))
+        if self.final is not None and not calls:
+            calls = [ToolCall(self.final, {"answer": reply.text})]
+        return replace(reply, tool_calls=tuple(calls), text=self.says or reply.text)
 
 
 def searcher(*, failing: bool = False) -> Callable[[str], str]:

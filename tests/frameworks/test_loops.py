@@ -20,7 +20,7 @@ def _as_it_words_it(module: Any) -> dict[str, str]:
     """What a framework's file says of all its loops."""
     return {
         key.lower(): getattr(module, key)
-        for key in ("WORKFLOW", "TOOL", "ASKS_WITH", "REPORTS")
+        for key in ("WORKFLOW", "TOOL", "ASKS_WITH", "REPORTS", "AGENT", "SAYS", "FINAL")
         if hasattr(module, key)
     }
 
@@ -77,7 +77,8 @@ def test_a_loop_is_one_run_with_its_steps(loop: Loop, app: App, emulator: Provid
     else:
         assert ended == expected.tools
     if expected.agents:
-        assert {charge["agent"] for charge in charges} == expected.agents
+        agents = {loop.agent if agent == "helper" else agent for agent in expected.agents}
+        assert {charge["agent"] for charge in charges} == agents
 
 
 @every_loop

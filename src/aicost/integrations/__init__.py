@@ -38,6 +38,11 @@ INTEGRATIONS: dict[str, tuple[str, str]] = {
     "semantic-kernel": ("semantic_kernel", "native:SemanticKernelInstrumentor"),
     "agent-framework-core": ("agent_framework", "native:AgentFrameworkInstrumentor"),
     "autogen-core": ("autogen_core", "native:AutoGenInstrumentor"),
+    "smolagents": ("smolagents", "smolagents:SmolagentsInstrumentor"),
+    "crewai": ("crewai", "crewai:CrewAIInstrumentor"),
+    "haystack-ai": ("haystack", "haystack:HaystackInstrumentor"),
+    "dspy": ("dspy", "dspy:DSPyInstrumentor"),
+    "llama-index-core": ("llama_index.core", "llamaindex:LlamaIndexInstrumentor"),
     "openai-agents": ("agents", "openai_agents:OpenAIAgentsInstrumentor"),
     "langgraph": ("langgraph", "langgraph:LangGraphInstrumentor"),
 }

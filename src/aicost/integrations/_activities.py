@@ -38,6 +38,25 @@ MAX_OPEN = 10_000
 """Activities kept open. Beyond that the oldest is ended: a framework that loses its ends must not fill the memory."""
 
 
+def open_frames(
+    kind: Kind,
+    name: str,
+    context: Context | None = None,
+    *,
+    run_id: str | None = None,
+    attributes: Mapping[str, Any] = _NOTHING,
+) -> list[Frame]:
+    """What begins, from the outside in: a run for a workflow or agent that is in none, and a step."""
+    frames = []
+    if kind in ("workflow", "agent") and current_scope(context).run is None:
+        said = attributes if kind == "workflow" else _NOTHING
+        frames.append(open_run(name, run_id=run_id, parent=context, attributes=said))
+        context = frames[-1].context
+    if kind != "workflow" or not frames:
+        frames.append(open_step(name, _KINDS.get(kind, StepKind.STEP), parent=context, attributes=attributes))
+    return frames
+
+
 class Activity:
     """One activity, while it is open."""
 
@@ -93,19 +112,10 @@ class Activities:
         try:
             outer = self._open.get(parent)
             context = outer.context if outer is not None else otel_context.get_current()
-            frames = []
-            if kind != "part":
-                if kind in ("workflow", "agent") and current_scope(context).run is None:
-                    said = attributes if kind == "workflow" else _NOTHING
-                    frames.append(open_run(name, run_id=run_id, parent=context, attributes=said))
-                    context = frames[-1].context
-                if kind != "workflow" or not frames:
-                    step = _KINDS.get(kind, StepKind.STEP)
-                    frames.append(open_step(name, step, parent=context, attributes=attributes))
-                    context = frames[-1].context
-            activity = Activity(outer, context, frames)
+            frames = [] if kind == "part" else open_frames(kind, name, context, run_id=run_id, attributes=attributes)
+            activity = Activity(outer, frames[-1].context if frames else context, frames)
             if tries:
-                activity.context = otel_context.set_value(_TRYING, activity, context)
+                activity.context = otel_context.set_value(_TRYING, activity, activity.context)
             _link(activity, again=again)
             self._keep(key, activity)
             return activity

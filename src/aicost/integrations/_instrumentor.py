@@ -86,7 +86,7 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
             return
         self._registered = modules
         for module in sorted(modules):
-            wrapt.register_post_import_hook(self._imported, module)
+            wrapt.register_post_import_hook(partial(self._imported, module), module)
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature is upstream's
         self._pipeline = None
@@ -100,26 +100,27 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
 
         for module in sorted(self._registered):
             if module in sys.modules:
-                self._imported(sys.modules[module])
+                self._imported(module, sys.modules[module])
 
-    def _imported(self, module: ModuleType) -> None:
+    def _imported(self, name: str, module: ModuleType) -> None:
+        # By the name it is imported under: what a module says of its own name need not be true (crewai's is not).
         if self._pipeline is None:
             return
         try:
-            self._undo += self._wrap(module, self._pipeline)
+            self._undo += self._wrap(name, module, self._pipeline)
             for extension in self.extensions:
-                if extension.module == module.__name__:
+                if extension.module == name:
                     self._undo.append(extension.attach(module, self._pipeline))
         except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
             _log.warning("%s is not instrumented: this version is laid out differently (%r)", self.name, error)
             self.broken = True
             self._uninstrument()
 
-    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
+    def _wrap(self, imported: str, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
         """Patch a module of the client; all of its methods are there, or none is touched."""
         found = []
         for method in self.methods:
-            if method.module != module.__name__:
+            if method.module != imported:
                 continue
             *owners, name = method.path.split(".")
             owner: Any = module

@@ -54,8 +54,8 @@ class AnthropicInstrumentor(ClientInstrumentor):
         region_of=_region_of,
     ).methods()
 
-    def _wrap(self, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
-        undo = super()._wrap(module, pipeline)
+    def _wrap(self, imported: str, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
+        undo = super()._wrap(imported, module, pipeline)
         keep = os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") == "keep"
         if hasattr(module, "start_api_call_span") and not keep:
             wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)

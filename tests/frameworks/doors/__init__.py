@@ -15,6 +15,11 @@ _FILES = {
     "semantic-kernel": ("semantic_kernel", "semantic_kernel_loops"),
     "agent-framework-core": ("agent_framework", "agent_framework_loops"),
     "autogen-core": ("autogen_core", "autogen_loops"),
+    "smolagents": ("smolagents", "smolagents_loops"),
+    "crewai": ("crewai", "crewai_loops"),
+    "haystack-ai": ("haystack", "haystack_loops"),
+    "dspy": ("dspy", "dspy_loops"),
+    "llama-index-core": ("llama_index", "llamaindex_loops"),
     "openai-agents": ("agents", "openai_agents_loops"),
 }
 """By package: what it is imported as, and the file of its loops."""

@@ -1,0 +1,200 @@
+"""Methods of frameworks wrapped as what they are: a workflow, an agent, a step or a tool; or a view of a model's call.
+
+For frameworks without a way in of their own, or whose events come from another thread than the work.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from functools import partial
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from aicost._errors import UsageError
+from aicost.scopes.frames import Frame, wrap
+from aicost.scopes.runs import StepKind
+from aicost.scopes.scope import current_scope
+from aicost.telemetry import guard
+from aicost.telemetry.call import Target
+from aicost.telemetry.pipeline import Pipeline
+from aicost.usage.readers import ResponseView, normal_tier, read_usage
+from aicost.usage.reading import fields_of
+
+from ._activities import Activities, Kind, enter, open_frames
+
+Naming = Callable[[Any, tuple[Any, ...], dict[str, Any]], str | None]
+"""The name of what a method does, from instance, args and kwargs; None for what is none of ours."""
+
+Wrapping = Callable[[Pipeline], Callable[..., Any]]
+
+
+class Around:
+    """The frames of one execution, current while it runs."""
+
+    __slots__ = ("_frames", "_token")
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self._frames = frames
+
+    def __enter__(self) -> None:
+        self._token = otel_context.attach(self._frames[-1].context)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        otel_context.detach(self._token)
+        for frame in reversed(self._frames):
+            frame.end(error)
+
+
+def part(kind: Kind, naming: Naming) -> Wrapping:
+    """Wraps a method, of whichever kind of function: each execution is a `kind`, named by `naming`."""
+
+    def wrapper(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+        def begin(instance: Any, args: Any, kwargs: Any) -> list[Frame]:
+            try:
+                name = naming(instance, args, kwargs) if is_instrumentation_enabled() else None
+                return [] if name is None or _is_under_way(kind, name) else open_frames(kind, name)
+            except Exception as error:  # noqa: BLE001 - the framework's work comes first
+                guard.failed(f"begin a {kind}", error)
+                return []
+
+        def execute(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+            if inspect.isgeneratorfunction(wrapped) or inspect.isasyncgenfunction(wrapped):
+                frames = begin(instance, args, kwargs)
+                return _drive(wrapped(*args, **kwargs), frames) if frames else wrapped(*args, **kwargs)
+            if inspect.iscoroutinefunction(wrapped):
+                return _await(wrapped, begin(instance, args, kwargs), args, kwargs)
+            frames = begin(instance, args, kwargs)
+            if not frames:
+                return wrapped(*args, **kwargs)
+            around = Around(frames)
+            around.__enter__()
+            try:
+                result = wrapped(*args, **kwargs)
+            except BaseException as error:
+                around.__exit__(None, error, None)
+                raise
+            if inspect.isgenerator(result) or inspect.isasyncgen(result):
+                otel_context.detach(around._token)
+                return _drive(result, frames)
+            around.__exit__(None, None, None)
+            return result
+
+        return execute
+
+    return wrapper
+
+
+def _is_under_way(kind: Kind, name: str) -> bool:
+    """Whether this is a tool's second way in, called by the first."""
+    step = current_scope().step
+    return kind == "tool" and step is not None and (step.kind, step.name) == (StepKind.TOOL, name)
+
+
+async def _await(wrapped: Callable[..., Any], frames: list[Frame], args: Any, kwargs: Any) -> Any:
+    if not frames:
+        return await wrapped(*args, **kwargs)
+    with Around(frames):
+        return await wrapped(*args, **kwargs)
+
+
+def _drive(body: Any, frames: list[Frame]) -> Any:
+    """A generator's frames are current only while it runs, and end with it."""
+    if inspect.isasyncgen(body):
+
+        async def again() -> AsyncGenerator[Any, Any]:
+            async for item in body:
+                yield item
+
+        driven: Any = again
+    else:
+
+        def once_more() -> Generator[Any, Any, Any]:
+            return (yield from body)
+
+        driven = once_more
+    for frame in reversed(frames):
+        driven = wrap(driven, partial(_same, frame))
+    return driven()
+
+
+def _same(frame: Frame) -> Frame:
+    return frame
+
+
+def model_view(
+    observer: str,
+    target_of: Callable[[Any, tuple[Any, ...], dict[str, Any]], Target | None],
+    view_of: Callable[[Any], tuple[ResponseView | None, bool]],
+) -> Wrapping:
+    """Wraps a method that asks a model: it is counted if nobody nearer to the wire does.
+
+    `view_of` reads what it returned, and says whether a cache of the framework's had it.
+    """
+
+    def wrapper(pipeline: Pipeline) -> Callable[..., Any]:
+        activities = Activities(pipeline, observer)
+
+        def begin(key: object, instance: Any, args: Any, kwargs: Any) -> None:
+            try:
+                target = target_of(instance, args, kwargs) if is_instrumentation_enabled() else None
+                if target is not None:
+                    enter(activities.ask(key, target))
+            except Exception as error:  # noqa: BLE001 - the framework's work comes first
+                guard.failed("open a view of a call", error)
+
+        def end(key: object, result: Any) -> None:
+            try:
+                view, cached = view_of(result)
+            except Exception as error:  # noqa: BLE001 - an answer of another shape has no counts we could read
+                guard.failed("read an answer", error)
+                view, cached = None, False
+            activities.answered(key, view, asked_nobody=cached)
+
+        async def ask_async(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+            key = object()
+            begin(key, instance, args, kwargs)
+            try:
+                result = await wrapped(*args, **kwargs)
+            except BaseException as error:
+                activities.refused(key, error)
+                raise
+            end(key, result)
+            return result
+
+        def ask(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+            if inspect.iscoroutinefunction(wrapped):
+                return ask_async(wrapped, instance, args, kwargs)
+            key = object()
+            begin(key, instance, args, kwargs)
+            try:
+                result = wrapped(*args, **kwargs)
+            except BaseException as error:
+                activities.refused(key, error)
+                raise
+            end(key, result)
+            return result
+
+        return ask
+
+    return wrapper
+
+
+def view_of_response(response: object, provider: str | None = None) -> ResponseView | None:
+    """What a provider's own response says, whatever its API; None when nothing in it says what was used."""
+    body: Mapping[str, Any] | None = fields_of(response)
+    if body is None:
+        return None
+    tier, model, identity = body.get("service_tier"), body.get("model"), body.get("id")
+    try:
+        reading = read_usage(body, provider=provider)
+    except UsageError:
+        return None
+    return ResponseView(
+        reading=reading,
+        response_id=identity if isinstance(identity, str) else None,
+        model=model if isinstance(model, str) else None,
+        service_tier=normal_tier(tier) if isinstance(tier, str) else None,
+    )
