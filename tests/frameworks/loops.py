@@ -63,6 +63,8 @@ class Loop:
     """The text of an answer, where it must have a form."""
     final: str | None = None
     """The tool that an answer is, where it must be one."""
+    per_call: bool = True
+    """Whether each of its calls is an event of its own."""
     reports: str = "priced"
     """What it says of usage itself: `priced`, `totals` without parts, `unpriced` or `nothing`."""
 

@@ -43,6 +43,7 @@ INTEGRATIONS: dict[str, tuple[str, str]] = {
     "haystack-ai": ("haystack", "haystack:HaystackInstrumentor"),
     "dspy": ("dspy", "dspy:DSPyInstrumentor"),
     "llama-index-core": ("llama_index.core", "llamaindex:LlamaIndexInstrumentor"),
+    "claude-agent-sdk": ("claude_agent_sdk", "claude_agent:ClaudeAgentInstrumentor"),
     "openai-agents": ("agents", "openai_agents:OpenAIAgentsInstrumentor"),
     "langgraph": ("langgraph", "langgraph:LangGraphInstrumentor"),
 }

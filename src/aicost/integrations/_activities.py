@@ -137,7 +137,15 @@ class Activities:
         except Exception as failure:  # noqa: BLE001 - the framework's work comes first
             guard.failed("end an activity", failure)
 
-    def ask(self, key: Hashable, target: Target, *, parent: Hashable = None, again: bool = False) -> Activity | None:
+    def ask(
+        self,
+        key: Hashable,
+        target: Target,
+        *,
+        parent: Hashable = None,
+        again: bool = False,
+        started_ns: int | None = None,
+    ) -> Activity | None:
         """A model is asked. The view is not current until `enter`."""
         try:
             outer = self._open.get(parent)
@@ -146,7 +154,7 @@ class Activities:
             _link(activity, again=again)
             with answers(activity.after):
                 call = Call(self._pipeline, target, observer=self._observer, parent=context)
-            call.attempt_started()
+            call.attempt_started(started_ns)
             activity.call, activity.context = call, call.context
             self._keep(key, activity)
             return activity

@@ -20,6 +20,7 @@ _FILES = {
     "haystack-ai": ("haystack", "haystack_loops"),
     "dspy": ("dspy", "dspy_loops"),
     "llama-index-core": ("llama_index", "llamaindex_loops"),
+    "claude-agent-sdk": ("claude_agent_sdk", "claude_agent_loops"),
     "openai-agents": ("agents", "openai_agents_loops"),
 }
 """By package: what it is imported as, and the file of its loops."""
