@@ -44,6 +44,7 @@ INTEGRATIONS: dict[str, tuple[str, str]] = {
     "dspy": ("dspy", "dspy:DSPyInstrumentor"),
     "llama-index-core": ("llama_index.core", "llamaindex:LlamaIndexInstrumentor"),
     "claude-agent-sdk": ("claude_agent_sdk", "claude_agent:ClaudeAgentInstrumentor"),
+    "mcp": ("mcp", "mcp:MCPInstrumentor"),
     "openai-agents": ("agents", "openai_agents:OpenAIAgentsInstrumentor"),
     "langgraph": ("langgraph", "langgraph:LangGraphInstrumentor"),
 }

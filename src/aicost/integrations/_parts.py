@@ -34,10 +34,12 @@ Wrapping = Callable[[Pipeline], Callable[..., Any]]
 class Around:
     """The frames of one execution, current while it runs."""
 
-    __slots__ = ("_frames", "_token")
+    __slots__ = ("_frames", "_token", "failed")
 
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = frames
+        self.failed: BaseException | None = None
+        """What went wrong, where that is not raised."""
 
     def __enter__(self) -> None:
         self._token = otel_context.attach(self._frames[-1].context)
@@ -45,7 +47,7 @@ class Around:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         otel_context.detach(self._token)
         for frame in reversed(self._frames):
-            frame.end(error)
+            frame.end(error or self.failed)
 
 
 def part(kind: Kind, naming: Naming) -> Wrapping:
@@ -55,7 +57,7 @@ def part(kind: Kind, naming: Naming) -> Wrapping:
         def begin(instance: Any, args: Any, kwargs: Any) -> list[Frame]:
             try:
                 name = naming(instance, args, kwargs) if is_instrumentation_enabled() else None
-                return [] if name is None or _is_under_way(kind, name) else open_frames(kind, name)
+                return [] if name is None or is_under_way(kind, name) else open_frames(kind, name)
             except Exception as error:  # noqa: BLE001 - the framework's work comes first
                 guard.failed(f"begin a {kind}", error)
                 return []
@@ -87,7 +89,7 @@ def part(kind: Kind, naming: Naming) -> Wrapping:
     return wrapper
 
 
-def _is_under_way(kind: Kind, name: str) -> bool:
+def is_under_way(kind: Kind, name: str) -> bool:
     """Whether this is a tool's second way in, called by the first."""
     step = current_scope().step
     return kind == "tool" and step is not None and (step.kind, step.name) == (StepKind.TOOL, name)

@@ -18,7 +18,7 @@ from aicost._errors import ConfigError
 from aicost.semconv import attributes as a
 
 from .runs import Run
-from .scope import ATTRIBUTES, current_scope, with_scope
+from .scope import ATTRIBUTES, Scope, current_scope, with_scope
 
 _NAMES: Mapping[str, str] = {**ATTRIBUTES, "run_id": a.AICOST_RUN_ID, "workflow": a.GEN_AI_WORKFLOW_NAME}
 _HEADER = "baggage"
@@ -73,18 +73,23 @@ def extract(headers: Mapping[str, str]) -> Iterator[None]:
     >>> with aicost.extract(request.headers):
     ...     handle(request)
     """
+    token = otel_context.attach(with_scope(received(headers)))
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def received(headers: Mapping[str, object]) -> Scope:
+    """The scope in force, with what a caller sent along."""
     carrier = {name.lower(): value for name, value in headers.items()}
-    found = baggage.get_all(_propagator.extract({_HEADER: carrier.get(_HEADER, "")}, Context()))
+    found = baggage.get_all(_propagator.extract({_HEADER: str(carrier.get(_HEADER) or "")}, Context()))
     values = {key: str(found[_NAMES[key]]) for key in _keys if _NAMES[key] in found}
     run_id, workflow = values.pop("run_id", None), values.pop("workflow", None)
     scope = current_scope().owned_by(values)
     if run_id is not None:
         scope = scope.in_run(Run(workflow or "remote", run_id=run_id))
-    token = otel_context.attach(with_scope(scope))
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
+    return scope
 
 
 def _allowed(host: str) -> bool:
