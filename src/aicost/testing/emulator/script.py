@@ -26,7 +26,7 @@ class Reply:
 
     text: str = "A short and helpful answer."
     tool_calls: tuple[ToolCall, ...] = ()
-    """Tools that OpenAI's chat and responses and Anthropic's messages ask for in place of `text`."""
+    """Tools to ask for in place of `text`: in OpenAI's chat and responses, Anthropic's messages and Gemini."""
     input_tokens: int | None = None
     cached_tokens: int = 0
     cache_write_5m: int = 0

@@ -26,7 +26,10 @@ def _usage(made: Generated) -> dict[str, Any]:
 
 
 def _chunk(made: Generated, text: str, *, last: bool) -> dict[str, Any]:
-    candidate: dict[str, Any] = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
+    parts: list[dict[str, Any]] = [{"text": text}]
+    if made.reply.tool_calls:
+        parts = [{"functionCall": {"name": c.name, "args": dict(c.arguments)}} for c in made.reply.tool_calls]
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
     if last:
         candidate["finishReason"] = "STOP"
     return {"candidates": [candidate], "modelVersion": made.model, "responseId": made.call_id}
@@ -37,7 +40,7 @@ def _generate(made: Generated, _request: Request) -> dict[str, Any]:
 
 
 def _generate_stream(made: Generated, _request: Request) -> Iterator[Event]:
-    texts = pieces(made.reply)
+    texts = [""] if made.reply.tool_calls else pieces(made.reply)
     for number, text in enumerate(texts, 1):
         last = number == len(texts)
         chunk = _chunk(made, text, last=last)
