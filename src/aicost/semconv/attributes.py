@@ -158,8 +158,32 @@ AICOST_USAGE_METER: Final = "aicost.usage.meter"
 AICOST_USAGE_SOURCE: Final = "aicost.usage.source"
 """Where the usage comes from."""
 
+AICOST_VECTOR_DIMENSION: Final = "aicost.vector.dimension"
+"""Numbers in a vector."""
+
+AICOST_VECTOR_TOP_K: Final = "aicost.vector.top_k"
+"""Neighbours asked for, of each query."""
+
 AICOST_WORKFLOW_VERSION: Final = "aicost.workflow.version"
 """The version of the workflow, or of the step's code."""
+
+DB_COLLECTION_NAME: Final = "db.collection.name"
+"""The collection, table or index."""
+
+DB_NAMESPACE: Final = "db.namespace"
+"""The namespace, database or tenant the collection is in."""
+
+DB_OPERATION_BATCH_SIZE: Final = "db.operation.batch.size"
+"""Queries, or records, in one operation."""
+
+DB_OPERATION_NAME: Final = "db.operation.name"
+"""What was done in it."""
+
+DB_RESPONSE_RETURNED_ROWS: Final = "db.response.returned_rows"
+"""Records returned."""
+
+DB_SYSTEM_NAME: Final = "db.system.name"
+"""The database."""
 
 DEPLOYMENT_ENVIRONMENT_NAME: Final = "deployment.environment.name"
 """The environment."""

@@ -61,6 +61,11 @@ GEN_AI_CLIENT_TOKEN_USAGE: Final = Metric(
     "{token}",
     "Tokens per call, input and output.",
 )
+DB_CLIENT_OPERATION_DURATION: Final = Metric(
+    "db.client.operation.duration",
+    "s",
+    "Duration of an operation of a database.",
+)
 GEN_AI_CLIENT_OPERATION_DURATION: Final = Metric(
     "gen_ai.client.operation.duration",
     "s",

@@ -44,6 +44,8 @@ class Target(NamedTuple):
     streaming: bool = False
     region: str | None = None
     """Where it is served, if the request decides that."""
+    described: Mapping[str, AttributeValue] | None = None
+    """What its span says of it in place of `gen_ai.*`, when it is no operation of a model."""
 
 
 @dataclass(slots=True)
@@ -130,11 +132,15 @@ class Call:
         self.target = target
         self._observer = observer
         self._scope = scope = current_scope(parent)
-        attributes: dict[str, Any] = {
-            a.GEN_AI_OPERATION_NAME: target.operation,
-            a.GEN_AI_PROVIDER_NAME: target.provider,
-            a.GEN_AI_REQUEST_MODEL: target.model,
-        }
+        attributes: dict[str, Any]
+        if target.described is None:
+            attributes = {
+                a.GEN_AI_OPERATION_NAME: target.operation,
+                a.GEN_AI_PROVIDER_NAME: target.provider,
+                a.GEN_AI_REQUEST_MODEL: target.model,
+            }
+        else:
+            attributes = dict(target.described)
         if target.server_address is not None:
             attributes[a.SERVER_ADDRESS] = target.server_address
             if target.server_port is not None:
@@ -289,7 +295,7 @@ class Call:
         if self._scope.run is None:
             attributes[a.AICOST_RUN_ID] = attributes[a.AICOST_RUN_ROOT_ID] = self._run_id
             attributes[a.AICOST_RUN_IMPLICIT] = True
-        if view.model is not None:
+        if view.model is not None and self.target.described is None:
             attributes[a.GEN_AI_RESPONSE_MODEL] = view.model
         if outcome.error_type is not None and outcome.status is not RequestStatus.SUCCESS:
             span.set_status(Status(StatusCode.ERROR, outcome.error_type))

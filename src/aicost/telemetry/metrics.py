@@ -54,6 +54,10 @@ class _Sums:
         return [Observation(v / self._scale if self._scale != 1 else v, dict(series)) for series, v in items]
 
 
+_MODEL_NAMES = (a.GEN_AI_OPERATION_NAME, a.GEN_AI_PROVIDER_NAME, a.GEN_AI_REQUEST_MODEL)
+_DB_NAMES = (a.DB_OPERATION_NAME, a.DB_SYSTEM_NAME, a.DB_COLLECTION_NAME)
+
+
 class Metrics:
     """The instruments of one meter provider."""
 
@@ -95,6 +99,10 @@ class Metrics:
         self._tokens = meter.create_histogram(
             tokens.name, tokens.unit, tokens.description, explicit_bucket_boundaries_advisory=_TOKEN_BUCKETS
         )
+        db = m.DB_CLIENT_OPERATION_DURATION
+        self._db_duration = meter.create_histogram(
+            db.name, db.unit, db.description, explicit_bucket_boundaries_advisory=_SECOND_BUCKETS
+        )
         self._duration = meter.create_histogram(
             duration.name, duration.unit, duration.description, explicit_bucket_boundaries_advisory=_SECOND_BUCKETS
         )
@@ -128,7 +136,11 @@ class Metrics:
         attributes = dict(self._base(event))
         if event.error_type is not None:
             attributes[a.ERROR_TYPE] = event.error_type
-        self._duration.record((event.ended_ns - started_ns) / 1e9, attributes)
+        seconds = (event.ended_ns - started_ns) / 1e9
+        if event.is_storage:
+            self._db_duration.record(seconds, attributes)
+            return
+        self._duration.record(seconds, attributes)
         self.tokens(event, attributes)
 
     def tokens(self, event: UsageEvent, attributes: Mapping[str, str] | None = None) -> None:
@@ -143,11 +155,8 @@ class Metrics:
                 self._tokens.record(outputs, {**attributes, a.GEN_AI_TOKEN_TYPE: "output"})
 
     def _base(self, event: UsageEvent) -> _Series:
-        series = [
-            (a.GEN_AI_OPERATION_NAME, event.operation),
-            (a.GEN_AI_PROVIDER_NAME, event.provider),
-            (a.GEN_AI_REQUEST_MODEL, event.request_model or event.model),
-        ]
+        names = _DB_NAMES if event.is_storage else _MODEL_NAMES
+        series = list(zip(names, (event.operation, event.provider, event.request_model or event.model), strict=True))
         owner = event.attribution
         series.extend((attribute, owner[key]) for key, attribute in self._owner_keys if key in owner)
         return tuple(series)

@@ -11,7 +11,7 @@ from aicost._money import ATTO, to_text
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, UsageEvent
-from aicost.usage.meters import METERS, direction_of, group_of
+from aicost.usage.meters import METERS, Quantity, direction_of, group_of
 
 from .metrics import token_sums
 
@@ -86,10 +86,8 @@ def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
     if usage is None:
         return
     attributes[a.AICOST_USAGE_COMPLETE] = event.complete
-    inputs, outputs = token_sums(usage)
-    attributes[a.GEN_AI_USAGE_INPUT_TOKENS] = inputs
-    if event.operation != "embeddings" and event.complete:
-        attributes[a.GEN_AI_USAGE_OUTPUT_TOKENS] = outputs
+    if not event.is_storage:
+        _add_tokens(attributes, event, usage)
     grouped: dict[str, int] = {}
     for meter, quantity in usage.items():
         if type(quantity) is not int and quantity == int(quantity):
@@ -100,6 +98,13 @@ def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
             if upstream is not None:
                 grouped[upstream] = grouped.get(upstream, 0) + quantity
     attributes.update(grouped)
+
+
+def _add_tokens(attributes: Attributes, event: UsageEvent, usage: Mapping[str, Quantity]) -> None:
+    inputs, outputs = token_sums(usage)
+    attributes[a.GEN_AI_USAGE_INPUT_TOKENS] = inputs
+    if event.operation != "embeddings" and event.complete:
+        attributes[a.GEN_AI_USAGE_OUTPUT_TOKENS] = outputs
 
 
 def _add_cost(attributes: Attributes, charge: Charge) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry.sdk.metrics.export import ExponentialHistogram, Histogram, Metric, MetricsData, Sum
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
-_OURS = ("aicost.", "gen_ai.")
+_OURS = ("aicost.", "gen_ai.", "db.")
 _INFERENCE = {"chat", "text_completion", "generate_content", "embeddings"}
 _BY_OPERATION = {"invoke_workflow": "aicost.workflow", "invoke_agent": "aicost.agent", "execute_tool": "aicost.tool"}
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -189,6 +189,8 @@ def _kind(name: str, attributes: Mapping[str, Any]) -> str | None:
     operation = attributes.get("gen_ai.operation.name")
     if "aicost.covered.reason" in attributes:
         return "aicost.view"
+    if "db.system.name" in attributes:
+        return "aicost.storage"
     if operation in _BY_OPERATION:
         return _BY_OPERATION[operation]
     if operation is None and name.startswith("step "):

@@ -8,6 +8,9 @@ from enum import Enum
 
 from .meters import Quantity
 
+STORAGE_API = "vector"
+"""The `api` of an operation of a vector database."""
+
 
 class RequestStatus(str, Enum):
     """How an attempt ended, as `aicost.request.status` says it."""
@@ -81,3 +84,8 @@ class UsageEvent:
     fallback_of: str | None = None
     """The event of the failed call to another model or provider that the application followed with this one."""
     attribution: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_storage(self) -> bool:
+        """Whether it is an operation of a database: `provider` is its system, `model` the collection."""
+        return self.api == STORAGE_API
