@@ -47,6 +47,18 @@ INTEGRATIONS: dict[str, tuple[str, str]] = {
     "mcp": ("mcp", "mcp:MCPInstrumentor"),
     "openai-agents": ("agents", "openai_agents:OpenAIAgentsInstrumentor"),
     "langgraph": ("langgraph", "langgraph:LangGraphInstrumentor"),
+    "chromadb": ("chromadb", "chroma:ChromaInstrumentor"),
+    "qdrant-client": ("qdrant_client", "qdrant:QdrantInstrumentor"),
+    "pinecone": ("pinecone", "pinecone:PineconeInstrumentor"),
+    "weaviate-client": ("weaviate", "weaviate:WeaviateInstrumentor"),
+    "pymilvus": ("pymilvus", "milvus:MilvusInstrumentor"),
+    "lancedb": ("lancedb", "lancedb:LanceDBInstrumentor"),
+    "faiss-cpu": ("faiss", "faiss:FaissInstrumentor"),
+    "psycopg": ("psycopg", "psycopg:PsycopgInstrumentor"),
+    "SQLAlchemy": ("sqlalchemy", "sqlalchemy:SQLAlchemyInstrumentor"),
+    "redis": ("redis", "redis:RedisInstrumentor"),
+    "elasticsearch": ("elasticsearch", "elastic:ElasticsearchInstrumentor"),
+    "opensearch-py": ("opensearchpy", "elastic:OpenSearchInstrumentor"),
 }
 """By the name of the package: what it is imported as, and the module and instrumentor here."""
 

@@ -48,6 +48,12 @@ class Operation:
     returned: int | None = None
     units: Mapping[str, Quantity] | None = None
     """What the provider says it bills."""
+    complete: bool = True
+    """False when the provider bills something that nobody is told."""
+    failed: str | None = None
+    """The error that a result says, of a method that raises none."""
+    cursor: Any = None
+    """Where the result is, of a method that returns none."""
 
     def usage(self) -> dict[str, Quantity]:
         """What it used, by meter."""
@@ -166,7 +172,10 @@ class _Doing:
                 self._call.said({a.DB_RESPONSE_RETURNED_ROWS: operation.returned})
         except Exception as error:  # noqa: BLE001 - the application has its result
             guard.failed("read the result of an operation", error)
-        self._call.finish(ResponseView(Reading(operation.usage())), Outcome())
+        if operation.failed is not None:
+            self._call.finish(None, Outcome(RequestStatus.FAILURE, Billed.NO, operation.failed))
+            return
+        self._call.finish(ResponseView(Reading(operation.usage(), complete=operation.complete)), Outcome())
 
 
 def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, name: str, default: Any = None) -> Any:

@@ -1,0 +1,77 @@
+"""The wire of databases that no package carries: hosted ones over HTTP, and Redis with vectors."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@contextmanager
+def http_server(answers: Mapping[str, Any], headers: Mapping[str, str] = {}) -> Iterator[str]:
+    """Answers paths with JSON, and others with 404. Gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            answer = answers.get(self.path.partition("?")[0])
+            body = json.dumps(
+                answer if answer is not None else {"error": {"type": "index_not_found_exception"}}
+            ).encode()
+            self.send_response(200 if answer is not None else 404)
+            for name, value in {**headers, "content-type": "application/json", "content-length": len(body)}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = answer  # noqa: N815 - the names are the library's
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+_SEARCHED = b"*7\r\n:3\r\n" + b"".join(b"$1\r\n%d\r\n*0\r\n" % n for n in range(3))
+_SIMILAR = b"*3\r\n" + b"".join(b"$1\r\n%d\r\n" % n for n in range(3))
+
+
+@contextmanager
+def redis_server(*, vectors: bool) -> Iterator[int]:
+    """Answers Redis's protocol as far as vectors go. Gives its port."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                words = []
+                for _ in range(int(line[1:])):
+                    length = int(self.rfile.readline()[1:])
+                    words.append(self.rfile.read(length + 2)[:-2])
+                self.wfile.write(_answer(words))
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def _answer(words: list[bytes]) -> bytes:
+    verb = words[0].upper()
+    if verb == b"FT.SEARCH":
+        return _SEARCHED if words[1] == b"docs" else b"-nowhere: no such index\r\n"
+    if verb == b"VSIM":
+        return _SIMILAR
+    return b":1\r\n" if verb == b"VADD" else b"+OK\r\n"
