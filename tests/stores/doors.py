@@ -350,6 +350,34 @@ def pinecone(tmp_path: Path) -> Iterator[Store]:
         )
 
 
+@contextmanager
+def weaviate(tmp_path: Path) -> Iterator[Store]:
+    import weaviate
+    from weaviate.classes.init import AdditionalConfig, Timeout
+
+    from .servers import weaviate_grpc
+
+    with http_server(WEAVIATE) as url, weaviate_grpc() as grpc_port:
+        client = weaviate.connect_to_local(
+            port=int(url.rpartition(":")[2]),
+            grpc_port=grpc_port,
+            skip_init_checks=True,
+            additional_config=AdditionalConfig(timeout=Timeout(init=5, query=5, insert=5)),
+        )
+        docs = client.collections.get("Docs")
+        rows = [weaviate.classes.data.DataObject(properties={"n": n}, vector=v) for n, v in enumerate(VECTORS)]
+        yield Store(
+            "weaviate",
+            lambda: docs.data.insert_many(rows),
+            lambda: docs.query.near_vector(ASKED, limit=3),
+            missing=lambda: client.collections.get("Nowhere").query.near_vector(ASKED, limit=3),
+            collection="Docs",
+        )
+        client.close()
+
+
+WEAVIATE = {"/v1/meta": {"version": "1.33.0"}, "/v1/.well-known/openid-configuration": None}
+
 _ALL: dict[str, tuple[str, list[Callable[[Path], Any]]]] = {
     "chromadb": ("chromadb", [chroma]),
     "qdrant-client": ("qdrant_client", [qdrant, qdrant_async]),
@@ -362,6 +390,7 @@ _ALL: dict[str, tuple[str, list[Callable[[Path], Any]]]] = {
     "elasticsearch": ("elasticsearch", [elasticsearch, elasticsearch_async]),
     "opensearch-py": ("opensearchpy", [opensearch]),
     "pinecone": ("pinecone", [pinecone]),
+    "weaviate-client": ("weaviate", [weaviate]),
 }
 """By package: what it is imported as, and its doors."""
 

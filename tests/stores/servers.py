@@ -75,3 +75,34 @@ def _answer(words: list[bytes]) -> bytes:
     if verb == b"VSIM":
         return _SIMILAR
     return b":1\r\n" if verb == b"VADD" else b"+OK\r\n"
+
+
+@contextmanager
+def weaviate_grpc() -> Iterator[int]:
+    """Weaviate's gRPC service, by the stubs that its client carries. Gives its port."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc
+    from weaviate.proto.v1 import batch_pb2, search_get_pb2, weaviate_pb2_grpc
+
+    class Service(weaviate_pb2_grpc.WeaviateServicer):  # type: ignore[misc,unused-ignore]
+        def Search(self, request: Any, context: Any) -> Any:
+            if request.collection != "Docs":
+                context.abort(grpc.StatusCode.NOT_FOUND, "could not find class")
+            found = [
+                search_get_pb2.SearchResult(
+                    metadata=search_get_pb2.MetadataResult(id=f"00000000-0000-0000-0000-00000000000{n}")
+                )
+                for n in range(request.limit)
+            ]
+            return search_get_pb2.SearchReply(took=0.1, results=found)
+
+        def BatchObjects(self, request: Any, context: Any) -> Any:
+            return batch_pb2.BatchObjectsReply(took=0.1)
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=2))
+    weaviate_pb2_grpc.add_WeaviateServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(None)
