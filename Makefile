@@ -1,16 +1,20 @@
-.PHONY: help demo test clients canary lock check bench soak peers price-peers catalogue crash build
+.PHONY: help demo test clients frameworks stores canary lock check bench soak peers price-peers catalogue crash build
 
 help:     ## what there is
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
 demo:     ## run the demo
 	python3 tasks.py demo
-test:     ## every test, and each client with its oldest and newest version
+test:     ## every test, and each client, framework and database at its oldest and newest version
 	python3 tasks.py test
 clients:  ## only the clients
 	python3 tasks.py clients
-canary:   ## the clients at whatever version the registry has today
+frameworks: ## only the agent frameworks
+	python3 tasks.py frameworks
+stores:   ## only the vector databases
+	python3 tasks.py stores
+canary:   ## all of them at whatever version the registry has today
 	python3 tasks.py canary
-lock:     ## the clients' constraints again
+lock:     ## the constraints of all of them again
 	python3 tasks.py lock
 check:    ## lint, types, layers, generated files
 	python3 tasks.py check

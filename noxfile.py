@@ -1,9 +1,10 @@
-"""The clients, each in an environment of its own: many of their packages pin each other's versions.
+"""Clients, frameworks and databases, each in an environment of its own: many pin each other's versions.
 
     nox -s "clients(client='cohere', age='oldest')"     one client, at the oldest version that is supported
     nox -s clients                                      all of them, oldest and newest (`tasks.py test` runs these)
+    nox -s frameworks stores                            agent frameworks and vector databases, likewise
     nox -s canary                                       all of them, at whatever the registry has today
-    nox -s lock                                         write constraints/clients/ again
+    nox -s lock                                         write constraints/packages/ again
 
 Environments are made by uv and kept in `.nox`.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import nox
@@ -21,7 +23,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["clients"]
 
 HERE = Path(__file__).parent
-CONSTRAINTS = HERE / "constraints" / "clients"
+CONSTRAINTS = HERE / "constraints" / "packages"
 # What pip is told about certificates, mirrors and wheels at hand, uv is told, too.
 UV = {
     "UV_NATIVE_TLS": "1",
@@ -33,48 +35,99 @@ for ours, theirs in (("UV_FIND_LINKS", "PIP_FIND_LINKS"), ("UV_DEFAULT_INDEX", "
     if theirs in os.environ:
         UV[ours] = os.environ[theirs]
 
-EXTRAS = {
-    "openai": "openai",
-    "anthropic": "anthropic",
-    "google-genai": "google",
-    "boto3": "bedrock",
-    "mistralai": "mistral",
-    "cohere": "cohere",
-    "groq": "groq",
-    "together": "together",
-    "ollama": "ollama",
-    "voyageai": "voyage",
-    "huggingface_hub": "huggingface",
-    "litellm": "litellm",
+
+@dataclass(frozen=True)
+class Tested:
+    """A package that is tested in an environment of its own: its extra here, and what it is tested with."""
+
+    extra: str
+    beside: tuple[str, ...] = ()
+    oldest: tuple[str, ...] = ()
+    """What early versions need and do not say."""
+    python: str = "3.10"
+    """The oldest Python that it can be had for."""
+    chosen: str | None = None
+    """What tests are told to run, if not the package's own."""
+
+
+_EARLY_HTTPX = ("httpx<0.28",)
+_OPENAI = ("openai>=1.99",)
+
+CLIENTS = {
+    "openai": Tested("openai", oldest=_EARLY_HTTPX),
+    # The clouds that Anthropic's client signs for.
+    "anthropic": Tested("anthropic", ("boto3>=1.35", "google-auth[requests]>=2.30"), _EARLY_HTTPX),
+    "google-genai": Tested("google"),
+    "boto3": Tested("bedrock"),
+    "mistralai": Tested("mistral"),
+    "cohere": Tested("cohere"),
+    "groq": Tested("groq", oldest=_EARLY_HTTPX),
+    "together": Tested("together"),
+    "ollama": Tested("ollama", oldest=_EARLY_HTTPX),
+    "voyageai": Tested("voyage"),
+    "huggingface_hub": Tested("huggingface", ("numpy>=1.26",)),
+    "litellm": Tested("litellm"),
 }
-"""The extra of each client."""
+FRAMEWORKS = {
+    "langgraph": Tested("langgraph", ("langchain>=1.0", "langchain-openai>=1.0", "langchain-anthropic>=1.0", *_OPENAI)),
+    "openai-agents": Tested("openai-agents", _OPENAI),
+    "pydantic-ai-slim": Tested("pydantic-ai", _OPENAI),
+    "google-adk": Tested("google-adk"),
+    "strands-agents": Tested("strands", _OPENAI),
+    "semantic-kernel": Tested("semantic-kernel", _OPENAI),
+    "agent-framework-core": Tested("agent-framework", ("agent-framework-openai>=1.0", *_OPENAI)),
+    "autogen-core": Tested("autogen", ("autogen-agentchat>=0.7", "autogen-ext[openai]>=0.7", *_OPENAI)),
+    "smolagents": Tested("smolagents", ("smolagents[openai]", *_OPENAI)),
+    "crewai": Tested("crewai", _OPENAI),
+    "haystack-ai": Tested("haystack", _OPENAI),
+    "dspy": Tested("dspy", _OPENAI),
+    "llama-index-core": Tested("llama-index", ("llama-index-llms-openai>=0.5", *_OPENAI)),
+    "claude-agent-sdk": Tested("claude-agent"),
+    "mcp": Tested("mcp"),
+}
+STORES = {
+    "chromadb": Tested("chroma"),
+    "qdrant-client": Tested("qdrant"),
+    "pinecone": Tested("pinecone"),
+    "weaviate-client": Tested("weaviate"),
+    "pymilvus": Tested("milvus", ("milvus-lite>=2.5",)),
+    "lancedb": Tested("lancedb"),
+    "faiss-cpu": Tested("faiss", ("numpy>=1.26",)),
+    "psycopg": Tested(
+        "psycopg",
+        ("psycopg[binary]", "SQLAlchemy>=2.0", "pgvector>=0.4", "pgserver>=0.1.4"),
+        chosen="psycopg,SQLAlchemy",
+    ),
+    "redis": Tested("redis"),
+    "elasticsearch": Tested("elasticsearch", ("aiohttp>=3.9",)),
+    "opensearch-py": Tested("opensearch"),
+}
+ALL = {**CLIENTS, **FRAMEWORKS, **STORES}
+FOLDERS = {"clients": CLIENTS, "frameworks": FRAMEWORKS, "stores": STORES}
+AGES = ["oldest", "newest"]
 
-OLDEST = {"openai": "httpx<0.28", "anthropic": "httpx<0.28", "groq": "httpx<0.28", "ollama": "httpx<0.28"}
-"""What early versions of a client need and do not say."""
 
-
-BESIDE = {"anthropic": ["boto3>=1.35", "google-auth[requests]>=2.30"], "huggingface_hub": ["numpy>=1.26"]}
-"""What more of a client can be tested with: the clouds that Anthropic's client signs for, vectors."""
-
-
-def _install(session: nox.Session, client: str, age: str) -> None:
-    locked = str(CONSTRAINTS / f"{client}-{age}.txt")
+def _install(session: nox.Session, package: str, age: str) -> None:
+    tested = ALL[package]
+    locked = str(CONSTRAINTS / f"{package}-{age}.txt")
     session.install(
-        "--constraint", locked, "--editable", f".[{EXTRAS[client]},client-tests]", *BESIDE.get(client, []), env=UV
-    )
+        "--constraint", locked, "--editable", f".[{tested.extra},client-tests]", *tested.beside, env=UV
+    )  # fmt: skip
 
 
-def _test(session: nox.Session, client: str, *, measured: bool) -> None:
+def _test(session: nox.Session, package: str, *, measured: bool) -> None:
+    kind = next(kind for kind, packages in FOLDERS.items() if package in packages)
+    folder = "integrations" if kind == "clients" else kind
     run = ["coverage", "run", "-m", "pytest"] if measured else ["pytest"]
     session.run(
-        "python", "-m", *run, "--quiet", "-p", "no:cacheprovider", "tests/integrations", *session.posargs,
-        env={"AICOST_TEST_CLIENTS": client, **UV},
+        "python", "-m", *run, "--quiet", "-p", "no:cacheprovider", f"tests/{folder}", *session.posargs,
+        env={f"AICOST_TEST_{kind.upper()}": ALL[package].chosen or package, **UV},
     )  # fmt: skip
 
 
 @nox.session
-@nox.parametrize("age", ["oldest", "newest"])
-@nox.parametrize("client", list(EXTRAS))
+@nox.parametrize("age", AGES)
+@nox.parametrize("client", list(CLIENTS))
 def clients(session: nox.Session, client: str, age: str) -> None:
     """One client against the emulator."""
     _install(session, client, age)
@@ -82,17 +135,35 @@ def clients(session: nox.Session, client: str, age: str) -> None:
 
 
 @nox.session
-@nox.parametrize("client", list(EXTRAS))
-def canary(session: nox.Session, client: str) -> None:
-    """One client at whatever version the registry has today, without the upper bound."""
-    session.install("--editable", ".[client-tests]", env=UV)
-    session.install("--upgrade", client, *BESIDE.get(client, []), env=UV)
-    session.env["AICOST_TEST_CANARY"] = "1"
-    _test(session, client, measured=False)
+@nox.parametrize("age", AGES)
+@nox.parametrize("framework", list(FRAMEWORKS))
+def frameworks(session: nox.Session, framework: str, age: str) -> None:
+    """One framework, its agents running against the emulator."""
+    _install(session, framework, age)
+    _test(session, framework, measured=age == "newest")
 
 
 @nox.session
-@nox.parametrize("client", list(EXTRAS))
+@nox.parametrize("age", AGES)
+@nox.parametrize("store", list(STORES))
+def stores(session: nox.Session, store: str, age: str) -> None:
+    """One vector database."""
+    _install(session, store, age)
+    _test(session, store, measured=age == "newest")
+
+
+@nox.session
+@nox.parametrize("package", list(ALL))
+def canary(session: nox.Session, package: str) -> None:
+    """One package at whatever version the registry has today, without the upper bound."""
+    session.install("--editable", ".[client-tests]", env=UV)
+    session.install("--upgrade", package, *ALL[package].beside, env=UV)
+    session.env["AICOST_TEST_CANARY"] = "1"
+    _test(session, package, measured=False)
+
+
+@nox.session
+@nox.parametrize("client", list(CLIENTS))
 def bench(session: nox.Session, client: str) -> None:
     """What aicost adds to a call through one client."""
     _install(session, client, "newest")
@@ -101,21 +172,21 @@ def bench(session: nox.Session, client: str) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write the constraints of every client again: the lowest and the highest versions that are declared."""
+    """Write the constraints of every package again: the lowest and the highest versions that are declared."""
     session.install("uv", env=UV)
     CONSTRAINTS.mkdir(exist_ok=True)
-    for client, extra in EXTRAS.items():
-        if session.posargs and client not in session.posargs:
+    for package, tested in ALL.items():
+        if session.posargs and package not in session.posargs:
             continue
         for age, resolution in (("oldest", "lowest-direct"), ("newest", "highest")):
-            wanted = session.create_tmp() + f"/{client}.in"
-            more = [*BESIDE.get(client, []), *([OLDEST[client]] if age == "oldest" and client in OLDEST else [])]
+            wanted = session.create_tmp() + f"/{package}.in"
+            more = [*tested.beside, *(tested.oldest if age == "oldest" else ())]
             Path(wanted).write_text("\n".join(more) + "\n")
-            target = CONSTRAINTS / f"{client}-{age}.txt"
+            target = CONSTRAINTS / f"{package}-{age}.txt"
             session.run(
-                "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.10", "--no-header",
+                "uv", "pip", "compile", "--quiet", "--universal", "--python-version", tested.python, "--no-header",
                 "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--resolution", resolution,
-                "--extra", extra, "--extra", "client-tests", "pyproject.toml", wanted, "--output-file", str(target),
-                env=UV,
+                "--extra", tested.extra, "--extra", "client-tests", "pyproject.toml", wanted,
+                "--output-file", str(target), env=UV,
             )  # fmt: skip
             target.write_text(re.sub(r"^-e .*\n", "", target.read_text(), flags=re.MULTILINE))

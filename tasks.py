@@ -2,10 +2,12 @@
 """Everything a developer runs, on a machine with nothing but Python.
 
     python3 tasks.py demo     install into .venv, then run the demo
-    python3 tasks.py test     install, then pass every test, and those of each client with its oldest and newest version
+    python3 tasks.py test     install, then pass every test; clients, frameworks and databases, oldest and newest
     python3 tasks.py clients  only those of the clients; a name chooses: `clients cohere`
-    python3 tasks.py canary   the clients at whatever version the registry has today
-    python3 tasks.py lock     write the clients' constraints again
+    python3 tasks.py frameworks  only those of agent frameworks, likewise
+    python3 tasks.py stores   only those of vector databases, likewise
+    python3 tasks.py canary   all of them at whatever version the registry has today
+    python3 tasks.py lock     write their constraints again
     python3 tasks.py check    lint, types, layers and generated files
     python3 tasks.py bench    measure and print the performance table
     python3 tasks.py soak     memory over 100,000 abandoned streams
@@ -72,34 +74,58 @@ def test(arguments: list[str]) -> None:
         return
     coverage = [python, "-m", "coverage"]
     run([*coverage, "erase"])
-    run([*coverage, "run", "-m", "pytest", "--quiet", "--ignore", "tests/integrations"])
-    clients([])
+    run(
+        [
+            *coverage,
+            "run",
+            "-m",
+            "pytest",
+            "--quiet",
+            "--ignore",
+            "tests/integrations",
+            "--ignore",
+            "tests/frameworks",
+            "--ignore",
+            "tests/stores",
+        ]
+    )
+    _sessions(("clients", "frameworks", "stores"), [])
     run([*coverage, "combine", "--quiet"])
     run([*coverage, "report", "--skip-covered", "--fail-under=90"])
 
 
 def clients(arguments: list[str]) -> None:
     """Each client with its oldest and newest version, as many at a time as there are processors."""
-    _sessions("clients", arguments)
+    _sessions(("clients",), arguments)
+
+
+def frameworks(arguments: list[str]) -> None:
+    """Each agent framework with its oldest and newest version."""
+    _sessions(("frameworks",), arguments)
+
+
+def stores(arguments: list[str]) -> None:
+    """Each vector database with its oldest and newest version."""
+    _sessions(("stores",), arguments)
 
 
 def canary(arguments: list[str]) -> None:
-    """Each client at the registry's newest version."""
-    _sessions("canary", arguments)
+    """Each of them at the registry's newest version."""
+    _sessions(("canary",), arguments)
 
 
 def lock(arguments: list[str]) -> None:
-    """The clients' constraints again."""
+    """The constraints of all sessions again."""
     run([environment(".venv", "newest.txt"), "-m", "nox", "-s", "lock", "--", *arguments], **_on_path())
 
 
-def _sessions(name: str, chosen: list[str]) -> None:
+def _sessions(kinds: tuple[str, ...], chosen: list[str]) -> None:
     nox = [str(environment(".venv", "newest.txt")), "-m", "nox"]
     listed = subprocess.run(
-        [*nox, "--list", "--json", "-s", name], cwd=ROOT, capture_output=True, text=True, check=True
+        [*nox, "--list", "--json", "-s", *kinds], cwd=ROOT, capture_output=True, text=True, check=True
     )
     names = [s["session"] for s in json.loads(listed.stdout)]
-    names = [n for n in names if not chosen or any(f"client='{client}'" in n for client in chosen)]
+    names = [n for n in names if not chosen or any(f"'{package}'" in n for package in chosen)]
 
     def one(session: str) -> tuple[str, int, str, float]:
         began = time.monotonic()
@@ -111,7 +137,7 @@ def _sessions(name: str, chosen: list[str]) -> None:
 
     failed = 0
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 2)) as pool:
-        print(f"{len(names)} sessions of {name} ...", flush=True)
+        print(f"{len(names)} sessions of {', '.join(kinds)} ...", flush=True)
         for done in as_completed([pool.submit(one, session) for session in names]):
             session, status, said, seconds = done.result()
             summary = [line for line in said.splitlines() if " passed" in line or " failed" in line][-1:]
@@ -200,7 +226,23 @@ def build(arguments: list[str]) -> None:
     run([python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".", *arguments])
 
 
-EVERY = (demo, test, clients, canary, lock, check, bench, soak, peers, price_peers, catalogue, crash, build)
+EVERY = (
+    demo,
+    test,
+    clients,
+    frameworks,
+    stores,
+    canary,
+    lock,
+    check,
+    bench,
+    soak,
+    peers,
+    price_peers,
+    catalogue,
+    crash,
+    build,
+)
 TASKS = {task.__name__.replace("_", "-"): task for task in EVERY}
 
 if __name__ == "__main__":

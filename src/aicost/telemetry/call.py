@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
@@ -241,8 +241,12 @@ class Call:
         failed, scope = self._attempts[:-1], self._scope
         events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
         events.append(self._last_event(view, outcome, last))
-        if self._observer is not WIRE and self._is_covered(events[-1]):
-            return
+        if self._observer is not WIRE:
+            if self._is_covered(events[-1]):
+                return
+            known = self._pipeline.counted.completes(events[-1], self._observer)
+            if known is not None:
+                events[-1] = replace(events[-1], event_id=known)
         attributes = self._describe(view, outcome, events)
         self._sight.tell(events[-1].event_id)
         if self._observer is not WIRE:

@@ -28,7 +28,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, get_current_span
 
 from aicost.scopes.scope import Scope
-from aicost.usage.event import UsageEvent
+from aicost.usage.event import Billed, UsageEvent
 
 from .metrics import token_sums
 
@@ -172,6 +172,25 @@ class Counted:
         twin = self._twin(event, observer)
         return None if twin is None else Covered("same_call", twin)
 
+    def completes(self, event: UsageEvent, observer: str) -> str | None:
+        """The event of another observer's view of the same call that had no usage, which this one has."""
+        if not event.usage:
+            return None
+        with self._lock:
+            for other in reversed(self._recent):
+                seen = other.event
+                if (
+                    seen.usage is None
+                    and seen.billed is Billed.YES
+                    and observer not in other.observers
+                    and family(seen.operation) == family(event.operation)
+                    and _one_within_the_other(seen, event)
+                    and _same_model(seen, event)
+                ):
+                    other.observers.add(observer)
+                    return seen.event_id
+        return None
+
     def _twin(self, event: UsageEvent, observer: str) -> str | None:
         tokens, kind = _counts(event), family(event.operation)
         with self._lock:
@@ -182,7 +201,7 @@ class Counted:
                     and family(seen.operation) == kind
                     and _one_within_the_other(seen, event)
                     and not (seen.response_id and event.response_id)
-                    and (_counts(seen) == tokens if event.usage else seen.model == event.model)
+                    and (_counts(seen) == tokens if event.usage else _same_model(seen, event))
                 ):
                     other.observers.add(observer)
                     return seen.event_id
@@ -207,6 +226,10 @@ class _Recent(NamedTuple):
 
 def _counts(event: UsageEvent) -> tuple[int, int]:
     return token_sums(event.usage or {})
+
+
+def _same_model(one: UsageEvent, other: UsageEvent) -> bool:
+    return not {one.model, one.request_model}.isdisjoint({other.model, other.request_model})
 
 
 def _one_within_the_other(one: Any, other: Any) -> bool:
