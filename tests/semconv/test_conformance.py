@@ -96,7 +96,7 @@ def duration(meter: Meter) -> None:
             lambda meter: meter.create_counter("gen_ai.client.operation.duration", "s").add(1, CALL),
             "gen_ai.client.operation.duration: comes from the instrument counter, not histogram",
         ),
-        (retries(**{"gen_ai.provider.name": None}), "gen_ai.provider.name: is required and missing"),
+        (retries(**{"gen_ai.provider.name": None}), "gen_ai.provider.name: is required beside gen_ai.request.model"),
         (retries(**{"gen_ai.provider.name": 7}), "gen_ai.provider.name: is int 7, not string"),
         (retries(**{"aicost.vibes": "good"}), "aicost.vibes: is no attribute the registry has"),
         (retries(**{"aicost.meter": "input"}), "aicost.meter: does not belong here"),
