@@ -44,6 +44,8 @@ class Tested:
     beside: tuple[str, ...] = ()
     oldest: tuple[str, ...] = ()
     """What early versions need and do not say."""
+    newest: tuple[str, ...] = ()
+    """What only the newest version is tested with."""
     python: str = "3.10"
     """The oldest Python that it can be had for."""
     chosen: str | None = None
@@ -51,7 +53,7 @@ class Tested:
 
 
 _EARLY_HTTPX = ("httpx<0.28",)
-_OPENAI = ("openai>=1.99",)
+_OPENAI = ("openai>=1.109",)
 
 CLIENTS = {
     "openai": Tested("openai", oldest=_EARLY_HTTPX),
@@ -69,7 +71,20 @@ CLIENTS = {
     "litellm": Tested("litellm"),
 }
 FRAMEWORKS = {
-    "langgraph": Tested("langgraph", ("langchain>=1.0", "langchain-openai>=1.0", "langchain-anthropic>=1.0", *_OPENAI)),
+    "langgraph": Tested(
+        "langgraph",
+        (
+            *("langchain>=1.0", "langchain-core>=1.0", "langchain-openai>=1.0", "langchain-anthropic>=1.0", *_OPENAI),
+            "langgraph-checkpoint-sqlite>=3",
+        ),
+        ("langsmith<0.5",),
+        # Other vendors' instrumentation of the same, for the matrix.
+        newest=tuple(
+            f"{vendor}-{package}"
+            for vendor in ("openinference-instrumentation", "opentelemetry-instrumentation")
+            for package in ("openai", "anthropic", "langchain")
+        ),
+    ),
     "openai-agents": Tested("openai-agents", _OPENAI),
     "pydantic-ai-slim": Tested("pydantic-ai", _OPENAI),
     "google-adk": Tested("google-adk"),
@@ -90,7 +105,7 @@ STORES = {
     "qdrant-client": Tested("qdrant"),
     "pinecone": Tested("pinecone"),
     "weaviate-client": Tested("weaviate"),
-    "pymilvus": Tested("milvus", ("milvus-lite>=2.5",)),
+    "pymilvus": Tested("milvus", ("milvus-lite>=2.5",), ("setuptools<80",)),
     "lancedb": Tested("lancedb"),
     "faiss-cpu": Tested("faiss", ("numpy>=1.26",)),
     "psycopg": Tested(
@@ -111,7 +126,8 @@ def _install(session: nox.Session, package: str, age: str) -> None:
     tested = ALL[package]
     locked = str(CONSTRAINTS / f"{package}-{age}.txt")
     session.install(
-        "--constraint", locked, "--editable", f".[{tested.extra},client-tests]", *tested.beside, env=UV
+        "--constraint", locked, "--editable", f".[{tested.extra},client-tests]", *tested.beside,
+        *(tested.newest if age == "newest" else ()), env=UV,
     )  # fmt: skip
 
 
@@ -180,7 +196,7 @@ def lock(session: nox.Session) -> None:
             continue
         for age, resolution in (("oldest", "lowest-direct"), ("newest", "highest")):
             wanted = session.create_tmp() + f"/{package}.in"
-            more = [*tested.beside, *(tested.oldest if age == "oldest" else ())]
+            more = [*tested.beside, *(tested.oldest if age == "oldest" else tested.newest)]
             Path(wanted).write_text("\n".join(more) + "\n")
             target = CONSTRAINTS / f"{package}-{age}.txt"
             session.run(

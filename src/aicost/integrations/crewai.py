@@ -34,7 +34,7 @@ class CrewAIInstrumentor(ClientInstrumentor):
     """Instruments every crew, flow, task, agent and tool of crewai."""
 
     name = "crewai"
-    requires = "crewai >= 1.5, < 2"
+    requires = "crewai >= 1.10, < 2"
     methods = (
         Method("crewai.crew", "Crew.kickoff", wrapper=part("workflow", _crew)),
         Method("crewai.crew", "Crew.akickoff", wrapper=part("workflow", _crew), optional=True),

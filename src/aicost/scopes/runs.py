@@ -16,6 +16,7 @@ from aicost.usage.meters import Quantity
 from .ids import new_id
 
 _MAX_PENDING = 1000
+_MAX_STEPS = 1000
 
 
 class StepKind(str, Enum):
@@ -31,6 +32,8 @@ class Totals:
     """What a run has used so far. Money is in 1e-18 of each currency; its owner's lock guards every change."""
 
     atto: Counter[str] = field(default_factory=Counter)
+    by_step: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By step and currency."""
     wasted: Counter[str] = field(default_factory=Counter)
     usage: dict[str, Quantity] = field(default_factory=dict)
     calls: int = 0
@@ -82,6 +85,16 @@ class Run:
         """Exact cost so far by currency."""
         with self._lock:
             return {currency: to_decimal(atto) for currency, atto in self._totals.atto.items()}
+
+    @property
+    def steps(self) -> Mapping[str, Decimal]:
+        """Exact cost so far of what was called directly in each step, by its name; in the currency of `cost`.
+
+        All of it together is `cost`. Of steps with more than 1,000 names the rest is under `other`.
+        """
+        with self._lock:
+            currency = next(iter(self._totals.atto), None)
+            return {step: to_decimal(atto) for (step, spent), atto in self._totals.by_step.items() if spent == currency}
 
     @property
     def waste(self) -> Decimal:
@@ -171,6 +184,10 @@ class Run:
             totals.usage[meter] = totals.usage.get(meter, 0) + quantity
         if atto is not None:
             totals.atto[currency] += atto
+            key = (event.step or event.operation, currency)
+            if key not in totals.by_step and len(totals.by_step) >= _MAX_STEPS:
+                key = ("other", currency)
+            totals.by_step[key] += atto
             if wasted:
                 totals.wasted[currency] += atto
 

@@ -34,8 +34,10 @@ async def tool_async(emulator: ProviderEmulator) -> Any:
     return await crew(emulator).kickoff_async()
 
 
-async def tool_native_async(emulator: ProviderEmulator) -> Any:
-    return await crew(emulator).akickoff()
+if hasattr(Crew, "akickoff"):
+
+    async def tool_native_async(emulator: ProviderEmulator) -> Any:
+        return await crew(emulator).akickoff()
 
 
 def failing_tool(emulator: ProviderEmulator) -> Any:

@@ -6,6 +6,7 @@ import os
 
 os.environ["DSPY_MODEL_METADATA_REFRESH"] = "0"
 
+from importlib.util import find_spec
 from typing import Any
 
 import dspy
@@ -14,6 +15,7 @@ from aicost.testing import ProviderEmulator
 
 WORKFLOW, ASKED = "Helper", "How much is tea?"
 AGENT = None  # there are modules, no agents
+REPORTS = "priced" if find_spec("dspy.clients.execution") else "nothing"  # litellm asked then
 SAYS = "[[ ## answer ## ]]\nTea is dear.\n\n[[ ## completed ## ]]"
 
 

@@ -14,6 +14,7 @@ from agents import (
     Runner,
     function_tool,
     trace,
+    usage,
 )
 from openai import AsyncOpenAI
 
@@ -21,6 +22,7 @@ from aicost.testing import ProviderEmulator
 from tests.frameworks.loops import searcher
 
 WORKFLOW, ASKS_WITH = "Agent workflow", "input"
+REPORTS = "priced" if hasattr(usage, "model_usage_to_span_usage") else "totals"
 
 
 def model(emulator: ProviderEmulator, kind: Any = OpenAIChatCompletionsModel) -> Any:

@@ -1,0 +1,35 @@
+"""An agent of Pydantic AI. Needs OPENAI_API_KEY."""
+
+from __future__ import annotations
+
+from pydantic_ai import Agent
+
+import aicost
+
+
+def search(query: str) -> str:
+    """Search for what is known.
+
+    Args:
+        query: what to look for
+    """
+    return f"A kilogram of {query} is 12 euros."
+
+
+def ask() -> None:
+    """Ask one agent one question."""
+    print(Agent("openai-chat:gpt-4.1-mini", name="helper", tools=[search]).run_sync("How much is tea?").output)
+
+
+def main() -> None:
+    """Say what each step cost."""
+    aicost.init(service_name="tea", exporter="none")
+    with aicost.run_scope("tea", tenant_id="t-42") as run:
+        ask()
+    for step, cost in run.steps.items():
+        print(f"{step}: {cost} USD")
+    print(f"{run.calls} calls, {run.cost} USD")
+
+
+if __name__ == "__main__":
+    main()
