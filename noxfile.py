@@ -54,6 +54,7 @@ class Tested:
 
 _EARLY_HTTPX = ("httpx<0.28",)
 _OPENAI = ("openai>=1.109",)
+_LATER = ("pydantic>=2.11",)  # than the oldest that aicost itself takes
 
 CLIENTS = {
     "openai": Tested("openai", oldest=_EARLY_HTTPX),
@@ -77,7 +78,7 @@ FRAMEWORKS = {
             *("langchain>=1.0", "langchain-core>=1.0", "langchain-openai>=1.0", "langchain-anthropic>=1.0", *_OPENAI),
             "langgraph-checkpoint-sqlite>=3",
         ),
-        ("langsmith<0.5",),
+        ("langsmith<0.5", *_LATER),
         # Other vendors' instrumentation of the same, for the matrix.
         newest=tuple(
             f"{vendor}-{package}"
@@ -85,20 +86,20 @@ FRAMEWORKS = {
             for package in ("openai", "anthropic", "langchain")
         ),
     ),
-    "openai-agents": Tested("openai-agents", _OPENAI),
-    "pydantic-ai-slim": Tested("pydantic-ai", _OPENAI),
-    "google-adk": Tested("google-adk"),
-    "strands-agents": Tested("strands", _OPENAI),
-    "semantic-kernel": Tested("semantic-kernel", _OPENAI),
-    "agent-framework-core": Tested("agent-framework", ("agent-framework-openai>=1.0", *_OPENAI)),
-    "autogen-core": Tested("autogen", ("autogen-agentchat>=0.7", "autogen-ext[openai]>=0.7", *_OPENAI)),
-    "smolagents": Tested("smolagents", ("smolagents[openai]", *_OPENAI)),
-    "crewai": Tested("crewai", _OPENAI),
-    "haystack-ai": Tested("haystack", _OPENAI),
-    "dspy": Tested("dspy", _OPENAI),
-    "llama-index-core": Tested("llama-index", ("llama-index-llms-openai>=0.5", *_OPENAI)),
-    "claude-agent-sdk": Tested("claude-agent"),
-    "mcp": Tested("mcp"),
+    "openai-agents": Tested("openai-agents", _OPENAI, oldest=_LATER),
+    "pydantic-ai-slim": Tested("pydantic-ai", _OPENAI, oldest=_LATER),
+    "google-adk": Tested("google-adk", oldest=_LATER),
+    "strands-agents": Tested("strands", _OPENAI, oldest=_LATER),
+    "semantic-kernel": Tested("semantic-kernel", _OPENAI, oldest=_LATER),
+    "agent-framework-core": Tested("agent-framework", ("agent-framework-openai>=1.0", *_OPENAI), oldest=_LATER),
+    "autogen-core": Tested("autogen", ("autogen-agentchat>=0.7", "autogen-ext[openai]>=0.7", *_OPENAI), oldest=_LATER),
+    "smolagents": Tested("smolagents", ("smolagents[openai]", *_OPENAI), oldest=_LATER),
+    "crewai": Tested("crewai", _OPENAI, oldest=_LATER),
+    "haystack-ai": Tested("haystack", _OPENAI, oldest=_LATER),
+    "dspy": Tested("dspy", _OPENAI, oldest=_LATER),
+    "llama-index-core": Tested("llama-index", ("llama-index-llms-openai>=0.5", *_OPENAI), oldest=_LATER),
+    "claude-agent-sdk": Tested("claude-agent", oldest=_LATER),
+    "mcp": Tested("mcp", oldest=_LATER),
 }
 STORES = {
     "chromadb": Tested("chroma"),
@@ -184,6 +185,14 @@ def bench(session: nox.Session, client: str) -> None:
     """What aicost adds to a call through one client."""
     _install(session, client, "newest")
     session.run("python", "benchmarks/clients.py", env={"AICOST_TEST_CLIENTS": client, **UV})
+
+
+@nox.session
+def bench_frameworks(session: nox.Session) -> None:
+    """What aicost adds to a step of LangChain, and to queries of embedded vector databases."""
+    _install(session, "langgraph", "newest")
+    session.install("faiss-cpu", "numpy", "qdrant-client", "chromadb", env=UV)
+    session.run("python", "benchmarks/frameworks.py", env=UV)
 
 
 @nox.session

@@ -68,6 +68,9 @@ class Loop:
     reports: str = "priced"
     """What it says of usage itself: `priced`, `totals` without parts, `unpriced` or `nothing`."""
 
+    def __str__(self) -> str:
+        return f"{self.framework}-{self.name}"
+
     @property
     def expected(self) -> Expected:
         """What it does."""

@@ -32,7 +32,7 @@ ALL = [
     if getattr(function, "__module__", None) == loops_of(framework).__name__
     and any(name.startswith(known) for known in LOOPS)
 ]
-every_loop = pytest.mark.parametrize("loop", ALL, ids=lambda loop: f"{loop.framework}-{loop.name}")
+every_loop = pytest.mark.parametrize("loop", ALL, ids=str)
 
 
 def rows(app: App, table: str) -> list[dict[str, Any]]:

@@ -268,7 +268,8 @@ def make_current(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - wh
             config = args[0] if args else kwargs["config"]
             run_id = getattr(config.get("callbacks"), "parent_run_id", None)
             activity = _callbacks.activities.get(run_id) if _callbacks is not None else None
-            if activity is not None:
+            # This is asked twice for a step of a sequence; most of the time one is there already.
+            if activity is not None and otel_context.get_current() is not activity.context:
                 otel_context.attach(activity.context)
         except Exception as error:  # noqa: BLE001 - the application's body comes first
             guard.failed("enter a chain", error)

@@ -45,7 +45,7 @@ class SemanticKernelInstrumentor(ClientInstrumentor):
     """Turns on the spans of semantic-kernel."""
 
     name = "semantic-kernel"
-    requires = "semantic-kernel >= 1.36, < 2"
+    requires = "semantic-kernel >= 1.39, < 2"
     extensions = (
         Extension(f"{_SEMANTIC_KERNEL}.agent_diagnostics.decorators", _spans_of_semantic_kernel),
         Extension(f"{_SEMANTIC_KERNEL}.model_diagnostics.decorators", _spans_of_semantic_kernel),
@@ -57,21 +57,21 @@ class GoogleADKInstrumentor(ClientInstrumentor):
     """google-adk emits its spans by itself."""
 
     name = "google-adk"
-    requires = "google-adk >= 1.20, < 3"
+    requires = "google-adk >= 2.0, < 3"
 
 
 class StrandsInstrumentor(ClientInstrumentor):
     """strands-agents emits its spans by itself."""
 
     name = "strands-agents"
-    requires = "strands-agents >= 1.15, < 2"
+    requires = "strands-agents >= 1.20, < 2"
 
 
 class AgentFrameworkInstrumentor(ClientInstrumentor):
     """agent-framework emits its spans by itself, unless ENABLE_INSTRUMENTATION is false."""
 
     name = "agent-framework-core"
-    requires = "agent-framework-core >= 1.0, < 2"
+    requires = "agent-framework-core >= 1.5, < 2"
 
 
 class AutoGenInstrumentor(ClientInstrumentor):

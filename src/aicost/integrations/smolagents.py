@@ -20,7 +20,7 @@ class SmolagentsInstrumentor(ClientInstrumentor):
     """Instruments every agent and tool of smolagents."""
 
     name = "smolagents"
-    requires = "smolagents >= 1.22, < 2"
+    requires = "smolagents >= 1.24, < 2"
     methods = (
         Method("smolagents.agents", "MultiStepAgent.run", wrapper=part("agent", _agent)),
         Method("smolagents.tools", "Tool.__call__", wrapper=part("tool", _tool)),

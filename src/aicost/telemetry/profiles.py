@@ -11,7 +11,7 @@ from aicost._money import ATTO, to_text
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, UsageEvent
-from aicost.usage.meters import METERS, Quantity, direction_of, group_of
+from aicost.usage.meters import METERS, direction_of, group_of
 
 from .metrics import token_sums
 
@@ -49,6 +49,8 @@ class CostProfile(str, Enum):
 def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequence[CostProfile] = ()) -> Attributes:
     """Everything a finished call says about itself. The last entry is its outcome; all of them are its attempts."""
     event, charge = entries[-1]
+    if event.is_storage:
+        return _storage_attributes(event, charge)
     attributes: Attributes = {
         a.AICOST_EVENT_ID: event.event_id,
         a.AICOST_REQUEST_STATUS: event.status.value,
@@ -81,13 +83,37 @@ def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequ
     return attributes
 
 
+def _storage_attributes(event: UsageEvent, charge: Charge) -> Attributes:
+    """What an operation of a database says: there are many of them, and most cost nothing by themselves."""
+    attributes: Attributes = {
+        a.AICOST_EVENT_ID: event.event_id,
+        a.AICOST_REQUEST_STATUS: event.status.value,
+        a.AICOST_COST_STATUS: charge.status.value,
+    }
+    if event.billed is not Billed.YES:
+        attributes[a.AICOST_REQUEST_BILLED] = event.billed.value
+    if event.error_type is not None:
+        attributes[a.ERROR_TYPE] = event.error_type
+    for meter, quantity in (event.usage or {}).items():
+        if type(quantity) is int:
+            attributes[_METER_KEYS[meter]] = quantity
+    if charge.atto or charge.reason is not None:
+        _add_cost(attributes, charge)
+    elif charge.atto is not None:
+        attributes[a.AICOST_COST_AMOUNT_EXACT] = "0"
+        attributes[a.AICOST_COST_CURRENCY] = charge.currency
+    return attributes
+
+
 def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
     usage = event.usage
     if usage is None:
         return
     attributes[a.AICOST_USAGE_COMPLETE] = event.complete
-    if not event.is_storage:
-        _add_tokens(attributes, event, usage)
+    inputs, outputs = token_sums(usage)
+    attributes[a.GEN_AI_USAGE_INPUT_TOKENS] = inputs
+    if event.operation != "embeddings" and event.complete:
+        attributes[a.GEN_AI_USAGE_OUTPUT_TOKENS] = outputs
     grouped: dict[str, int] = {}
     for meter, quantity in usage.items():
         if type(quantity) is not int and quantity == int(quantity):
@@ -98,13 +124,6 @@ def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
             if upstream is not None:
                 grouped[upstream] = grouped.get(upstream, 0) + quantity
     attributes.update(grouped)
-
-
-def _add_tokens(attributes: Attributes, event: UsageEvent, usage: Mapping[str, Quantity]) -> None:
-    inputs, outputs = token_sums(usage)
-    attributes[a.GEN_AI_USAGE_INPUT_TOKENS] = inputs
-    if event.operation != "embeddings" and event.complete:
-        attributes[a.GEN_AI_USAGE_OUTPUT_TOKENS] = outputs
 
 
 def _add_cost(attributes: Attributes, charge: Charge) -> None:
