@@ -57,8 +57,10 @@ class Loop:
     """What the framework calls the tool."""
     asks_with: str = "query"
     """What the framework calls the argument of an agent that is a tool."""
-    agent: str = "helper"
+    agent: str | None = "helper"
     """What it calls an agent that has no name."""
+    names_agents: bool = True
+    """Whether it says which agent it is."""
     says: str | None = None
     """The text of an answer, where it must have a form."""
     final: str | None = None

@@ -19,7 +19,10 @@ import aicost
 from aicost.testing import OtlpReceiver, attributes_of
 from tests.conftest import App
 
+from .doors import CHOSEN
 from .test_loops import rows
+
+pytestmark = pytest.mark.skipif(CHOSEN is not None and "mcp" not in CHOSEN.split(","), reason="another's turn")
 
 SERVER = Path(__file__).parent / "mcp_server.py"
 

@@ -37,7 +37,7 @@ class PydanticAIInstrumentor(ClientInstrumentor):
     """Turns on the spans of pydantic-ai."""
 
     name = "pydantic-ai-slim"
-    requires = "pydantic-ai-slim >= 1.10, < 3"
+    requires = "pydantic-ai-slim >= 2.0, < 3"
     extensions = (Extension("pydantic_ai", _spans_of_pydantic_ai),)
 
 
@@ -57,21 +57,21 @@ class GoogleADKInstrumentor(ClientInstrumentor):
     """google-adk emits its spans by itself."""
 
     name = "google-adk"
-    requires = "google-adk >= 2.0, < 3"
+    requires = "google-adk >= 2.10, < 3"
 
 
 class StrandsInstrumentor(ClientInstrumentor):
     """strands-agents emits its spans by itself."""
 
     name = "strands-agents"
-    requires = "strands-agents >= 1.20, < 2"
+    requires = "strands-agents >= 1.40, < 2"
 
 
 class AgentFrameworkInstrumentor(ClientInstrumentor):
     """agent-framework emits its spans by itself, unless ENABLE_INSTRUMENTATION is false."""
 
     name = "agent-framework-core"
-    requires = "agent-framework-core >= 1.5, < 2"
+    requires = "agent-framework-core >= 1.12, < 2"
 
 
 class AutoGenInstrumentor(ClientInstrumentor):

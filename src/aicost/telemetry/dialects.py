@@ -40,6 +40,10 @@ _TRACELOOP_CALLS = {"chat": "chat", "completion": "text_completion", "embedding"
 # Some set the attributes only after the start; their names are upstream's all the same: "{operation} {of what}".
 _NAME = re.compile(rf"({'|'.join(_OPERATIONS)})(?: (.+))?$")
 
+# What google-adk calls it, around its own span of the request from 2.11 on.
+_CALL_LLM = "call_llm"
+_SYSTEMS = {**PROVIDER_ALIASES, "gcp.vertex.agent": "gcp.gemini"}
+
 _NAMES = {
     "agent": ("gen_ai.agent.name", "agent.name"),
     "tool": ("gen_ai.tool.name", "tool.name"),
@@ -105,7 +109,7 @@ def part_of(name: str, attributes: Attributes) -> Part | None:
     said = attributes.get("gen_ai.operation.name") or (found.group(1) if found else None)
     kind = _OPERATIONS.get(str(said))
     if kind is None:
-        return _by_others(name, attributes)
+        return Part("inference", "generate_content") if name == _CALL_LLM else _by_others(name, attributes)
     if kind == "inference":
         return Part(kind, str(said))
     return Part(kind, _first(attributes, _NAMES[kind]) or (found and found.group(2)) or name)
@@ -146,7 +150,7 @@ def inference_of(name: str, attributes: Attributes) -> Inference | None:
     asked, answered = _first(attributes, _ASKED), _first(attributes, _ANSWERED)
     return Inference(
         part.name,
-        PROVIDER_ALIASES.get(provider, provider),
+        _SYSTEMS.get(provider, provider),
         asked or answered or "unknown",
         ResponseView(
             reading=read_reported(counts) if "input_tokens" in counts or "output_tokens" in counts else None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypedDict
 
-from langchain.agents import create_agent
+from langchain.agents import create_agent, factory
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.errors import GraphRecursionError
@@ -15,6 +16,7 @@ from aicost.testing import ProviderEmulator
 from tests.frameworks.loops import searcher
 
 WORKFLOW = "helper"
+NAMES_AGENTS = "lc_agent_name" in inspect.getsource(factory)
 
 
 def model(emulator: ProviderEmulator, **options: Any) -> ChatOpenAI:
