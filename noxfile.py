@@ -87,7 +87,7 @@ FRAMEWORKS = {
         ),
     ),
     "openai-agents": Tested("openai-agents", _OPENAI, oldest=_LATER),
-    "pydantic-ai-slim": Tested("pydantic-ai", ("pydantic-ai-slim[openai]>=2.0", "openai>=2.30"), oldest=_LATER),
+    "pydantic-ai-slim": Tested("pydantic-ai", ("pydantic-ai-slim[openai]>=2.30", "openai>=2.30"), oldest=_LATER),
     "google-adk": Tested("google-adk", oldest=_LATER),
     "strands-agents": Tested("strands", _OPENAI, oldest=_LATER),
     "semantic-kernel": Tested("semantic-kernel", _OPENAI, oldest=_LATER),
@@ -98,7 +98,7 @@ FRAMEWORKS = {
     "haystack-ai": Tested("haystack", _OPENAI, oldest=_LATER),
     "dspy": Tested("dspy", _OPENAI, oldest=_LATER),
     "llama-index-core": Tested("llama-index", ("llama-index-llms-openai>=0.5", *_OPENAI), oldest=_LATER),
-    "claude-agent-sdk": Tested("claude-agent", oldest=("mcp<2", *_LATER)),
+    "claude-agent-sdk": Tested("claude-agent", oldest=("mcp>=1.20,<2", *_LATER)),
     "mcp": Tested("mcp", oldest=_LATER),
 }
 STORES = {

@@ -37,7 +37,7 @@ class PydanticAIInstrumentor(ClientInstrumentor):
     """Turns on the spans of pydantic-ai."""
 
     name = "pydantic-ai-slim"
-    requires = "pydantic-ai-slim >= 2.0, < 3"
+    requires = "pydantic-ai-slim >= 2.30, < 3"
     extensions = (Extension("pydantic_ai", _spans_of_pydantic_ai),)
 
 

@@ -146,6 +146,8 @@ def inference_of(name: str, attributes: Attributes) -> Inference | None:
     counts = {
         ours: value for ours, theirs in _COUNTS.items() if (value := _first_count(attributes, theirs)) is not None
     }
+    if name == _CALL_LLM and not counts:
+        return None  # it is around more than the request, which may not have been made
     provider = _first(attributes, _PROVIDERS) or "unknown"
     asked, answered = _first(attributes, _ASKED), _first(attributes, _ANSWERED)
     return Inference(
