@@ -25,6 +25,8 @@ AGENT = "claude"
 
 Counts = dict[str, int]
 
+_HOUR = "cacheCreationEphemeral1hInputTokens"
+
 
 class ToolFailed(Exception):  # noqa: N818 - it is what `error.type` says
     """A tool's result says that it failed."""
@@ -50,7 +52,7 @@ class _Session:
                 self._block(block, message.get("parent_tool_use_id"))
         elif kind == "result":
             self._begin()
-            self._count(message.get("modelUsage") or {})
+            self._count(message.get("modelUsage") or {}, message.get("usage") or {})
             self.end(None if not message.get("is_error") else ToolFailed(str(message.get("subtype"))))
 
     def end(self, error: BaseException | None = None) -> None:
@@ -78,13 +80,18 @@ class _Session:
             self._tools.discard(block["tool_use_id"])
             self._activities.end(block["tool_use_id"], ToolFailed() if block.get("is_error") else None)
 
-    def _count(self, by_model: Mapping[str, Mapping[str, Any]]) -> None:
+    def _count(self, by_model: Mapping[str, Mapping[str, Any]], turn: Mapping[str, Any]) -> None:
+        # Earlier programs tell how long a cache lives only of the turn as a whole, which asks one model for it.
+        hour = int((turn.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0)
         for name, said in by_model.items():
             now, before = _counts(said), self._used.get(name, {})
             self._used[name] = now
             used = {what: count - before.get(what, 0) for what, count in now.items()}
             if not any(used.values()):
                 continue
+            if _HOUR not in said:
+                used["cache_write_1h_tokens"] = min(hour, used["cache_write_tokens"])
+                hour -= used["cache_write_1h_tokens"]
             searches = used.pop("web_searches")
             reading = read_reported({what: count for what, count in used.items() if count})
             if searches:
@@ -103,7 +110,7 @@ def _counts(said: Mapping[str, Any]) -> Counts:
         "output_tokens": int(said.get("outputTokens") or 0),
         "cache_read_tokens": read,
         "cache_write_tokens": written,
-        "cache_write_1h_tokens": int(said.get("cacheCreationEphemeral1hInputTokens") or 0),
+        "cache_write_1h_tokens": int(said.get(_HOUR) or 0),
         "reasoning_tokens": int(said.get("thinkingTokens") or 0),
         "web_searches": int(said.get("webSearchRequests") or 0),
     }
@@ -139,7 +146,7 @@ class ClaudeAgentInstrumentor(ClientInstrumentor):
     """Instruments `query()` and `ClaudeSDKClient` of claude-agent-sdk."""
 
     name = "claude-agent-sdk"
-    requires = "claude-agent-sdk >= 0.1.10, < 1"
+    requires = "claude-agent-sdk >= 0.2.100, < 1"
     methods = (
         Method("claude_agent_sdk._internal.query", "Query.receive_messages", wrapper=_receive),
         Method("claude_agent_sdk._internal.query", "Query.close", wrapper=lambda _: _end),
