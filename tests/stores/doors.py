@@ -105,6 +105,31 @@ def qdrant_async(tmp_path: Path) -> Iterator[Store]:
     yield Store("qdrant", write, query, delete, missing)
 
 
+QDRANT = {
+    "/collections/docs/points": {"operation_id": 1, "status": "completed"},
+    "/collections/docs/points/delete": {"operation_id": 2, "status": "completed"},
+    "/collections/docs/points/query": {"points": [{"id": n, "version": 0, "score": 0.5} for n in range(3)]},
+}
+
+
+@contextmanager
+def qdrant_http(tmp_path: Path) -> Iterator[Store]:
+    from qdrant_client import QdrantClient, models
+
+    answers = {path: {"result": result, "status": "ok", "time": 0.001} for path, result in QDRANT.items()}
+    with http_server(answers) as url:
+        client = QdrantClient(url=url, check_compatibility=False)
+        points = [models.PointStruct(id=n, vector=vector) for n, vector in enumerate(VECTORS)]
+        yield Store(
+            "qdrant",
+            lambda: client.upsert("docs", points),
+            lambda: client.query_points("docs", query=ASKED, limit=3),
+            lambda: client.delete("docs", points_selector=[0, 1]),
+            lambda: client.query_points("nowhere", query=ASKED),
+        )
+        client.close()
+
+
 @contextmanager
 def lancedb(tmp_path: Path) -> Iterator[Store]:
     import lancedb
@@ -380,7 +405,7 @@ WEAVIATE = {"/v1/meta": {"version": "1.33.0"}, "/v1/.well-known/openid-configura
 
 _ALL: dict[str, tuple[str, list[Callable[[Path], Any]]]] = {
     "chromadb": ("chromadb", [chroma]),
-    "qdrant-client": ("qdrant_client", [qdrant, qdrant_async]),
+    "qdrant-client": ("qdrant_client", [qdrant, qdrant_async, qdrant_http]),
     "lancedb": ("lancedb", [lancedb]),
     "faiss-cpu": ("faiss", [faiss]),
     "pymilvus": ("pymilvus", [milvus]),

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 import socketserver
+import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 
 @contextmanager
@@ -66,6 +73,28 @@ def redis_server(*, vectors: bool) -> Iterator[int]:
     yield server.server_address[1]
     server.shutdown()
     server.server_close()
+
+
+@contextmanager
+def real_redis(folder: Path) -> Iterator[int]:
+    """The Redis of the system's packages. Gives its port; skips where there is none."""
+    found = shutil.which("redis-server")
+    if found is None:
+        pytest.skip("redis-server is not installed; on Debian: apt-get install redis-server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [found, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(100):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            yield port
+        finally:
+            server.terminate()
 
 
 def _answer(words: list[bytes]) -> bytes:
