@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -226,6 +227,36 @@ def test_an_answer_whose_counts_nobody_reports_is_unpriced_not_free(app: App) ->
     with foreign(**CHAT):
         pass
     assert app.inference["aicost.cost.status"] == "unpriced"
+
+
+@pytest.mark.parametrize("name", ["chat", "chat with the user", "embeddings job", "call_llm"])
+def test_a_span_that_only_sounds_like_a_call_is_none(app: App, name: str) -> None:
+    with foreign(name, by="the.application"):
+        call(response_id="chatcmpl-1")
+    assert app.ledger_total() == ONE
+    assert len(app.charges()) == 1
+
+
+def test_a_span_ended_by_two_threads_at_once_ends_once(app: App) -> None:
+    tracer = trace.get_tracer("some.vendor")
+    for _ in range(50):
+        span = tracer.start_span("chat gpt-4o", attributes={**CHAT, **USAGE})
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(span.end) for _ in range(2)]:
+                done.result()
+    assert len(app.spans) == 50
+
+
+def test_views_are_matched_while_others_are_counted(app: App) -> None:
+    def look(number: int) -> None:
+        for _ in range(50):
+            with inference(f"vendor{number}"):
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(look, number) for number in range(4)]:
+            done.result()
+    assert app.charges()
 
 
 def test_agents_and_tools_of_others_are_steps_of_a_run(app: App) -> None:

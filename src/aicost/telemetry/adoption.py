@@ -97,7 +97,7 @@ class _Ending:
         except Exception as error:  # noqa: BLE001 - the application's span comes first
             guard.failed("adopt a span", error)
         finally:
-            del span.end
+            vars(span).pop("end", None)
             span.end(end_time)
 
     def _settle(self, end_time: int | None) -> None:

@@ -146,10 +146,12 @@ def inference_of(name: str, attributes: Attributes) -> Inference | None:
     counts = {
         ours: value for ours, theirs in _COUNTS.items() if (value := _first_count(attributes, theirs)) is not None
     }
-    if name == _CALL_LLM and not counts:
-        return None  # it is around more than the request, which may not have been made
     provider = _first(attributes, _PROVIDERS) or "unknown"
     asked, answered = _first(attributes, _ASKED), _first(attributes, _ANSWERED)
+    if not counts and (name == _CALL_LLM or (asked or answered) is None):
+        # google-adk's is around more than the request, which may not have been made. And one that names no model and
+        # counts nothing is somebody's span with a name like ours.
+        return None
     return Inference(
         part.name,
         _SYSTEMS.get(provider, provider),

@@ -177,7 +177,7 @@ class Counted:
         if not event.usage:
             return None
         with self._lock:
-            for other in reversed(self._recent):
+            for other in reversed(list(self._recent)):  # others append meanwhile
                 seen = other.event
                 if (
                     seen.usage is None
@@ -194,7 +194,7 @@ class Counted:
     def _twin(self, event: UsageEvent, observer: str) -> str | None:
         tokens, kind = _counts(event), family(event.operation)
         with self._lock:
-            for other in reversed(self._recent):
+            for other in reversed(list(self._recent)):  # others append meanwhile
                 seen = other.event
                 if (
                     observer not in other.observers
