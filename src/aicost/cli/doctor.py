@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from aicost import integrations
 from aicost._errors import AicostError
@@ -36,7 +37,11 @@ def command(as_json: bool) -> None:
         console = Console(highlight=False)
         signs = {"ok": "[green]ok[/green]  ", "off": "[dim]off[/dim] ", "error": "[red]error[/red]"}
         for check in checks:
-            console.print(f"{signs[check['state']]} {check['name']}: {check['about']}", soft_wrap=True)
+            if not check.get("missing"):
+                console.print(f"{signs[check['state']]} {check['name']}: {escape(check['about'])}", soft_wrap=True)
+        missing = [check["name"] for check in checks if check.get("missing")]
+        if missing:
+            console.print(f"{signs['off']} not installed, so not instrumented: {', '.join(missing)}", soft_wrap=True)
     if any(check["state"] == "error" for check in checks):
         sys.exit(1)
 
@@ -64,7 +69,7 @@ def _client(name: str) -> dict[str, Any]:
     status = integrations.integration_status(name)
     if status.problem is None:
         return _check(name, "ok", f"{status.installed}: will be instrumented (takes {status.requires})")
-    return _check(name, "off", f"{status.problem}; pip install 'aicost[{name}]'")
+    return {**_check(name, "off", status.problem), "missing": status.installed is None}
 
 
 def _rate_card(settings: Settings) -> dict[str, Any]:
