@@ -71,6 +71,13 @@ CLIENTS = {
     "huggingface_hub": Tested("huggingface", ("numpy>=1.26",)),
     "litellm": Tested("litellm"),
 }
+
+
+def _openinference(package: str) -> tuple[str, ...]:
+    """Another vendor's instrumentation of a framework and of the client below it, to look on."""
+    return (f"openinference-instrumentation-{package}", "openinference-instrumentation-openai")
+
+
 FRAMEWORKS = {
     "langgraph": Tested(
         "langgraph",
@@ -86,18 +93,22 @@ FRAMEWORKS = {
             for package in ("openai", "anthropic", "langchain")
         ),
     ),
-    "openai-agents": Tested("openai-agents", _OPENAI, oldest=_LATER),
+    "openai-agents": Tested("openai-agents", _OPENAI, oldest=_LATER, newest=_openinference("openai-agents")),
     "pydantic-ai-slim": Tested("pydantic-ai", ("pydantic-ai-slim[openai]>=2.30", "openai>=2.30"), oldest=_LATER),
     "google-adk": Tested("google-adk", oldest=_LATER),
     "strands-agents": Tested("strands", _OPENAI, oldest=_LATER),
     "semantic-kernel": Tested("semantic-kernel", _OPENAI, oldest=_LATER),
     "agent-framework-core": Tested("agent-framework", ("agent-framework-openai>=1.10", "openai>=2.40"), oldest=_LATER),
     "autogen-core": Tested("autogen", ("autogen-agentchat>=0.7", "autogen-ext[openai]>=0.7", *_OPENAI), oldest=_LATER),
-    "smolagents": Tested("smolagents", ("smolagents[openai]", *_OPENAI), oldest=_LATER),
-    "crewai": Tested("crewai", _OPENAI, oldest=_LATER),
-    "haystack-ai": Tested("haystack", _OPENAI, oldest=_LATER),
-    "dspy": Tested("dspy", _OPENAI, oldest=_LATER),
-    "llama-index-core": Tested("llama-index", ("llama-index-llms-openai>=0.5", *_OPENAI), oldest=_LATER),
+    "smolagents": Tested(
+        "smolagents", ("smolagents[openai]", *_OPENAI), oldest=_LATER, newest=_openinference("smolagents")
+    ),
+    "crewai": Tested("crewai", _OPENAI, oldest=_LATER, newest=_openinference("crewai")),
+    "haystack-ai": Tested("haystack", _OPENAI, oldest=_LATER, newest=_openinference("haystack")),
+    "dspy": Tested("dspy", _OPENAI, oldest=_LATER, newest=_openinference("dspy")),
+    "llama-index-core": Tested(
+        "llama-index", ("llama-index-llms-openai>=0.5", *_OPENAI), oldest=_LATER, newest=_openinference("llama-index")
+    ),
     "claude-agent-sdk": Tested("claude-agent", oldest=("mcp>=1.20,<2", *_LATER)),
     "mcp": Tested("mcp", oldest=_LATER),
 }

@@ -9,6 +9,7 @@ import os
 import pickle
 import threading
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -418,3 +419,23 @@ def test_a_request_that_leaves_by_an_unknown_way_is_judged_by_its_error(
     # Early versions call any error one of the connection.
     lost = isinstance(failure.value, openai.APIConnectionError)
     assert app.inference["aicost.request.billed"] == ("possibly" if lost else billed)
+
+
+def test_another_vendor_that_was_there_first_does_not_pass_us_by(
+    make_app: Callable[..., App], emulator: ProviderEmulator
+) -> None:
+    # As OpenInference does: its wrapper is on the subclass, and keeps the method of the base as it was then.
+    import wrapt
+
+    aicost.uninstrument()
+    wrapt.wrap_function_wrapper(openai.OpenAI, "request", lambda wrapped, _, args, kwargs: wrapped(*args, **kwargs))
+    try:
+        app = make_app()
+        doors.chat(connect(emulator), "x")
+        assert_bill_is_matched(app, emulator)
+        assert len(app.charges()) == 1
+        aicost.uninstrument()
+        doors.chat(connect(emulator), "x")
+        assert len(app.spans) == 1
+    finally:
+        del openai.OpenAI.request

@@ -132,10 +132,24 @@ class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's 
                 if method.optional:
                     continue
                 raise
-            found.append((owner, name, _wrapper(method, target, pipeline)))
+            wrapper = _wrapper(method, target, pipeline)
+            found += [(each, name, wrapper) for each in (owner, *_patched_below(owner, name))]
         for owner, name, wrapper in found:
             wrapt.wrap_function_wrapper(owner, name, wrapper)
         return [partial(unwrap, owner, name) for owner, name, _ in found]
+
+
+def _patched_below(owner: Any, name: str) -> list[type]:
+    """Subclasses on which another vendor has wrapped the method already: what they kept passes the owner by."""
+    if not isinstance(owner, type):
+        return []
+    found: list[type] = []
+    subclasses: list[type] = type.__subclasses__(owner)
+    for below in subclasses:
+        if hasattr(vars(below).get(name), "__wrapped__"):
+            found.append(below)
+        found += _patched_below(below, name)
+    return found
 
 
 def _wrapper(method: Method, target: Any, pipeline: Pipeline) -> Callable[..., Any]:

@@ -42,6 +42,8 @@ _NAME = re.compile(rf"({'|'.join(_OPERATIONS)})(?: (.+))?$")
 
 # What google-adk calls it, around its own span of the request from 2.11 on.
 _CALL_LLM = "call_llm"
+# OpenInference calls a model's helper that makes a request's body an LLM, too (llama-index 4.x).
+_NO_CALL = re.compile(r"\._prepare_")
 _SYSTEMS = {**PROVIDER_ALIASES, "gcp.vertex.agent": "gcp.gemini"}
 
 _NAMES = {
@@ -141,7 +143,7 @@ _INSTRUMENTATIONS = (
 def inference_of(name: str, attributes: Attributes) -> Inference | None:
     """The inference that a span which is about to end reports, if it is one and has counts."""
     part = part_of(name, attributes)
-    if part is None or part.kind != "inference":
+    if part is None or part.kind != "inference" or _NO_CALL.search(name) is not None:
         return None
     counts = {
         ours: value for ours, theirs in _COUNTS.items() if (value := _first_count(attributes, theirs)) is not None

@@ -19,8 +19,10 @@ span objects themselves.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from opentelemetry import context as otel_context
@@ -161,7 +163,12 @@ class Counted:
         return "event" if before is mine else "usage"
 
     def covered(self, sight: Sight | None, event: UsageEvent, observer: str) -> Covered | None:
-        """Whether this event is another view of one that is counted; None if it is to be counted itself."""
+        """Whether this event is another view of one that is counted; None if it is to be counted itself.
+
+        What matters is the time the observer had its eye on it, until now: some end a stream's span with the time at
+        which they were handed the stream.
+        """
+        event = replace(event, ended_ns=max(event.ended_ns, time.time_ns()))
         if sight is not None:
             if sight.is_covered(with_usage=bool(event.usage)):
                 return Covered("below", sight.by)
@@ -176,6 +183,7 @@ class Counted:
         """The event of another observer's view of the same call that had no usage, which this one has."""
         if not event.usage:
             return None
+        event = replace(event, ended_ns=max(event.ended_ns, time.time_ns()))
         with self._lock:
             for other in reversed(list(self._recent)):  # others append meanwhile
                 seen = other.event
