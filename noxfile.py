@@ -113,7 +113,7 @@ FRAMEWORKS = {
     "mcp": Tested("mcp", oldest=_LATER),
 }
 STORES = {
-    "chromadb": Tested("chroma", _OPENAI),
+    "chromadb": Tested("chroma", _OPENAI, oldest=_LATER),
     "qdrant-client": Tested("qdrant"),
     "pinecone": Tested("pinecone"),
     "weaviate-client": Tested("weaviate"),

@@ -26,6 +26,7 @@ from opentelemetry import trace
 
 import aicost
 from aicost.integrations import _activities
+from aicost.telemetry.call import Target
 from aicost.testing import Fail, ProviderEmulator, Reply
 from tests.conftest import App
 
@@ -256,6 +257,10 @@ def test_activities_that_never_end_do_not_fill_the_memory(app: App, monkeypatch:
         activities.begin(number, "workflow", "endless")
     assert len(activities._open) == 10
     assert len([row for row in rows(app, "runs") if row["ended_ns"] is not None]) == 90
+    activities.ask("asked", Target("openai", "chat", "reported", "gpt-4o"))
+    for number in range(100, 111):
+        activities.begin(number, "step", "endless")
+    assert [(row["billed"], row["run_id"] is not None) for row in app.charges()] == [("possibly", True)]
 
 
 def test_uninstrumented_langchain_is_as_it_was(app: App, emulator: ProviderEmulator) -> None:

@@ -99,6 +99,17 @@ def test_a_loop_works_as_without_aicost(loop: Loop, emulator: ProviderEmulator) 
 
 
 @every_loop
+def test_what_only_the_client_reports_is_counted(loop: Loop, make_app: Any, emulator: ProviderEmulator) -> None:
+    if not loop.per_call or loop.framework == "dspy":
+        pytest.skip("no client that is wrapped is below it")
+    app = make_app(instrument=("openai", "google-genai"))
+    with aicost.run_scope("nightly") as run:
+        loop(emulator)
+    assert_counted_once(app, emulator)
+    assert run.cost == emulator.bill.total
+
+
+@every_loop
 def test_what_only_the_framework_reports_is_counted(loop: Loop, make_app: Any, emulator: ProviderEmulator) -> None:
     app = make_app(instrument=(loop.framework,))
     loop(emulator)

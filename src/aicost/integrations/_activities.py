@@ -130,6 +130,8 @@ class Activities:
             return
         try:
             leave(activity)
+            if activity.call is not None:  # it was given up before its answer was told
+                activity.call.finish(None, Outcome(billed=Billed.POSSIBLY, complete=False))
             if error is not None and activity.tried_in is not None and activity.failed is not None:
                 activity.tried_in.failed = activity.failed
             for frame in reversed(activity.frames):
