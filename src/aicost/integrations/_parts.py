@@ -6,7 +6,8 @@ For frameworks without a way in of their own, or whose events come from another 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -34,18 +35,22 @@ Wrapping = Callable[[Pipeline], Callable[..., Any]]
 class Around:
     """The frames of one execution, current while it runs."""
 
-    __slots__ = ("_frames", "_token", "failed")
+    __slots__ = ("_frames", "_token", "failed", "goes_on")
 
     def __init__(self, frames: list[Frame]) -> None:
         self._frames = frames
         self.failed: BaseException | None = None
         """What went wrong, where that is not raised."""
+        self.goes_on = False
+        """Whether it is not over when the block is: its frames end with what it returned."""
 
     def __enter__(self) -> None:
         self._token = otel_context.attach(self._frames[-1].context)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         otel_context.detach(self._token)
+        if self.goes_on and error is None:
+            return
         for frame in reversed(self._frames):
             frame.end(error or self.failed)
 
@@ -63,26 +68,23 @@ def part(kind: Kind, naming: Naming) -> Wrapping:
                 return []
 
         def execute(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-            if inspect.isgeneratorfunction(wrapped) or inspect.isasyncgenfunction(wrapped):
-                frames = begin(instance, args, kwargs)
-                return _drive(wrapped(*args, **kwargs), frames) if frames else wrapped(*args, **kwargs)
             if inspect.iscoroutinefunction(wrapped):
-                return _await(wrapped, begin(instance, args, kwargs), args, kwargs)
+                return await_it(wrapped, instance, args, kwargs)
             frames = begin(instance, args, kwargs)
             if not frames:
                 return wrapped(*args, **kwargs)
             around = Around(frames)
-            around.__enter__()
-            try:
+            with around:
                 result = wrapped(*args, **kwargs)
-            except BaseException as error:
-                around.__exit__(None, error, None)
-                raise
-            if inspect.isgenerator(result) or inspect.isasyncgen(result):
-                otel_context.detach(around._token)
-                return _drive(result, frames)
-            around.__exit__(None, None, None)
-            return result
+                around.goes_on = inspect.isgenerator(result) or inspect.isasyncgen(result)
+            return _drive(result, frames) if around.goes_on else result
+
+        async def await_it(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+            frames = begin(instance, args, kwargs)
+            if not frames:
+                return await wrapped(*args, **kwargs)
+            with Around(frames):
+                return await wrapped(*args, **kwargs)
 
         return execute
 
@@ -93,13 +95,6 @@ def is_under_way(kind: Kind, name: str) -> bool:
     """Whether this is a tool's second way in, called by the first."""
     step = current_scope().step
     return kind == "tool" and step is not None and (step.kind, step.name) == (StepKind.TOOL, name)
-
-
-async def _await(wrapped: Callable[..., Any], frames: list[Frame], args: Any, kwargs: Any) -> Any:
-    if not frames:
-        return await wrapped(*args, **kwargs)
-    with Around(frames):
-        return await wrapped(*args, **kwargs)
 
 
 def _drive(body: Any, frames: list[Frame]) -> Any:
@@ -139,7 +134,9 @@ def model_view(
     def wrapper(pipeline: Pipeline) -> Callable[..., Any]:
         activities = Activities(pipeline, observer)
 
-        def begin(key: object, instance: Any, args: Any, kwargs: Any) -> None:
+        @contextmanager
+        def asking(instance: Any, args: Any, kwargs: Any) -> Iterator[Callable[[Any], Any]]:
+            key = object()
             try:
                 target = target_of(instance, args, kwargs) if is_instrumentation_enabled() else None
                 if target is not None:
@@ -147,37 +144,30 @@ def model_view(
             except Exception as error:  # noqa: BLE001 - the framework's work comes first
                 guard.failed("open a view of a call", error)
 
-        def end(key: object, result: Any) -> None:
-            try:
-                view, cached = view_of(result)
-            except Exception as error:  # noqa: BLE001 - an answer of another shape has no counts we could read
-                guard.failed("read an answer", error)
-                view, cached = None, False
-            activities.answered(key, view, asked_nobody=cached)
+            def answered(result: Any) -> Any:
+                try:
+                    view, cached = view_of(result)
+                except Exception as error:  # noqa: BLE001 - an answer of another shape has no counts we could read
+                    guard.failed("read an answer", error)
+                    view, cached = None, False
+                activities.answered(key, view, asked_nobody=cached)
+                return result
 
-        async def ask_async(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-            key = object()
-            begin(key, instance, args, kwargs)
             try:
-                result = await wrapped(*args, **kwargs)
+                yield answered
             except BaseException as error:
                 activities.refused(key, error)
                 raise
-            end(key, result)
-            return result
+
+        async def ask_async(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+            with asking(instance, args, kwargs) as answered:
+                return answered(await wrapped(*args, **kwargs))
 
         def ask(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
             if inspect.iscoroutinefunction(wrapped):
                 return ask_async(wrapped, instance, args, kwargs)
-            key = object()
-            begin(key, instance, args, kwargs)
-            try:
-                result = wrapped(*args, **kwargs)
-            except BaseException as error:
-                activities.refused(key, error)
-                raise
-            end(key, result)
-            return result
+            with asking(instance, args, kwargs) as answered:
+                return answered(wrapped(*args, **kwargs))
 
         return ask
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import partialmethod
 from types import ModuleType
 from typing import Any
 
@@ -123,22 +124,9 @@ class _Callbacks:
     on_retriever_end = on_chain_end
     on_retriever_error = on_chain_error
 
-    def on_chat_model_start(
+    def _ask(
         self,
-        serialized: Any,  # noqa: ARG002
-        messages: Any,  # noqa: ARG002
-        *,
-        run_id: Any,
-        parent_run_id: Any = None,
-        tags: Sequence[str] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        invocation_params: Mapping[str, Any] | None = None,
-        **_: Any,
-    ) -> None:
-        self._ask("chat", run_id, parent_run_id, tags, metadata or {}, invocation_params or {})
-
-    def on_llm_start(
-        self,
+        operation: str,
         serialized: Any,  # noqa: ARG002
         prompts: Any,  # noqa: ARG002
         *,
@@ -149,21 +137,14 @@ class _Callbacks:
         invocation_params: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        self._ask("text_completion", run_id, parent_run_id, tags, metadata or {}, invocation_params or {})
-
-    def _ask(
-        self,
-        operation: str,
-        run_id: Any,
-        parent: Any,
-        tags: Sequence[str] | None,
-        metadata: Mapping[str, Any],
-        params: Mapping[str, Any],
-    ) -> None:
-        provider = str(metadata.get("ls_provider") or "unknown")
-        model = metadata.get("ls_model_name") or params.get("model_name") or params.get("model") or "unknown"
+        said, params = metadata or {}, invocation_params or {}
+        provider = str(said.get("ls_provider") or "unknown")
+        model = said.get("ls_model_name") or params.get("model_name") or params.get("model") or "unknown"
         target = Target(_PROVIDERS.get(provider, provider), operation, "reported", str(model))
-        enter(self.activities.ask(run_id, target, parent=parent, again=_is_again(tags)))
+        enter(self.activities.ask(run_id, target, parent=parent_run_id, again=_is_again(tags)))
+
+    on_chat_model_start = partialmethod(_ask, "chat")
+    on_llm_start = partialmethod(_ask, "text_completion")
 
     def on_llm_new_token(self, token: Any, *, run_id: Any, **_: Any) -> None:  # noqa: ARG002
         # The request is out, and the next thing is a yield: what the application does there is not part of the call.

@@ -43,9 +43,10 @@ def started(span: Span, context: Context | None, pipeline: Pipeline) -> Scope:
         adopt(span, base, inner)
     origin = span.instrumentation_scope
     observer = origin.name if origin is not None else ""
-    if run is not None or step is not None or may_be_inference(span.name, known, observer):
+    asked = part.name if part is not None and part.kind == "inference" else None
+    if run is not None or step is not None or asked is not None or may_be_inference(known, observer):
         # Rebinding `end` is how the last word on a span is had while it still takes attributes.
-        sight = Sight(part.name if part is not None and part.kind == "inference" else None, scope, around, wire=False)
+        sight = Sight(asked, scope, around, wire=False)
         mark_span(span, sight)
         span.end = _Ending(span, pipeline, scope, sight, observer, run, step)  # type: ignore[method-assign]
     elif around is not None:

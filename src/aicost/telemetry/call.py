@@ -252,7 +252,7 @@ class Call:
         if self._observer is not WIRE:
             self._sight.claim()
         elif all(event.billed is Billed.NO for event in events):
-            self._sight.release()
+            self._sight.billed = False
         if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
             _failed.set(self._as_failed(scope.run.id, events[-1].event_id))
         self._pipeline.settle(

@@ -85,7 +85,7 @@ _PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.syst
 _ASKED = ("gen_ai.request.model", "llm.model_name", "embedding.model_name")
 _ANSWERED = ("gen_ai.response.model", "llm.model_name", "embedding.model_name")
 _TIERS = ("openai.response.service_tier", "gen_ai.openai.response.service_tier", "anthropic.response.service_tier")
-_TELLING = ("gen_ai.operation.name", "openinference.span.kind", "traceloop.span.kind", "llm.request.type")
+_EARLY = {*_PROVIDERS, "gen_ai.operation.name", "openinference.span.kind", "traceloop.span.kind", "llm.request.type"}
 
 
 class Part(NamedTuple):
@@ -117,13 +117,9 @@ def part_of(name: str, attributes: Attributes) -> Part | None:
     return Part(kind, _first(attributes, _NAMES[kind]) or (found and found.group(2)) or name)
 
 
-def may_be_inference(name: str, attributes: Attributes, instrumentation: str) -> bool:
+def may_be_inference(attributes: Attributes, instrumentation: str) -> bool:
     """Whether a span that just began may turn out to be an inference; some say what they are only at their end."""
-    return (
-        any(key in attributes for key in (*_TELLING, *_PROVIDERS))
-        or _NAME.match(name) is not None
-        or instrumentation.startswith(_INSTRUMENTATIONS)
-    )
+    return instrumentation.startswith(_INSTRUMENTATIONS) or not _EARLY.isdisjoint(attributes)
 
 
 _INSTRUMENTATIONS = (

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -59,7 +59,7 @@ class Covered(NamedTuple):
 class Sight:
     """One view of what may be an inference, while it is open."""
 
-    __slots__ = ("_billed", "_seen", "by", "family", "outer", "run", "step", "wire")
+    __slots__ = ("_inside", "billed", "by", "family", "outer", "run", "step", "wire")
 
     def __init__(self, operation: str | None, scope: Scope, outer: Sight | None, *, wire: bool) -> None:
         self.family = family(operation)
@@ -69,8 +69,9 @@ class Sight:
         self.wire = wire
         self.by: str | None = None
         """The event that counted it from below."""
-        self._seen: Counter[str | None] = Counter()
-        self._billed: Counter[str | None] = Counter()
+        self.billed = True
+        """False once it is known that nothing was done that could be billed."""
+        self._inside: list[Sight] = []
         if wire:
             self.claim()
 
@@ -81,13 +82,7 @@ class Sight:
     def claim(self) -> None:
         """The views around this one are covered by it. A call claims as it opens, so that they may end before it."""
         for view in self._around():
-            view._seen[self.family] += 1
-            view._billed[self.family] += 1
-
-    def release(self) -> None:
-        """It was seen, and nothing was done that could be billed."""
-        for view in self._around():
-            view._billed[self.family] -= 1
+            view._inside.append(self)
 
     def tell(self, by: str) -> None:
         """The views around this one are counted by that event."""
@@ -96,7 +91,7 @@ class Sight:
 
     def is_covered(self, *, with_usage: bool) -> bool:
         """Whether something inside saw it. What carries usage is covered only by what may have been billed."""
-        return (self._billed if with_usage else self._seen)[self.family] > 0
+        return any(view.family == self.family and (view.billed or not with_usage) for view in self._inside)
 
     def is_inside_call(self) -> bool:
         """Whether a call that aicost records is around it."""
@@ -163,12 +158,7 @@ class Counted:
         return "event" if before is mine else "usage"
 
     def covered(self, sight: Sight | None, event: UsageEvent, observer: str) -> Covered | None:
-        """Whether this event is another view of one that is counted; None if it is to be counted itself.
-
-        What matters is the time the observer had its eye on it, until now: some end a stream's span with the time at
-        which they were handed the stream.
-        """
-        event = replace(event, ended_ns=max(event.ended_ns, time.time_ns()))
+        """Whether this event is another view of one that is counted; None if it is to be counted itself."""
         if sight is not None:
             if sight.is_covered(with_usage=bool(event.usage)):
                 return Covered("below", sight.by)
@@ -183,24 +173,31 @@ class Counted:
         """The event of another observer's view of the same call that had no usage, which this one has."""
         if not event.usage:
             return None
-        event = replace(event, ended_ns=max(event.ended_ns, time.time_ns()))
-        with self._lock:
-            for other in reversed(list(self._recent)):  # others append meanwhile
-                seen = other.event
-                if (
-                    seen.usage is None
-                    and seen.billed is Billed.YES
-                    and observer not in other.observers
-                    and family(seen.operation) == family(event.operation)
-                    and _one_within_the_other(seen, event)
-                    and _same_model(seen, event)
-                ):
-                    other.observers.add(observer)
-                    return seen.event_id
-        return None
+        return self._seen_by_another(
+            event,
+            observer,
+            lambda seen: seen.usage is None and seen.billed is Billed.YES and _same_model(seen, event),
+        )
 
     def _twin(self, event: UsageEvent, observer: str) -> str | None:
-        tokens, kind = _counts(event), family(event.operation)
+        counts = _counts(event)
+        return self._seen_by_another(
+            event,
+            observer,
+            lambda seen: (
+                not (seen.response_id and event.response_id)
+                and (_counts(seen) == counts if event.usage else _same_model(seen, event))
+            ),
+        )
+
+    def _seen_by_another(self, event: UsageEvent, observer: str, is_same: Callable[[UsageEvent], bool]) -> str | None:
+        """The latest event at that time that others saw and this observer has not; it has now.
+
+        What matters is the time the observer had its eye on it, until now: some end a stream's span with the time at
+        which they were handed the stream.
+        """
+        event = replace(event, ended_ns=max(event.ended_ns, time.time_ns()))
+        kind = family(event.operation)
         with self._lock:
             for other in reversed(list(self._recent)):  # others append meanwhile
                 seen = other.event
@@ -208,8 +205,7 @@ class Counted:
                     observer not in other.observers
                     and family(seen.operation) == kind
                     and _one_within_the_other(seen, event)
-                    and not (seen.response_id and event.response_id)
-                    and (_counts(seen) == tokens if event.usage else _same_model(seen, event))
+                    and is_same(seen)
                 ):
                     other.observers.add(observer)
                     return seen.event_id
