@@ -1,4 +1,4 @@
-"""Integrations: one small file per client, and the table that names them."""
+"""Integrations: one small file per client, framework or database, and the table that names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aicost._errors import ConfigError
 from ._hosts import name_hosts
 
 if TYPE_CHECKING:
-    from ._instrumentor import ClientInstrumentor
+    from ._instrumentor import PackageInstrumentor
 
 _log = logging.getLogger("aicost")
 
@@ -129,10 +129,10 @@ def integration_status(name: str) -> IntegrationStatus:
     )
 
 
-def load(name: str) -> ClientInstrumentor:
+def load(name: str) -> PackageInstrumentor:
     """The instrumentor of one integration, without importing the client it wraps."""
     module, _, attribute = INTEGRATIONS[name][1].partition(":")
-    made: ClientInstrumentor = getattr(importlib.import_module(f".{module}", __name__), attribute)()
+    made: PackageInstrumentor = getattr(importlib.import_module(f".{module}", __name__), attribute)()
     return made
 
 

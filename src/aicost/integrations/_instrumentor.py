@@ -1,4 +1,4 @@
-"""What the instrumentors of all clients share: OpenTelemetry's own interface, done once."""
+"""What the instrumentors of all packages share: OpenTelemetry's own interface, done once."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ class Extension:
     attach: Callable[[ModuleType, Pipeline], Undo]
 
 
-class ClientInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's names are not typed
-    """Wraps one client package. Subclasses say which of its methods make calls, and which versions were tested.
+class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's names are not typed
+    """Follows one package. Subclasses say which of its methods make calls, what it offers for extending it, and which
+    versions were tested.
 
     The package is not imported for this: it is wrapped when the application imports it, or at once if it has. A
     version in which a method is not where it was is left alone, with one warning.

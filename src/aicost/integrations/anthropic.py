@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.utils import unwrap
 from aicost.telemetry.pipeline import Pipeline
 
 from ._calls import current
-from ._instrumentor import ClientInstrumentor, Undo
+from ._instrumentor import PackageInstrumentor, Undo
 from ._stainless import Endpoint, StainlessClient
 from .bedrock import priced_region
 
@@ -41,7 +41,7 @@ def _region_of(instance: Any, model: str) -> str | None:
     return getattr(instance, "region", None) if "Vertex" in type(instance).__name__ else None
 
 
-class AnthropicInstrumentor(ClientInstrumentor):
+class AnthropicInstrumentor(PackageInstrumentor):
     """Instruments every `Anthropic` and `AsyncAnthropic` client, those that exist already included."""
 
     requires = "anthropic >= 0.27, < 3"

@@ -12,7 +12,7 @@ from aicost.usage.reading import Raw
 
 from ._content import LazyBody
 from ._hosts import served_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._progress import Ask
 
 COUNT_HEADERS = (
@@ -83,7 +83,7 @@ def priced_region(model: str, region: str | None) -> str | None:
     return None if region in _LIST_REGIONS or _PROFILE.match(model) else region
 
 
-class BedrockInstrumentor(ClientInstrumentor):
+class BedrockInstrumentor(PackageInstrumentor):
     """Instruments every `bedrock-runtime` client of botocore and boto3, those that exist already included."""
 
     name = "botocore"

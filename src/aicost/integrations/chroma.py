@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, argument, size, store, width
 
 _DEFAULTS = {"default_tenant", "default_database"}
@@ -80,7 +80,7 @@ def _methods() -> tuple[Method, ...]:
     return tuple(found)
 
 
-class ChromaInstrumentor(ClientInstrumentor):
+class ChromaInstrumentor(PackageInstrumentor):
     """Instruments every collection of chromadb, sync and async."""
 
     name = "chromadb"

@@ -18,7 +18,7 @@ from aicost.usage.readers import ResponseView
 from aicost.usage.reported import read_reported
 
 from ._activities import Activities
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 
 AGENT = "claude"
 """What the agent is called, which has no name of its own."""
@@ -142,7 +142,7 @@ async def _end(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: An
     return await wrapped(*args, **kwargs)
 
 
-class ClaudeAgentInstrumentor(ClientInstrumentor):
+class ClaudeAgentInstrumentor(PackageInstrumentor):
     """Instruments `query()` and `ClaudeSDKClient` of claude-agent-sdk."""
 
     name = "claude-agent-sdk"

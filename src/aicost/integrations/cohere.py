@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 
 from ._hosts import served_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._progress import Ask
 
 _PATHS = {
@@ -46,7 +46,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     return Ask(target, body=body if isinstance(body, dict) else None)
 
 
-class CohereInstrumentor(ClientInstrumentor):
+class CohereInstrumentor(PackageInstrumentor):
     """Instruments every `Client` and `ClientV2` of cohere, sync and async, those that exist already included."""
 
     name = "cohere"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._parts import part
 
 
@@ -30,7 +30,7 @@ def _tool(instance: Any, args: Any, kwargs: Any) -> str:  # noqa: ARG001
     return str(instance.name)
 
 
-class CrewAIInstrumentor(ClientInstrumentor):
+class CrewAIInstrumentor(PackageInstrumentor):
     """Instruments every crew, flow, task, agent and tool of crewai."""
 
     name = "crewai"

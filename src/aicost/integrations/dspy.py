@@ -15,7 +15,7 @@ from aicost.usage.providers import PROVIDER_ALIASES
 from aicost.usage.readers import ResponseView
 
 from ._activities import Activities, Kind, enter
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._parts import model_view, view_of_response
 
 
@@ -72,7 +72,7 @@ def _view(result: Any) -> tuple[ResponseView | None, bool]:
     return view_of_response(body), bool(result.cache_hit)
 
 
-class DSPyInstrumentor(ClientInstrumentor):
+class DSPyInstrumentor(PackageInstrumentor):
     """Instruments every module, tool and model of dspy. Versions before 3.4 ask models through litellm alone."""
 
     name = "dspy"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, argument, store, width
 
 _SEARCH = re.compile(r"^/?(?P<index>[^/?]+)/_(?:search|knn_search)(?:$|\?)")
@@ -76,7 +76,7 @@ def _found(operation: Operation, result: Any) -> None:
         operation.returned = len(hits.get("hits") or ())
 
 
-class ElasticsearchInstrumentor(ClientInstrumentor):
+class ElasticsearchInstrumentor(PackageInstrumentor):
     """Instruments every client of elasticsearch, for kNN searches."""
 
     name = "elasticsearch"
@@ -95,7 +95,7 @@ class ElasticsearchInstrumentor(ClientInstrumentor):
     )
 
 
-class OpenSearchInstrumentor(ClientInstrumentor):
+class OpenSearchInstrumentor(PackageInstrumentor):
     """Instruments every client of opensearch, for kNN searches."""
 
     name = "opensearch-py"

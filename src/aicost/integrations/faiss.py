@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.telemetry.pipeline import Pipeline
 
-from ._instrumentor import ClientInstrumentor, Extension, Undo
+from ._instrumentor import Extension, PackageInstrumentor, Undo
 from ._stores import Operation, argument, size, store
 
 
@@ -67,7 +67,7 @@ def _wrap_all(module: ModuleType, pipeline: Pipeline) -> Undo:
     return all_of_them
 
 
-class FaissInstrumentor(ClientInstrumentor):
+class FaissInstrumentor(PackageInstrumentor):
     """Instruments every index of faiss. One that is not named is called by its kind."""
 
     name = "faiss-cpu"

@@ -15,7 +15,7 @@ from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
 from ._hosts import served_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._live import LIVE
 from ._progress import Ask
 
@@ -79,7 +79,7 @@ def _inlined(body: Raw) -> Iterable[Raw]:
     return [result for result in results or () if isinstance(result, dict)]
 
 
-class GoogleInstrumentor(ClientInstrumentor):
+class GoogleInstrumentor(PackageInstrumentor):
     """Instruments every `google.genai.Client`, those that exist already included."""
 
     name = "google-genai"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ._instrumentor import ClientInstrumentor
+from ._instrumentor import PackageInstrumentor
 from ._stainless import StainlessClient
 from .openai import POSTS
 
 
-class GroqInstrumentor(ClientInstrumentor):
+class GroqInstrumentor(PackageInstrumentor):
     """Instruments every `Groq` and `AsyncGroq` client, those that exist already included."""
 
     name = "groq"

@@ -13,7 +13,7 @@ from aicost.telemetry import guard
 from aicost.telemetry.pipeline import Pipeline
 
 from ._activities import Kind, open_frames
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._parts import Around, part
 
 _KINDS: Mapping[str, tuple[Kind, str | None]] = {
@@ -47,7 +47,7 @@ def _tool(instance: Any, args: Any, kwargs: Any) -> str:  # noqa: ARG001
     return str(instance.name)
 
 
-class HaystackInstrumentor(ClientInstrumentor):
+class HaystackInstrumentor(PackageInstrumentor):
     """Instruments every pipeline, component, agent and tool of haystack."""
 
     name = "haystack-ai"

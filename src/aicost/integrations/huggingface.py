@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 
 from ._hosts import served_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._progress import Ask
 
 _TASKS = {
@@ -45,7 +45,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     return Ask(target, body=body)
 
 
-class HuggingFaceInstrumentor(ClientInstrumentor):
+class HuggingFaceInstrumentor(PackageInstrumentor):
     """Instruments every `InferenceClient` and `AsyncInferenceClient`, those that exist already included."""
 
     name = "huggingface_hub"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, argument, size, store, width
 
 
@@ -57,7 +57,7 @@ def _table(owner: str) -> list[Method]:
     ]
 
 
-class LanceDBInstrumentor(ClientInstrumentor):
+class LanceDBInstrumentor(PackageInstrumentor):
     """Instruments every table of lancedb."""
 
     name = "lancedb"

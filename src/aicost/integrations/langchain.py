@@ -24,7 +24,7 @@ from aicost.usage.readers import ResponseView, normal_tier
 from aicost.usage.reported import read_reported
 
 from ._activities import Activities, enter, leave
-from ._instrumentor import ClientInstrumentor, Extension, Method, Undo
+from ._instrumentor import Extension, Method, PackageInstrumentor, Undo
 
 RUN_ID = "aicost_run_id"
 """The key of a config's metadata that says which run this is."""
@@ -259,7 +259,7 @@ def make_current(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - wh
     return prepare
 
 
-class LangChainInstrumentor(ClientInstrumentor):
+class LangChainInstrumentor(PackageInstrumentor):
     """Instruments every chain, tool, retriever and model of langchain."""
 
     name = "langchain-core"

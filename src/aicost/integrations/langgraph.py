@@ -14,7 +14,7 @@ from aicost.scopes.scope import current_scope
 from aicost.telemetry import guard
 from aicost.telemetry.pipeline import Pipeline
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from .langchain import RUN_ID, make_current
 
 
@@ -78,7 +78,7 @@ def _split(args: Any, kwargs: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
     return asked, config, args[2:], named
 
 
-class LangGraphInstrumentor(ClientInstrumentor):
+class LangGraphInstrumentor(PackageInstrumentor):
     """Instruments every graph of langgraph; langchain-core's callbacks tell of its nodes."""
 
     name = "langgraph"

@@ -17,7 +17,7 @@ from aicost.usage.providers import PROVIDER_ALIASES
 
 from ._content import LazyBody
 from ._hosts import provider_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._progress import Ask
 from .bedrock import COUNT_HEADERS
 
@@ -92,7 +92,7 @@ def _region(host: str) -> str | None:
 _MODULE = "litellm.llms.custom_httpx.http_handler"
 
 
-class LiteLLMInstrumentor(ClientInstrumentor):
+class LiteLLMInstrumentor(PackageInstrumentor):
     """Instruments litellm's own HTTP handlers; what it sends through other clients is recorded there."""
 
     name = "litellm"

@@ -14,7 +14,7 @@ from aicost.telemetry.call import Target
 from aicost.telemetry.pipeline import Pipeline
 
 from ._activities import Activities, Kind, enter, leave
-from ._instrumentor import ClientInstrumentor, Extension, Undo
+from ._instrumentor import Extension, PackageInstrumentor, Undo
 from ._parts import view_of_response
 
 _PROVIDERS = (
@@ -156,7 +156,7 @@ def _listen(module: ModuleType, pipeline: Pipeline) -> Undo:
     return undo
 
 
-class LlamaIndexInstrumentor(ClientInstrumentor):
+class LlamaIndexInstrumentor(PackageInstrumentor):
     """Instruments every workflow, agent, tool, query engine and model of llama-index."""
 
     name = "llama-index-core"

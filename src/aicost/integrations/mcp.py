@@ -18,7 +18,7 @@ from aicost.telemetry import guard
 from aicost.telemetry.pipeline import Pipeline
 
 from ._activities import open_frames
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._parts import Around, is_under_way
 
 HOST = "mcp"
@@ -119,7 +119,7 @@ def _extract(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a
     return extract
 
 
-class MCPInstrumentor(ClientInstrumentor):
+class MCPInstrumentor(PackageInstrumentor):
     """Instruments every client session and server of mcp."""
 
     name = "mcp"

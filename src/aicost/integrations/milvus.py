@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, argument, size, store, width
 
 
@@ -86,7 +86,7 @@ def _methods(module: str, owner: str) -> list[Method]:
     ]
 
 
-class MilvusInstrumentor(ClientInstrumentor):
+class MilvusInstrumentor(PackageInstrumentor):
     """Instruments every `MilvusClient` and `AsyncMilvusClient`."""
 
     name = "pymilvus"

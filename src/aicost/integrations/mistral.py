@@ -10,7 +10,7 @@ from aicost.telemetry.call import Target
 
 from ._content import LazyBody
 from ._hosts import served_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._progress import Ask
 
 _PATHS = {
@@ -61,7 +61,7 @@ _BASES = {
 """The same base, once for each host and, before 2.0, elsewhere."""
 
 
-class MistralInstrumentor(ClientInstrumentor):
+class MistralInstrumentor(PackageInstrumentor):
     """Instruments every `Mistral` client, those that exist already included."""
 
     name = "mistralai"

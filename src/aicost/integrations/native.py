@@ -11,7 +11,7 @@ from types import ModuleType
 
 from aicost.telemetry.pipeline import Pipeline
 
-from ._instrumentor import ClientInstrumentor, Extension, Undo
+from ._instrumentor import Extension, PackageInstrumentor, Undo
 
 
 def _spans_of_pydantic_ai(module: ModuleType, pipeline: Pipeline) -> Undo:
@@ -33,7 +33,7 @@ def _spans_of_semantic_kernel(module: ModuleType, pipeline: Pipeline) -> Undo:  
 _SEMANTIC_KERNEL = "semantic_kernel.utils.telemetry"
 
 
-class PydanticAIInstrumentor(ClientInstrumentor):
+class PydanticAIInstrumentor(PackageInstrumentor):
     """Turns on the spans of pydantic-ai."""
 
     name = "pydantic-ai-slim"
@@ -41,7 +41,7 @@ class PydanticAIInstrumentor(ClientInstrumentor):
     extensions = (Extension("pydantic_ai", _spans_of_pydantic_ai),)
 
 
-class SemanticKernelInstrumentor(ClientInstrumentor):
+class SemanticKernelInstrumentor(PackageInstrumentor):
     """Turns on the spans of semantic-kernel."""
 
     name = "semantic-kernel"
@@ -53,28 +53,28 @@ class SemanticKernelInstrumentor(ClientInstrumentor):
     )
 
 
-class GoogleADKInstrumentor(ClientInstrumentor):
+class GoogleADKInstrumentor(PackageInstrumentor):
     """google-adk emits its spans by itself."""
 
     name = "google-adk"
     requires = "google-adk >= 2.10, < 3"
 
 
-class StrandsInstrumentor(ClientInstrumentor):
+class StrandsInstrumentor(PackageInstrumentor):
     """strands-agents emits its spans by itself."""
 
     name = "strands-agents"
     requires = "strands-agents >= 1.40, < 2"
 
 
-class AgentFrameworkInstrumentor(ClientInstrumentor):
+class AgentFrameworkInstrumentor(PackageInstrumentor):
     """agent-framework emits its spans by itself, unless ENABLE_INSTRUMENTATION is false."""
 
     name = "agent-framework-core"
     requires = "agent-framework-core >= 1.12, < 2"
 
 
-class AutoGenInstrumentor(ClientInstrumentor):
+class AutoGenInstrumentor(PackageInstrumentor):
     """autogen emits spans of agents and tools by itself; of models it has none."""
 
     name = "autogen-core"

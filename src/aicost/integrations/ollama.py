@@ -7,7 +7,7 @@ from typing import Any
 from aicost.telemetry.call import Target
 
 from ._hosts import served_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._progress import Ask
 
 _PATHS = {
@@ -38,7 +38,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     return Ask(target, body=body if isinstance(body, dict) else None)
 
 
-class OllamaInstrumentor(ClientInstrumentor):
+class OllamaInstrumentor(PackageInstrumentor):
     """Instruments every `Client` and `AsyncClient` of ollama, the module's own included."""
 
     name = "ollama"

@@ -9,7 +9,7 @@ from typing import Any
 from aicost.usage.reading import Raw
 
 from ._hosts import provider_at
-from ._instrumentor import ClientInstrumentor
+from ._instrumentor import PackageInstrumentor
 from ._realtime import REALTIME
 from ._stainless import Endpoint, StainlessClient
 
@@ -70,7 +70,7 @@ _GETS = (
 )
 
 
-class OpenAIInstrumentor(ClientInstrumentor):
+class OpenAIInstrumentor(PackageInstrumentor):
     """Instruments every `OpenAI` and `AsyncOpenAI` client, those that exist already included."""
 
     name = "openai"

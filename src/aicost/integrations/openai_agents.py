@@ -18,7 +18,7 @@ from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.reported import read_reported
 
 from ._activities import Activities, Kind, enter
-from ._instrumentor import ClientInstrumentor, Extension, Method, Undo
+from ._instrumentor import Extension, Method, PackageInstrumentor, Undo
 
 _KINDS: Mapping[str, Kind] = {"agent": "agent", "function": "tool", "guardrail": "step", "custom": "step"}
 _MODELS = {"response", "generation"}
@@ -131,7 +131,7 @@ def _and_ours(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what 
     return set_processors
 
 
-class OpenAIAgentsInstrumentor(ClientInstrumentor):
+class OpenAIAgentsInstrumentor(PackageInstrumentor):
     """Instruments every agent of openai-agents."""
 
     name = "openai-agents"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, size, store, width
 
 
@@ -83,7 +83,7 @@ def _methods(module: str, owner: str) -> list[Method]:
     ]
 
 
-class PineconeInstrumentor(ClientInstrumentor):
+class PineconeInstrumentor(PackageInstrumentor):
     """Instruments every index of pinecone: sync, async and gRPC."""
 
     name = "pinecone"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._sql import operation_of
 from ._stores import Operation, argument, store
 
@@ -28,7 +28,7 @@ def _rows(operation: Operation, result: Any) -> None:
         operation.returned = result.rowcount
 
 
-class PsycopgInstrumentor(ClientInstrumentor):
+class PsycopgInstrumentor(PackageInstrumentor):
     """Instruments the cursors of psycopg, for statements that have vectors in them."""
 
     name = "psycopg"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, argument, size, store, width
 
 
@@ -80,7 +80,7 @@ def _methods(module: str, owner: str) -> list[Method]:
     ]
 
 
-class QdrantInstrumentor(ClientInstrumentor):
+class QdrantInstrumentor(PackageInstrumentor):
     """Instruments every `QdrantClient` and `AsyncQdrantClient`."""
 
     name = "qdrant-client"

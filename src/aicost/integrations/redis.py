@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, store
 
 _KNN = re.compile(r"\[\s*KNN\s+(\d+)?", re.IGNORECASE)
@@ -55,7 +55,7 @@ def _text(value: object) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-class RedisInstrumentor(ClientInstrumentor):
+class RedisInstrumentor(PackageInstrumentor):
     """Instruments every redis client, for commands that have vectors in them."""
 
     name = "redis"

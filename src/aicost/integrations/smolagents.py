@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._parts import part
 
 
@@ -16,7 +16,7 @@ def _tool(instance: Any, args: Any, kwargs: Any) -> str:  # noqa: ARG001
     return str(instance.name)
 
 
-class SmolagentsInstrumentor(ClientInstrumentor):
+class SmolagentsInstrumentor(PackageInstrumentor):
     """Instruments every agent and tool of smolagents."""
 
     name = "smolagents"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._sql import operation_of
 from ._stores import Operation, argument, store
 
@@ -31,7 +31,7 @@ def _rows(operation: Operation, result: Any) -> None:  # noqa: ARG001 - the meth
         operation.returned = found
 
 
-class SQLAlchemyInstrumentor(ClientInstrumentor):
+class SQLAlchemyInstrumentor(PackageInstrumentor):
     """Instruments the dialects of SQLAlchemy, for statements that have vectors in them."""
 
     name = "SQLAlchemy"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ._instrumentor import ClientInstrumentor
+from ._instrumentor import PackageInstrumentor
 from ._stainless import Endpoint, StainlessClient
 from .openai import POSTS
 
 _POSTS = {**POSTS, "/rerank": Endpoint("rerank", "rerank")}
 
 
-class TogetherInstrumentor(ClientInstrumentor):
+class TogetherInstrumentor(PackageInstrumentor):
     """Instruments every `Together` and `AsyncTogether` client, those that exist already included."""
 
     name = "together"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aicost.telemetry.call import Target
 
 from ._hosts import served_at
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._progress import Ask
 
 _METHODS = {
@@ -53,7 +53,7 @@ def _totals(result: Any) -> dict[str, Any] | None:
     return {"usage": {name: n for name, n in found.items() if n is not None}} if found["total_tokens"] else None
 
 
-class VoyageInstrumentor(ClientInstrumentor):
+class VoyageInstrumentor(PackageInstrumentor):
     """Instruments every `Client` and `AsyncClient` of voyageai, those that exist already included."""
 
     name = "voyageai"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._instrumentor import ClientInstrumentor, Method
+from ._instrumentor import Method, PackageInstrumentor
 from ._stores import Operation, argument, size, store, width
 
 
@@ -50,7 +50,7 @@ def _deleted(operation: Operation, result: Any) -> None:
 _DATA = "weaviate.collections.data.executor"
 
 
-class WeaviateInstrumentor(ClientInstrumentor):
+class WeaviateInstrumentor(PackageInstrumentor):
     """Instruments every collection of weaviate, sync and async."""
 
     name = "weaviate-client"
