@@ -130,7 +130,7 @@ STORES = {
     "opensearch-py": Tested("opensearch"),
 }
 ALL = {**CLIENTS, **FRAMEWORKS, **STORES}
-FOLDERS = {"clients": CLIENTS, "frameworks": FRAMEWORKS, "stores": STORES}
+KINDS = {"clients": CLIENTS, "frameworks": FRAMEWORKS, "stores": STORES}
 AGES = ["oldest", "newest"]
 
 
@@ -144,11 +144,10 @@ def _install(session: nox.Session, package: str, age: str) -> None:
 
 
 def _test(session: nox.Session, package: str, *, measured: bool) -> None:
-    kind = next(kind for kind, packages in FOLDERS.items() if package in packages)
-    folder = "integrations" if kind == "clients" else kind
+    kind = next(kind for kind, packages in KINDS.items() if package in packages)
     run = ["coverage", "run", "-m", "pytest"] if measured else ["pytest"]
     session.run(
-        "python", "-m", *run, "--quiet", "-p", "no:cacheprovider", f"tests/{folder}", *session.posargs,
+        "python", "-m", *run, "--quiet", "-p", "no:cacheprovider", f"tests/{kind}", *session.posargs,
         env={f"AICOST_TEST_{kind.upper()}": ALL[package].chosen or package, **UV},
     )  # fmt: skip
 

@@ -82,7 +82,7 @@ def test(arguments: list[str]) -> None:
             "pytest",
             "--quiet",
             "--ignore",
-            "tests/integrations",
+            "tests/clients",
             "--ignore",
             "tests/frameworks",
             "--ignore",

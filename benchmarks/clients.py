@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from tests.integrations.doors import DOORS
-from tests.integrations.doors.door import Door
+from tests.clients.doors import DOORS
+from tests.clients.doors.door import Door
 
 import aicost
 from aicost.testing import ProviderEmulator

@@ -108,7 +108,7 @@ def test_a_client_that_is_not_installed_is_logged_and_passed_over(
 def test_a_client_of_another_version_is_logged_and_passed_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from aicost.integrations.openai import OpenAIInstrumentor
+    from aicost.integrations.clients.openai import OpenAIInstrumentor
 
     monkeypatch.setattr(OpenAIInstrumentor, "requires", "openai >= 99")
     assert aicost.instrument("openai") == []

@@ -19,7 +19,7 @@ import aicost
 
 PRELOADED = (
     "aicost._runtime",
-    "aicost.integrations.openai",
+    "aicost.integrations.clients.openai",
     "aicost.ledger",
     "opentelemetry.instrumentation.threading",
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from tests.clients import both as doors
 from tests.conftest import App
-from tests.integrations import both as doors
 
 import aicost
 from aicost import ConfigError

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aicost.integrations._sql import operation_of
-from aicost.integrations.elastic import _request
+from aicost.integrations.stores._sql import operation_of
+from aicost.integrations.stores.elastic import _request
 
 V = "[1,2,3,4]"
 

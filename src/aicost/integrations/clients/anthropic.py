@@ -1,0 +1,68 @@
+"""The `anthropic` client: messages, stable and beta, and the results of batches. Read in anthropic 0.49 and 2.11.
+
+Counting tokens is free and is no call to a model; nothing is recorded for it.
+
+From 1.x on the client emits spans of its own with the same usage. While aicost records a call, the client's own span
+for it is not started, so that the usage stands in the trace once; set `AICOST_ANTHROPIC_NATIVE_SPANS=keep` to have
+both. Money is counted once either way: only aicost's own record is priced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import wrapt
+from opentelemetry.instrumentation.utils import unwrap
+
+from aicost.integrations._calls import current
+from aicost.integrations._instrumentor import PackageInstrumentor, Undo
+from aicost.integrations._stainless import Endpoint, StainlessClient
+from aicost.telemetry.pipeline import Pipeline
+
+from .bedrock import priced_region
+
+_RESULTS = re.compile(r"/v1/messages/batches/[^/]+/results$")
+_PLATFORMS = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai", "foundry": "azure.ai.inference"}
+
+
+def _provider_of(instance: Any) -> str:
+    name = type(instance).__name__.lower()
+    return next((provider for word, provider in _PLATFORMS.items() if word in name), "anthropic")
+
+
+def _region_of(instance: Any, model: str) -> str | None:
+    if "Bedrock" in type(instance).__name__:
+        return priced_region(model, getattr(instance, "aws_region", None))
+    return getattr(instance, "region", None) if "Vertex" in type(instance).__name__ else None
+
+
+class AnthropicInstrumentor(PackageInstrumentor):
+    """Instruments every `Anthropic` and `AsyncAnthropic` client, those that exist already included."""
+
+    requires = "anthropic >= 0.27, < 3"
+    name = "anthropic"
+    methods = StainlessClient(
+        module="anthropic",
+        posts={"/v1/messages": Endpoint("chat", "messages")},
+        gets=((_RESULTS, Endpoint("chat", "batch", each_line=True)),),
+        provider_of=_provider_of,
+        region_of=_region_of,
+    ).methods()
+
+    def _wrap(self, imported: str, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
+        undo = super()._wrap(imported, module, pipeline)
+        keep = os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") == "keep"
+        if hasattr(module, "start_api_call_span") and not keep:
+            wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)
+            undo.append(partial(unwrap, module, "start_api_call_span"))
+        return undo
+
+
+def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    # The client goes on without a span when this returns None (anthropic 2.11, `SyncAPIClient.request`).
+    return None if current() is not None else wrapped(*args, **kwargs)

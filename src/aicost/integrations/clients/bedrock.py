@@ -1,0 +1,90 @@
+"""Amazon Bedrock through `botocore` and so `boto3`. Read in botocore 1.35 and 1.44 (`client.py`, `endpoint.py`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from aicost.integrations._content import LazyBody
+from aicost.integrations._hosts import served_at
+from aicost.integrations._instrumentor import Method, PackageInstrumentor
+from aicost.integrations._progress import Ask
+from aicost.telemetry.call import Target
+from aicost.usage.reading import Raw
+
+COUNT_HEADERS = (
+    "x-amzn-bedrock-input-token-count",
+    "x-amzn-bedrock-output-token-count",
+    "x-amzn-bedrock-cache-read-input-token-count",
+    "x-amzn-bedrock-cache-write-input-token-count",
+)
+"""Where invoke_model counts tokens, whatever the model answers."""
+
+_OPERATIONS = {
+    "Converse": ("chat", "converse"),
+    "ConverseStream": ("chat", "converse"),
+    "InvokeModel": ("chat", "invoke_model"),
+    "InvokeModelWithResponseStream": ("chat", "invoke_model"),
+}
+
+
+def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    operation = kwargs["operation_name"] if "operation_name" in kwargs else args[0]
+    known = _OPERATIONS.get(operation)
+    if known is None or instance.meta.service_model.service_name != "bedrock-runtime":
+        return None
+    parameters = kwargs["api_params"] if "api_params" in kwargs else args[1]
+    url = urlsplit(instance.meta.endpoint_url)
+    model = model_of(str(parameters.get("modelId") or "unknown"))
+    name, api = known
+    target = Target(
+        provider="aws.bedrock",
+        operation="embeddings" if "embed" in model else name,
+        api=api,
+        model=model,
+        **served_at(url),
+        streaming=operation.endswith("Stream"),
+        region=priced_region(model, instance.meta.region_name),
+    )
+    # Read from the bytes: what botocore makes of them leaves out the fields its service model does not know yet.
+    return Ask(target, body=_body(parameters), count_headers=COUNT_HEADERS if api == "invoke_model" else ())
+
+
+def _body(parameters: Mapping[str, Any]) -> Raw | None:
+    """What was asked: converse has it in its parameters, invoke_model in a body of bytes or text."""
+    body = parameters.get("body")
+    return parameters if body is None else LazyBody(body)
+
+
+def model_of(model_id: str) -> str:
+    """The model in a model id: of an ARN that names one, its last part.
+
+    >>> model_of("arn:aws:bedrock:us-east-1:1234:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0")
+    'us.anthropic.claude-sonnet-4-5-20250929-v1:0'
+    """
+    if model_id.startswith("arn:") and "/" in model_id:
+        return model_id.partition("/")[2]
+    return model_id
+
+
+_LIST_REGIONS = {"us-east-1", "us-east-2", "us-west-2"}
+_PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.")
+
+
+def priced_region(model: str, region: str | None) -> str | None:
+    """The region, where it decides the price.
+
+    List prices are those of the first regions of the USA; an inference profile has its price whichever region it is
+    called from. What a model costs elsewhere is for the rate card to say.
+    """
+    return None if region in _LIST_REGIONS or _PROFILE.match(model) else region
+
+
+class BedrockInstrumentor(PackageInstrumentor):
+    """Instruments every `bedrock-runtime` client of botocore and boto3, those that exist already included."""
+
+    name = "botocore"
+    requires = "botocore >= 1.35, < 2"
+    methods = (Method("botocore.client", "BaseClient._make_api_call", _ask),)

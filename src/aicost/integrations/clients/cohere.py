@@ -1,0 +1,58 @@
+"""The `cohere` client, version 1 and 2 of its API. Read in cohere 5.20 and 7.3 (`core/http_client.py`).
+
+`request` calls itself to retry; the outermost is the call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from aicost.integrations._hosts import served_at
+from aicost.integrations._instrumentor import Method, PackageInstrumentor
+from aicost.integrations._progress import Ask
+from aicost.telemetry.call import Target
+
+_PATHS = {
+    "chat": ("chat", "chat"),
+    "generate": ("text_completion", "chat"),
+    "summarize": ("chat", "chat"),
+    "classify": ("classify", "chat"),
+    "embed": ("embeddings", "embeddings"),
+    "rerank": ("rerank", "rerank"),
+}
+
+
+def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    path = kwargs["path"] if "path" in kwargs else args[0]
+    version, _, name = str(path).strip("/").partition("/")
+    known = _PATHS.get(name)
+    if known is None or version not in {"v1", "v2"} or str(kwargs.get("method")).upper() != "POST":
+        return None
+    base = kwargs.get("base_url") or instance.base_url
+    url = urlsplit(str(base() if callable(base) else base))
+    body = kwargs.get("json")
+    model = body.get("model") if isinstance(body, dict) else None
+    operation, api = known
+    target = Target(
+        provider="cohere",
+        operation=operation,
+        api=api,
+        model=model if isinstance(model, str) and model else "unknown",
+        **served_at(url),
+        streaming=isinstance(body, dict) and bool(body.get("stream")),
+    )
+    return Ask(target, body=body if isinstance(body, dict) else None)
+
+
+class CohereInstrumentor(PackageInstrumentor):
+    """Instruments every `Client` and `ClientV2` of cohere, sync and async, those that exist already included."""
+
+    name = "cohere"
+    requires = "cohere >= 5.20, < 8"
+    methods = (
+        Method("cohere.core.http_client", "HttpClient.request", _ask),
+        Method("cohere.core.http_client", "HttpClient.stream", _ask, kind="context", is_async=False),
+        Method("cohere.core.http_client", "AsyncHttpClient.request", _ask),
+        Method("cohere.core.http_client", "AsyncHttpClient.stream", _ask, kind="context", is_async=True),
+    )

@@ -1,0 +1,90 @@
+"""The `google-genai` client, at the Gemini API and at Vertex AI. Read in google-genai 1.10 and 3.4 (`_api_client.py`).
+
+All its methods, chats and automatic function calling included, come down to `_request` and `_async_request`, with the
+retries inside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from aicost.integrations._hosts import served_at
+from aicost.integrations._instrumentor import Method, PackageInstrumentor
+from aicost.integrations._live import LIVE
+from aicost.integrations._progress import Ask
+from aicost.telemetry.call import Target
+from aicost.usage.reading import Raw
+
+_MODEL = re.compile(r"/(?:models|tunedModels|endpoints)/([^/:]+):(\w+)$")
+_LOCATION = re.compile(r"/locations/([^/]+)/")
+_OPERATIONS = {
+    "generateContent": ("generate_content", "generate_content"),
+    "streamGenerateContent": ("generate_content", "generate_content"),
+    "embedContent": ("embeddings", "embed_content"),
+    "batchEmbedContents": ("embeddings", "embed_content"),
+    "asyncBatchEmbedContent": ("embeddings", "embed_content"),
+}
+
+
+def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    request = kwargs["http_request"] if "http_request" in kwargs else args[0]
+    url = urlsplit(str(request.url))
+    provider = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
+    location = _LOCATION.search(url.path)
+    where: dict[str, Any] = {
+        **served_at(url),
+        "region": location.group(1) if location is not None else None,
+    }
+    if str(request.method).lower() == "get":
+        return _job(url.path, provider, where)
+    found = _MODEL.search(url.path)
+    if found is None:
+        if url.path.endswith("/cachedContents"):
+            model = str((request.data or {}).get("model") or "unknown").rpartition("/")[2]
+            return Ask(Target(provider, "create_cache", "cached_content", model, **where))
+        return None
+    model, method = found.groups()
+    known = _OPERATIONS.get(method)
+    if method == "predict":
+        known = ("generate_content", "images") if "imagen" in model else ("embeddings", "embed_content")
+    if known is None:
+        return None
+    operation, api = known
+    target = Target(provider, operation, api, model, streaming=method == "streamGenerateContent", **where)
+    if api == "images":
+        parameters = (request.data or {}).get("parameters") or {}
+        return Ask(target, request={"usage": {"output_images": parameters.get("sampleCount") or 1}})
+    return Ask(target, body=request.data)
+
+
+def _job(path: str, provider: str, where: dict[str, Any]) -> Ask | None:
+    """A batch that is asked after, or the file its results are in."""
+    target = Target(provider, "generate_content", "batch", "unknown", **where)
+    if re.search(r"/batches/[^/]+$", path):
+        return Ask(target, results=_inlined)
+    if path.endswith(":download"):
+        return Ask(target, each_line=True)
+    return None
+
+
+def _inlined(body: Raw) -> Iterable[Raw]:
+    """The results in a Gemini batch job that has them in itself."""
+    output = body.get("response") or (body.get("metadata") or {}).get("output") or body.get("dest") or {}
+    found = (output.get("inlinedResponses") or {}) if isinstance(output, dict) else {}
+    results = found.get("inlinedResponses") if isinstance(found, dict) else found
+    return [result for result in results or () if isinstance(result, dict)]
+
+
+class GoogleInstrumentor(PackageInstrumentor):
+    """Instruments every `google.genai.Client`, those that exist already included."""
+
+    name = "google-genai"
+    requires = "google-genai >= 1.10, < 4"
+    methods = (
+        Method("google.genai._api_client", "BaseApiClient._request", _ask),
+        Method("google.genai._api_client", "BaseApiClient._async_request", _ask),
+        *LIVE,
+    )

@@ -1,0 +1,20 @@
+"""The `groq` client. Read in groq 0.9 and 1.7."""
+
+from __future__ import annotations
+
+from aicost.integrations._instrumentor import PackageInstrumentor
+from aicost.integrations._stainless import StainlessClient
+
+from .openai import POSTS
+
+
+class GroqInstrumentor(PackageInstrumentor):
+    """Instruments every `Groq` and `AsyncGroq` client, those that exist already included."""
+
+    name = "groq"
+    requires = "groq >= 0.9, < 2"
+    methods = StainlessClient(
+        module="groq",
+        posts={f"/openai/v1{path}": endpoint for path, endpoint in POSTS.items()},
+        provider_of=lambda _: "groq",
+    ).methods()

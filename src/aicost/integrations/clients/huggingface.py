@@ -1,0 +1,55 @@
+"""`InferenceClient` of `huggingface_hub`. Read in huggingface_hub 1.0 and 2.4 (`inference/_client.py`)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from aicost.integrations._hosts import served_at
+from aicost.integrations._instrumentor import Method, PackageInstrumentor
+from aicost.integrations._progress import Ask
+from aicost.telemetry.call import Target
+
+_TASKS = {
+    "conversational": ("chat", "chat"),
+    "text-generation": ("text_completion", "text_generation"),
+    "feature-extraction": ("embeddings", "embeddings"),
+}
+_ROUTED = {
+    "cerebras", "fireworks-ai", "groq", "hyperbolic", "nebius", "novita", "nscale", "ovhcloud", "publicai",
+    "sambanova", "together",
+}  # fmt: skip
+"""Providers that Hugging Face routes to at prices of theirs."""
+
+
+def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    request = kwargs["request_parameters"] if "request_parameters" in kwargs else args[0]
+    url = urlsplit(str(request.url))
+    known = _TASKS.get(request.task or "")
+    if known is None:
+        return None
+    body = request.json if isinstance(request.json, dict) else {}
+    model = body.get("model") or request.model
+    chosen = getattr(instance, "provider", None)
+    operation, api = known
+    target = Target(
+        provider=f"huggingface_{chosen.replace('-', '_')}" if chosen in _ROUTED else "huggingface",
+        operation=operation,
+        api=api,
+        # An endpoint of one's own is asked for by its address, which is no model's name.
+        model=model if isinstance(model, str) and model and "://" not in model else "unknown",
+        **served_at(url),
+        streaming=bool(kwargs.get("stream")),
+    )
+    return Ask(target, body=body)
+
+
+class HuggingFaceInstrumentor(PackageInstrumentor):
+    """Instruments every `InferenceClient` and `AsyncInferenceClient`, those that exist already included."""
+
+    name = "huggingface_hub"
+    requires = "huggingface_hub >= 1, < 3"
+    methods = (
+        Method("huggingface_hub.inference._client", "InferenceClient._inner_post", _ask),
+        Method("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient._inner_post", _ask),
+    )

@@ -1,0 +1,109 @@
+"""`litellm` as a client. Read in litellm 1.90 and 1.106 (`llms/custom_httpx/http_handler.py`).
+
+What litellm sends through another client (openai's, for OpenAI, Azure and many that speak its API) is recorded there,
+and turning this integration on turns that one on. What it sends itself goes through its HTTP handlers, and those are
+wrapped; so nothing is counted twice. Which API is spoken is told by the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from aicost.integrations._content import LazyBody
+from aicost.integrations._hosts import provider_at
+from aicost.integrations._instrumentor import Method, PackageInstrumentor
+from aicost.integrations._progress import Ask
+from aicost.telemetry.call import Target
+from aicost.usage.providers import PROVIDER_ALIASES
+
+from .bedrock import COUNT_HEADERS
+
+_GEMINI = r"/(?:models|endpoints)/(?P<model>[^/:]+)"
+_GENERATE, _EMBED = "(?:streamG|g)enerateContent", "(?:batchEmbedContents|embedContent|predict)"
+_APIS: tuple[tuple[re.Pattern[str], tuple[str, str, str | None]], ...] = tuple(
+    (re.compile(pattern), (operation, api, provider))
+    for pattern, operation, api, provider in (
+        (r"/v1/messages$", "chat", "messages", "anthropic"),
+        (rf"/projects/.+{_GEMINI}:{_GENERATE}$", "generate_content", "generate_content", "gcp.vertex_ai"),
+        (rf"/projects/.+{_GEMINI}:{_EMBED}$", "embeddings", "embed_content", "gcp.vertex_ai"),
+        (rf"{_GEMINI}:{_GENERATE}$", "generate_content", "generate_content", "gcp.gemini"),
+        (rf"{_GEMINI}:{_EMBED}$", "embeddings", "embed_content", "gcp.gemini"),
+        (r"/model/(?P<model>.+)/converse(?:-stream)?$", "chat", "converse", "aws.bedrock"),
+        (r"/model/(?P<model>.+)/invoke(?:-with-response-stream)?$", "chat", "invoke_model", "aws.bedrock"),
+        (r"/v[12]/chat$", "chat", "chat", "cohere"),
+        (r"/v[12]/embed$", "embeddings", "embeddings", "cohere"),
+        (r"/rerank$", "rerank", "rerank", None),
+        (r"/api/(?:chat|generate)$", "chat", "chat", "ollama"),
+        (r"/api/embed$", "embeddings", "embeddings", "ollama"),
+        (r"/responses$", "chat", "responses", None),
+        (r"/chat/completions$", "chat", "chat", None),
+        (r"/completions$", "text_completion", "completions", None),
+        (r"/embeddings$", "embeddings", "embeddings", None),
+        (r"/images/(?:generations|edits)$", "generate_content", "images", None),
+    )
+)
+
+
+def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    url = urlsplit(str(kwargs["url"] if "url" in kwargs else args[0]))
+    matches = ((pattern.search(url.path), rest) for pattern, rest in _APIS)
+    found, known_api = next(((f, rest) for f, rest in matches if f is not None), (None, None))
+    if found is None or known_api is None:
+        return None
+    operation, api, named = known_api
+    known = getattr(kwargs.get("logging_obj"), "model_call_details", None) or {}
+    body = kwargs.get("json") or kwargs.get("data")
+    asked = body.get("model") if isinstance(body, Mapping) else None
+    in_path = found.groupdict().get("model")
+    host = url.hostname or ""
+    said = known.get("custom_llm_provider")
+    if isinstance(body, (str, bytes)):
+        body = LazyBody(body)
+    model = unquote(in_path) if in_path else asked or _bare(known.get("model"), said)
+    if model is None and isinstance(body, LazyBody):
+        model = body.get("model")
+    target = Target(
+        provider=named or provider_at(host, url.port, default=PROVIDER_ALIASES.get(said, said) if said else "openai"),
+        operation=operation,
+        api=api,
+        model=model if isinstance(model, str) and model else "unknown",
+        server_address=host,
+        server_port=url.port or (443 if url.scheme == "https" else 80),
+        streaming=bool(kwargs.get("stream")),
+        region=_region(host),
+    )
+    headers = COUNT_HEADERS if api == "invoke_model" else ()
+    return Ask(target, body=body if isinstance(body, Mapping) else None, count_headers=headers)
+
+
+def _bare(model: object, provider: object) -> str | None:
+    """A model without litellm's prefix for its provider."""
+    return model.removeprefix(f"{provider}/") if isinstance(model, str) else None
+
+
+def _region(host: str) -> str | None:
+    found = re.match(r"bedrock-runtime\.([a-z0-9-]+)\.amazonaws\.com$|([a-z0-9-]+)-aiplatform\.googleapis\.com$", host)
+    return (found.group(1) or found.group(2)) if found is not None else None
+
+
+_MODULE = "litellm.llms.custom_httpx.http_handler"
+
+
+class LiteLLMInstrumentor(PackageInstrumentor):
+    """Instruments litellm's own HTTP handlers; what it sends through other clients is recorded there."""
+
+    name = "litellm"
+    requires = "litellm >= 1.90, < 2"
+    methods = (
+        Method(_MODULE, "HTTPHandler.post", _ask),
+        Method(_MODULE, "AsyncHTTPHandler.post", _ask),
+    )
+
+    def _instrument(self, **kwargs: Any) -> None:
+        super()._instrument(**kwargs)
+        from aicost.integrations import instrument
+
+        instrument(("openai",), pipeline=self._pipeline)
