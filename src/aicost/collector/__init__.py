@@ -1,0 +1,1 @@
+"""The collector: OTLP in, priced, OTLP out."""

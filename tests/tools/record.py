@@ -1,0 +1,214 @@
+"""Records what instrumentations really send: each runs in an environment of its own, against the emulator.
+
+    python tests/tools/record.py openllmetry-openai     # one
+    python tests/tools/record.py                        # all
+
+A door (`doors/*.py`, `*.mjs`, ...) sets the instrumentation up as its users do and asks the questions of `QUESTIONS`.
+What it exports over OTLP/HTTP is written to `tests/collector/recordings/NAME.json`, as OTLP/JSON beside the bill that
+the emulator kept. Needs `uv`; the JavaScript ones `npm`, the Java ones `mvn`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from aicost.collector.otlp_json import to_json
+from aicost.testing import Fail, ProviderEmulator, Reply, ToolCall
+
+HERE = Path(__file__).parent
+RECORDINGS = HERE.parent / "collector" / "recordings"
+_MOST = 50
+
+QUESTIONS = {
+    "plain question": [Reply(input_tokens=900, output_tokens=30)],
+    "cached question": [Reply(input_tokens=2000, cached_tokens=1024, output_tokens=40)],
+    "written question": [
+        Reply(input_tokens=5000, cached_tokens=500, cache_write_5m=1000, cache_write_1h=700, output_tokens=50)
+    ],
+    "hard question": [Reply(input_tokens=100, output_tokens=500, reasoning_tokens=300)],
+    "streamed question": [Reply(input_tokens=700, cached_tokens=256, output_tokens=90)],
+    "bad question": [Fail(status=400)],
+    "tool question": [
+        Reply(tool_calls=(ToolCall("search", {"query": "the price of tea"}),), input_tokens=900, output_tokens=30),
+        Reply(text="Tea is dear.", input_tokens=1200, cached_tokens=512, output_tokens=80, reasoning_tokens=32),
+    ],
+}
+"""What a question with these words in it is answered with, each time anew. Doors ask those that fit their API:
+`written` is Anthropic's, `hard` is for models that reason, `tool` is for agents, with a tool `search(query)`."""
+
+_PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "telemetry.distro", "service.instance.id")
+"""What attributes about the machine that records begin with; they are left out."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One instrumentation. `packages` are what its environment needs, as `uv pip install` takes them."""
+
+    door: str
+    packages: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """What the door is called with, where several recordings share one."""
+    python: str = "3.11"
+
+
+_OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+
+TABLE: dict[str, Recording] = {
+    "upstream-openai": Recording(
+        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai-v2>=2.0b0", "openai<3"), ("upstream",)
+    ),
+    "openinference-openai": Recording(
+        "openai_client.py", (*_OTLP, "openinference-instrumentation-openai", "openai<3"), ("openinference",)
+    ),
+}
+
+
+def main(names: Iterable[str]) -> None:
+    """Record the named instrumentations, or all."""
+    for name in names or TABLE:
+        print(f"{name} ...", flush=True)
+        with tempfile.TemporaryDirectory(prefix="aicost-record-") as folder:
+            _record(name, TABLE[name], Path(folder))
+
+
+def _record(name: str, what: Recording, folder: Path) -> None:
+    door = HERE / "doors" / what.door
+    with ProviderEmulator() as emulator, _Capture() as capture:
+        for words, replies in QUESTIONS.items():
+            emulator.on(words).then(*replies * _MOST)
+        environment = {
+            **os.environ,
+            "EMULATOR": emulator.base_url(),
+            "OPENAI_BASE_URL": emulator.openai_base_url,
+            "OPENAI_API_KEY": "test",
+            "ANTHROPIC_BASE_URL": emulator.anthropic_base_url,
+            "ANTHROPIC_API_KEY": "test",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": capture.endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_SERVICE_NAME": "recorded",
+        }
+        command, versions = _environment(door, what, folder, environment)
+        subprocess.run([*command, *what.arguments], check=True, env=environment, cwd=folder, timeout=600)  # noqa: S603
+        requests = [_scrubbed(body, str(folder)) for body in capture.bodies]
+        bill = [
+            {
+                "provider": call.provider,
+                "api": call.api,
+                "model": call.model,
+                "usage": dict(call.usage),
+                "amount": str(call.amount),
+                "id": call.call_id,
+            }
+            for call in emulator.bill.calls
+        ]
+    recorded = {
+        "recorded": datetime.now(timezone.utc).date().isoformat(),
+        "packages": versions,
+        "bill": bill,
+        "requests": requests,
+    }
+    RECORDINGS.mkdir(parents=True, exist_ok=True)
+    (RECORDINGS / f"{name}.json").write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n")
+    print(f"{name}: {len(requests)} requests, {len(bill)} billed calls")
+
+
+def _environment(
+    door: Path, what: Recording, folder: Path, environ: dict[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """The command that runs a door in an environment of its own, and the versions it runs with."""
+    if door.suffix == ".mjs":
+        (folder / "package.json").write_text('{"private": true, "type": "module"}')
+        _run("npm", "install", "--silent", "--no-audit", "--no-fund", *what.packages, cwd=folder)
+        (folder / door.name).write_text(door.read_text())
+        lock = json.loads((folder / "package-lock.json").read_text())["packages"]
+        names = [package.rpartition("@")[0] or package for package in what.packages]
+        return ["node", door.name], {name: lock[f"node_modules/{name}"]["version"] for name in names}
+    python = folder / "env" / "bin" / "python"
+    _run("uv", "venv", "-q", "-p", what.python, str(folder / "env"))
+    _run("uv", "pip", "install", "-q", "--python", str(python), *what.packages)
+    environ["PYTHONPATH"] = str(door.parent)
+    listed = json.loads(_run("uv", "pip", "list", "--python", str(python), "--format", "json"))
+    wanted = {
+        package.partition("[")[0].partition("=")[0].partition("<")[0].partition(">")[0] for package in what.packages
+    }
+    return [str(python), str(door)], {one["name"]: one["version"] for one in listed if one["name"] in wanted}
+
+
+def _run(*command: str, cwd: Path | None = None) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout  # noqa: S603
+
+
+def _scrubbed(body: bytes, folder: str) -> Any:
+    """A request as OTLP/JSON, without what it says of this machine."""
+    request = ExportTraceServiceRequest.FromString(body)
+    for of_resource in request.resource_spans:
+        _leave_out(of_resource.resource.attributes)
+        for of_scope in of_resource.scope_spans:
+            for span in of_scope.spans:
+                _leave_out(span.attributes)
+                for event in span.events:
+                    _leave_out(event.attributes)
+    return json.loads(json.dumps(to_json(request)).replace(folder, "/app"))
+
+
+def _leave_out(attributes: Any) -> None:
+    kept = [pair for pair in attributes if not pair.key.startswith(_PRIVATE)]
+    del attributes[:]
+    attributes.extend(kept)
+
+
+class _Capture:
+    """Keeps the bodies that are posted to /v1/traces."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        handler = type("Handler", (_Handler,), {"capture": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+    def __enter__(self) -> _Capture:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    capture: _Capture
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        if self.path.endswith("/v1/traces") and "protobuf" in self.headers.get("content-type", ""):
+            self.capture.bodies.append(body)
+        self.send_response(200)
+        self.send_header("content-type", self.headers.get("content-type", "application/x-protobuf"))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
