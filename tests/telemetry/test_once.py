@@ -316,7 +316,7 @@ def test_a_span_ends_when_and_how_its_owner_says(app: App) -> None:
 
 @pytest.mark.provokes_own_failure
 def test_a_span_ends_though_adopting_it_fails(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aicost.telemetry.adoption.inference_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("aicost.telemetry.adoption.dialect_of", lambda *_: 1 / 0)
     with inference():
         pass
     assert len(app.spans) == 1

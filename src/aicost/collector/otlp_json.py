@@ -11,7 +11,7 @@ import base64
 import binascii
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -92,7 +92,7 @@ def _named(value: object) -> str:
     return f"{type(value).__name__} {value!r:.40}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(descriptor: Descriptor) -> dict[str, tuple[FieldDescriptor, Callable[[Any], Any] | None]]:
     """The fields of a message by their JSON name, each with what reads its value; None for messages."""
     return {field.camelcase_name: (field, _reader(field)) for field in descriptor.fields}

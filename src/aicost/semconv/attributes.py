@@ -146,6 +146,9 @@ AICOST_TENANT_ID: Final = "aicost.tenant.id"
 AICOST_USAGE_COMPLETE: Final = "aicost.usage.complete"
 """Whether the usage is final; false for a stream that was cut."""
 
+AICOST_USAGE_DIALECT: Final = "aicost.usage.dialect"
+"""Which instrumentation's way of reporting usage it was read by, where aicost did not watch the call itself."""
+
 AICOST_USAGE_FIELD: Final = "aicost.usage.field"
 """The name of a field in a provider's usage object."""
 

@@ -16,12 +16,12 @@ from opentelemetry.trace import StatusCode
 from aicost.scopes.frames import began, ended
 from aicost.scopes.runs import Run, Step, StepKind
 from aicost.scopes.scope import Scope, adopt, current_scope, scope_in
-from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.readers import ResponseView
 
 from . import guard
 from .call import Call, Outcome, Target
-from .dialects import Inference, Part, inference_of, may_be_inference, part_of
+from .dialects import Inference, Part, dialect_of, failure_of, may_be_inference, part_of
 from .once import Sight, mark_span, sight_around
 
 if TYPE_CHECKING:
@@ -107,18 +107,18 @@ class _Ending:
             ended(None, self._step, failed=failed)
         if self._run is not None:
             ended(self._run, None, failed=failed)
-        found = inference_of(span.name, span.attributes or {})
+        found = dialect_of(self._observer).read(span.name, span.attributes or {})
         if found is None:
             return
-        self._sight.of(found.operation)
-        target = Target(found.provider, found.operation, "reported", found.model)
+        labels = found.labels
+        self._sight.of(labels.operation)
+        target = Target(labels.provider, labels.operation, "reported", labels.request_model)
         call = Call.of_span(self._pipeline, target, span, scope=self._scope, sight=self._sight, observer=self._observer)
         call.attempt_started(span.start_time)
-        call.settle(found.view, _outcome(span.attributes or {}, found) if failed else Outcome(), end_time)
+        view = ResponseView(found.reading, found.response_id, labels.model, labels.service_tier)
+        call.settle(view, _outcome(span.attributes or {}, found) if failed else Outcome(), end_time)
 
 
 def _outcome(attributes: Mapping[str, Any], found: Inference) -> Outcome:
-    """How a failed inference came out. A status says that nothing was done; anything else leaves it open."""
-    kind = str(attributes.get(a.ERROR_TYPE) or "error")
-    billed = Billed.YES if found.view.reading is not None else Billed.NO if kind.isdigit() else Billed.POSSIBLY
+    billed, kind = failure_of(attributes, found)
     return Outcome(RequestStatus.FAILURE, billed, kind, complete=billed is not Billed.POSSIBLY)

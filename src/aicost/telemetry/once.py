@@ -204,7 +204,7 @@ class Counted:
                 if (
                     observer not in other.observers
                     and family(seen.operation) == kind
-                    and _one_within_the_other(seen, event)
+                    and one_within_the_other(seen, event)
                     and is_same(seen)
                 ):
                     other.observers.add(observer)
@@ -236,7 +236,7 @@ def _same_model(one: UsageEvent, other: UsageEvent) -> bool:
     return not {one.model, one.request_model}.isdisjoint({other.model, other.request_model})
 
 
-def _one_within_the_other(one: Any, other: Any) -> bool:
+def one_within_the_other(one: Any, other: Any) -> bool:
     if one.started_ns > other.started_ns:
         one, other = other, one
     # Two that merely overlap are two calls; what is observed from outside contains what is seen inside.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from typing import Protocol
 
 from opentelemetry.util.types import AttributeValue
 
@@ -11,13 +12,13 @@ from aicost._money import ATTO, to_text
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, UsageEvent
-from aicost.usage.meters import METERS, direction_of, group_of
+from aicost.usage.meters import METERS, Quantity, direction_of, group_of
 
 from .metrics import token_sums
 
 Attributes = dict[str, AttributeValue]
 
-_GROUPS = {
+COST_GROUPS = {
     "input": a.AICOST_COST_INPUT,
     "cache_read": a.AICOST_COST_CACHE_READ,
     "cache_write": a.AICOST_COST_CACHE_WRITE,
@@ -26,8 +27,8 @@ _GROUPS = {
     "tool": a.AICOST_COST_TOOL,
     "other": a.AICOST_COST_OTHER,
 }
-_METER_KEYS = {meter: f"{a.AICOST_USAGE_METER}.{meter}" for meter in METERS}
-_UPSTREAM_GROUPS = {
+METER_KEYS = {meter: f"{a.AICOST_USAGE_METER}.{meter}" for meter in METERS}
+UPSTREAM_GROUPS = {
     "cache_read": a.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
     # Upstream's span attributes say cache_creation where its newer metrics say cache_write.
     "cache_write": a.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS,
@@ -44,6 +45,17 @@ class CostProfile(str, Enum):
     """`gen_ai.usage.cost.amount`, `.currency`, `.source`, as proposed upstream."""
     OPENINFERENCE = "openinference"
     """`llm.cost.total`, `.prompt`, `.completion`."""
+
+
+class Used(Protocol):
+    """What was used, as events have it."""
+
+    @property
+    def usage(self) -> Mapping[str, Quantity] | None: ...
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def operation(self) -> str: ...
 
 
 def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequence[CostProfile] = ()) -> Attributes:
@@ -76,10 +88,10 @@ def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequ
     possibly = sum(attempt.billed is Billed.POSSIBLY for attempt, _ in entries)
     if possibly:
         attributes[a.AICOST_REQUEST_POSSIBLY_BILLED_ATTEMPTS] = possibly
-    _add_usage(attributes, event)
-    _add_cost(attributes, charge)
+    add_usage(attributes, event)
+    add_cost(attributes, charge)
     for profile in profiles:
-        _PROFILES[profile](attributes, charge)
+        PROFILES[profile](attributes, charge)
     return attributes
 
 
@@ -96,16 +108,17 @@ def _storage_attributes(event: UsageEvent, charge: Charge) -> Attributes:
         attributes[a.ERROR_TYPE] = event.error_type
     for meter, quantity in (event.usage or {}).items():
         if type(quantity) is int:
-            attributes[_METER_KEYS[meter]] = quantity
+            attributes[METER_KEYS[meter]] = quantity
     if charge.atto or charge.reason is not None:
-        _add_cost(attributes, charge)
+        add_cost(attributes, charge)
     elif charge.atto is not None:
         attributes[a.AICOST_COST_AMOUNT_EXACT] = "0"
         attributes[a.AICOST_COST_CURRENCY] = charge.currency
     return attributes
 
 
-def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
+def add_usage(attributes: Attributes, event: Used) -> None:
+    """What was used: upstream's inclusive counts, and the disjoint meters."""
     usage = event.usage
     if usage is None:
         return
@@ -119,14 +132,15 @@ def _add_usage(attributes: Attributes, event: UsageEvent) -> None:
         if type(quantity) is not int and quantity == int(quantity):
             quantity = int(quantity)  # noqa: PLW2901 - whole seconds are a whole number
         if type(quantity) is int:
-            attributes[_METER_KEYS.get(meter) or f"{a.AICOST_USAGE_METER}.{meter}"] = quantity
-            upstream = _UPSTREAM_GROUPS.get(group_of(meter))
+            attributes[METER_KEYS.get(meter) or f"{a.AICOST_USAGE_METER}.{meter}"] = quantity
+            upstream = UPSTREAM_GROUPS.get(group_of(meter))
             if upstream is not None:
                 grouped[upstream] = grouped.get(upstream, 0) + quantity
     attributes.update(grouped)
 
 
-def _add_cost(attributes: Attributes, charge: Charge) -> None:
+def add_cost(attributes: Attributes, charge: Charge) -> None:
+    """The amount, its parts, and what explains them."""
     if charge.reason is not None:
         attributes[a.AICOST_COST_REASON] = charge.reason
     if charge.rate_card is not None:
@@ -142,7 +156,7 @@ def _add_cost(attributes: Attributes, charge: Charge) -> None:
     rate_ids = []
     for line in charge.lines:
         if line.atto is not None and line.rate_id is not None:
-            key = _GROUPS[group_of(line.meter)]
+            key = COST_GROUPS[group_of(line.meter)]
             groups[key] = groups.get(key, 0) + line.atto
             rate_ids.append(line.rate_id)
     attributes.update({key: atto / ATTO for key, atto in groups.items()})
@@ -152,15 +166,15 @@ def _add_cost(attributes: Attributes, charge: Charge) -> None:
 
 def _flat(attributes: Attributes, charge: Charge) -> None:
     if charge.atto is not None:
-        attributes["gen_ai.usage.cost"] = charge.atto / ATTO
+        attributes[a.GEN_AI_USAGE_COST] = charge.atto / ATTO
 
 
 def _semconv(attributes: Attributes, charge: Charge) -> None:
     if charge.atto is not None:
-        attributes["gen_ai.usage.cost.amount"] = charge.atto / ATTO
-        attributes["gen_ai.usage.cost.currency"] = charge.currency
+        attributes[a.GEN_AI_USAGE_COST_AMOUNT] = charge.atto / ATTO
+        attributes[a.GEN_AI_USAGE_COST_CURRENCY] = charge.currency
         reported = charge.status is ChargeStatus.PROVIDER_REPORTED
-        attributes["gen_ai.usage.cost.source"] = "provider" if reported else "local"
+        attributes[a.GEN_AI_USAGE_COST_SOURCE] = "provider" if reported else "local"
 
 
 def _openinference(attributes: Attributes, charge: Charge) -> None:
@@ -171,13 +185,25 @@ def _openinference(attributes: Attributes, charge: Charge) -> None:
         direction = direction_of(line.meter)
         if line.atto is not None and direction is not None:
             sides[direction] += line.atto
-    attributes["llm.cost.total"] = charge.atto / ATTO
-    attributes["llm.cost.prompt"] = sides["input"] / ATTO
-    attributes["llm.cost.completion"] = sides["output"] / ATTO
+    attributes[a.LLM_COST_TOTAL] = charge.atto / ATTO
+    attributes[a.LLM_COST_PROMPT] = sides["input"] / ATTO
+    attributes[a.LLM_COST_COMPLETION] = sides["output"] / ATTO
 
 
-_PROFILES: Mapping[CostProfile, Callable[[Attributes, Charge], None]] = {
+PROFILES: Mapping[CostProfile, Callable[[Attributes, Charge], None]] = {
     CostProfile.FLAT: _flat,
     CostProfile.SEMCONV: _semconv,
     CostProfile.OPENINFERENCE: _openinference,
 }
+"""What writes the names of each profile."""
+
+PROFILE_KEYS: Mapping[CostProfile, tuple[str, ...]] = {
+    CostProfile.FLAT: (a.GEN_AI_USAGE_COST,),
+    CostProfile.SEMCONV: (
+        a.GEN_AI_USAGE_COST_AMOUNT,
+        a.GEN_AI_USAGE_COST_CURRENCY,
+        a.GEN_AI_USAGE_COST_SOURCE,
+    ),
+    CostProfile.OPENINFERENCE: (a.LLM_COST_TOTAL, a.LLM_COST_PROMPT, a.LLM_COST_COMPLETION),
+}
+"""The names of each profile."""

@@ -1,0 +1,180 @@
+"""What a priced span gains: its attributes, encoded.
+
+`attributes_of` says what they are. Most spans differ only in their numbers, so `Fragments` keeps the encoding of all
+the rest: a *template* for each combination of labels, meters and rates, made from the attributes of the first such span.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aicost._money import ATTO, to_text
+from aicost.pricing.charge import Charge, ChargeStatus
+from aicost.semconv import attributes as a
+from aicost.telemetry.profiles import (
+    COST_GROUPS,
+    METER_KEYS,
+    PROFILE_KEYS,
+    PROFILES,
+    UPSTREAM_GROUPS,
+    CostProfile,
+    add_cost,
+    add_usage,
+)
+from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.meters import direction_of, group_of
+
+from . import wire
+from .once import View
+
+_MOST_TEMPLATES = 10_000
+_PLAIN = ChargeStatus.PRICED
+_RUN_KEYS = (a.AICOST_RUN_ID, a.AICOST_RUN_ROOT_ID)
+
+_TOTALS = {a.AICOST_COST_AMOUNT, a.GEN_AI_USAGE_COST, a.GEN_AI_USAGE_COST_AMOUNT, a.LLM_COST_TOTAL}
+
+_double = struct.Struct("<d").pack
+
+
+def attributes_of(view: View, charge: Charge, profiles: Sequence[CostProfile]) -> dict[str, Any]:
+    """Everything a span that is counted says of its cost, whatever it says already."""
+    labels = view.inference.labels
+    trace = view.span.trace_id.hex()
+    attributes: dict[str, Any] = {
+        a.AICOST_EVENT_ID: view.event_id,
+        a.AICOST_RUN_ID: trace,
+        a.AICOST_RUN_ROOT_ID: trace,
+        a.AICOST_RUN_IMPLICIT: True,
+        a.AICOST_STEP_NAME: labels.operation,
+        a.AICOST_REQUEST_STATUS: (RequestStatus.SUCCESS if view.error_type is None else RequestStatus.FAILURE).value,
+        a.AICOST_REQUEST_BILLED: view.billed.value,
+        a.AICOST_USAGE_SOURCE: "none" if view.usage is None else "provider",
+        a.AICOST_USAGE_DIALECT: labels.dialect,
+        a.AICOST_COST_STATUS: charge.status.value,
+    }
+    if view.error_type is not None:
+        attributes[a.ERROR_TYPE] = view.error_type
+    if labels.service_tier is not None:
+        attributes[a.AICOST_RESPONSE_SERVICE_TIER] = labels.service_tier
+    if view.flags:
+        attributes[a.AICOST_USAGE_FLAGS] = list(view.flags)
+    add_usage(attributes, view)
+    add_cost(attributes, charge)
+    for profile in profiles:
+        PROFILES[profile](attributes, charge)
+    return attributes
+
+
+def gained(attributes: Mapping[str, Any], present: Any) -> dict[str, Any]:
+    """Those attributes that a span does not have yet. Whoever named a run or a step named all of it."""
+    left = {key: value for key, value in attributes.items() if key not in present}
+    if a.AICOST_RUN_ID in present:
+        for key in (a.AICOST_RUN_ROOT_ID, a.AICOST_RUN_IMPLICIT):
+            left.pop(key, None)
+    return left
+
+
+class Fragments:
+    """Encodes what spans gain."""
+
+    def __init__(self, profiles: Sequence[CostProfile] = ()) -> None:
+        self._profiles = tuple(profiles)
+        self._templates: dict[tuple[Any, ...], _Template] = {}
+        self._checked = (
+            *UPSTREAM_GROUPS.values(),
+            a.GEN_AI_USAGE_INPUT_TOKENS,
+            a.GEN_AI_USAGE_OUTPUT_TOKENS,
+            *(key for profile in profiles for key in PROFILE_KEYS[profile]),
+        )
+
+    def of(self, view: View, charge: Charge, *, stamped: bool) -> bytes:
+        """The fragment for a span. `stamped`: it has attributes of aicost's already."""
+        if stamped or charge.status is not _PLAIN or view.billed is not Billed.YES or not charge.lines:
+            return wire.encoded(gained(attributes_of(view, charge, self._profiles), view.attributes))
+        present, lines = view.attributes, charge.lines
+        meters, quantities, _, _, attos, rates = zip(*lines, strict=True)
+        key = (view.inference.labels, charge.rate_card, meters, rates, *[one in present for one in self._checked])
+        template = self._templates.get(key)
+        if template is None:
+            template = self._make(key, view, charge, meters)
+        return template.filled(view, charge.atto or 0, quantities, attos)
+
+    def _make(self, key: tuple[Any, ...], view: View, charge: Charge, meters: Sequence[str]) -> _Template:
+        attributes = gained(attributes_of(view, charge, self._profiles), view.attributes)
+        made = _Template(attributes, meters)
+        if len(self._templates) >= _MOST_TEMPLATES:
+            self._templates.clear()
+        self._templates[key] = made
+        return made
+
+
+class _Template:
+    """A fragment but for what differs from span to span."""
+
+    __slots__ = ("_amounts", "_constant", "_counts", "_event", "_exact", "_runs", "_totals")
+
+    def __init__(self, attributes: Mapping[str, Any], meters: Sequence[str]) -> None:
+        counts, amounts = _sources(meters)
+        constant: dict[str, Any] = {}
+        self._runs: list[bytes] = []
+        self._totals: list[bytes] = []
+        self._counts: list[tuple[tuple[bytes, ...], list[int]]] = []
+        self._amounts: list[tuple[bytes, list[int]]] = []
+        self._event = self._exact = b""
+        for key, value in attributes.items():
+            if key == a.AICOST_EVENT_ID:
+                self._event = wire.text_head(key)
+            elif key == a.AICOST_COST_AMOUNT_EXACT:
+                self._exact = wire.text_head(key)
+            elif key in _RUN_KEYS:
+                self._runs.append(wire.attribute(key, "0" * 32)[:-32])
+            elif key in _TOTALS:
+                self._totals.append(wire.attribute(key, 0.0)[:-8])
+            elif key in counts:
+                self._counts.append((wire.int_heads(key), counts[key]))
+            elif key in amounts:
+                self._amounts.append((wire.attribute(key, 0.0)[:-8], amounts[key]))
+            else:
+                constant[key] = value
+        self._constant = wire.encoded(constant)
+
+    def filled(self, view: View, total: int, quantities: Sequence[Any], attos: Sequence[Any]) -> bytes:
+        trace = view.span.trace_id.hex().encode()
+        parts = [self._constant, wire.text(self._event, view.event_id), wire.text(self._exact, to_text(total))]
+        put = parts.append
+        for head in self._runs:
+            put(head)
+            put(trace)
+        for head in self._totals:
+            put(head)
+            put(_double(total / ATTO))
+        for head, indexes in self._amounts:
+            put(head)
+            put(_double((attos[indexes[0]] if len(indexes) == 1 else sum([attos[i] for i in indexes])) / ATTO))
+        for heads, indexes in self._counts:
+            number = quantities[indexes[0]] if len(indexes) == 1 else sum([quantities[i] for i in indexes])
+            encoded = wire.varint(number)
+            put(heads[len(encoded)])
+            put(encoded)
+        return b"".join(parts)
+
+
+def _sources(meters: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """By attribute, which lines of a charge its count is the sum of, and which its amount."""
+    counts: dict[str, list[int]] = {a.GEN_AI_USAGE_INPUT_TOKENS: [], a.GEN_AI_USAGE_OUTPUT_TOKENS: []}
+    amounts: dict[str, list[int]] = {a.LLM_COST_PROMPT: [], a.LLM_COST_COMPLETION: []}
+    for index, meter in enumerate(meters):
+        group, direction = group_of(meter), direction_of(meter)
+        counts[METER_KEYS.get(meter) or f"{a.AICOST_USAGE_METER}.{meter}"] = [index]
+        amounts.setdefault(COST_GROUPS[group], []).append(index)
+        if group in UPSTREAM_GROUPS:
+            counts.setdefault(UPSTREAM_GROUPS[group], []).append(index)
+        if direction == "input":
+            counts[a.GEN_AI_USAGE_INPUT_TOKENS].append(index)
+            amounts[a.LLM_COST_PROMPT].append(index)
+        elif direction == "output":
+            counts[a.GEN_AI_USAGE_OUTPUT_TOKENS].append(index)
+            amounts[a.LLM_COST_COMPLETION].append(index)
+    return counts, amounts

@@ -1,0 +1,281 @@
+"""Counted once: of several spans that tell of one inference, which one is charged.
+
+The rules are those of `aicost.telemetry.once`, told from finished spans: the view nearest to the wire wins (`below`,
+`above`), a response of a provider counts once (`same_response`), and so do two observers' views of the same time and
+counts in one process (`same_call`). A span that comes a second time, because its sender never heard that it had
+arrived, is decided as it was the first time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from aicost.telemetry.dialects import Inference
+from aicost.telemetry.metrics import token_sums
+from aicost.telemetry.once import Covered, family, one_within_the_other
+from aicost.usage.event import Billed
+from aicost.usage.meters import Quantity
+
+from .wire import ScopeSpans
+
+REMEMBERED = 100_000
+"""Spans of models that are remembered, at least a third of them by all that they may be met again by."""
+
+_RECENT = 20_000
+"""Inferences that another observer's view of may still come."""
+
+Links = Mapping[bytes, "tuple[bytes, bool]"]
+"""By trace and span: the parent, and whether the span is an agent, tool, workflow or step."""
+
+
+class View:
+    """One inference, as one span reports it. What the kernel prices is here, too."""
+
+    __slots__ = (
+        "attributes",
+        "billed",
+        "complete",
+        "covered",
+        "encoded",
+        "ended_ns",
+        "error_type",
+        "event_id",
+        "flags",
+        "given",
+        "inference",
+        "key",
+        "known",
+        "model",
+        "operation",
+        "parent",
+        "place",
+        "provider",
+        "resource",
+        "scope",
+        "service_tier",
+        "span",
+        "started_ns",
+        "usage",
+    )
+    region: str | None = None
+    speed: str | None = None
+    estimated = False
+    provider_cost: str | None = None
+    provider_currency = "USD"
+
+    def __init__(
+        self,
+        scope: ScopeSpans,
+        place: tuple[int, int, int],
+        encoded: bytes,
+        span: Any,
+        inference: Inference,
+        resource: bytes,
+    ) -> None:
+        self.scope = scope
+        self.place = place
+        """Where it is in the request."""
+        self.encoded = encoded
+        self.span, self.attributes = span, span.attributes
+        self.inference, self.resource = inference, resource
+        labels, response_id, reading = inference
+        self.provider, self.service_tier = labels.provider, labels.service_tier
+        self.model = labels.model or labels.request_model
+        self.operation = labels.operation
+        self.usage: Mapping[str, Quantity] | None = None
+        self.complete = True
+        self.flags: tuple[str, ...] = ()
+        if reading is not None:
+            self.usage, self.complete, self.flags = reading.usage, reading.complete, reading.flags
+        self.billed: Billed = Billed.YES
+        self.error_type: str | None = None
+        trace_id, span_id = span.trace_id, span.span_id
+        self.key: bytes = trace_id + span_id
+        self.parent: bytes = trace_id + span.parent_span_id
+        """The span that it is inside of."""
+        self.event_id = (
+            f"{labels.provider}:{response_id}" if response_id else f"span:{trace_id.hex()}:{span_id.hex()}:1"
+        )
+        """The identity it is counted under."""
+        self.started_ns: int = span.start
+        self.ended_ns: int = span.end
+        self.given = False
+        """It was counted where the span was made."""
+        self.covered: Covered | None = None
+        self.known = False
+        """It came before."""
+
+
+class _Verdict(NamedTuple):
+    event_id: str
+    covered: Covered | None
+    with_usage: bool
+    operation: str
+    key: bytes
+
+
+class _Seen:
+    """An inference that was counted, and by whom it was seen."""
+
+    __slots__ = ("ended_ns", "event_id", "has_id", "observers", "started_ns")
+
+    def __init__(self, started_ns: int, ended_ns: int, event_id: str, has_id: bool, observer: str) -> None:
+        self.started_ns, self.ended_ns, self.event_id, self.has_id = started_ns, ended_ns, event_id, has_id
+        self.observers = {observer}
+
+
+_What = tuple[bytes, str | None, int, int]
+_Glimpse = tuple[tuple[bytes, str, Mapping[str, Quantity]], int, int, str, bool, str]
+
+
+class Once:
+    """Decides which views are counted, and remembers it for those that come in later requests. Of one thread."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes | str, _Verdict] = {}
+        """By trace and span; by event; and, with a mark, by the span around it."""
+        self._observers: dict[bytes, set[str]] = {}
+        """Who looks on in a process."""
+        self._recent: deque[_Glimpse] = deque(maxlen=_RECENT)
+        self._met: dict[_What, list[_Seen]] = {}
+        """What `_recent` was, in order, once it is needed."""
+
+    def settle(self, views: list[View], links: Callable[[], Links]) -> None:
+        """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
+        if not views:
+            return
+        known = self._known
+        if len(known) > 3 * REMEMBERED:
+            for key in list(islice(known, len(known) - 2 * REMEMBERED)):
+                del known[key]
+        views.sort(key=_ended)
+        scope, several = views[0].scope, False
+        for view in views:
+            if view.scope is not scope:
+                several = True
+                break
+        if several:
+            _find_outer(views, links())
+        observed = self._observed(views)
+        for view in views:
+            verdict = known.get(view.key)
+            if verdict is not None:
+                view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
+                continue
+            if not view.given:
+                self._decide(view, observed[view.resource])
+            if view.covered is None and view.usage:
+                self._recent.append(_glimpse(view))
+            verdict = _Verdict(
+                view.event_id,
+                view.covered,
+                view.given or view.usage is not None,
+                view.operation,
+                view.key,
+            )
+            known[view.key] = verdict
+            if view.covered is None:
+                known[view.parent + b"<"] = verdict
+                if view.inference.response_id is not None:
+                    known[view.event_id] = verdict
+
+    def _observed(self, views: list[View]) -> dict[bytes, bool]:
+        """By resource, whether several observers look on there."""
+        found: dict[bytes, bool] = {}
+        if len(self._observers) > REMEMBERED:
+            self._observers.clear()
+        last = None
+        for view in views:
+            if view.scope is not last:
+                last = view.scope
+                observers = self._observers.setdefault(view.resource, set())
+                observers.add(last.name)
+                found[view.resource] = len(observers) > 1
+        return found
+
+    def _decide(self, view: View, several: bool) -> None:
+        known, with_usage, operation = self._known, view.usage is not None, view.operation
+        below = known.get(view.key + b"<")
+        if below is not None and _same(below.operation, operation):
+            if below.with_usage or not with_usage:
+                view.covered = Covered("below", below.event_id)
+            else:  # it was counted without its usage, which this view has
+                view.event_id = below.event_id
+            return
+        above = known.get(view.parent)
+        if above is not None and above.covered is None and _same(above.operation, operation):
+            if above.with_usage or not with_usage:
+                view.covered = Covered("above", above.event_id)
+            else:
+                view.event_id = above.event_id
+            return
+        if view.inference.response_id is not None:
+            before = known.get(view.event_id)
+            if before is not None and (before.with_usage or not with_usage):
+                view.covered = Covered("same_response", view.event_id)
+                return
+        if several and view.usage:
+            self._meet(view)
+
+    def _meet(self, view: View) -> None:
+        """Cover a view that another observer in the same process had too: of the same time and counts, one for one."""
+        while self._recent:
+            what, started_ns, ended_ns, event_id, has_id, observer = self._recent.popleft()
+            self._met.setdefault(_what(*what), []).append(_Seen(started_ns, ended_ns, event_id, has_id, observer))
+        if len(self._met) > _RECENT:
+            for key in list(islice(self._met, len(self._met) - _RECENT // 2)):
+                del self._met[key]
+        here = view.scope.name
+        for seen in self._met.get(_what(view.resource, view.operation, view.usage or {}), ()):
+            if (
+                here not in seen.observers
+                and not (seen.has_id and view.inference.response_id)
+                and one_within_the_other(seen, view)
+            ):
+                seen.observers.add(here)
+                view.covered = Covered("same_call", seen.event_id)
+                return
+
+
+def _ended(view: View) -> int:
+    return view.ended_ns
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or family(one) == family(other)
+
+
+def _glimpse(view: View) -> _Glimpse:
+    what = (view.resource, view.operation, view.usage or {})
+    has_id = view.inference.response_id is not None
+    return (what, view.started_ns, view.ended_ns, view.event_id, has_id, view.scope.name)
+
+
+def _what(resource: bytes, operation: str, usage: Mapping[str, Quantity]) -> _What:
+    return (resource, family(operation), *token_sums(usage))
+
+
+def _find_outer(views: list[View], links: Links) -> None:
+    """Make each view's parent the nearest view around it, or the outermost span that is known to be around it.
+
+    An agent, tool, workflow or step between two views makes them two calls.
+    """
+    here = {view.key: view.operation for view in views}
+    for view in views:
+        trace, outer, operation = view.span.trace_id, view.parent, view.operation
+        for _ in range(len(links)):
+            if outer in here:
+                if not _same(here[outer], operation):
+                    outer = b""
+                break
+            parent, boundary = links.get(outer, (b"", False))
+            if boundary:
+                outer = b""
+                break
+            if not parent:
+                break
+            outer = trace + parent
+        view.parent = outer

@@ -1,0 +1,376 @@
+"""OTLP trace requests as bytes: finding the spans in them, reading one, adding attributes to it, taking one out.
+
+Only spans that are looked at are ever decoded. Everything else, unknown fields and order included, goes on as the very
+bytes that came. Two properties of protobuf's encoding make that possible: a message inside a message is its bytes with
+a length before them, and appending an encoded field to a message's bytes adds it to the message.
+
+Field numbers: opentelemetry-proto 1.10, `trace/v1/trace.proto` and `common/v1/common.proto`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+_LEN, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
+_RESOURCE_SPANS, _SPANS = 0x0A, 0x12
+_NAME, _KEY_VALUE = 0x0A, 0x4A
+
+
+class MalformedRequestError(ValueError):
+    """A request whose bytes are no OTLP. The message says where."""
+
+
+class Edit(NamedTuple):
+    """What to do with a span: add an encoded fragment to it, or, at None, take it out."""
+
+    tag: int
+    start: int
+    end: int
+    fragment: bytes | None
+
+
+class ScopeSpans:
+    """The spans of one instrumentation scope: where each one's bytes are in the request."""
+
+    __slots__ = ("edits", "end", "header", "name", "spans", "start", "version")
+
+    def __init__(self, header: int, start: int, end: int) -> None:
+        self.header, self.start, self.end = header, start, end
+        """Where its length is written, and where its content starts and ends."""
+        self.name = self.version = ""
+        self.spans: list[tuple[int, int, int]] = []
+        """Tag, start and end of each span."""
+        self.edits: list[Edit] = []
+
+
+class ResourceSpans:
+    """The spans of one resource."""
+
+    __slots__ = ("end", "header", "resource", "scopes", "start")
+
+    def __init__(self, header: int, start: int, end: int) -> None:
+        self.header, self.start, self.end = header, start, end
+        self.resource = b""
+        self.scopes: list[ScopeSpans] = []
+
+
+def read_request(data: bytes) -> list[ResourceSpans]:
+    """Where everything is in an ExportTraceServiceRequest. Raises `MalformedRequestError`."""
+    found: list[ResourceSpans] = []
+    try:
+        position, end = 0, len(data)
+        while position < end:
+            number, kind, header = _tag(data, position)
+            start, stop = _content(data, kind, header, end)
+            if number == 1 and kind == _LEN:
+                found.append(_resource(data, header, start, stop))
+            position = stop
+    except IndexError:
+        raise MalformedRequestError("the request ends in the middle of a field") from None
+    return found
+
+
+def _resource(data: bytes, header: int, position: int, end: int) -> ResourceSpans:
+    found = ResourceSpans(header, position, end)
+    while position < end:
+        number, kind, inner = _tag(data, position)
+        start, position = _content(data, kind, inner, end)
+        if kind == _LEN and number == 1:
+            found.resource = data[start:position]
+        elif kind == _LEN and number == 2:
+            found.scopes.append(_scope(data, inner, start, position))
+    return found
+
+
+def _scope(data: bytes, header: int, position: int, end: int) -> ScopeSpans:
+    found = ScopeSpans(header, position, end)
+    add = found.spans.append
+    while position < end:
+        tag = position
+        if data[position] == _SPANS:  # nearly always; the same as below, without the calls
+            size = data[position + 1]
+            position += 2
+            if size >= 0x80:
+                more = data[position]
+                position += 1
+                size = (size & 0x7F) | more << 7
+                if more >= 0x80:
+                    size, position = _varint(data, tag + 1)
+            stop = position + size
+            if stop > end:
+                raise MalformedRequestError(f"a span at byte {tag} is longer than what holds it")
+            add((tag, position, stop))
+            position = stop
+            continue
+        number, kind, inner = _tag(data, position)
+        start, position = _content(data, kind, inner, end)
+        if kind == _LEN and number == 1:
+            found.name, found.version = _scope_name(data[start:position])
+        elif kind == _LEN and number == 2:
+            add((tag, start, position))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _scope_name(encoded: bytes) -> tuple[str, str]:
+    try:
+        scope = Scope.FromString(encoded)
+    except DecodeError:
+        raise MalformedRequestError("an instrumentation scope cannot be decoded") from None
+    return scope.name.decode(errors="replace"), scope.version.decode(errors="replace")
+
+
+def _tag(data: bytes, position: int) -> tuple[int, int, int]:
+    """Field number, wire type, and the position after both."""
+    value, position = _varint(data, position)
+    if value >> 3 == 0:
+        raise MalformedRequestError(f"field number 0 at byte {position}")
+    return value >> 3, value & 7, position
+
+
+def _content(data: bytes, kind: int, position: int, end: int) -> tuple[int, int]:
+    """Where the content of a field starts and ends."""
+    if kind == _LEN:
+        size, position = _varint(data, position)
+        stop = position + size
+    elif kind == _VARINT:
+        _, stop = _varint(data, position)
+    elif kind in (_FIXED64, _FIXED32):
+        stop = position + (8 if kind == _FIXED64 else 4)
+    else:
+        raise MalformedRequestError(f"wire type {kind} at byte {position}")
+    if stop > end:
+        raise MalformedRequestError(f"a field at byte {position} is longer than what holds it")
+    return position, stop
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise MalformedRequestError(f"a number at byte {position} is too long")
+
+
+def spliced(data: bytes, resources: Iterable[ResourceSpans]) -> bytes:
+    """The request with every edit made. Bytes that no edit and no length concerns are the ones that came."""
+    pieces: list[bytes] = []
+    put, done = pieces.append, 0
+    for resource in resources:
+        changed = [(scope, *_grown(data, scope)) for scope in resource.scopes if scope.edits]
+        if not changed:
+            continue
+        put(data[done : resource.header])
+        put(varint(resource.end - resource.start + sum(grown for _, _, grown in changed)))
+        done = resource.start
+        for scope, inner, _ in changed:
+            put(data[done : scope.header])
+            put(varint(sum(map(len, inner))))
+            pieces += inner
+            done = scope.end
+    put(data[done:])
+    return b"".join(pieces)
+
+
+def _grown(data: bytes, scope: ScopeSpans) -> tuple[list[bytes], int]:
+    """The content of a scope's spans after its edits, and by how many bytes its whole field is longer."""
+    pieces: list[bytes] = []
+    put, done = pieces.append, scope.start
+    for tag, start, end, fragment in scope.edits:
+        if fragment is None:
+            put(data[done:tag])
+        else:
+            if tag != done:
+                put(data[done:tag])
+            size = end - start + len(fragment)
+            if size < 16384:
+                put(bytes((_SPANS, size & 0x7F | 0x80, size >> 7)) if size > 127 else bytes((_SPANS, size)))
+            else:
+                put(b"\x12" + varint(size))
+            put(data[start:end])
+            put(fragment)
+        done = end
+    put(data[done : scope.end])
+    size, before = sum(map(len, pieces)), scope.end - scope.start
+    return pieces, size - before + len(varint(size)) - (scope.start - scope.header)
+
+
+# What is read of a span, as messages of our own that are the same on the wire: a map in place of a list of pairs, so
+# that an attribute is looked up and not searched for, and bytes in place of text, so that text nobody asks for need not
+# be checked. Of a key that is there twice the last value counts.
+
+
+def _messages() -> tuple[Any, Any, Any]:
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="aicost/wire.proto", package="aicost.wire", syntax="proto2")
+
+    def message(called: str, /, **fields: tuple[int, int, str]) -> Any:
+        made = file.message_type.add(name=called)
+        for key, (number, kind, of) in fields.items():
+            label = (
+                field.LABEL_REPEATED if kind == field.TYPE_MESSAGE and of.endswith("Entry") else field.LABEL_OPTIONAL
+            )
+            made.field.add(name=key, number=number, type=kind, label=label, type_name=of or None)
+        return made
+
+    def with_attributes(called: str, number: int, /, **fields: tuple[int, int, str]) -> None:
+        entry_type = f".aicost.wire.{called}.AttributesEntry"
+        made = message(called, attributes=(number, field.TYPE_MESSAGE, entry_type), **fields)
+        entry = made.nested_type.add(name="AttributesEntry")
+        entry.options.map_entry = True
+        entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
+        entry.field.add(
+            name="value", number=2, type=field.TYPE_MESSAGE, label=field.LABEL_OPTIONAL, type_name=".aicost.wire.Value"
+        )
+
+    message(
+        "Value",
+        string_value=(1, field.TYPE_BYTES, ""),
+        bool_value=(2, field.TYPE_BOOL, ""),
+        int_value=(3, field.TYPE_INT64, ""),
+        double_value=(4, field.TYPE_DOUBLE, ""),
+    )
+    message("Status", code=(3, field.TYPE_INT32, ""))
+    message("Scope", name=(1, field.TYPE_BYTES, ""), version=(2, field.TYPE_BYTES, ""))
+    with_attributes("Resource", 1)
+    with_attributes(
+        "Span",
+        9,
+        trace_id=(1, field.TYPE_BYTES, ""),
+        span_id=(2, field.TYPE_BYTES, ""),
+        parent_span_id=(4, field.TYPE_BYTES, ""),
+        name=(5, field.TYPE_BYTES, ""),
+        start=(7, field.TYPE_FIXED64, ""),
+        end=(8, field.TYPE_FIXED64, ""),
+        status=(15, field.TYPE_MESSAGE, ".aicost.wire.Status"),
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    made = [
+        message_factory.GetMessageClass(pool.FindMessageTypeByName(f"aicost.wire.{name}"))
+        for name in ("Span", "Resource", "Scope")
+    ]
+    return made[0], made[1], made[2]
+
+
+Span, Resource, Scope = _messages()
+
+
+def value_of(attributes: Any, key: str) -> Any:
+    """An attribute of a span that was read: text as UTF-8 bytes, or a number; None for an array or a map."""
+    value = attributes[key]
+    text = value.string_value
+    if text:
+        return text
+    number = value.int_value
+    if number:
+        return number
+    for kind in ("string_value", "int_value", "double_value", "bool_value"):
+        if value.HasField(kind):
+            return getattr(value, kind)
+    return None
+
+
+class Attributes(Mapping[str, Any]):
+    """The attributes of a span that was read, as a mapping of text and numbers."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, attributes: Any) -> None:
+        self._map = attributes
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._map:  # looking it up would put it there
+            raise KeyError(key)
+        value = value_of(self._map, key)
+        return str(value, "utf-8", "replace") if isinstance(value, bytes) else value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._map
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._map)
+
+    def __len__(self) -> int:
+        return len(self._map)
+
+
+def varint(value: int) -> bytes:
+    """A number of at least 0 in protobuf's encoding."""
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    made = bytearray()
+    while value > 0x7F:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
+
+
+def encoded(attributes: Mapping[str, Any]) -> bytes:
+    """Attributes as fields of a span, to be appended to its bytes."""
+    return b"".join([attribute(key, value) for key, value in attributes.items()])
+
+
+def attribute(key: str, value: Any) -> bytes:
+    """One attribute as a field of a span."""
+    encoded_value = _any_value(value)
+    body = _head(key) + varint(len(encoded_value)) + encoded_value
+    return b"\x4a" + varint(len(body)) + body
+
+
+def text_head(key: str) -> bytes:
+    """What begins an attribute whose value is text; for `text`."""
+    return _head(key)
+
+
+def text(head: bytes, value: str) -> bytes:
+    """An attribute whose value is text."""
+    found = value.encode("utf-8", "backslashreplace")
+    size = len(found)
+    inner = b"\n%c%s" % (size, found) if size < 0x80 else b"\n" + varint(size) + found
+    body = head + varint(len(inner)) + inner
+    return b"\x4a" + varint(len(body)) + body
+
+
+def int_heads(key: str) -> tuple[bytes, ...]:
+    """What begins an attribute whose value is a number, by the length of the number's encoding."""
+    head = _head(key)
+    return tuple(b"\x4a" + varint(len(head) + 2 + size) + head + bytes((size + 1, 0x18)) for size in range(11))
+
+
+@lru_cache(maxsize=4096)
+def _head(key: str) -> bytes:
+    name = key.encode()
+    return b"\x0a" + varint(len(name)) + name + b"\x12"
+
+
+_pack_double = struct.Struct("<cd").pack
+
+
+def _any_value(value: Any) -> bytes:
+    kind = type(value)
+    if kind is str:
+        text = value.encode("utf-8", "backslashreplace")
+        return b"\x0a" + varint(len(text)) + text
+    if kind is int:
+        return b"\x18" + varint(value & 0xFFFFFFFFFFFFFFFF)
+    if kind is float:
+        return _pack_double(b"\x21", value)
+    if kind is bool:
+        return b"\x10\x01" if value else b"\x10\x00"
+    items = b"".join([b"\x0a" + varint(len(one)) + one for one in map(_any_value, value)])
+    return b"\x2a" + varint(len(items)) + items
