@@ -1,0 +1,309 @@
+"""The spool: requests on disk until every exporter has delivered them.
+
+Segment files of records, each with its length and a checksum. A record is safe from the death of the process once
+`append` returns, and from that of the machine if the spool was opened with durability `power`. Each reader has a place of
+its own, written to a file as it moves on; what was delivered but not yet noted there is delivered again.
+
+A tail that was cut in the midst of a record, as a full disk or a crash leaves it, ends a segment; so does a record whose
+checksum is wrong. What is lost by that is counted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import struct
+import threading
+import zlib
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from aicost._errors import ConfigError
+
+_log = logging.getLogger("aicost.collector")
+
+_HEADER = struct.Struct("<IIB")
+"""Length of the content, checksum of signal and content, signal."""
+_PLACE = struct.Struct("<QQI")
+SIGNALS = ("traces", "metrics", "logs")
+_SEGMENT = 64 * 2**20
+_MOST_CONTENT = 1 << 30
+
+
+class SpoolFullError(Exception):
+    """Nothing more can be kept just now: the spool has its size, or the disk is full."""
+
+
+class Record(NamedTuple):
+    """A request that was kept."""
+
+    signal: str
+    data: bytes
+    place: Place
+    """Where the next one begins."""
+
+
+class Place(NamedTuple):
+    """A point in the spool."""
+
+    segment: int
+    offset: int
+
+
+class Spool:
+    """Requests on disk. `append` and the readers may be in different threads; a folder has one spool at a time.
+
+    Raises `ConfigError` for a folder that cannot be used, or that another process uses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        readers: Iterable[str],
+        *,
+        max_size: int = 2**30,
+        durability: Literal["process", "power"] = "process",
+    ) -> None:
+        self.lost_bytes = 0
+        """What was found damaged."""
+        self._folder = folder
+        self._max_size = max_size
+        self._segment_size = min(_SEGMENT, max(max_size // 8, 1))
+        self._power = durability == "power"
+        self._lock = threading.Lock()
+        self._sync = threading.Lock()
+        self._synced = 0
+        self._appended = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._owner = (folder / "lock").open("a")
+            fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"spool {folder} is in use by another process; give each its own folder") from None
+        except OSError as error:
+            raise ConfigError(f"spool {folder} cannot be used: {error.strerror}; choose a writable folder") from None
+        self._sizes = {int(file.stem): file.stat().st_size for file in sorted(folder.glob("*.seg"))}
+        self._next = max(self._sizes, default=0) + 1  # never append after a tail that may be cut
+        self._file = -1
+        self.readers = {name: Reader(self, name) for name in readers}
+        self._tidy()
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(self._sizes.values())
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the slowest reader has still to read."""
+        return max((reader.waiting for reader in self.readers.values()), default=0)
+
+    def append(self, signal: str, data: bytes) -> None:
+        """Keep a request. It is safe on return. Raises `SpoolFullError`."""
+        number = SIGNALS.index(signal)
+        body = bytes((number,)) + data
+        record = _HEADER.pack(len(data), zlib.crc32(body), number) + data
+        with self._lock:
+            if self.size + len(record) > self._max_size:
+                raise SpoolFullError(f"the spool holds {self.size} bytes, of {self._max_size}")
+            try:
+                self._write(record)
+            except OSError as error:
+                self._give_up_segment()
+                raise SpoolFullError(f"the spool cannot be written: {error.strerror}") from error
+            self._appended += 1
+            mine, file = self._appended, self._file
+        if self._power:
+            self._make_safe(mine, file)
+        for reader in self.readers.values():
+            reader.wake()
+
+    def _write(self, record: bytes) -> None:
+        if self._file < 0 or self._sizes[self._next] + len(record) > self._segment_size:
+            self._begin_segment()
+        size = self._sizes[self._next]
+        written = 0
+        while written < len(record):
+            written += os.write(self._file, record[written:] if written else record)
+        self._sizes[self._next] = size + len(record)
+
+    def _begin_segment(self) -> None:
+        if self._file >= 0:
+            if self._power:
+                os.fdatasync(self._file)
+            os.close(self._file)
+            self._file = -1
+            self._next += 1
+        path = self._path(self._next)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._sizes[self._next] = os.fstat(self._file).st_size
+        if self._power:
+            _sync_folder(self._folder)
+
+    def _give_up_segment(self) -> None:
+        """Go on in a new segment after a write that failed: the old one may end in half a record."""
+        if self._file >= 0:
+            kept = self._sizes[self._next]
+            try:
+                os.ftruncate(self._file, kept)
+            except OSError:
+                os.close(self._file)
+                self._file = -1
+                self._next += 1
+
+    def _make_safe(self, mine: int, file: int) -> None:
+        """Wait until a record is on the disk. Those that wait together share one flush."""
+        with self._sync:
+            if self._synced >= mine:
+                return
+            with self._lock:
+                upto = self._appended
+                current = self._file
+            os.fdatasync(current if current >= 0 else file)
+            self._synced = upto
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        with self._lock:
+            if self._file >= 0:
+                os.close(self._file)
+                self._file = -1
+        for reader in self.readers.values():
+            reader.close()
+        self._owner.close()
+
+    def _path(self, segment: int) -> Path:
+        return self._folder / f"{segment:016d}.seg"
+
+    def _after(self, segment: int) -> int | None:
+        """The next segment there is."""
+        with self._lock:
+            return min((one for one in self._sizes if one > segment), default=None)
+
+    def _tidy(self) -> None:
+        """Delete what every reader has behind it."""
+        oldest = min((reader.done.segment for reader in self.readers.values()), default=self._next)
+        with self._lock:
+            for segment in [one for one in self._sizes if one < oldest]:
+                self._path(segment).unlink(missing_ok=True)
+                del self._sizes[segment]
+
+
+class Reader:
+    """One exporter's way through the spool: `read` takes the next record, `delivered` says that it arrived."""
+
+    def __init__(self, spool: Spool, name: str) -> None:
+        self._spool = spool
+        self._path = spool._folder / f"{name}.place"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.done = self._stored()
+        """Everything before it was delivered."""
+        self._at = self.done
+        self._segment = -1
+        self._open: int | None = None
+        self._under_way: deque[tuple[Place, list[bool]]] = deque()
+        self.news = threading.Event()
+        self.on_news: list[object] = []
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were not delivered yet."""
+        sizes = self._spool._sizes.copy()
+        behind = sum(size for segment, size in sizes.items() if segment >= self.done.segment)
+        return behind - (self.done.offset if self.done.segment in sizes else 0)
+
+    def wake(self) -> None:
+        """Say that there is something to read."""
+        self.news.set()
+
+    def read(self) -> Record | None:
+        """The next record; None when there is none yet."""
+        while True:
+            found = self._read_here()
+            if found is not None:
+                return found
+            following = self._spool._after(self._at.segment)
+            if following is None:
+                return None
+            self._skip_rest(self._at)
+            self._at = Place(following, 0)
+
+    def _read_here(self) -> Record | None:
+        segment, offset = self._at
+        size = self._spool._sizes.get(segment, 0)
+        if offset + _HEADER.size > size:
+            return None
+        file = self._opened(segment)
+        length, checksum, number = _HEADER.unpack(os.pread(file, _HEADER.size, offset))
+        end = offset + _HEADER.size + length
+        if length > _MOST_CONTENT or end > size or number >= len(SIGNALS):
+            return None
+        data = os.pread(file, length, offset + _HEADER.size)
+        if len(data) != length or zlib.crc32(bytes((number,)) + data) != checksum:
+            return None
+        self._at = Place(segment, end)
+        self._under_way.append((self._at, [False]))
+        return Record(SIGNALS[number], data, self._at)
+
+    def _skip_rest(self, at: Place) -> None:
+        lost = self._spool._sizes.get(at.segment, 0) - at.offset
+        if lost > 0:
+            self._spool.lost_bytes += lost
+            _log.error("spool: %d bytes at the end of segment %d are damaged and were left out", lost, at.segment)
+
+    def delivered(self, record: Record) -> None:
+        """Note that a record arrived, or will never. The place moves on over all that are done in a row."""
+        for place, done in self._under_way:
+            if place == record.place:
+                done[0] = True
+                break
+        moved = False
+        while self._under_way and self._under_way[0][1][0]:
+            self.done = self._under_way.popleft()[0]
+            moved = True
+        if moved:
+            before = self._stored_segment
+            self._store()
+            if self.done.segment != before:
+                self._spool._tidy()
+
+    def _stored(self) -> Place:
+        raw = os.pread(self._file, _PLACE.size, 0)
+        first = min(self._spool._sizes, default=self._spool._next)
+        place = Place(first, 0)
+        if len(raw) == _PLACE.size:
+            segment, offset, checksum = _PLACE.unpack(raw)
+            if checksum == zlib.crc32(raw[:16]) and (segment >= first):
+                place = Place(segment, offset)
+        self._stored_segment = place.segment
+        return place
+
+    def _store(self) -> None:
+        raw = struct.pack("<QQ", *self.done)
+        os.pwrite(self._file, raw + struct.pack("<I", zlib.crc32(raw)), 0)
+        self._stored_segment = self.done.segment
+
+    def _opened(self, segment: int) -> int:
+        if self._segment != segment or self._open is None:
+            if self._open is not None:
+                os.close(self._open)
+            self._open = os.open(self._spool._path(segment), os.O_RDONLY | os.O_CLOEXEC)
+            self._segment = segment
+        return self._open
+
+    def close(self) -> None:
+        """Let go of the files."""
+        os.close(self._file)
+        if self._open is not None:
+            os.close(self._open)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
