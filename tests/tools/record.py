@@ -70,11 +70,36 @@ _OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
 
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
-        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai-v2>=2.0b0", "openai<3"), ("upstream",)
+        "openai_client.py",
+        (*_OTLP, "opentelemetry-instrumentation-openai-v2>=2.4b0", "opentelemetry-util-genai<1.2b0", "openai<3"),
+        ("upstream",),
+    ),
+    "upstream-openai-old": Recording(
+        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai-v2==2.1b0", "opentelemetry-api<1.38", "openai<2"), ("upstream",)
+    ),
+    "anthropic-own": Recording("anthropic_client.py", (*_OTLP, "anthropic"), ("own",)),
+    "openllmetry-openai": Recording(
+        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai", "openai<3"), ("openllmetry",)
+    ),
+    "openllmetry-openai-old": Recording(
+        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai==0.34.1", "openai<2"), ("openllmetry",)
+    ),
+    "openllmetry-anthropic": Recording(
+        "anthropic_client.py", (*_OTLP, "opentelemetry-instrumentation-anthropic", "anthropic"), ("openllmetry",)
+    ),
+    "openllmetry-anthropic-old": Recording(
+        "anthropic_client.py",
+        (*_OTLP, "opentelemetry-instrumentation-anthropic==0.34.1", "anthropic<1"),
+        ("openllmetry",),
     ),
     "openinference-openai": Recording(
         "openai_client.py", (*_OTLP, "openinference-instrumentation-openai", "openai<3"), ("openinference",)
     ),
+    "openinference-anthropic": Recording(
+        "anthropic_client.py", (*_OTLP, "openinference-instrumentation-anthropic", "anthropic"), ("openinference",)
+    ),
+    "openlit-openai": Recording("openai_client.py", (*_OTLP, "openlit", "openai<3"), ("openlit",)),
+    "openlit-anthropic": Recording("anthropic_client.py", (*_OTLP, "openlit", "anthropic"), ("openlit",)),
 }
 
 
