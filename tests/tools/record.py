@@ -26,7 +26,8 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 from aicost.collector.otlp_json import to_json
 from aicost.testing import Fail, ProviderEmulator, Reply, ToolCall
 
@@ -57,7 +58,7 @@ _PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "te
 
 @dataclass(frozen=True)
 class Recording:
-    """One instrumentation. `packages` are what its environment needs, as `uv pip install` takes them."""
+    """One instrumentation. `packages` are what its environment needs, as `uv pip install` takes them; `.` is this product."""
 
     door: str
     packages: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class Recording:
 
 
 _OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+_LANGCHAIN = ("langchain", "langchain-openai", "langchain-anthropic")
 
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
@@ -75,7 +77,9 @@ TABLE: dict[str, Recording] = {
         ("upstream",),
     ),
     "upstream-openai-old": Recording(
-        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai-v2==2.1b0", "opentelemetry-api<1.38", "openai<2"), ("upstream",)
+        "openai_client.py",
+        (*_OTLP, "opentelemetry-instrumentation-openai-v2==2.1b0", "opentelemetry-api<1.38", "openai<2"),
+        ("upstream",),
     ),
     "anthropic-own": Recording("anthropic_client.py", (*_OTLP, "anthropic"), ("own",)),
     "openllmetry-openai": Recording(
@@ -98,8 +102,34 @@ TABLE: dict[str, Recording] = {
     "openinference-anthropic": Recording(
         "anthropic_client.py", (*_OTLP, "openinference-instrumentation-anthropic", "anthropic"), ("openinference",)
     ),
-    "openlit-openai": Recording("openai_client.py", (*_OTLP, "openlit", "openai<3"), ("openlit",)),
-    "openlit-anthropic": Recording("anthropic_client.py", (*_OTLP, "openlit", "anthropic"), ("openlit",)),
+    "openlit-openai": Recording(
+        "openai_client.py", (*_OTLP, "openlit", "opentelemetry-api<1.40", "openai<3"), ("openlit",)
+    ),
+    "openlit-anthropic": Recording(
+        "anthropic_client.py", (*_OTLP, "openlit", "opentelemetry-api<1.40", "anthropic"), ("openlit",)
+    ),
+    "openinference-langchain": Recording(
+        "langchain_agent.py",
+        (*_OTLP, "openinference-instrumentation-langchain", *_LANGCHAIN),
+        ("openinference", "langchain"),
+    ),
+    "openinference-both": Recording(
+        "langchain_agent.py",
+        (
+            *_OTLP,
+            "openinference-instrumentation-langchain",
+            "openinference-instrumentation-openai",
+            "openinference-instrumentation-anthropic",
+            *_LANGCHAIN,
+        ),
+        ("openinference", "langchain", "openai", "anthropic"),
+    ),
+    "litellm": Recording("litellm_calls.py", (*_OTLP, "litellm", "mcp")),
+    "mlflow-openai": Recording("openai_client.py", (*_OTLP, "mlflow-tracing", "openai<3"), ("mlflow",)),
+    "mlflow-anthropic": Recording("anthropic_client.py", (*_OTLP, "mlflow-tracing", "anthropic<1"), ("mlflow",)),
+    "langsmith-openai": Recording("openai_client.py", (*_OTLP, "langsmith[otel]", "openai<3"), ("langsmith",)),
+    "langsmith-langchain": Recording("langchain_agent.py", (*_OTLP, "langsmith[otel]", *_LANGCHAIN), ("langsmith",)),
+    "aicost": Recording("aicost_workflow.py", (*_OTLP, ".", "openai", "anthropic")),
 }
 
 
@@ -165,11 +195,13 @@ def _environment(
         return ["node", door.name], {name: lock[f"node_modules/{name}"]["version"] for name in names}
     python = folder / "env" / "bin" / "python"
     _run("uv", "venv", "-q", "-p", what.python, str(folder / "env"))
-    _run("uv", "pip", "install", "-q", "--python", str(python), *what.packages)
+    packages = [str(ROOT) if package == "." else package for package in what.packages]
+    _run("uv", "pip", "install", "-q", "--reinstall-package", "aicost", "--python", str(python), *packages)
     environ["PYTHONPATH"] = str(door.parent)
     listed = json.loads(_run("uv", "pip", "list", "--python", str(python), "--format", "json"))
     wanted = {
-        package.partition("[")[0].partition("=")[0].partition("<")[0].partition(">")[0] for package in what.packages
+        "aicost" if package == "." else package.partition("[")[0].partition("=")[0].partition("<")[0].partition(">")[0]
+        for package in what.packages
     }
     return [str(python), str(door)], {one["name"]: one["version"] for one in listed if one["name"] in wanted}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from common import instrument
 
-tracing = instrument(sys.argv[1], "anthropic")
+finish = instrument(sys.argv[1], "anthropic")
 
 import anthropic
 
@@ -29,4 +29,4 @@ try:
     client.messages.create(**question("bad question"))
 except anthropic.BadRequestError:
     pass
-tracing.shutdown()
+finish()

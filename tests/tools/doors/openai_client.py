@@ -5,11 +5,15 @@ from typing import Any
 
 from common import instrument
 
-tracing = instrument(sys.argv[1], "openai")
+finish = instrument(sys.argv[1], "openai")
 
 import openai
 
 client = openai.OpenAI(max_retries=0)
+if sys.argv[1] == "langsmith":
+    from langsmith.wrappers import wrap_openai
+
+    client = wrap_openai(client)
 
 
 def ask(words: str, model: str = "gpt-4o", **options: Any) -> Any:
@@ -31,4 +35,4 @@ for _ in client.responses.create(model="gpt-5", input="streamed question", strea
     pass
 for _ in ask("streamed question", stream=True):  # its usage is never sent, and it is billed
     pass
-tracing.shutdown()
+finish()
