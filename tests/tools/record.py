@@ -102,6 +102,12 @@ TABLE: dict[str, Recording] = {
     "openinference-anthropic": Recording(
         "anthropic_client.py", (*_OTLP, "openinference-instrumentation-anthropic", "anthropic"), ("openinference",)
     ),
+    "openllmetry-anthropic-alone": Recording(
+        "anthropic_client.py", (*_OTLP, "opentelemetry-instrumentation-anthropic", "anthropic<1"), ("openllmetry",)
+    ),
+    "openinference-anthropic-alone": Recording(
+        "anthropic_client.py", (*_OTLP, "openinference-instrumentation-anthropic", "anthropic<1"), ("openinference",)
+    ),
     "openlit-openai": Recording(
         "openai_client.py", (*_OTLP, "openlit", "opentelemetry-api<1.40", "openai<3"), ("openlit",)
     ),
@@ -125,8 +131,8 @@ TABLE: dict[str, Recording] = {
         ("openinference", "langchain", "openai", "anthropic"),
     ),
     "litellm": Recording("litellm_calls.py", (*_OTLP, "litellm", "mcp")),
-    "mlflow-openai": Recording("openai_client.py", (*_OTLP, "mlflow-tracing", "openai<3"), ("mlflow",)),
-    "mlflow-anthropic": Recording("anthropic_client.py", (*_OTLP, "mlflow-tracing", "anthropic<1"), ("mlflow",)),
+    "mlflow-openai": Recording("openai_client.py", (*_OTLP, "mlflow", "openai<3"), ("mlflow",)),
+    "mlflow-anthropic": Recording("anthropic_client.py", (*_OTLP, "mlflow", "anthropic<1"), ("mlflow",)),
     "langsmith-openai": Recording("openai_client.py", (*_OTLP, "langsmith[otel]", "openai<3"), ("langsmith",)),
     "langsmith-langchain": Recording("langchain_agent.py", (*_OTLP, "langsmith[otel]", *_LANGCHAIN), ("langsmith",)),
     "aicost": Recording("aicost_workflow.py", (*_OTLP, ".", "openai", "anthropic")),

@@ -57,7 +57,7 @@ def instrument(which: str, *libraries: str) -> Callable[[], object]:
         openlit.init(otlp_endpoint=ENDPOINT, pricing_json=str(prices), disable_metrics=True)
         return trace.get_tracer_provider().shutdown
     if which == "mlflow":
-        os.environ |= {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{ENDPOINT}/v1/traces", "MLFLOW_TRACKING_URI": ENDPOINT}
+        os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"{ENDPOINT}/v1/traces"
         import mlflow
 
         for library in libraries:

@@ -10,6 +10,7 @@ from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from opentelemetry import trace
 
 
 def search(query: str) -> str:
@@ -19,7 +20,8 @@ def search(query: str) -> str:
 
 gpt = ChatOpenAI(model="gpt-4o", max_retries=0)
 claude = ChatAnthropic(model="claude-sonnet-4-5", max_tokens=1000, max_retries=0)
-create_agent(gpt, [search]).invoke({"messages": [{"role": "user", "content": "tool question"}]})
+with trace.get_tracer("application").start_as_current_span("GET /answer"):
+    create_agent(gpt, [search]).invoke({"messages": [{"role": "user", "content": "tool question"}]})
 (ChatPromptTemplate.from_template("{kind} question") | gpt).invoke({"kind": "cached"})
 ChatOpenAI(model="o3").invoke("hard question")
 ChatOpenAI(model="gpt-5", use_responses_api=True).invoke("cached question")
