@@ -28,14 +28,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from aicost.collector.otlp_json import to_json
-from aicost.testing import Fail, ProviderEmulator, Reply, ToolCall
+from aicost.collector.otlp_json import to_json  # noqa: E402
+from aicost.testing import Fail, ProviderEmulator, Reply, ToolCall  # noqa: E402
 
 HERE = Path(__file__).parent
 RECORDINGS = HERE.parent / "collector" / "recordings"
 _MOST = 50
 
-QUESTIONS = {
+QUESTIONS: dict[str, list[Reply | Fail]] = {
     "plain question": [Reply(input_tokens=900, output_tokens=30)],
     "cached question": [Reply(input_tokens=2000, cached_tokens=1024, output_tokens=40)],
     "written question": [
@@ -58,7 +58,10 @@ _PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "te
 
 @dataclass(frozen=True)
 class Recording:
-    """One instrumentation. `packages` are what its environment needs, as `uv pip install` takes them; `.` is this product."""
+    """One instrumentation. `packages` are what its environment needs, as `uv pip install` takes them.
+
+    `.` is this product.
+    """
 
     door: str
     packages: tuple[str, ...] = ()
@@ -105,8 +108,15 @@ TABLE: dict[str, Recording] = {
     "openllmetry-anthropic-alone": Recording(
         "anthropic_client.py", (*_OTLP, "opentelemetry-instrumentation-anthropic", "anthropic<1"), ("openllmetry",)
     ),
-    "openinference-anthropic-alone": Recording(
-        "anthropic_client.py", (*_OTLP, "openinference-instrumentation-anthropic", "anthropic<1"), ("openinference",)
+    "openinference-anthropic-old": Recording(
+        "anthropic_client.py",
+        (*_OTLP, "openinference-instrumentation-anthropic<2", "anthropic<1"),
+        ("openinference",),
+    ),
+    "openllmetry-langchain": Recording(
+        "langchain_agent.py",
+        (*_OTLP, "opentelemetry-instrumentation-langchain", *_LANGCHAIN),
+        ("openllmetry", "langchain"),
     ),
     "openlit-openai": Recording(
         "openai_client.py", (*_OTLP, "openlit", "opentelemetry-api<1.40", "openai<3"), ("openlit",)
@@ -132,7 +142,7 @@ TABLE: dict[str, Recording] = {
     ),
     "litellm": Recording("litellm_calls.py", (*_OTLP, "litellm", "mcp")),
     "mlflow-openai": Recording("openai_client.py", (*_OTLP, "mlflow", "openai<3"), ("mlflow",)),
-    "mlflow-anthropic": Recording("anthropic_client.py", (*_OTLP, "mlflow", "anthropic<1"), ("mlflow",)),
+    "mlflow-anthropic": Recording("anthropic_client.py", (*_OTLP, "mlflow", "anthropic"), ("mlflow",)),
     "langsmith-openai": Recording("openai_client.py", (*_OTLP, "langsmith[otel]", "openai<3"), ("langsmith",)),
     "langsmith-langchain": Recording("langchain_agent.py", (*_OTLP, "langsmith[otel]", *_LANGCHAIN), ("langsmith",)),
     "aicost": Recording("aicost_workflow.py", (*_OTLP, ".", "openai", "anthropic")),
@@ -164,7 +174,7 @@ def _record(name: str, what: Recording, folder: Path) -> None:
             "OTEL_SERVICE_NAME": "recorded",
         }
         command, versions = _environment(door, what, folder, environment)
-        subprocess.run([*command, *what.arguments], check=True, env=environment, cwd=folder, timeout=600)  # noqa: S603
+        subprocess.run([*command, *what.arguments], check=True, env=environment, cwd=folder, timeout=600)
         requests = [_scrubbed(body, str(folder)) for body in capture.bodies]
         bill = [
             {
@@ -213,7 +223,7 @@ def _environment(
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout  # noqa: S603
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout
 
 
 def _scrubbed(body: bytes, folder: str) -> Any:
@@ -243,7 +253,7 @@ class _Capture:
         handler = type("Handler", (_Handler,), {"capture": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
-    def __enter__(self) -> _Capture:
+    def __enter__(self) -> _Capture:  # noqa: PYI034 - Self needs Python 3.11
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

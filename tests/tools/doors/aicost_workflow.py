@@ -1,5 +1,8 @@
 """This product: a workflow with steps, a tenant and a run, over the openai and the anthropic client."""
 
+from contextlib import suppress
+from typing import Any
+
 import anthropic
 import openai
 
@@ -15,7 +18,7 @@ def ask(words: str, model: str = "gpt-4o") -> None:
 
 
 def ask_claude(words: str, *, stream: bool = False) -> None:
-    messages = [{"role": "user", "content": words}]
+    messages: Any = [{"role": "user", "content": words}]
     answer = claude.messages.create(model="claude-sonnet-4-5", max_tokens=1000, messages=messages, stream=stream)
     for _ in answer if stream else ():
         pass
@@ -45,10 +48,8 @@ with aicost.attribution(tenant_id="t-42"):
 with aicost.run_scope("digest", tenant_id="t-7", feature_id="search"):
     ask("plain question")
     gpt.responses.create(model="gpt-5", input="cached question")
-    try:
+    with suppress(openai.BadRequestError):
         ask("bad question")
-    except openai.BadRequestError:
-        pass
 ask("plain question")  # outside any run
 stream = gpt.chat.completions.create(
     model="gpt-4o", messages=[{"role": "user", "content": "streamed question"}], stream=True

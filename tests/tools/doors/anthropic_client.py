@@ -1,14 +1,13 @@
 """The anthropic client under the instrumentation that the first argument names."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
+import anthropic
 from common import instrument
 
 finish = instrument(sys.argv[1], "anthropic")
-
-import anthropic
-
 client = anthropic.Anthropic(max_retries=0)
 
 
@@ -25,8 +24,6 @@ with client.messages.stream(**question("streamed question")) as stream:
         pass
 for _ in client.messages.create(**question("written question"), stream=True):
     pass
-try:
+with suppress(anthropic.BadRequestError):
     client.messages.create(**question("bad question"))
-except anthropic.BadRequestError:
-    pass
 finish()

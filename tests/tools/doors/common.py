@@ -19,6 +19,7 @@ _INSTRUMENTORS = {
     "openllmetry": {
         "openai": "opentelemetry.instrumentation.openai:OpenAIInstrumentor",
         "anthropic": "opentelemetry.instrumentation.anthropic:AnthropicInstrumentor",
+        "langchain": "opentelemetry.instrumentation.langchain:LangchainInstrumentor",
     },
     "openinference": {
         "openai": "openinference.instrumentation.openai:OpenAIInstrumentor",

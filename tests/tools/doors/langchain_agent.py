@@ -1,16 +1,16 @@
 """LangChain: an agent with a tool, models alone and embeddings, under what the arguments name."""
 
 import sys
+from contextlib import suppress
 
 from common import instrument
-
-finish = instrument(sys.argv[1], *sys.argv[2:])
-
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from opentelemetry import trace
+
+finish = instrument(sys.argv[1], *sys.argv[2:])
 
 
 def search(query: str) -> str:
@@ -31,8 +31,6 @@ for _ in claude.stream("streamed question"):
 for _ in ChatOpenAI(model="gpt-4o", stream_usage=True).stream("streamed question"):
     pass
 OpenAIEmbeddings(model="text-embedding-3-small", check_embedding_ctx_length=False).embed_query("plain question")
-try:
+with suppress(Exception):  # whichever the version raises
     gpt.invoke("bad question")
-except Exception:  # noqa: BLE001, S110 - whichever the version raises
-    pass
 finish()

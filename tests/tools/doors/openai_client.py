@@ -1,14 +1,13 @@
 """The openai client under the instrumentation that the first argument names."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
+import openai
 from common import instrument
 
 finish = instrument(sys.argv[1], "openai")
-
-import openai
-
 client = openai.OpenAI(max_retries=0)
 if sys.argv[1] == "langsmith":
     from langsmith.wrappers import wrap_openai
@@ -27,10 +26,8 @@ for _ in ask("streamed question", stream=True, stream_options={"include_usage": 
 ask("hard question", model="o3")
 client.responses.create(model="gpt-5", input="cached question")
 client.embeddings.create(model="text-embedding-3-small", input="plain question")
-try:
+with suppress(openai.BadRequestError):
     ask("bad question")
-except openai.BadRequestError:
-    pass
 for _ in client.responses.create(model="gpt-5", input="streamed question", stream=True):
     pass
 for _ in ask("streamed question", stream=True):  # its usage is never sent, and it is billed
