@@ -26,15 +26,16 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from aicost.collector.otlp_json import to_json
-from aicost.testing import Fail, ProviderEmulator, Reply, ToolCall
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+from aicost.collector.otlp_json import to_json  # noqa: E402
+from aicost.testing import Fail, ProviderEmulator, Reply, ToolCall  # noqa: E402
 
 HERE = Path(__file__).parent
 RECORDINGS = HERE.parent / "collector" / "recordings"
 _MOST = 50
 
-QUESTIONS = {
+QUESTIONS: dict[str, list[Reply | Fail]] = {
     "plain question": [Reply(input_tokens=900, output_tokens=30)],
     "cached question": [Reply(input_tokens=2000, cached_tokens=1024, output_tokens=40)],
     "written question": [
@@ -57,7 +58,10 @@ _PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "te
 
 @dataclass(frozen=True)
 class Recording:
-    """One instrumentation. `packages` are what its environment needs, as `uv pip install` takes them."""
+    """One instrumentation. `packages` are what its environment needs, as `uv pip install` takes them.
+
+    `.` is this product.
+    """
 
     door: str
     packages: tuple[str, ...] = ()
@@ -67,14 +71,81 @@ class Recording:
 
 
 _OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+_LANGCHAIN = ("langchain", "langchain-openai", "langchain-anthropic")
 
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
-        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai-v2>=2.0b0", "openai<3"), ("upstream",)
+        "openai_client.py",
+        (*_OTLP, "opentelemetry-instrumentation-openai-v2>=2.4b0", "opentelemetry-util-genai<1.2b0", "openai<3"),
+        ("upstream",),
+    ),
+    "upstream-openai-old": Recording(
+        "openai_client.py",
+        (*_OTLP, "opentelemetry-instrumentation-openai-v2==2.1b0", "opentelemetry-api<1.38", "openai<2"),
+        ("upstream",),
+    ),
+    "anthropic-own": Recording("anthropic_client.py", (*_OTLP, "anthropic"), ("own",)),
+    "openllmetry-openai": Recording(
+        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai", "openai<3"), ("openllmetry",)
+    ),
+    "openllmetry-openai-old": Recording(
+        "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai==0.34.1", "openai<2"), ("openllmetry",)
+    ),
+    "openllmetry-anthropic": Recording(
+        "anthropic_client.py", (*_OTLP, "opentelemetry-instrumentation-anthropic", "anthropic"), ("openllmetry",)
+    ),
+    "openllmetry-anthropic-old": Recording(
+        "anthropic_client.py",
+        (*_OTLP, "opentelemetry-instrumentation-anthropic==0.34.1", "anthropic<1"),
+        ("openllmetry",),
     ),
     "openinference-openai": Recording(
         "openai_client.py", (*_OTLP, "openinference-instrumentation-openai", "openai<3"), ("openinference",)
     ),
+    "openinference-anthropic": Recording(
+        "anthropic_client.py", (*_OTLP, "openinference-instrumentation-anthropic", "anthropic"), ("openinference",)
+    ),
+    "openllmetry-anthropic-alone": Recording(
+        "anthropic_client.py", (*_OTLP, "opentelemetry-instrumentation-anthropic", "anthropic<1"), ("openllmetry",)
+    ),
+    "openinference-anthropic-old": Recording(
+        "anthropic_client.py",
+        (*_OTLP, "openinference-instrumentation-anthropic<2", "anthropic<1"),
+        ("openinference",),
+    ),
+    "openllmetry-langchain": Recording(
+        "langchain_agent.py",
+        (*_OTLP, "opentelemetry-instrumentation-langchain", *_LANGCHAIN),
+        ("openllmetry", "langchain"),
+    ),
+    "openlit-openai": Recording(
+        "openai_client.py", (*_OTLP, "openlit", "opentelemetry-api<1.40", "openai<3"), ("openlit",)
+    ),
+    "openlit-anthropic": Recording(
+        "anthropic_client.py", (*_OTLP, "openlit", "opentelemetry-api<1.40", "anthropic"), ("openlit",)
+    ),
+    "openinference-langchain": Recording(
+        "langchain_agent.py",
+        (*_OTLP, "openinference-instrumentation-langchain", *_LANGCHAIN),
+        ("openinference", "langchain"),
+    ),
+    "openinference-both": Recording(
+        "langchain_agent.py",
+        (
+            *_OTLP,
+            "openinference-instrumentation-langchain",
+            "openinference-instrumentation-openai",
+            "openinference-instrumentation-anthropic",
+            *_LANGCHAIN,
+        ),
+        ("openinference", "langchain", "openai", "anthropic"),
+    ),
+    "litellm": Recording("litellm_calls.py", (*_OTLP, "litellm", "mcp")),
+    "mlflow-openai": Recording("openai_client.py", (*_OTLP, "mlflow", "openai<3"), ("mlflow",)),
+    "mlflow-anthropic": Recording("anthropic_client.py", (*_OTLP, "mlflow", "anthropic"), ("mlflow",)),
+    "langsmith-openai": Recording("openai_client.py", (*_OTLP, "langsmith[otel]", "openai<3"), ("langsmith",)),
+    "langsmith-langchain": Recording("langchain_agent.py", (*_OTLP, "langsmith[otel]", *_LANGCHAIN), ("langsmith",)),
+    "aicost": Recording("aicost_workflow.py", (*_OTLP, ".", "openai", "anthropic")),
 }
 
 
@@ -103,7 +174,7 @@ def _record(name: str, what: Recording, folder: Path) -> None:
             "OTEL_SERVICE_NAME": "recorded",
         }
         command, versions = _environment(door, what, folder, environment)
-        subprocess.run([*command, *what.arguments], check=True, env=environment, cwd=folder, timeout=600)  # noqa: S603
+        subprocess.run([*command, *what.arguments], check=True, env=environment, cwd=folder, timeout=600)
         requests = [_scrubbed(body, str(folder)) for body in capture.bodies]
         bill = [
             {
@@ -140,17 +211,19 @@ def _environment(
         return ["node", door.name], {name: lock[f"node_modules/{name}"]["version"] for name in names}
     python = folder / "env" / "bin" / "python"
     _run("uv", "venv", "-q", "-p", what.python, str(folder / "env"))
-    _run("uv", "pip", "install", "-q", "--python", str(python), *what.packages)
+    packages = [str(ROOT) if package == "." else package for package in what.packages]
+    _run("uv", "pip", "install", "-q", "--reinstall-package", "aicost", "--python", str(python), *packages)
     environ["PYTHONPATH"] = str(door.parent)
     listed = json.loads(_run("uv", "pip", "list", "--python", str(python), "--format", "json"))
     wanted = {
-        package.partition("[")[0].partition("=")[0].partition("<")[0].partition(">")[0] for package in what.packages
+        "aicost" if package == "." else package.partition("[")[0].partition("=")[0].partition("<")[0].partition(">")[0]
+        for package in what.packages
     }
     return [str(python), str(door)], {one["name"]: one["version"] for one in listed if one["name"] in wanted}
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout  # noqa: S603
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout
 
 
 def _scrubbed(body: bytes, folder: str) -> Any:
@@ -180,7 +253,7 @@ class _Capture:
         handler = type("Handler", (_Handler,), {"capture": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
-    def __enter__(self) -> _Capture:
+    def __enter__(self) -> _Capture:  # noqa: PYI034 - Self needs Python 3.11
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
