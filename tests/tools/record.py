@@ -67,6 +67,7 @@ class Recording:
 
 
 _OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+_LANGCHAIN = ("langchain", "langchain-openai", "langchain-anthropic", "langgraph")
 
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
@@ -74,6 +75,65 @@ TABLE: dict[str, Recording] = {
     ),
     "openinference-openai": Recording(
         "openai_client.py", (*_OTLP, "openinference-instrumentation-openai", "openai<3"), ("openinference",)
+    ),
+    "pydantic-ai": Recording(
+        "pydantic_ai_agent.py", (*_OTLP, "pydantic-ai-slim[openai,anthropic]", "openai", "anthropic"), ("6",)
+    ),
+    "pydantic-ai-v1": Recording(
+        "pydantic_ai_agent.py", (*_OTLP, "pydantic-ai-slim[openai,anthropic]<2", "openai", "anthropic"), ("1",)
+    ),
+    "logfire": Recording("logfire_clients.py", (*_OTLP, "logfire", "openai<3", "anthropic")),
+    "google-adk": Recording("google_adk_agent.py", (*_OTLP, "google-adk", "google-genai")),
+    "openinference-adk": Recording(
+        "google_adk_agent.py",
+        (*_OTLP, "google-adk", "google-genai", "openinference-instrumentation-google-adk"),
+        ("openinference",),
+    ),
+    "semantic-kernel": Recording("semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]")),
+    "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]")),
+    "agent-framework": Recording(
+        "agent_framework_agent.py", (*_OTLP, "agent-framework-core", "agent-framework-openai")
+    ),
+    "autogen": Recording("autogen_agent.py", (*_OTLP, "autogen-core", "autogen-agentchat", "autogen-ext[openai]")),
+    "google-genai-upstream": Recording(
+        "google_genai_client.py",
+        (*_OTLP, "google-genai", "opentelemetry-instrumentation-google-genai>=1.0b0"),
+        ("upstream",),
+    ),
+    "openllmetry-langchain": Recording(
+        "langchain_agent.py",
+        (*_OTLP, *_LANGCHAIN, "opentelemetry-instrumentation-langchain"),
+        ("openllmetry",),
+    ),
+    "openllmetry-both": Recording(
+        "langchain_agent.py",
+        (*_OTLP, *_LANGCHAIN, "opentelemetry-instrumentation-langchain", "opentelemetry-instrumentation-openai"),
+        ("openllmetry", "openllmetry-openai"),
+    ),
+    "openinference-llamaindex": Recording(
+        "llamaindex_agent.py",
+        (
+            *_OTLP,
+            "llama-index-core",
+            "llama-index-llms-openai",
+            "llama-index-llms-anthropic",
+            "llama-index-embeddings-openai",
+            "openinference-instrumentation-llama-index",
+        ),
+    ),
+    "openinference-agents": Recording(
+        "openai_agents_agent.py",
+        (*_OTLP, "openai-agents", "openinference-instrumentation-openai-agents"),
+        ("openinference",),
+    ),
+    "upstream-agents": Recording(
+        "openai_agents_agent.py",
+        (*_OTLP, "openai-agents", "opentelemetry-instrumentation-openai-agents-v2"),
+        ("upstream",),
+    ),
+    "logfire-agents": Recording("openai_agents_agent.py", (*_OTLP, "openai-agents", "logfire"), ("logfire",)),
+    "bedrock-upstream": Recording(
+        "bedrock_client.py", (*_OTLP, "boto3", "opentelemetry-instrumentation-botocore>=0.60b0")
     ),
 }
 

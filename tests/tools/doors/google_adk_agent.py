@@ -1,0 +1,51 @@
+"""An agent of google-adk with Gemini, under its own spans or under the instrumentation that the argument names."""
+
+import asyncio
+import os
+import sys
+
+from common import EMULATOR, tracing
+
+provider = tracing()
+if sys.argv[1:] == ["openinference"]:
+    from openinference.instrumentation.google_adk import GoogleADKInstrumentor
+
+    GoogleADKInstrumentor().instrument()
+os.environ["GOOGLE_API_KEY"] = "test"
+
+from google.adk.agents import Agent  # noqa: E402
+from google.adk.agents.run_config import RunConfig, StreamingMode  # noqa: E402
+from google.adk.models.google_llm import Gemini  # noqa: E402
+from google.adk.runners import InMemoryRunner  # noqa: E402
+from google.genai import errors, types  # noqa: E402
+
+
+def search(query: str) -> str:
+    """Search."""
+    return "Tea costs 4."
+
+
+async def ask(words: str, mode: StreamingMode = StreamingMode.NONE) -> None:
+    model = Gemini(model="gemini-2.5-flash", base_url=f"{EMULATOR}/gemini")
+    runner = InMemoryRunner(agent=Agent(name="helper", model=model, tools=[search]), app_name="tea")
+    session = await runner.session_service.create_session(app_name="tea", user_id="u")
+    asked = types.Content(role="user", parts=[types.Part(text=words)])
+    async for _ in runner.run_async(
+        user_id="u", session_id=session.id, new_message=asked, run_config=RunConfig(streaming_mode=mode)
+    ):
+        pass
+
+
+async def main() -> None:
+    await ask("cached question")
+    await ask("hard question")
+    await ask("streamed question", StreamingMode.SSE)
+    await ask("tool question")
+    try:
+        await ask("bad question")
+    except errors.ClientError:
+        pass
+
+
+asyncio.run(main())
+provider.shutdown()
