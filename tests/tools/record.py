@@ -54,6 +54,12 @@ QUESTIONS = {
 _PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "telemetry.distro", "service.instance.id")
 """What attributes about the machine that records begin with; they are left out."""
 
+_NOWHERE_ELSE = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
+}
+"""What leads the network of a door nowhere, save to the emulator."""
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -83,14 +89,14 @@ TABLE: dict[str, Recording] = {
         "pydantic_ai_agent.py", (*_OTLP, "pydantic-ai-slim[openai,anthropic]<2", "openai", "anthropic"), ("1",)
     ),
     "logfire": Recording("logfire_clients.py", (*_OTLP, "logfire", "openai<3", "anthropic")),
-    "google-adk": Recording("google_adk_agent.py", (*_OTLP, "google-adk", "google-genai")),
+    "google-adk": Recording("google_adk_agent.py", (*_OTLP, "google-adk>=2", "google-genai")),
     "openinference-adk": Recording(
         "google_adk_agent.py",
-        (*_OTLP, "google-adk", "google-genai", "openinference-instrumentation-google-adk"),
+        (*_OTLP, "google-adk>=2", "google-genai", "openinference-instrumentation-google-adk"),
         ("openinference",),
     ),
-    "semantic-kernel": Recording("semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]")),
-    "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]")),
+    "semantic-kernel": Recording("semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]", "openai", "anthropic")),
+    "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]", "openai", "anthropic")),
     "agent-framework": Recording(
         "agent_framework_agent.py", (*_OTLP, "agent-framework-core", "agent-framework-openai")
     ),
@@ -161,6 +167,7 @@ def _record(name: str, what: Recording, folder: Path) -> None:
             "OTEL_EXPORTER_OTLP_ENDPOINT": capture.endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_SERVICE_NAME": "recorded",
+            **_NOWHERE_ELSE,
         }
         command, versions = _environment(door, what, folder, environment)
         subprocess.run([*command, *what.arguments], check=True, env=environment, cwd=folder, timeout=600)  # noqa: S603

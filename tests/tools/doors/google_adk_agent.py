@@ -12,10 +12,10 @@ if sys.argv[1:] == ["openinference"]:
 
     GoogleADKInstrumentor().instrument()
 os.environ["GOOGLE_API_KEY"] = "test"
+os.environ["GOOGLE_GEMINI_BASE_URL"] = f"{EMULATOR}/gemini"
 
 from google.adk.agents import Agent  # noqa: E402
 from google.adk.agents.run_config import RunConfig, StreamingMode  # noqa: E402
-from google.adk.models.google_llm import Gemini  # noqa: E402
 from google.adk.runners import InMemoryRunner  # noqa: E402
 from google.genai import errors, types  # noqa: E402
 
@@ -26,8 +26,8 @@ def search(query: str) -> str:
 
 
 async def ask(words: str, mode: StreamingMode = StreamingMode.NONE) -> None:
-    model = Gemini(model="gemini-2.5-flash", base_url=f"{EMULATOR}/gemini")
-    runner = InMemoryRunner(agent=Agent(name="helper", model=model, tools=[search]), app_name="tea")
+    agent = Agent(name="helper", model="gemini-2.5-flash", tools=[search])
+    runner = InMemoryRunner(agent=agent, app_name="tea")
     session = await runner.session_service.create_session(app_name="tea", user_id="u")
     asked = types.Content(role="user", parts=[types.Part(text=words)])
     async for _ in runner.run_async(
