@@ -96,14 +96,14 @@ TABLE: dict[str, Recording] = {
         ("openinference",),
     ),
     "semantic-kernel": Recording("semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]", "openai", "anthropic")),
-    "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]", "openai", "anthropic")),
+    "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]>=1", "openai", "anthropic")),
     "agent-framework": Recording(
         "agent_framework_agent.py", (*_OTLP, "agent-framework-core", "agent-framework-openai")
     ),
     "autogen": Recording("autogen_agent.py", (*_OTLP, "autogen-core", "autogen-agentchat", "autogen-ext[openai]")),
     "google-genai-upstream": Recording(
         "google_genai_client.py",
-        (*_OTLP, "google-genai", "opentelemetry-instrumentation-google-genai>=1.0b0"),
+        (*_OTLP, "google-genai<3", "opentelemetry-instrumentation-google-genai>=1.0b0"),
         ("upstream",),
     ),
     "openllmetry-langchain": Recording(
