@@ -123,6 +123,7 @@ TABLE: dict[str, Recording] = {
             "llama-index-core",
             "llama-index-llms-openai",
             "llama-index-llms-anthropic",
+            "anthropic<1",
             "llama-index-embeddings-openai",
             "openinference-instrumentation-llama-index",
         ),
