@@ -40,6 +40,7 @@ QUESTIONS = {
     "written question": [
         Reply(input_tokens=5000, cached_tokens=500, cache_write_5m=1000, cache_write_1h=700, output_tokens=50)
     ],
+    "kept question": [Reply(input_tokens=3000, cached_tokens=500, cache_write_5m=1000, output_tokens=50)],
     "hard question": [Reply(input_tokens=100, output_tokens=500, reasoning_tokens=300)],
     "streamed question": [Reply(input_tokens=700, cached_tokens=256, output_tokens=90)],
     "bad question": [Fail(status=400)],
@@ -49,7 +50,7 @@ QUESTIONS = {
     ],
 }
 """What a question with these words in it is answered with, each time anew. Doors ask those that fit their API:
-`written` is Anthropic's, `hard` is for models that reason, `tool` is for agents, with a tool `search(query)`."""
+`written` is Anthropic's, `kept` is for APIs that tell one kind of cache write only, `hard` is for models that reason, `tool` is for agents, with a tool `search(query)`."""
 
 _PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "telemetry.distro", "service.instance.id")
 """What attributes about the machine that records begin with; they are left out."""

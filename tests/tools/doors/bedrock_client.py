@@ -30,7 +30,7 @@ def body(words: str) -> str:
     return json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 100, "messages": messages})
 
 
-client.converse(modelId=model, messages=said("written question"))
+client.converse(modelId=model, messages=said("kept question"))
 for _ in client.converse_stream(modelId=model, messages=said("streamed question"))["stream"]:
     pass
 client.invoke_model(modelId=model, body=body("written question"))["body"].read()

@@ -32,11 +32,13 @@ def search(query: str) -> str:
 chat.invoke("cached question")
 ChatOpenAI(model="o3").invoke("hard question")
 ChatOpenAI(model="gpt-5", use_responses_api=True).invoke("cached question")
-ChatAnthropic(model="claude-sonnet-4-5", max_tokens=100).invoke("written question")
+writer = ChatAnthropic(model="claude-sonnet-4-5", max_tokens=100)
+writer.invoke("written question")
 for _ in chat.stream("streamed question"):
     pass
 OpenAIEmbeddings(model="text-embedding-3-small", check_embedding_ctx_length=False).embed_query("plain question")
 create_agent(chat, [search], name="helper").invoke({"messages": [("user", "tool question")]})
+create_agent(writer, [], name="writer").invoke({"messages": [("user", "cached question")]})
 try:
     chat.invoke("bad question")
 except openai.BadRequestError:
