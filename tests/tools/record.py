@@ -89,8 +89,15 @@ TABLE: dict[str, Recording] = {
     "pydantic-ai-v1": Recording(
         "pydantic_ai_agent.py", (*_OTLP, "pydantic-ai-slim[openai,anthropic]<2", "openai", "anthropic"), ("1",)
     ),
+    "anthropic-own": Recording("anthropic_client.py", (*_OTLP, "anthropic>=2")),
     "logfire": Recording("logfire_clients.py", (*_OTLP, "logfire", "openai<3", "anthropic")),
     "google-adk": Recording("google_adk_agent.py", (*_OTLP, "google-adk>=2", "google-genai")),
+    "google-adk-v1": Recording("google_adk_agent.py", (*_OTLP, "google-adk<2", "google-genai")),
+    "google-adk-both": Recording(
+        "google_adk_agent.py",
+        (*_OTLP, "google-adk>=2", "google-genai", "opentelemetry-instrumentation-google-genai>=1.0b0"),
+        ("upstream",),
+    ),
     "openinference-adk": Recording(
         "google_adk_agent.py",
         (*_OTLP, "google-adk>=2", "google-genai", "openinference-instrumentation-google-adk"),
@@ -98,6 +105,7 @@ TABLE: dict[str, Recording] = {
     ),
     "semantic-kernel": Recording("semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]", "openai", "anthropic")),
     "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]>=1", "openai", "anthropic")),
+    "strands-v1.10": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]==1.10.*", "openai", "anthropic")),
     "agent-framework": Recording(
         "agent_framework_agent.py", (*_OTLP, "agent-framework-core", "agent-framework-openai")
     ),
@@ -129,6 +137,7 @@ TABLE: dict[str, Recording] = {
             "openinference-instrumentation-llama-index",
         ),
     ),
+    "openinference-crewai": Recording("crewai_crew.py", (*_OTLP, "crewai>=1", "openinference-instrumentation-crewai")),
     "openinference-agents": Recording(
         "openai_agents_agent.py",
         (*_OTLP, "openai-agents", "openinference-instrumentation-openai-agents"),

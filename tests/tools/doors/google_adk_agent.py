@@ -1,4 +1,4 @@
-"""An agent of google-adk with Gemini, under its own spans or under the instrumentation that the argument names."""
+"""An agent of google-adk with Gemini, under its own spans and those of the instrumentation that the argument names."""
 
 import asyncio
 import os
@@ -7,10 +7,15 @@ import sys
 from common import EMULATOR, tracing
 
 provider = tracing()
-if sys.argv[1:] == ["openinference"]:
-    from openinference.instrumentation.google_adk import GoogleADKInstrumentor
+match sys.argv[1:]:
+    case ["openinference"]:
+        from openinference.instrumentation.google_adk import GoogleADKInstrumentor
 
-    GoogleADKInstrumentor().instrument()
+        GoogleADKInstrumentor().instrument()
+    case ["upstream"]:
+        from opentelemetry.instrumentation.google_genai import GoogleGenAiSdkInstrumentor
+
+        GoogleGenAiSdkInstrumentor().instrument()
 os.environ["GOOGLE_API_KEY"] = "test"
 os.environ["GOOGLE_GEMINI_BASE_URL"] = f"{EMULATOR}/gemini"
 
