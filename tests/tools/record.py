@@ -50,13 +50,16 @@ QUESTIONS = {
     ],
 }
 """What a question with these words in it is answered with, each time anew. Doors ask those that fit their API:
-`written` is Anthropic's, `kept` is for APIs that tell one kind of cache write only, `hard` is for models that reason, `tool` is for agents, with a tool `search(query)`."""
+`written` is Anthropic's, `kept` is for APIs that tell one kind of cache write only, `hard` is for models that reason,
+`tool` is for agents, with a tool `search(query)`."""
 
 _PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "telemetry.distro", "service.instance.id")
 """What attributes about the machine that records begin with; they are left out."""
 
 _NOWHERE_ELSE = {
-    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"),
+    **dict.fromkeys(
+        ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"
+    ),
     **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
 }
 """What leads the network of a door nowhere, save to the emulator."""
@@ -92,7 +95,8 @@ TABLE: dict[str, Recording] = {
     "anthropic-own": Recording("anthropic_client.py", (*_OTLP, "anthropic>=2")),
     "logfire": Recording("logfire_clients.py", (*_OTLP, "logfire", "openai<3", "anthropic")),
     "google-adk": Recording("google_adk_agent.py", (*_OTLP, "google-adk>=2", "google-genai")),
-    "google-adk-v1": Recording("google_adk_agent.py", (*_OTLP, "google-adk<2", "google-genai")),
+    "google-adk-v1.14": Recording("google_adk_agent.py", (*_OTLP, "google-adk==1.14.*", "google-genai")),
+    "google-adk-v1": Recording("google_adk_agent.py", (*_OTLP, "google-adk>=1.25,<2", "google-genai")),
     "google-adk-both": Recording(
         "google_adk_agent.py",
         (*_OTLP, "google-adk>=2", "google-genai", "opentelemetry-instrumentation-google-genai>=1.0b0"),
@@ -103,9 +107,13 @@ TABLE: dict[str, Recording] = {
         (*_OTLP, "google-adk>=2", "google-genai", "openinference-instrumentation-google-adk"),
         ("openinference",),
     ),
-    "semantic-kernel": Recording("semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]", "openai", "anthropic")),
+    "semantic-kernel": Recording(
+        "semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]", "openai", "anthropic")
+    ),
     "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]>=1", "openai", "anthropic")),
-    "strands-v1.10": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]==1.10.*", "openai", "anthropic")),
+    "strands-v1.10": Recording(
+        "strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]==1.10.*", "openai", "anthropic")
+    ),
     "agent-framework": Recording(
         "agent_framework_agent.py", (*_OTLP, "agent-framework-core", "agent-framework-openai")
     ),
@@ -114,6 +122,11 @@ TABLE: dict[str, Recording] = {
         "google_genai_client.py",
         (*_OTLP, "google-genai<3", "opentelemetry-instrumentation-google-genai>=1.0b0"),
         ("upstream",),
+    ),
+    "openinference-google-genai": Recording(
+        "google_genai_client.py",
+        (*_OTLP, "google-genai", "openinference-instrumentation-google-genai"),
+        ("openinference",),
     ),
     "openllmetry-langchain": Recording(
         "langchain_agent.py",

@@ -29,7 +29,7 @@ async def main() -> None:
     await agent(tools=[search]).run("tool question")
     try:
         await agent().run("bad question")
-    except Exception as error:  # noqa: BLE001 - which one it is differs between versions
+    except Exception as error:
         print("failed as asked:", type(error).__name__)
 
 

@@ -4,10 +4,10 @@ import os
 
 os.environ["CREWAI_DISABLE_TELEMETRY"] = "true"  # its own tells crewai of each crew, and of no usage
 
-from common import tracing  # noqa: E402
-from crewai import LLM, Agent, Crew, Task  # noqa: E402
-from crewai.tools import tool  # noqa: E402
-from openinference.instrumentation.crewai import CrewAIInstrumentor  # noqa: E402
+from common import tracing
+from crewai import LLM, Agent, Crew, Task
+from crewai.tools import tool
+from openinference.instrumentation.crewai import CrewAIInstrumentor
 
 provider = tracing()
 CrewAIInstrumentor().instrument()
@@ -30,6 +30,6 @@ ask("hard question", "openai/o3")
 ask("tool question", tools=[search])
 try:
     ask("bad question")
-except Exception as error:  # noqa: BLE001 - which one it is differs between versions
+except Exception as error:
     print("failed as asked:", type(error).__name__)
 provider.shutdown()

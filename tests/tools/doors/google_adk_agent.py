@@ -1,6 +1,7 @@
 """An agent of google-adk with Gemini, under its own spans and those of the instrumentation that the argument names."""
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -46,10 +47,8 @@ async def main() -> None:
     await ask("hard question")
     await ask("streamed question", StreamingMode.SSE)
     await ask("tool question")
-    try:
+    with contextlib.suppress(errors.ClientError):
         await ask("bad question")
-    except errors.ClientError:
-        pass
 
 
 asyncio.run(main())

@@ -1,5 +1,6 @@
 """The google-genai client under the instrumentation that the first argument names."""
 
+import contextlib
 import sys
 
 from common import EMULATOR, tracing
@@ -24,8 +25,6 @@ client.models.generate_content(model=model, contents="hard question")
 for _ in client.models.generate_content_stream(model=model, contents="streamed question"):
     pass
 client.models.embed_content(model="gemini-embedding-001", contents="plain question")
-try:
+with contextlib.suppress(errors.ClientError):
     client.models.generate_content(model=model, contents="bad question")
-except errors.ClientError:
-    pass
 provider.shutdown()

@@ -1,5 +1,6 @@
 """LangChain's models and agents under the instrumentations that the arguments name."""
 
+import contextlib
 import sys
 
 import openai
@@ -39,8 +40,6 @@ for _ in chat.stream("streamed question"):
 OpenAIEmbeddings(model="text-embedding-3-small", check_embedding_ctx_length=False).embed_query("plain question")
 create_agent(chat, [search], name="helper").invoke({"messages": [("user", "tool question")]})
 create_agent(writer, [], name="writer").invoke({"messages": [("user", "cached question")]})
-try:
+with contextlib.suppress(openai.BadRequestError):
     chat.invoke("bad question")
-except openai.BadRequestError:
-    pass
 provider.shutdown()

@@ -1,6 +1,7 @@
 """LlamaIndex's models and agents under the instrumentation of OpenInference."""
 
 import asyncio
+import contextlib
 import os
 
 import openai
@@ -35,10 +36,8 @@ async def main() -> None:
             pass
     await OpenAIEmbedding(model="text-embedding-3-small", api_base=address).aget_text_embedding("plain question")
     await FunctionAgent(name="helper", tools=[search], llm=model(additional_kwargs=with_usage)).run("tool question")
-    try:
+    with contextlib.suppress(openai.BadRequestError):
         await model().acomplete("bad question")
-    except openai.BadRequestError:
-        pass
 
 
 asyncio.run(main())

@@ -1,5 +1,7 @@
 """The openai and anthropic clients under logfire's instrumentation."""
 
+import contextlib
+
 import anthropic
 import logfire
 import openai
@@ -32,8 +34,6 @@ for _ in openai_client.responses.create(model="gpt-5", input="streamed question"
 for _ in write("streamed question", stream=True):
     pass
 for ask_badly in (ask, write):
-    try:
+    with contextlib.suppress(openai.BadRequestError, anthropic.BadRequestError):
         ask_badly("bad question")
-    except (openai.BadRequestError, anthropic.BadRequestError):
-        pass
 logfire.shutdown()

@@ -1,6 +1,7 @@
 """An agent of openai-agents under the instrumentation that the first argument names."""
 
 import asyncio
+import contextlib
 import sys
 
 from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, function_tool, set_trace_processors
@@ -48,10 +49,8 @@ async def main() -> None:
     async for _ in Runner.run_streamed(agent("gpt-5"), "streamed question").stream_events():
         pass
     await Runner.run(agent("gpt-5", tools=[search]), "tool question")
-    try:
+    with contextlib.suppress(BadRequestError):
         await Runner.run(agent(chat), "bad question")
-    except BadRequestError:
-        pass
 
 
 asyncio.run(main())

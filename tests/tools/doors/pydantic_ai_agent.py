@@ -1,6 +1,7 @@
 """Agents of pydantic-ai, with the version of its span format that the first argument names."""
 
 import asyncio
+import contextlib
 import sys
 
 from common import tracing
@@ -30,10 +31,8 @@ async def main() -> None:
     await stream(chat)
     await stream(messages)
     await Agent(chat, name="helper", tools=[search]).run("tool question")
-    try:
+    with contextlib.suppress(ModelHTTPError):
         await Agent(chat).run("bad question")
-    except ModelHTTPError:
-        pass
 
 
 asyncio.run(main())

@@ -1,16 +1,17 @@
 """Services and an agent of semantic-kernel, with the diagnostics of its models on."""
 
 import asyncio
+import contextlib
 import os
 
 os.environ["SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS"] = "true"
 
-from common import tracing  # noqa: E402
-from semantic_kernel.agents import ChatCompletionAgent  # noqa: E402
-from semantic_kernel.connectors.ai.anthropic import AnthropicChatCompletion  # noqa: E402
-from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion  # noqa: E402
-from semantic_kernel.exceptions import ServiceException  # noqa: E402
-from semantic_kernel.functions import kernel_function  # noqa: E402
+from common import tracing
+from semantic_kernel.agents import ChatCompletionAgent
+from semantic_kernel.connectors.ai.anthropic import AnthropicChatCompletion
+from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion
+from semantic_kernel.exceptions import ServiceException
+from semantic_kernel.functions import kernel_function
 
 provider = tracing()
 
@@ -35,10 +36,8 @@ async def main() -> None:
     with_tool = agent()
     with_tool.kernel.add_function("tools", search)
     await with_tool.get_response(messages="tool question")
-    try:
+    with contextlib.suppress(ServiceException):
         await agent().get_response(messages="bad question")
-    except ServiceException:
-        pass
 
 
 asyncio.run(main())
