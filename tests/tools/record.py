@@ -41,6 +41,7 @@ QUESTIONS: dict[str, list[Reply | Fail]] = {
     "written question": [
         Reply(input_tokens=5000, cached_tokens=500, cache_write_5m=1000, cache_write_1h=700, output_tokens=50)
     ],
+    "kept question": [Reply(input_tokens=3000, cached_tokens=500, cache_write_5m=1000, output_tokens=50)],
     "hard question": [Reply(input_tokens=100, output_tokens=500, reasoning_tokens=300)],
     "streamed question": [Reply(input_tokens=700, cached_tokens=256, output_tokens=90)],
     "bad question": [Fail(status=400)],
@@ -50,10 +51,19 @@ QUESTIONS: dict[str, list[Reply | Fail]] = {
     ],
 }
 """What a question with these words in it is answered with, each time anew. Doors ask those that fit their API:
-`written` is Anthropic's, `hard` is for models that reason, `tool` is for agents, with a tool `search(query)`."""
+`written` is Anthropic's, `kept` is for APIs that tell one kind of cache write only, `hard` is for models that reason,
+`tool` is for agents, with a tool `search(query)`."""
 
 _PRIVATE = ("process.", "host.", "os.", "exception.stacktrace", "code.file", "telemetry.distro", "service.instance.id")
 """What attributes about the machine that records begin with; they are left out."""
+
+_NOWHERE_ELSE = {
+    **dict.fromkeys(
+        ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"
+    ),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
+}
+"""What leads the network of a door nowhere, save to the emulator."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Recording:
 
 
 _OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
-_LANGCHAIN = ("langchain", "langchain-openai", "langchain-anthropic")
+_LANGCHAIN = ("langchain", "langchain-openai", "langchain-anthropic", "langgraph")
 
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
@@ -113,6 +123,47 @@ TABLE: dict[str, Recording] = {
         (*_OTLP, "openinference-instrumentation-anthropic<2", "anthropic<1"),
         ("openinference",),
     ),
+    "pydantic-ai": Recording(
+        "pydantic_ai_agent.py", (*_OTLP, "pydantic-ai-slim[openai,anthropic]", "openai", "anthropic"), ("6",)
+    ),
+    "pydantic-ai-v1": Recording(
+        "pydantic_ai_agent.py", (*_OTLP, "pydantic-ai-slim[openai,anthropic]<2", "openai", "anthropic"), ("1",)
+    ),
+    "logfire": Recording("logfire_clients.py", (*_OTLP, "logfire", "openai<3", "anthropic")),
+    "google-adk": Recording("google_adk_agent.py", (*_OTLP, "google-adk>=2", "google-genai")),
+    "google-adk-v1.14": Recording("google_adk_agent.py", (*_OTLP, "google-adk==1.14.*", "google-genai")),
+    "google-adk-v1": Recording("google_adk_agent.py", (*_OTLP, "google-adk>=1.25,<2", "google-genai")),
+    "google-adk-both": Recording(
+        "google_adk_agent.py",
+        (*_OTLP, "google-adk>=2", "google-genai", "opentelemetry-instrumentation-google-genai>=1.0b0"),
+        ("upstream",),
+    ),
+    "openinference-adk": Recording(
+        "google_adk_agent.py",
+        (*_OTLP, "google-adk>=2", "google-genai", "openinference-instrumentation-google-adk"),
+        ("openinference",),
+    ),
+    "semantic-kernel": Recording(
+        "semantic_kernel_agent.py", (*_OTLP, "semantic-kernel[anthropic]", "openai", "anthropic")
+    ),
+    "strands": Recording("strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]>=1", "openai", "anthropic")),
+    "strands-v1.10": Recording(
+        "strands_agent.py", (*_OTLP, "strands-agents[openai,anthropic]==1.10.*", "openai", "anthropic")
+    ),
+    "agent-framework": Recording(
+        "agent_framework_agent.py", (*_OTLP, "agent-framework-core", "agent-framework-openai")
+    ),
+    "autogen": Recording("autogen_agent.py", (*_OTLP, "autogen-core", "autogen-agentchat", "autogen-ext[openai]")),
+    "google-genai-upstream": Recording(
+        "google_genai_client.py",
+        (*_OTLP, "google-genai<3", "opentelemetry-instrumentation-google-genai>=1.0b0"),
+        ("upstream",),
+    ),
+    "openinference-google-genai": Recording(
+        "google_genai_client.py",
+        (*_OTLP, "google-genai", "openinference-instrumentation-google-genai"),
+        ("openinference",),
+    ),
     "openllmetry-langchain": Recording(
         "langchain_agent.py",
         (*_OTLP, "opentelemetry-instrumentation-langchain", *_LANGCHAIN),
@@ -146,6 +197,38 @@ TABLE: dict[str, Recording] = {
     "langsmith-openai": Recording("openai_client.py", (*_OTLP, "langsmith[otel]", "openai<3"), ("langsmith",)),
     "langsmith-langchain": Recording("langchain_agent.py", (*_OTLP, "langsmith[otel]", *_LANGCHAIN), ("langsmith",)),
     "aicost": Recording("aicost_workflow.py", (*_OTLP, ".", "openai", "anthropic")),
+    "openllmetry-both": Recording(
+        "langchain_agent.py",
+        (*_OTLP, "opentelemetry-instrumentation-langchain", "opentelemetry-instrumentation-openai", *_LANGCHAIN),
+        ("openllmetry", "langchain", "openai"),
+    ),
+    "openinference-llamaindex": Recording(
+        "llamaindex_agent.py",
+        (
+            *_OTLP,
+            "llama-index-core",
+            "llama-index-llms-openai",
+            "llama-index-llms-anthropic",
+            "anthropic<1",
+            "llama-index-embeddings-openai",
+            "openinference-instrumentation-llama-index",
+        ),
+    ),
+    "openinference-crewai": Recording("crewai_crew.py", (*_OTLP, "crewai>=1", "openinference-instrumentation-crewai")),
+    "openinference-agents": Recording(
+        "openai_agents_agent.py",
+        (*_OTLP, "openai-agents", "openinference-instrumentation-openai-agents"),
+        ("openinference",),
+    ),
+    "upstream-agents": Recording(
+        "openai_agents_agent.py",
+        (*_OTLP, "openai-agents", "opentelemetry-instrumentation-openai-agents-v2"),
+        ("upstream",),
+    ),
+    "logfire-agents": Recording("openai_agents_agent.py", (*_OTLP, "openai-agents", "logfire"), ("logfire",)),
+    "bedrock-upstream": Recording(
+        "bedrock_client.py", (*_OTLP, "boto3", "opentelemetry-instrumentation-botocore>=0.60b0")
+    ),
 }
 
 
@@ -172,6 +255,7 @@ def _record(name: str, what: Recording, folder: Path) -> None:
             "OTEL_EXPORTER_OTLP_ENDPOINT": capture.endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_SERVICE_NAME": "recorded",
+            **_NOWHERE_ELSE,
         }
         command, versions = _environment(door, what, folder, environment)
         subprocess.run([*command, *what.arguments], check=True, env=environment, cwd=folder, timeout=600)
