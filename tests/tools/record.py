@@ -67,6 +67,13 @@ class Recording:
 
 
 _OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+_NODE = ("node@22", "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-proto@<0.300")
+
+
+def _vercel(ai: int, client: int, *more: str, integration: str = "") -> Recording:
+    packages = (f"ai@{ai}", f"@ai-sdk/openai@{client}", f"@ai-sdk/anthropic@{client}", *more, *_NODE)
+    return Recording("vercel_ai.mjs", packages, (integration,) if integration else ())
+
 
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
@@ -75,6 +82,11 @@ TABLE: dict[str, Recording] = {
     "openinference-openai": Recording(
         "openai_client.py", (*_OTLP, "openinference-instrumentation-openai", "openai<3"), ("openinference",)
     ),
+    "vercel-ai": _vercel(7, 4, "@ai-sdk/otel@1", integration="OpenTelemetry"),
+    "vercel-ai-v7-legacy": _vercel(7, 4, "@ai-sdk/otel@1", integration="LegacyOpenTelemetry"),
+    "vercel-ai-v6": _vercel(6, 3),
+    "vercel-ai-v5": _vercel(5, 2),
+    "vercel-ai-v4": _vercel(4, 1, "zod@3"),
 }
 
 
@@ -137,7 +149,9 @@ def _environment(
         (folder / door.name).write_text(door.read_text())
         lock = json.loads((folder / "package-lock.json").read_text())["packages"]
         names = [package.rpartition("@")[0] or package for package in what.packages]
-        return ["node", door.name], {name: lock[f"node_modules/{name}"]["version"] for name in names}
+        node = folder / "node_modules" / ".bin" / "node"  # where the packages name one, as `node@22`
+        command = str(node) if node.exists() else "node"
+        return [command, door.name], {name: lock[f"node_modules/{name}"]["version"] for name in names}
     python = folder / "env" / "bin" / "python"
     _run("uv", "venv", "-q", "-p", what.python, str(folder / "env"))
     _run("uv", "pip", "install", "-q", "--python", str(python), *what.packages)
@@ -199,7 +213,13 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        body = b""
+        if self.headers.get("transfer-encoding") == "chunked":  # as Node's exporters send it
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size + 2)[:-2]
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         if self.path.endswith("/v1/traces") and "protobuf" in self.headers.get("content-type", ""):
