@@ -3,9 +3,9 @@
     python tests/tools/record.py openllmetry-openai     # one
     python tests/tools/record.py                        # all
 
-A door (`doors/*.py`, `*.mjs`, ...) sets the instrumentation up as its users do and asks the questions of `QUESTIONS`.
-What it exports over OTLP/HTTP is written to `tests/collector/recordings/NAME.json`, as OTLP/JSON beside the bill that
-the emulator kept. Needs `uv`; the JavaScript ones `npm`, the Java ones `mvn`.
+A door (`doors/*.py`, `*.mjs`, or a folder with a `pom.xml`) sets the instrumentation up as its users do and asks the
+questions of `QUESTIONS`. What it exports over OTLP/HTTP is written to `tests/collector/recordings/NAME.json`, as
+OTLP/JSON beside the bill that the emulator kept. Needs `uv`; the JavaScript ones `npm`, the Java ones `mvn`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,6 +84,7 @@ TABLE: dict[str, Recording] = {
     "openinference-openai": Recording(
         "openai_client.py", (*_OTLP, "openinference-instrumentation-openai", "openai<3"), ("openinference",)
     ),
+    "spring-ai": Recording("spring_ai"),
     "vercel-ai": _vercel(7, 4, "@ai-sdk/otel@1", integration="OpenTelemetry"),
     "vercel-ai-v7-legacy": _vercel(7, 4, "@ai-sdk/otel@1", integration="LegacyOpenTelemetry"),
     "vercel-ai-v6": _vercel(6, 3),
@@ -143,6 +146,10 @@ def _environment(
     door: Path, what: Recording, folder: Path, environ: dict[str, str]
 ) -> tuple[list[str], dict[str, str]]:
     """The command that runs a door in an environment of its own, and the versions it runs with."""
+    if door.is_dir():
+        shutil.copytree(door, folder / door.name)
+        versions = re.findall(r"<(spring-\w+)\.version>(.+)</", (door / "pom.xml").read_text())
+        return ["mvn", "-q", "-B", "-f", door.name, "compile", "spring-boot:run"], dict(versions)
     if door.suffix == ".mjs":
         (folder / "package.json").write_text('{"private": true, "type": "module"}')
         _run("npm", "install", "--silent", "--no-audit", "--no-fund", *what.packages, cwd=folder)
