@@ -77,6 +77,10 @@ def _vercel(ai: int, client: int, *more: str, integration: str = "") -> Recordin
     return Recording("vercel_ai.mjs", packages, (integration,) if integration else ())
 
 
+def _node_openai(package: str, instrumentor: str) -> Recording:
+    return Recording("openai_client.mjs", (package, "openai@6", *_NODE), (package, instrumentor))
+
+
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
         "openai_client.py", (*_OTLP, "opentelemetry-instrumentation-openai-v2>=2.0b0", "openai<3"), ("upstream",)
@@ -84,6 +88,9 @@ TABLE: dict[str, Recording] = {
     "openinference-openai": Recording(
         "openai_client.py", (*_OTLP, "openinference-instrumentation-openai", "openai<3"), ("openinference",)
     ),
+    "openllmetry-js": _node_openai("@traceloop/instrumentation-openai", "OpenAIInstrumentation"),
+    "openinference-js": _node_openai("@arizeai/openinference-instrumentation-openai", "OpenAIInstrumentation"),
+    "upstream-js": _node_openai("@opentelemetry/instrumentation-openai", "OpenAIInstrumentation"),
     "spring-ai": Recording("spring_ai"),
     "vercel-ai": _vercel(7, 4, "@ai-sdk/otel@1", integration="OpenTelemetry"),
     "vercel-ai-v7-legacy": _vercel(7, 4, "@ai-sdk/otel@1", integration="LegacyOpenTelemetry"),
