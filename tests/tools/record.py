@@ -92,6 +92,7 @@ TABLE: dict[str, Recording] = {
     "openinference-js": _node_openai("@arizeai/openinference-instrumentation-openai", "OpenAIInstrumentation"),
     "upstream-js": _node_openai("@opentelemetry/instrumentation-openai", "OpenAIInstrumentation"),
     "spring-ai": Recording("spring_ai"),
+    "spring-ai-v1": Recording("spring_ai_1"),
     "vercel-ai": _vercel(7, 4, "@ai-sdk/otel@1", integration="OpenTelemetry"),
     "vercel-ai-v7-legacy": _vercel(7, 4, "@ai-sdk/otel@1", integration="LegacyOpenTelemetry"),
     "vercel-ai-v6": _vercel(6, 3),
