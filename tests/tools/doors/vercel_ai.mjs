@@ -36,6 +36,7 @@ await ask(openai.responses("gpt-5"), "hard question");
 await ask(anthropic("claude-sonnet-4-5"), "plain question");
 await ask(anthropic("claude-sonnet-4-5"), "written question");
 await stream(openai.chat("gpt-4o"), "streamed question");
+await stream(createOpenAI({ baseURL: process.env.OPENAI_BASE_URL }).chat("gpt-4.1"), "streamed question");
 await stream(openai.responses("gpt-4.1"), "streamed question");
 await stream(anthropic("claude-haiku-4-5"), "streamed question");
 
