@@ -3,9 +3,9 @@
     python tests/tools/record.py openllmetry-openai     # one
     python tests/tools/record.py                        # all
 
-A door (`doors/*.py`, `*.mjs`, ...) sets the instrumentation up as its users do and asks the questions of `QUESTIONS`.
-What it exports over OTLP/HTTP is written to `tests/collector/recordings/NAME.json`, as OTLP/JSON beside the bill that
-the emulator kept. Needs `uv`; the JavaScript ones `npm`, the Java ones `mvn`.
+A door (`doors/*.py`, `*.mjs`, or a folder with a `pom.xml`) sets the instrumentation up as its users do and asks the
+questions of `QUESTIONS`. What it exports over OTLP/HTTP is written to `tests/collector/recordings/NAME.json`, as
+OTLP/JSON beside the bill that the emulator kept. Needs `uv`; the JavaScript ones `npm`, the Java ones `mvn`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,6 +84,17 @@ class Recording:
 
 _OTLP = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
 _LANGCHAIN = ("langchain", "langchain-openai", "langchain-anthropic", "langgraph")
+_NODE = ("node@22", "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-proto@<0.300")
+
+
+def _vercel(ai: int, client: int, *more: str, integration: str = "") -> Recording:
+    packages = (f"ai@{ai}", f"@ai-sdk/openai@{client}", f"@ai-sdk/anthropic@{client}", *more, *_NODE)
+    return Recording("vercel_ai.mjs", packages, (integration,) if integration else ())
+
+
+def _node_openai(package: str, instrumentor: str) -> Recording:
+    return Recording("openai_client.mjs", (package, "openai@6", *_NODE), (package, instrumentor))
+
 
 TABLE: dict[str, Recording] = {
     "upstream-openai": Recording(
@@ -229,6 +242,16 @@ TABLE: dict[str, Recording] = {
     "bedrock-upstream": Recording(
         "bedrock_client.py", (*_OTLP, "boto3", "opentelemetry-instrumentation-botocore>=0.60b0")
     ),
+    "openllmetry-js": _node_openai("@traceloop/instrumentation-openai", "OpenAIInstrumentation"),
+    "openinference-js": _node_openai("@arizeai/openinference-instrumentation-openai", "OpenAIInstrumentation"),
+    "upstream-js": _node_openai("@opentelemetry/instrumentation-openai", "OpenAIInstrumentation"),
+    "spring-ai": Recording("spring_ai"),
+    "spring-ai-v1": Recording("spring_ai_1"),
+    "vercel-ai": _vercel(7, 4, "@ai-sdk/otel@1", integration="OpenTelemetry"),
+    "vercel-ai-v7-legacy": _vercel(7, 4, "@ai-sdk/otel@1", integration="LegacyOpenTelemetry"),
+    "vercel-ai-v6": _vercel(6, 3),
+    "vercel-ai-v5": _vercel(5, 2),
+    "vercel-ai-v4": _vercel(4, 1, "zod@3"),
 }
 
 
@@ -286,13 +309,19 @@ def _environment(
     door: Path, what: Recording, folder: Path, environ: dict[str, str]
 ) -> tuple[list[str], dict[str, str]]:
     """The command that runs a door in an environment of its own, and the versions it runs with."""
+    if door.is_dir():
+        shutil.copytree(door, folder / door.name)
+        versions = re.findall(r"<(spring-\w+)\.version>(.+)</", (door / "pom.xml").read_text())
+        return ["mvn", "-q", "-B", "-f", door.name, "compile", "spring-boot:run"], dict(versions)
     if door.suffix == ".mjs":
         (folder / "package.json").write_text('{"private": true, "type": "module"}')
         _run("npm", "install", "--silent", "--no-audit", "--no-fund", *what.packages, cwd=folder)
         (folder / door.name).write_text(door.read_text())
         lock = json.loads((folder / "package-lock.json").read_text())["packages"]
         names = [package.rpartition("@")[0] or package for package in what.packages]
-        return ["node", door.name], {name: lock[f"node_modules/{name}"]["version"] for name in names}
+        node = folder / "node_modules" / ".bin" / "node"  # where the packages name one, as `node@22`
+        command = str(node) if node.exists() else "node"
+        return [command, door.name], {name: lock[f"node_modules/{name}"]["version"] for name in names}
     python = folder / "env" / "bin" / "python"
     _run("uv", "venv", "-q", "-p", what.python, str(folder / "env"))
     packages = [str(ROOT) if package == "." else package for package in what.packages]
@@ -356,7 +385,13 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        body = b""
+        if self.headers.get("transfer-encoding") == "chunked":  # as Node's exporters send it
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size + 2)[:-2]
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         if self.path.endswith("/v1/traces") and "protobuf" in self.headers.get("content-type", ""):
