@@ -40,7 +40,7 @@ def _seconds(value: Any) -> Any:
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    if not (colon and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 - the highest port there is
+    if not (colon and port.isdigit() and int(port) <= 65535):
         raise ValueError("write it as HOST:PORT, such as 127.0.0.1:4318")
     return f"{host or '0.0.0.0'}:{port}"  # noqa: S104 - no host before the colon means every one
 

@@ -42,6 +42,7 @@ class View:
         "encoded",
         "ended_ns",
         "error_type",
+        "estimated",
         "event_id",
         "flags",
         "given",
@@ -62,7 +63,6 @@ class View:
     )
     region: str | None = None
     speed: str | None = None
-    estimated = False
     provider_cost: str | None = None
     provider_currency = "USD"
 
@@ -81,7 +81,7 @@ class View:
         self.encoded = encoded
         self.span, self.attributes = span, span.attributes
         self.inference, self.resource = inference, resource
-        labels, response_id, reading = inference
+        labels, response_id, reading, self.estimated = inference
         self.provider, self.service_tier = labels.provider, labels.service_tier
         self.model = labels.model or labels.request_model
         self.operation = labels.operation

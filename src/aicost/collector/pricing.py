@@ -25,9 +25,6 @@ from . import wire
 from .fragments import Fragments
 from .once import Links, Once, View
 
-NEEDLES = (b"gen_ai.", b"openinference.span.kind")
-"""A span of a model or an agent has an attribute whose name holds one of these, in every dialect."""
-
 _ERROR = 2
 _STAMP = b"aicost."
 _OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
@@ -69,8 +66,6 @@ class Pricer:
         done = Priced(data)
         resources = wire.read_request(data)
         done.spans = sum([len(scope.spans) for resource in resources for scope in resource.scopes])
-        if not any(needle in data for needle in NEEDLES):
-            return done
         views = _views(data, resources, done)
         self._once.settle(views, lambda: _links(data, resources))
         price, fragment_of, counted = self.kernel.price, self._fragments.of, done.counted.append
@@ -110,14 +105,14 @@ def _covered(covered: Covered) -> bytes:
 def _views(data: bytes, resources: Sequence[wire.ResourceSpans], done: Priced) -> list[View]:
     """The inferences that the spans of a request report. Spans that cannot be decoded are taken out."""
     views: list[View] = []
-    one, other = NEEDLES
     decode, get = wire.Span.FromString, wire.value_of
     for resource in resources:
         for scope in resource.scopes:
             dialect = dialect_of(scope.name, scope.version)
+            needle, *others = dialect.needles
             for place in scope.spans:
                 encoded = data[place[1] : place[2]]
-                if one not in encoded and other not in encoded:
+                if needle not in encoded and not any(other in encoded for other in others):
                     continue
                 try:
                     span = decode(encoded)

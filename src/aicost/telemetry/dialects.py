@@ -7,7 +7,9 @@ name the versions that were read. A scope nobody here knows is read by upstream'
 
 from __future__ import annotations
 
+import json
 import re
+from ast import literal_eval
 from collections.abc import Callable, Collection, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,10 +17,11 @@ from functools import lru_cache
 from operator import getitem
 from typing import Any, Literal, NamedTuple
 
+from aicost._errors import UsageError
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed
-from aicost.usage.providers import PROVIDER_ALIASES
-from aicost.usage.readers import normal_tier
+from aicost.usage.providers import provider_named, provider_of_model
+from aicost.usage.readers import normal_tier, read_usage
 from aicost.usage.reading import Reading
 from aicost.usage.reported import Input, read_reported
 
@@ -46,6 +49,18 @@ _SAYS: dict[str, tuple[Kind, str]] = {
     "task": ("step", ""),
     "completion": ("inference", "text_completion"),
     "embedding": ("inference", "embeddings"),
+    # LiteLLM's operation
+    "responses": ("inference", "chat"),
+    # mlflow.spanType
+    "CHAT_MODEL": ("inference", "chat"),
+    # ai.operationId of the Vercel AI SDK: the spans of requests; those around them are called the same without ".do..."
+    "ai.generateText.doGenerate": ("inference", "chat"),
+    "ai.generateObject.doGenerate": ("inference", "chat"),
+    "ai.streamText.doStream": ("inference", "chat"),
+    "ai.streamObject.doStream": ("inference", "chat"),
+    "ai.embed.doEmbed": ("inference", "embeddings"),
+    "ai.embedMany.doEmbed": ("inference", "embeddings"),
+    "ai.rerank.doRerank": ("inference", "rerank"),
 }
 """What a mark says a span is: the kind, and a model's operation. No two dialects use one word for two things."""
 
@@ -62,7 +77,8 @@ _AROUND = {_CALL_LLM, _CALL_LLM.encode()}
 _MOST_LABELS = 10_000
 # OpenInference calls a model's helper that makes a request's body an LLM, too (llama-index 4.x).
 _NO_CALL = re.compile(r"\._prepare_")
-_SYSTEMS = {**PROVIDER_ALIASES, "gcp.vertex.agent": "gcp.gemini"}
+_MOST_TEXT = 2**20
+"""Most that is parsed of an attribute that holds JSON."""
 
 _NAMES = {
     "agent": ("gen_ai.agent.name", "traceloop.entity.name", "agent.name"),
@@ -88,7 +104,14 @@ _COUNTS: dict[str, Names] = {
         "gen_ai.usage.cache_write_input_tokens",
         "gen_ai.usage.details.cache_write_tokens",
     ),
-    "cache_write_1h_tokens": ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
+    "cache_write_5m_tokens": (
+        "anthropic.usage.cache_creation.ephemeral_5m_input_tokens",
+        "gen_ai.usage.details.ephemeral_5m_input_tokens",
+    ),
+    "cache_write_1h_tokens": (
+        "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
+        "gen_ai.usage.details.ephemeral_1h_input_tokens",
+    ),
     "reasoning_tokens": (
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.reasoning_tokens",
@@ -103,10 +126,69 @@ _OPENINFERENCE_COUNTS: dict[str, Names] = {
     "output_tokens": ("llm.token_count.completion",),
     "cache_read_tokens": ("llm.token_count.prompt_details.cache_read",),
     "cache_write_tokens": ("llm.token_count.prompt_details.cache_write",),
+    "cache_write_1h_tokens": ("output.value/usage/cache_creation/ephemeral_1h_input_tokens",),
     "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
     "input_audio_tokens": ("llm.token_count.prompt_details.audio",),
     "output_audio_tokens": ("llm.token_count.completion_details.audio",),
     "total_tokens": ("llm.token_count.total",),
+}
+_VERCEL = "ai.response.providerMetadata"
+_VERCEL_COUNTS: dict[str, Names] = {
+    "input_tokens": ("gen_ai.usage.input_tokens", "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
+    "output_tokens": ("gen_ai.usage.output_tokens", "ai.usage.outputTokens", "ai.usage.completionTokens"),
+    "cache_read_tokens": (
+        "ai.usage.inputTokenDetails.cacheReadTokens",
+        "ai.usage.cachedInputTokens",
+        f"{_VERCEL}/openai/cachedPromptTokens",
+        f"{_VERCEL}/anthropic/cacheReadInputTokens",
+        f"{_VERCEL}/anthropic/usage/cache_read_input_tokens",
+    ),
+    "cache_write_tokens": (
+        "ai.usage.inputTokenDetails.cacheWriteTokens",
+        f"{_VERCEL}/anthropic/cacheCreationInputTokens",
+    ),
+    "cache_write_1h_tokens": (f"{_VERCEL}/anthropic/usage/cache_creation/ephemeral_1h_input_tokens",),
+    "reasoning_tokens": ("ai.usage.reasoningTokens", f"{_VERCEL}/openai/reasoningTokens"),
+}
+_LITELLM = "metadata.usage_object"
+_LITELLM_COUNTS: dict[str, Names] = {
+    "input_tokens": ("gen_ai.usage.input_tokens",),
+    "output_tokens": ("gen_ai.usage.output_tokens",),
+    "cache_read_tokens": (f"{_LITELLM}/prompt_tokens_details/cached_tokens",),
+    "cache_write_tokens": (f"{_LITELLM}/prompt_tokens_details/cache_creation_tokens",),
+    "cache_write_1h_tokens": (
+        f"{_LITELLM}/prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens",
+    ),
+    "reasoning_tokens": (f"{_LITELLM}/completion_tokens_details/reasoning_tokens",),
+    "input_audio_tokens": (f"{_LITELLM}/prompt_tokens_details/audio_tokens",),
+    "output_audio_tokens": (f"{_LITELLM}/completion_tokens_details/audio_tokens",),
+    "total_tokens": ("gen_ai.usage.total_tokens",),
+}
+_LANGSMITH = "langsmith.metadata.usage_metadata"
+_LANGSMITH_COUNTS: dict[str, Names] = {
+    "input_tokens": (f"{_LANGSMITH}/input_tokens", "gen_ai.usage.input_tokens"),
+    "output_tokens": (f"{_LANGSMITH}/output_tokens", "gen_ai.usage.output_tokens"),
+    "cache_read_tokens": (f"{_LANGSMITH}/input_token_details/cache_read",),
+    "cache_write_tokens": (f"{_LANGSMITH}/input_token_details/cache_creation",),
+    "cache_write_5m_tokens": (f"{_LANGSMITH}/input_token_details/ephemeral_5m_input_tokens",),
+    "cache_write_1h_tokens": (f"{_LANGSMITH}/input_token_details/ephemeral_1h_input_tokens",),
+    "reasoning_tokens": (f"{_LANGSMITH}/output_token_details/reasoning",),
+    "input_audio_tokens": (f"{_LANGSMITH}/input_token_details/audio",),
+    "output_audio_tokens": (f"{_LANGSMITH}/output_token_details/audio",),
+    "total_tokens": (f"{_LANGSMITH}/total_tokens", "gen_ai.usage.total_tokens"),
+}
+_MLFLOW = "mlflow.chat.tokenUsage"
+_MLFLOW_COUNTS: dict[str, Names] = {
+    "input_tokens": (f"{_MLFLOW}/input_tokens", "mlflow.spanOutputs/usage/prompt_tokens"),
+    "output_tokens": (f"{_MLFLOW}/output_tokens",),
+    "cache_read_tokens": (f"{_MLFLOW}/cache_read_input_tokens",),
+    "cache_write_tokens": (f"{_MLFLOW}/cache_creation_input_tokens",),
+    "cache_write_1h_tokens": (f"{_MLFLOW}/cache_creation_input_tokens_above_1hr",),
+    "reasoning_tokens": (
+        "mlflow.spanOutputs/usage/completion_tokens_details/reasoning_tokens",
+        "mlflow.spanOutputs/usage/output_tokens_details/reasoning_tokens",
+    ),
+    "total_tokens": (f"{_MLFLOW}/total_tokens",),
 }
 _EARLY = frozenset({"gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", *_MARKS})
 
@@ -133,6 +215,8 @@ class Labels:
     dialect: str
     named: bool
     """Whether a model is named at all."""
+    assumed: bool
+    """Whether the provider is not named, and was told from the model's name."""
 
 
 class Inference(NamedTuple):
@@ -142,6 +226,8 @@ class Inference(NamedTuple):
     response_id: str | None
     reading: Reading | None
     """None where it says nothing of usage."""
+    estimated: bool = False
+    """Whether something that sets the price had to be assumed; the flags of the reading say what."""
 
 
 Get = Callable[[Any, str], Any]
@@ -150,11 +236,20 @@ Get = Callable[[Any, str], Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """Where the spans of some instrumentation scopes say what they say."""
+    """Where the spans of some instrumentation scopes say what they say.
+
+    A name with slashes is a path into an attribute that holds JSON, or a Python literal: `output.value/usage/...`.
+    """
 
     id: str
     scopes: Names = ()
     """How the names of the scopes begin."""
+    versions: Names = ("",)
+    """How their versions begin."""
+    marks: Names = ("gen_ai.operation.name",)
+    """What says whether a span is an inference, and of which operation."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Where the span's name says it, by how it begins: the operation."""
     provider: Names = ("gen_ai.provider.name", "gen_ai.system")
     asked: Names = ("gen_ai.request.model",)
     answered: Names = ("gen_ai.response.model",)
@@ -162,18 +257,39 @@ class Dialect:
     tier: Names = (
         "openai.response.service_tier",
         "gen_ai.openai.response.service_tier",
+        "gen_ai.response.service_tier",
         "anthropic.response.service_tier",
     )
     counts: Mapping[str, Names] = field(default_factory=lambda: _COUNTS)
+    raw: Names = ()
+    """Where the provider's own usage object is, which comes before the counts."""
     input: Input = "inclusive"
     """Whether input tokens include those read from and written to a cache; `unknown` leaves it to the totals."""
     exclusive_of: Collection[str] = ()
     """Providers whose counts it passes on as they are, so that cached tokens are beside the input."""
-    marks: Names = ("gen_ai.operation.name",)
-    """What says whether a span is an inference, and of which operation."""
-    spans: Mapping[str, str] | None = None
-    """Where the name of a span says it: the names, and the operation each is."""
-    _known: dict[tuple[Any, ...], Labels | None] = field(default_factory=dict)
+    inclusive_with: str | None = None
+    """What only those versions say that have changed to inclusive input."""
+    blind: bool = False
+    """Whether a span without any count of cached tokens may have had some: its amount is then an estimate."""
+    blind_if: tuple[str, str] | None = None
+    """The same, for spans whose attribute of that name begins so."""
+    partial_views: bool = False
+    """Whether it has spans without usage beside the one that has it."""
+    _known: dict[tuple[Any, ...], Labels | None] = field(init=False, default_factory=dict)
+    _paths: dict[str, tuple[tuple[str, Names], ...]] = field(init=False, default_factory=dict)
+
+    needles: tuple[bytes, ...] = field(init=False)
+    """One of these is in the encoding of every span that may be an inference."""
+
+    def __post_init__(self) -> None:
+        marks = [mark for mark in self.marks or ("gen_ai.",) if mark != "llm.request.type"]
+        needles = dict.fromkeys(b"gen_ai." if mark.startswith("gen_ai.") else mark.encode() for mark in marks)
+        object.__setattr__(self, "needles", tuple(needles))
+        every = [*self.counts.items(), ("raw", self.raw), ("tier", self.tier), ("id", self.response_id)]
+        for ours, names in every:
+            paths = [(first, tuple(filter(None, rest))) for first, *rest in (name.split("/") for name in names) if rest]
+            if paths:
+                self._paths[ours] = tuple(paths)
 
     def read(self, name: str | bytes, attributes: Container[str], get: Get = getitem) -> Inference | None:
         """The inference that a finished span reports, if it is one and has counts."""
@@ -185,8 +301,11 @@ class Dialect:
                     break
             else:
                 key.append(None)
-        if key[0] is None or self.spans is not None:
+        if key[0] is None:
             key.append(name)
+        inside = _Inside(attributes, get) if self._paths else None
+        if inside is not None and "tier" in self._paths and key[4] is None:
+            key[4] = inside.first(self._paths["tier"])
         found = tuple(key)
         try:
             labels = self._known[found]
@@ -200,27 +319,79 @@ class Dialect:
                 if one in attributes:
                     counts[ours] = get(attributes, one)
                     break
-        if not counts and (not labels.named or name in _AROUND):
+        if inside is not None:
+            for ours, paths in self._paths.items():
+                if ours in self.counts and counts.get(ours) is None:
+                    value = inside.first(paths)
+                    if value is not None:
+                        counts[ours] = value
+        if not counts and (self.partial_views or not labels.named or name in _AROUND):
             # One that names no model and counts nothing is somebody's span with a name like ours.
             return None
         response_id = None
         for one in self.response_id:
             if one in attributes:
                 response_id = _text(get(attributes, one))
-        reading = None
-        if "input_tokens" in counts or "output_tokens" in counts:
-            reading = read_reported(counts, "exclusive" if labels.provider in self.exclusive_of else self.input)
-        return Inference(labels, response_id, reading)
+        if response_id is None and inside is not None and "id" in self._paths:
+            response_id = _text(inside.first(self._paths["id"]))
+        return self._made(labels, response_id, counts, attributes, get, inside)
+
+    def _made(
+        self,
+        labels: Labels,
+        response_id: str | None,
+        counts: dict[str, Any],
+        attributes: Container[str],
+        get: Get,
+        inside: _Inside | None,
+    ) -> Inference:
+        raw = inside.first(self._paths["raw"]) if inside is not None and "raw" in self._paths else None
+        if isinstance(raw, dict) and raw:
+            try:
+                reading = read_usage(raw, provider=labels.provider)
+            except UsageError:
+                pass
+            else:
+                return Inference(labels, response_id, reading, labels.assumed)
+        if not (counts.get("input_tokens") or counts.get("output_tokens")):
+            return Inference(labels, response_id, None)  # an inference takes tokens in: nothing is not known
+        meaning = self.input
+        if labels.provider in self.exclusive_of and (self.inclusive_with or "") not in attributes:
+            meaning = "exclusive"
+        reading, flags = read_reported(counts, meaning), []
+        if labels.assumed:
+            flags.append(f"assumed_provider:{labels.provider}")
+        if "cache_write_tokens" in counts and _ttl_unknown(labels.provider, counts):
+            flags.append("assumed_cache_ttl:5m")
+        blind = self.blind
+        if self.blind_if is not None and self.blind_if[0] in attributes:
+            blind = (_text(get(attributes, self.blind_if[0])) or "").startswith(self.blind_if[1])
+        if blind and "cache_read_tokens" not in counts and labels.operation != "embeddings":
+            flags.append("assumed_no_cache")
+        if not flags:
+            return Inference(labels, response_id, reading)
+        return Inference(labels, response_id, reading._replace(flags=(*reading.flags, *flags)), estimated=True)
 
     def _label(self, key: tuple[Any, ...]) -> Labels | None:
-        mark, provider, asked, answered, tier = map(_text, key[:5])
-        operation = self._operation(mark, (_text(key[5]) or "") if len(key) > 5 else "")
+        mark, provider, asked, answered, tier = (_unquoted(_text(one)) for one in key[:5])
+        operation = self._operation(mark, _text(key[5]) if len(key) > 5 else None)
         labels = None
         if operation is not None:
-            named = _SYSTEMS.get(provider or "", provider) or "unknown"
+            answered = None if answered == "none" else answered  # Spring AI, of a call that failed
             model = asked or answered
+            if model is not None and "/" in model and provider is None:
+                provider, model = model.split("/", 1)
+            named = provider_named(provider) if provider not in _NO_PROVIDERS else None
+            told = named or provider_of_model(model or "")
             labels = Labels(
-                operation, named, model or "unknown", answered, normal_tier(tier), self.id, named=model is not None
+                operation,
+                told or "unknown",
+                model or "unknown",
+                answered,
+                normal_tier(tier),
+                self.id,
+                named=model is not None,
+                assumed=named is None and told is not None,
             )
         if len(self._known) >= _MOST_LABELS:
             self._known.clear()
@@ -228,53 +399,217 @@ class Dialect:
             self._known[key] = labels
         return labels
 
-    def _operation(self, mark: str | None, name: str) -> str | None:
+    def _operation(self, mark: str | None, name: str | None) -> str | None:
         """The operation of an inference; None for what is none."""
-        if self.spans is not None:
-            return self.spans.get(name)
-        part = _part(name, mark)
-        return part.name if part is not None and part.kind == "inference" and not _NO_CALL.search(name) else None
+        if self.names and mark is None:
+            return next((op for start, op in self.names.items() if (name or "").startswith(start)), None)
+        part = _part(name or "", mark)
+        return part.name if part is not None and part.kind == "inference" and not _NO_CALL.search(name or "") else None
 
 
-_UPSTREAM = Dialect("upstream", ("aicost", "opentelemetry."))
+class _Inside:
+    """What is inside of the attributes of one span that hold JSON."""
+
+    __slots__ = ("_attributes", "_get", "_parsed")
+
+    def __init__(self, attributes: Container[str], get: Get) -> None:
+        self._attributes, self._get = attributes, get
+        self._parsed: dict[str, Any] = {}
+
+    def first(self, paths: tuple[tuple[str, Names], ...]) -> Any:
+        """What is at the first of these paths that leads to something."""
+        for attribute, keys in paths:
+            if attribute in self._attributes:
+                if attribute not in self._parsed:
+                    self._parsed[attribute] = _parsed(self._get(self._attributes, attribute))
+                found = self._parsed[attribute]
+                for key in keys:
+                    found = found.get(key) if isinstance(found, dict) else None
+                if found is not None:
+                    return found
+        return None
+
+
+def _parsed(value: Any) -> Any:
+    text = _text(value)
+    if text is None or len(text) > _MOST_TEXT or text[0] != "{":
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            return literal_eval(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return None
+
+
+def _ttl_unknown(provider: str, counts: Mapping[str, Any]) -> bool:
+    """Whether tokens were written to a cache, and how long it keeps them would set their price."""
+    return (
+        provider in _BY_TTL
+        and counts["cache_write_tokens"] not in (0, "0", b"0")
+        and "cache_write_1h_tokens" not in counts
+        and "cache_write_5m_tokens" not in counts
+    )
+
+
+_BY_TTL = {"anthropic", "aws.bedrock", "gcp.vertex_ai"}
+_NO_PROVIDERS = {None, "", "strands-agents", "langchain", "None"}
+
+
+_UPSTREAM = Dialect(
+    "upstream", ("aicost", "gen_ai", "opentelemetry.util.genai", "opentelemetry.instrumentation.google")
+)
+_OPENINFERENCE = Dialect(
+    "openinference",
+    ("openinference.", "@arizeai/openinference"),
+    marks=("openinference.span.kind",),
+    provider=("llm.provider", "llm.system"),
+    asked=("llm.request.model_name", "llm.model_name", "embedding.model_name"),
+    answered=("llm.response.model_name", "llm.model_name", "embedding.model_name"),
+    response_id=("output.value/id",),
+    tier=("output.value/service_tier", "output.value/usage/service_tier"),
+    counts=_OPENINFERENCE_COUNTS,
+)
+_OPENLLMETRY = ("gen_ai.operation.name", "llm.request.type")
 DIALECTS: tuple[Dialect, ...] = (
     _UPSTREAM,
-    Dialect("anthropic", ("com.anthropic",)),
-    Dialect(
-        "openinference",
-        ("openinference.",),
-        provider=("llm.provider", "llm.system"),
-        asked=("llm.model_name", "embedding.model_name"),
-        answered=("llm.model_name", "embedding.model_name"),
-        counts=_OPENINFERENCE_COUNTS,
-        marks=("openinference.span.kind",),
+    replace(
+        _UPSTREAM,
+        id="upstream-openai",
+        blind=True,
+        scopes=(
+            "opentelemetry.util.genai",
+            "opentelemetry.instrumentation.openai_v2",
+            "opentelemetry.instrumentation.openai_agents",
+            "@opentelemetry/instrumentation-openai",
+        ),
     ),
-    Dialect("pydantic-ai", ("pydantic-ai",)),
-    Dialect("google-adk", ("gcp.vertex.agent",)),
-    Dialect("strands", ("strands",)),
-    Dialect("semantic-kernel", ("semantic_kernel",)),
-    Dialect("agent-framework", ("agent_framework",)),
-    Dialect("autogen", ("autogen",)),
+    replace(
+        _UPSTREAM,
+        id="upstream-bedrock",
+        scopes=("opentelemetry.instrumentation.botocore",),
+        exclusive_of=("aws.bedrock",),
+        blind_if=("rpc.method", "InvokeModel"),
+    ),
+    replace(_UPSTREAM, id="anthropic", scopes=("com.anthropic",)),
+    replace(_UPSTREAM, id="openllmetry", scopes=("opentelemetry.instrumentation.",), marks=_OPENLLMETRY),
+    replace(_UPSTREAM, id="openllmetry-js", scopes=("@traceloop/",), blind=True),
+    _OPENINFERENCE,
+    replace(
+        _OPENINFERENCE, id="openinference-agents", scopes=("openinference.instrumentation.openai_agents",), blind=True
+    ),
+    replace(_UPSTREAM, id="openlit", scopes=("openlit.",), exclusive_of=("anthropic",), blind=True),
+    replace(
+        _UPSTREAM,
+        id="litellm",
+        scopes=("litellm",),
+        provider=("gen_ai.system", "litellm.provider.model"),
+        tier=("gen_ai.openai.response.service_tier",),
+        counts=_LITELLM_COUNTS,
+    ),
+    Dialect(
+        "mlflow",
+        ("mlflow.",),
+        marks=("mlflow.spanType",),
+        provider=("mlflow.llm.provider", "mlflow.message.format"),
+        asked=("mlflow.llm.model",),
+        answered=(),
+        response_id=("mlflow.spanOutputs/id",),
+        tier=("mlflow.spanOutputs/service_tier", "mlflow.spanOutputs/usage/service_tier"),
+        counts=_MLFLOW_COUNTS,
+    ),
+    replace(
+        _UPSTREAM,
+        id="langsmith",
+        scopes=("langsmith",),
+        marks=("langsmith.span.kind",),
+        provider=("langsmith.metadata.ls_provider", "gen_ai.system"),
+        response_id=("gen_ai.response.id", "gen_ai.completion/id"),
+        counts=_LANGSMITH_COUNTS,
+    ),
+    replace(
+        _UPSTREAM,
+        id="logfire-agents",
+        scopes=("logfire.openai_agents",),
+        names={"Responses API": "chat", "Chat completion": "chat"},
+        response_id=("response_id",),
+        raw=("gen_ai.usage.raw/", "usage/"),
+        partial_views=True,
+    ),
+    replace(_UPSTREAM, id="logfire", scopes=("logfire.",), raw=("gen_ai.usage.raw/",), partial_views=True),
+    replace(
+        _UPSTREAM,
+        id="vercel-ai",
+        scopes=("ai",),
+        marks=("ai.operationId",),
+        provider=("gen_ai.system", "ai.model.provider"),
+        asked=("gen_ai.request.model", "ai.model.id"),
+        response_id=("gen_ai.response.id", "ai.response.id"),
+        tier=(f"{_VERCEL}/openai/serviceTier", f"{_VERCEL}/anthropic/usage/service_tier"),
+        counts=_VERCEL_COUNTS,
+        exclusive_of=("anthropic",),
+        inclusive_with="ai.usage.inputTokenDetails.cacheReadTokens",
+        blind=True,
+    ),
+    replace(_UPSTREAM, id="pydantic-ai", scopes=("pydantic-ai",)),
+    replace(
+        _UPSTREAM,
+        id="google-adk-v1",
+        scopes=("gcp.vertex.agent",),
+        versions=("1.", "none"),
+        marks=(),
+        names={_CALL_LLM: "generate_content"},
+        raw=("gcp.vertex.agent.llm_response/usage_metadata",),
+        partial_views=True,
+    ),
+    replace(_UPSTREAM, id="google-adk", scopes=("gcp.vertex.agent",)),
+    replace(
+        _UPSTREAM,
+        id="strands",
+        scopes=("strands",),
+        # The names with underscores are zero in versions that do not count cached tokens.
+        counts={
+            **_COUNTS,
+            "cache_read_tokens": _COUNTS["cache_read_tokens"][:1],
+            "cache_write_tokens": _COUNTS["cache_write_tokens"][:1],
+        },
+        blind=True,
+        exclusive_of=("anthropic", "aws.bedrock"),
+        inclusive_with="gen_ai.usage.cache_read.input_tokens",
+    ),
+    replace(_UPSTREAM, id="semantic-kernel", scopes=("semantic_kernel",), blind=True),
+    replace(_UPSTREAM, id="agent-framework", scopes=("agent_framework",)),
+    replace(_UPSTREAM, id="autogen", scopes=("autogen",)),
+    replace(_UPSTREAM, id="spring-ai", scopes=("org.springframework",), exclusive_of=("anthropic",), blind=True),
 )
-"""The dialects, each found by how the name of a scope begins."""
+"""The dialects, each found by how the name and version of a scope begin: the longest name, then the first."""
 
 _UNKNOWN = replace(
     _UPSTREAM,
     id="unknown",
     scopes=(),
+    marks=_MARKS,
     provider=(*_UPSTREAM.provider, "llm.provider", "llm.system"),
     asked=(*_UPSTREAM.asked, "llm.model_name", "embedding.model_name"),
     answered=(*_UPSTREAM.answered, "llm.model_name", "embedding.model_name"),
-    counts={ours: (*names, *_OPENINFERENCE_COUNTS.get(ours, ())) for ours, names in _COUNTS.items()},
+    counts={
+        ours: (*names, *(name for name in _OPENINFERENCE_COUNTS.get(ours, ()) if "/" not in name))
+        for ours, names in _COUNTS.items()
+    },
     input="unknown",
-    marks=_MARKS,
 )
 
 
 @lru_cache(maxsize=4096)
-def dialect_of(scope: str, version: str = "") -> Dialect:  # noqa: ARG001
+def dialect_of(scope: str, version: str = "") -> Dialect:
     """The dialect that an instrumentation scope speaks."""
-    return next((dialect for dialect in DIALECTS if scope.startswith(dialect.scopes)), _UNKNOWN)
+    fits = [
+        (max(len(start) for start in dialect.scopes if scope.startswith(start)), dialect)
+        for dialect in DIALECTS
+        if scope.startswith(dialect.scopes) and (version or "none").startswith(dialect.versions)
+    ]
+    return max(fits, key=lambda found: found[0])[1] if fits else _UNKNOWN
 
 
 def part_of(name: str, attributes: Attributes) -> Part | None:
@@ -324,3 +659,8 @@ def _text(value: object) -> str | None:
     if isinstance(value, bytes):
         value = str(value, "utf-8", "replace")
     return value if isinstance(value, str) and value else None
+
+
+def _unquoted(text: str | None) -> str | None:
+    """Text out of a JSON string, as MLflow writes every value."""
+    return text[1:-1] if text is not None and len(text) > 1 and text[0] == text[-1] == '"' else text

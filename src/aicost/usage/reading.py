@@ -21,7 +21,7 @@ Raw = Mapping[str, Any]
 """A JSON object as a provider sent it. Its values are checked when they are read, not trusted."""
 
 _LOST = ("missing_count:", "invalid_count:")
-_NOT_CONTRADICTIONS = ("unknown_field:", *_LOST)
+_NOT_CONTRADICTIONS = ("unknown_field:", "assumed_", *_LOST)
 MAX_COUNT = 2**63 - 1
 """More than this of anything is a mistake, and no store could keep it."""
 

@@ -20,6 +20,7 @@ _KNOWN = {
     "output_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
+    "cache_write_5m_tokens",
     "cache_write_1h_tokens",
     "reasoning_tokens",
     "input_audio_tokens",
@@ -37,19 +38,16 @@ def read_reported(raw: Raw, meaning: Input = "inclusive") -> Reading:
     plain = _plain(raw, meaning)
     if plain is not None:
         return plain
-    counts = Counts(raw)
-    read, written, hour = (
-        counts.take("cache_read_tokens"),
-        counts.take("cache_write_tokens"),
-        counts.take("cache_write_1h_tokens"),
-    )
+    counts = Counts({name: _number(value) for name, value in raw.items()})
+    read, written = counts.take("cache_read_tokens"), counts.take("cache_write_tokens")
+    minutes, hour = counts.take("cache_write_5m_tokens"), counts.take("cache_write_1h_tokens")
     heard, spoken, thought = (
         counts.take("input_audio_tokens"),
         counts.take("output_audio_tokens"),
         counts.take("reasoning_tokens"),
     )
     given, answered, total = counts.require("input_tokens"), counts.take("output_tokens"), counts.take("total_tokens")
-    written = written or hour  # some say only the parts
+    written = written or minutes + hour  # some say only the parts
     beside = read + written
     if meaning == "unknown":
         meaning = "exclusive" if beside > given or (beside and total == given + beside + answered) else "inclusive"
@@ -60,7 +58,8 @@ def read_reported(raw: Raw, meaning: Input = "inclusive") -> Reading:
     usage = {
         "input": counts.remainder(given, read, written, heard, name="input_tokens"),
         "input_cache_read": read,
-        "input_cache_write": counts.remainder(written, hour, name="cache_write_tokens"),
+        "input_cache_write": counts.remainder(written, minutes, hour, name="cache_write_tokens"),
+        "input_cache_write_5m": minutes,
         "input_cache_write_1h": hour,
         "input_audio": heard,
         "output": counts.remainder(answered, thought, spoken, name="output_tokens"),
@@ -70,10 +69,19 @@ def read_reported(raw: Raw, meaning: Input = "inclusive") -> Reading:
     return Reading(counts.usage(usage), flags=counts.finish(_KNOWN), complete=counts.complete)
 
 
+def _number(value: object) -> object:
+    """A count that was written as text, as a number; one that is not known, as none."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return None if value != value else value
+
+
 def _plain(raw: Raw, meaning: Input) -> Reading | None:
     """The same for whole numbers of text that add up, which is what nearly all are; None for anything else."""
     usage: dict[str, Quantity] = {}
-    given = answered = read = written = total = hour = thought = 0
+    given = answered = read = written = total = minutes = hour = thought = 0
     for name, number in raw.items():
         if type(number) is not int or not 0 <= number <= MAX_COUNT:
             return None
@@ -91,9 +99,17 @@ def _plain(raw: Raw, meaning: Input) -> Reading | None:
             written = number
         elif name == "cache_write_1h_tokens":
             hour = number
+        elif name == "cache_write_5m_tokens":
+            minutes = number
         elif number:
             return None
-    if (total and total != given + answered) or meaning == "unknown" or hour > written or "input_tokens" not in raw:
+    written = written or minutes + hour
+    if (
+        (total and total != given + answered)
+        or meaning == "unknown"
+        or minutes + hour > written
+        or "input_tokens" not in raw
+    ):
         return None
     fresh = given if meaning == "exclusive" else given - read - written
     if fresh < 0 or thought > answered:
@@ -102,8 +118,10 @@ def _plain(raw: Raw, meaning: Input) -> Reading | None:
         usage["input"] = fresh
     if read:
         usage["input_cache_read"] = read
-    if written != hour:
-        usage["input_cache_write"] = written - hour
+    if written != minutes + hour:
+        usage["input_cache_write"] = written - minutes - hour
+    if minutes:
+        usage["input_cache_write_5m"] = minutes
     if hour:
         usage["input_cache_write_1h"] = hour
     if answered != thought:
