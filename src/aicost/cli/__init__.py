@@ -10,7 +10,7 @@ import click
 from aicost._errors import AicostError
 from aicost._version import __version__
 
-_COMMANDS = ("demo", "run", "report", "explain", "price", "rates", "doctor")
+_COMMANDS = ("demo", "run", "report", "explain", "price", "rates", "collector", "doctor")
 
 
 class _LazyGroup(click.Group):

@@ -220,7 +220,8 @@ def read_config(path: Path | None, given: dict[str, Any]) -> CollectorConfig:
     except ValidationError as error:
         where = f"{path}: " if path is not None else ""
         lines = [
-            f"{where}{'.'.join(map(str, problem['loc'])) or 'collector'}: {problem['msg'].removeprefix('Value error, ')}"
+            f"{where}{'.'.join(map(str, problem['loc'])) or 'collector'}: "
+            + problem["msg"].removeprefix("Value error, ")
             + (f" (got {problem['input']!r:.80})" if not isinstance(problem["input"], dict) else "")
             for problem in error.errors()
         ]
@@ -234,7 +235,7 @@ def show_config(config: CollectorConfig) -> str:
 
 def exporter_from(text: str) -> dict[str, Any]:
     """`otlp-http=URL`, `otlp-grpc=HOST:PORT` or `file=PATH` as an exporter's settings."""
-    kind, equals, where = text.partition("=")
+    kind, _, where = text.partition("=")
     if kind == "file" and where:
         return {"type": kind, "path": where}
     if kind in ("otlp-http", "otlp-grpc") and where:

@@ -1,7 +1,8 @@
 """What a priced span gains: its attributes, encoded.
 
 `attributes_of` says what they are. Most spans differ only in their numbers, so `Fragments` keeps the encoding of all
-the rest: a *template* for each combination of labels, meters and rates, made from the attributes of the first such span.
+the rest: a *template* for each combination of labels, meters and rates, made from the attributes of the first such
+span.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The spool: requests on disk until every exporter has delivered them.
 
 Segment files of records, each with its length and a checksum. A record is safe from the death of the process once
-`append` returns, and from that of the machine if the spool was opened with durability `power`. Each reader has a place of
-its own, written to a file as it moves on; what was delivered but not yet noted there is delivered again.
+`append` returns, and from that of the machine once `make_safe` does. Each reader has a place of its own, written to a
+file as it moves on; what was delivered but not yet noted there is delivered again.
 
-A tail that was cut in the midst of a record, as a full disk or a crash leaves it, ends a segment; so does a record whose
-checksum is wrong. What is lost by that is counted.
+A tail that was cut in the midst of a record, as a full disk or a crash leaves it, ends a segment; so does a record
+whose checksum is wrong. What is lost by that is counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from aicost._errors import ConfigError
 
@@ -65,14 +65,12 @@ class Spool:
         readers: Iterable[str],
         *,
         max_size: int = 2**30,
-        durability: Literal["process", "power"] = "process",
     ) -> None:
         self.lost_bytes = 0
         """What was found damaged."""
-        self._folder = folder
+        self.folder = folder
         self._max_size = max_size
         self._segment_size = min(_SEGMENT, max(max_size // 8, 1))
-        self._power = durability == "power"
         self._lock = threading.Lock()
         self._sync = threading.Lock()
         self._synced = 0
@@ -101,8 +99,8 @@ class Spool:
         """Bytes that the slowest reader has still to read."""
         return max((reader.waiting for reader in self.readers.values()), default=0)
 
-    def append(self, signal: str, data: bytes) -> None:
-        """Keep a request. It is safe on return. Raises `SpoolFullError`."""
+    def append(self, signal: str, data: bytes) -> int:
+        """Keep a request; returns its number, for `make_safe`. Raises `SpoolFullError`."""
         number = SIGNALS.index(signal)
         body = bytes((number,)) + data
         record = _HEADER.pack(len(data), zlib.crc32(body), number) + data
@@ -115,11 +113,7 @@ class Spool:
                 self._give_up_segment()
                 raise SpoolFullError(f"the spool cannot be written: {error.strerror}") from error
             self._appended += 1
-            mine, file = self._appended, self._file
-        if self._power:
-            self._make_safe(mine, file)
-        for reader in self.readers.values():
-            reader.wake()
+            return self._appended
 
     def _write(self, record: bytes) -> None:
         if self._file < 0 or self._sizes[self._next] + len(record) > self._segment_size:
@@ -132,16 +126,14 @@ class Spool:
 
     def _begin_segment(self) -> None:
         if self._file >= 0:
-            if self._power:
-                os.fdatasync(self._file)
+            os.fdatasync(self._file)
             os.close(self._file)
             self._file = -1
             self._next += 1
         path = self._path(self._next)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._sizes[self._next] = os.fstat(self._file).st_size
-        if self._power:
-            _sync_folder(self._folder)
+        _sync_folder(self.folder)
 
     def _give_up_segment(self) -> None:
         """Go on in a new segment after a write that failed: the old one may end in half a record."""
@@ -154,15 +146,18 @@ class Spool:
                 self._file = -1
                 self._next += 1
 
-    def _make_safe(self, mine: int, file: int) -> None:
-        """Wait until a record is on the disk. Those that wait together share one flush."""
+    def make_safe(self, number: int) -> None:
+        """Wait until a request is on the disk. Those that wait together share one flush; call it in a thread."""
         with self._sync:
-            if self._synced >= mine:
+            if self._synced >= number:
                 return
             with self._lock:
-                upto = self._appended
-                current = self._file
-            os.fdatasync(current if current >= 0 else file)
+                upto, file = self._appended, os.dup(self._file) if self._file >= 0 else -1
+            if file >= 0:  # a segment that was ended is on the disk already
+                try:
+                    os.fdatasync(file)
+                finally:
+                    os.close(file)
             self._synced = upto
 
     def close(self) -> None:
@@ -176,7 +171,7 @@ class Spool:
         self._owner.close()
 
     def _path(self, segment: int) -> Path:
-        return self._folder / f"{segment:016d}.seg"
+        return self.folder / f"{segment:016d}.seg"
 
     def _after(self, segment: int) -> int | None:
         """The next segment there is."""
@@ -197,7 +192,7 @@ class Reader:
 
     def __init__(self, spool: Spool, name: str) -> None:
         self._spool = spool
-        self._path = spool._folder / f"{name}.place"
+        self._path = spool.folder / f"{name}.place"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.done = self._stored()
         """Everything before it was delivered."""
@@ -205,8 +200,6 @@ class Reader:
         self._segment = -1
         self._open: int | None = None
         self._under_way: deque[tuple[Place, list[bool]]] = deque()
-        self.news = threading.Event()
-        self.on_news: list[object] = []
 
     @property
     def waiting(self) -> int:
@@ -214,10 +207,6 @@ class Reader:
         sizes = self._spool._sizes.copy()
         behind = sum(size for segment, size in sizes.items() if segment >= self.done.segment)
         return behind - (self.done.offset if self.done.segment in sizes else 0)
-
-    def wake(self) -> None:
-        """Say that there is something to read."""
-        self.news.set()
 
     def read(self) -> Record | None:
         """The next record; None when there is none yet."""

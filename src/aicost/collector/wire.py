@@ -358,7 +358,7 @@ def _head(key: str) -> bytes:
     return b"\x0a" + varint(len(name)) + name + b"\x12"
 
 
-_pack_double = struct.Struct("<cd").pack
+_double = struct.Struct("<d")
 
 
 def _any_value(value: Any) -> bytes:
@@ -369,8 +369,33 @@ def _any_value(value: Any) -> bytes:
     if kind is int:
         return b"\x18" + varint(value & 0xFFFFFFFFFFFFFFFF)
     if kind is float:
-        return _pack_double(b"\x21", value)
+        return b"\x21" + _double.pack(value)
     if kind is bool:
         return b"\x10\x01" if value else b"\x10\x00"
     items = b"".join([b"\x0a" + varint(len(one)) + one for one in map(_any_value, value)])
     return b"\x2a" + varint(len(items)) + items
+
+
+def wrapped(span: bytes) -> bytes:
+    """The bytes of one span as a whole request."""
+    scope = b"\x12" + varint(len(span)) + span
+    resource = b"\x12" + varint(len(scope)) + scope
+    return b"\x0a" + varint(len(resource)) + resource
+
+
+def halves(data: bytes) -> list[bytes]:
+    """A request as two, each with half of its spans; nothing for one that has but one span."""
+    total = sum([len(scope.spans) for resource in read_request(data) for scope in resource.scopes])
+    if total < 2:
+        return []
+    made = []
+    for kept in (range(total // 2), range(total // 2, total)):
+        resources, number = read_request(data), 0
+        for resource in resources:
+            for scope in resource.scopes:
+                for place in scope.spans:
+                    if number not in kept:
+                        scope.edits.append(Edit(*place, None))
+                    number += 1
+        made.append(spliced(data, resources))
+    return made

@@ -290,6 +290,9 @@ SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 """Its port."""
 
+SERVICE_NAME: Final = "service.name"
+"""The service that made the call."""
+
 SESSION_ID: Final = "session.id"
 """The session; an opaque id."""
 

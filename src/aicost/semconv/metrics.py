@@ -21,6 +21,11 @@ AICOST_USAGE: Final = Metric(
     "{unit}",
     "Quantities used, by meter.",
 )
+AICOST_REQUEST_COST: Final = Metric(
+    "aicost.request.cost",
+    "USD",
+    "What one call to a model costs.",
+)
 AICOST_REQUEST_ATTEMPTS: Final = Metric(
     "aicost.request.attempts",
     "{attempt}",

@@ -1,0 +1,292 @@
+"""Metrics of a collector: what the calls in it cost, and how it is doing itself.
+
+Cost and tokens are counted here from every span that is priced, before anybody samples, and sent as OTLP where the
+spans go. `/metrics` shows both for Prometheus. Sums are kept as whole numbers; series are bounded, and what no longer
+fits is counted together as overflow.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from aicost._money import ATTO
+from aicost._version import __version__
+from aicost.pricing.charge import ChargeStatus
+from aicost.scopes.scope import ATTRIBUTES
+from aicost.semconv import attributes as a
+from aicost.semconv import metrics as m
+from aicost.usage.event import Billed
+from aicost.usage.meters import Quantity
+
+from . import wire
+from .config import CostMetrics
+from .pricing import Priced
+
+BOUNDS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Of the histogram of what calls cost, in the currency."""
+
+_ATTO_BOUNDS = [round(bound * ATTO) for bound in BOUNDS]
+_Labels = tuple[tuple[str, str], ...]
+_OVERFLOW: _Labels = ((a.OTEL_METRIC_OVERFLOW, "true"),)
+_DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+_CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+
+
+class _Series:
+    """Everything that is counted of the calls of one model, operation and owner."""
+
+    __slots__ = ("attempts", "buckets", "cost", "labels", "possibly", "spent", "unpriced", "usage")
+
+    def __init__(self, labels: _Labels) -> None:
+        self.labels = labels
+        self.attempts: Counter[str] = Counter()
+        self.cost: Counter[tuple[str, str]] = Counter()
+        self.usage: dict[str, Quantity] = {}
+        self.unpriced: Counter[str] = Counter()
+        self.possibly = 0
+        self.buckets: dict[str, list[int]] = {}
+        self.spent: Counter[str] = Counter()
+
+
+class CostMeters:
+    """Counts what calls cost. What was counted before is not counted again."""
+
+    def __init__(self, config: CostMetrics) -> None:
+        self._config = config
+        self._owners = tuple(ATTRIBUTES[key] for key in config.attributes)
+        self._series: dict[tuple[Any, ...], _Series] = {}
+        self._instance = str(uuid.uuid4())
+        self._since = self._started = time.time_ns()
+        self._sent: dict[tuple[str, _Labels], Any] = {}
+        self._sent_before, self._since_before = self._sent, self._since
+
+    def count(self, priced: Priced) -> None:
+        """Count the calls in a request."""
+        series = self._series
+        for view, charge in priced.counted:
+            if view.known or view.given:
+                continue
+            present = view.attributes
+            own = [_text(present, name) if name in present else None for name in self._owners]
+            key = (view.inference.labels, _resource(view.resource, self._owners), *own)
+            one = series.get(key)
+            if one is None:
+                one = self._begun(key)
+            one.attempts["success" if view.error_type is None else "failure"] += 1
+            for meter, quantity in (view.usage or {}).items():
+                one.usage[meter] = one.usage.get(meter, 0) + quantity
+            if charge.atto is not None and view.usage is not None:
+                one.cost[charge.currency, charge.status.value] += charge.atto
+                one.spent[charge.currency] += charge.atto
+                buckets = one.buckets.get(charge.currency)
+                if buckets is None:
+                    buckets = one.buckets[charge.currency] = [0] * (len(BOUNDS) + 1)
+                buckets[bisect_left(_ATTO_BOUNDS, charge.atto)] += 1
+            if view.billed is Billed.POSSIBLY:
+                one.possibly += 1
+            elif charge.status in (ChargeStatus.UNPRICED, ChargeStatus.PARTIAL):
+                one.unpriced[(charge.reason or "").partition(":")[0]] += 1
+
+    def _begun(self, key: tuple[Any, ...]) -> _Series:
+        if len(self._series) >= self._config.max_series:
+            key = ()
+            if key in self._series:
+                return self._series[key]
+            labels = _OVERFLOW
+        else:
+            kind, resource, *own = key
+            named: dict[str, str] = {
+                a.GEN_AI_OPERATION_NAME: kind.operation,
+                a.GEN_AI_PROVIDER_NAME: kind.provider,
+                a.GEN_AI_REQUEST_MODEL: kind.request_model,
+                **dict(resource),
+                **{name: value for name, value in zip(self._owners, own, strict=True) if value is not None},
+            }
+            labels = tuple(named.items())
+        made = self._series[key] = _Series(labels)
+        return made
+
+    def _points(self) -> Iterator[tuple[m.Metric, _Labels, Any]]:
+        """Every sum there is: money in 1e-18 of its currency, histograms as (buckets, sum)."""
+        for one in self._series.values():
+            for (currency, status), atto in one.cost.items():
+                money = ((a.AICOST_COST_CURRENCY, currency), (a.AICOST_COST_STATUS, status))
+                yield m.AICOST_COST, (*one.labels, *money), atto
+            for meter, quantity in one.usage.items():
+                yield m.AICOST_USAGE, (*one.labels, (a.AICOST_METER, meter)), quantity
+            for status, count in one.attempts.items():
+                yield m.AICOST_REQUEST_ATTEMPTS, (*one.labels, (a.AICOST_REQUEST_STATUS, status)), count
+            for reason, count in one.unpriced.items():
+                yield m.AICOST_REQUESTS_UNPRICED, (*one.labels, (a.AICOST_COST_REASON, reason)), count
+            if one.possibly:
+                yield m.AICOST_REQUESTS_POSSIBLY_BILLED, one.labels, one.possibly
+            for currency, buckets in one.buckets.items():
+                yield (
+                    m.AICOST_REQUEST_COST,
+                    (*one.labels, (a.AICOST_COST_CURRENCY, currency)),
+                    (buckets, one.spent[currency]),
+                )
+
+    def request(self) -> bytes | None:
+        """What was counted, as an ExportMetricsServiceRequest: since the start, or since the last one that was made."""
+        delta, now = self._config.temporality == "delta", time.time_ns()
+        self._sent_before, self._since_before = dict(self._sent), self._since
+        request = ExportMetricsServiceRequest()
+        of_resource = request.resource_metrics.add()
+        for key, value in (("service.name", "aicost-collector"), ("service.instance.id", self._instance)):
+            of_resource.resource.attributes.add(key=key).value.string_value = value
+        of_scope = of_resource.scope_metrics.add()
+        of_scope.scope.name, of_scope.scope.version = "aicost.collector", __version__
+        metrics: dict[str, Any] = {}
+        for metric, labels, value in self._points():
+            if delta:
+                value = self._news(metric.name, labels, value)  # noqa: PLW2901 - what is new of it
+                if value is None:
+                    continue
+            made = metrics.get(metric.name)
+            if made is None:
+                made = metrics[metric.name] = of_scope.metrics.add(
+                    name=metric.name, unit=metric.unit, description=metric.description
+                )
+                data = made.histogram if metric is m.AICOST_REQUEST_COST else made.sum
+                data.aggregation_temporality = _DELTA if delta else _CUMULATIVE
+                if metric is not m.AICOST_REQUEST_COST:
+                    made.sum.is_monotonic = True
+            _add_point(made, metric, labels, value, self._since if delta else self._started, now)
+        if not metrics:
+            return None
+        self._since = now
+        return bytes(request.SerializeToString())
+
+    def take_back(self) -> None:
+        """What the last request had was not delivered: the next one has it again."""
+        self._sent, self._since = self._sent_before, self._since_before
+
+    def _news(self, name: str, labels: _Labels, value: Any) -> Any:
+        """What a sum has grown by since it was sent last; None if it has not."""
+        before = self._sent.get((name, labels))
+        if isinstance(value, tuple):
+            self._sent[name, labels] = (list(value[0]), value[1])
+            if before is None:
+                return value
+            grown = [now - then for now, then in zip(value[0], before[0], strict=True)]
+            return (grown, value[1] - before[1]) if any(grown) else None
+        self._sent[name, labels] = value
+        return (value - (before or 0)) or None
+
+    def families(self) -> Iterator[Any]:
+        """The same for Prometheus, since the start."""
+        found: dict[tuple[str, tuple[str, ...]], Any] = {}
+        for metric, labels, value in self._points():
+            keys = tuple(_prometheus(key) for key, _ in labels)
+            family = found.get((metric.name, keys))
+            if family is None:
+                kind: Any = HistogramMetricFamily if metric is m.AICOST_REQUEST_COST else CounterMetricFamily
+                name = _prometheus(metric.name) + ("_USD" if metric.unit == "USD" else "")
+                family = found[metric.name, keys] = kind(name, metric.description, labels=keys)
+            values = [text for _, text in labels]
+            if metric is m.AICOST_REQUEST_COST:
+                buckets, total, sums = [], 0, value
+                for bound, count in zip((*map(str, BOUNDS), "+Inf"), sums[0], strict=True):
+                    total += count
+                    buckets.append((bound, total))
+                family.add_metric(values, buckets, sums[1] / ATTO)
+            else:
+                family.add_metric(values, value / ATTO if metric is m.AICOST_COST else float(value))
+        return iter(found.values())
+
+
+def _add_point(made: Any, metric: m.Metric, labels: _Labels, value: Any, since: int, now: int) -> None:
+    if metric is m.AICOST_REQUEST_COST:
+        point = made.histogram.data_points.add()
+        point.bucket_counts.extend(value[0])
+        point.explicit_bounds.extend(BOUNDS)
+        point.count, point.sum = sum(value[0]), value[1] / ATTO
+    else:
+        point = made.sum.data_points.add()
+        if metric is m.AICOST_COST or metric is m.AICOST_USAGE:
+            point.as_double = value / ATTO if metric is m.AICOST_COST else float(value)
+        else:
+            point.as_int = value
+    point.start_time_unix_nano, point.time_unix_nano = since, now
+    for key, text in labels:
+        point.attributes.add(key=key).value.string_value = text
+
+
+def _prometheus(name: str) -> str:
+    return name.replace(".", "_")
+
+
+@lru_cache(maxsize=4096)
+def _resource(encoded: bytes, owners: tuple[str, ...]) -> _Labels:
+    """The service a resource is of, and its owners."""
+    try:
+        attributes = wire.Resource.FromString(encoded).attributes
+    except DecodeError:
+        return ()
+    return tuple((name, _text(attributes, name)) for name in ("service.name", *owners) if name in attributes)
+
+
+def _text(attributes: Any, name: str) -> str:
+    return str(wire.Attributes(attributes)[name])[:200]
+
+
+class Health:
+    """How the collector is doing, in numbers."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        """By signal, protocol and result."""
+        self.spans: Counter[str] = Counter()
+        """`received`, `rejected`."""
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Spans of models: by what became of them, and dialect or reason."""
+        self.in_flight = 0
+
+    def count(self, priced: Priced) -> None:
+        """Count a request of spans."""
+        self.spans["received"] += priced.spans
+        self.spans["rejected"] += priced.rejected
+        outcomes = self.outcomes
+        outcomes.update(priced.seen)
+        for view, charge in priced.counted:
+            outcomes[charge.status.value, view.inference.labels.dialect] += 1
+
+
+class Exposition(Collector):
+    """Everything for `/metrics`."""
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        self._parts = tuple(parts)
+
+    def collect(self) -> Iterator[Any]:
+        """Families of metrics, as prometheus_client wants them."""
+        for part in self._parts:
+            yield from part()
+
+
+def counter(name: str, about: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Any:
+    """A family of counters."""
+    family = CounterMetricFamily(name, about, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def gauge(name: str, about: str, value: float, **labels: str) -> Any:
+    """One gauge."""
+    family = GaugeMetricFamily(name, about, labels=tuple(labels))
+    family.add_metric(tuple(labels.values()), value)
+    return family

@@ -1,0 +1,400 @@
+"""The collector as a running service: what is configured is put together, started, and stopped without loss."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import uvicorn
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import CollectorRegistry
+
+from aicost._errors import AicostError, ConfigError
+from aicost.ledger import Ledger
+
+from .cards import CardWatch
+from .config import CollectorConfig, OtlpExporter, Receiver, Receivers, Retry
+from .delivery import Delivery, Direct, Spooled
+from .exporters import exporters_for
+from .grpc_receiver import grpc_server
+from .http import OtlpApp, guarded
+from .intake import Intake, RefusedError
+from .meters import CostMeters, Exposition, Health, counter, gauge
+from .pricing import Pricer
+from .spool import Spool
+
+_log = logging.getLogger("aicost.collector")
+_RESTART_S = 1.0
+
+
+def run(config: CollectorConfig) -> int:
+    """Run a collector until it is told to stop; returns the exit status. Raises `AicostError` if it cannot start."""
+    log_as_json()
+    if config.processes == 1:
+        return _run_here(config, 0)
+    return _run_processes(config)
+
+
+def _run_here(config: CollectorConfig, index: int) -> int:
+    _raise_file_limit()
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(config, index))
+    else:
+        uvloop.run(_serve(config, index))
+    return 0
+
+
+async def _serve(config: CollectorConfig, index: int) -> None:
+    collector = Service(config, index)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await collector.start()
+    try:
+        await stopping.wait()
+    finally:
+        await collector.stop()
+
+
+class Service:
+    """One process of a collector. Raises `AicostError` for what it cannot be made of."""
+
+    def __init__(self, config: CollectorConfig, index: int = 0) -> None:
+        self._config, self._index = config, index
+        self._shared = config.processes > 1
+        self._cards = CardWatch(config.rate_card)
+        self._exporters = exporters_for(config.exporters)
+        self._spool = self._opened_spool()
+        self._delivery: Delivery = self._made_delivery()
+        self.health = Health()
+        self.costs = CostMeters(config.cost_metrics)
+        ledger = Ledger.open(config.ledger, rates=self._cards.kernel) if config.ledger is not None else None
+        self.intake = Intake(
+            Pricer(self._cards.kernel, profiles=config.pricing.profiles, overwrite=config.pricing.overwrite),
+            self._delivery,
+            ledger=ledger,
+            costs=self.costs,
+            health=self.health,
+            max_in_flight=config.receivers.max_in_flight,
+        )
+        self._token = _token(config.receivers)
+        self._registry = CollectorRegistry()
+        self._registry.register(Exposition((self._own_families, self.costs.families)))
+        self._servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
+        self._grpc: Any = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ready = False
+        self.ports: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Listen and deliver. Raises `ConfigError` for addresses that cannot be listened at."""
+        config, receivers = self._config, self._config.receivers
+        await self._delivery.start()
+        pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+        if receivers.http is not None:
+            beside = pages if config.admin is None else {}
+            app = OtlpApp(self.intake, receivers, beside, self._token)
+            self.ports["http"] = await self._listen(app, "receivers.http.listen", receivers.http)
+        if receivers.grpc is not None:
+            self._grpc, port = grpc_server(self.intake, receivers, receivers.grpc, self._token, shared=self._shared)
+            await self._grpc.start()
+            self.ports["grpc"] = port
+        if config.admin is not None:
+            host, _, port_text = config.admin.rpartition(":")
+            own = int(port_text) and int(port_text) + self._index
+            app = OtlpApp(None, receivers, pages, self._token)
+            self.ports["admin"] = await self._listen(app, "admin", Receiver(listen=f"{host}:{own}"), shared=False)
+        self._tasks = [asyncio.create_task(self._cards.watch())]
+        if config.cost_metrics.enabled and self._exporters:
+            self._tasks.append(asyncio.create_task(self._send_costs()))
+        self._ready = True
+        _log.info("listening", extra={"ports": self.ports, "rate_card": self._cards.version})
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what is under way, and deliver what there is time for."""
+        until = time.monotonic() + self._config.drain_timeout
+        self._ready = False
+        self.intake.draining = True
+        _log.info("stopping")
+        for server, _ in self._servers:
+            server.should_exit = True
+        if self._grpc is not None:
+            await self._grpc.stop(max(0.0, until - time.monotonic()))
+        for _, task in self._servers:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(task, max(0.1, until - time.monotonic()))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._config.cost_metrics.enabled and self._exporters:
+            await self._send_costs_once()
+        await self._delivery.stop(max(0.1, until - time.monotonic()))
+        for exporter in self._exporters:
+            await exporter.close()
+        self.intake.close()
+        _log.info("stopped")
+
+    async def _listen(self, app: OtlpApp, setting: str, receiver: Receiver, *, shared: bool | None = None) -> int:
+        bound = _bound(receiver.listen, setting, shared=self._shared if shared is None else shared)
+        receivers, tls = self._config.receivers, receiver.tls
+        try:
+            server_config = uvicorn.Config(
+                app,
+                http=guarded(receivers.max_connections, receivers.read_timeout),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(1, int(self._config.drain_timeout)),
+                backlog=4096,
+                ssl_certfile=tls.cert_file if tls is not None else None,
+                ssl_keyfile=tls.key_file if tls is not None else None,
+                ssl_ca_certs=str(tls.client_ca_file) if tls is not None and tls.client_ca_file else None,
+                ssl_cert_reqs=ssl.CERT_REQUIRED if tls is not None and tls.client_ca_file else ssl.CERT_NONE,
+            )
+            server_config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{setting}: its TLS files cannot be used: {error}") from None
+        server = _Server(server_config)
+        task = asyncio.create_task(server.serve(sockets=[bound]))
+        self._servers.append((server, task))
+        while not server.started:
+            if task.done():
+                task.result()
+                raise ConfigError(f"{setting}: cannot listen at {receiver.listen}")
+            await asyncio.sleep(0.005)
+        return int(bound.getsockname()[1])
+
+    def _opened_spool(self) -> Spool | None:
+        config = self._config.spool
+        if config is None:
+            return None
+        folder = config.path / str(self._index) if self._shared else config.path
+        return Spool(folder, [exporter.name for exporter in self._exporters], max_size=config.max_size)
+
+    def _made_delivery(self) -> Delivery:
+        if self._spool is None or self._config.spool is None:
+            return Direct(self._exporters)
+        otlp = [one if isinstance(one, OtlpExporter) else None for one in self._config.exporters]
+        return Spooled(
+            self._spool,
+            self._exporters,
+            [one.retry if one is not None else Retry() for one in otlp],
+            [one.concurrency if one is not None else 1 for one in otlp],
+            power=self._config.spool.durability == "power",
+        )
+
+    async def _send_costs(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.cost_metrics.interval)
+            await self._send_costs_once()
+
+    async def _send_costs_once(self) -> None:
+        request = self.costs.request()
+        if request is None:
+            return
+        try:
+            await self.intake.deliver("metrics", request)
+        except RefusedError as error:
+            _log.warning("metrics of cost were not delivered: %s", error)
+            self.costs.take_back()
+
+    def _healthz(self) -> tuple[int, str, bytes]:
+        return 200, "text/plain; charset=utf-8", b"ok\n"
+
+    def _readyz(self) -> tuple[int, str, bytes]:
+        if self._ready:
+            return 200, "text/plain; charset=utf-8", b"ready\n"
+        return 503, "text/plain; charset=utf-8", b"not ready: starting or stopping\n"
+
+    def _metrics(self) -> tuple[int, str, bytes]:
+        return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+
+    def _own_families(self) -> Iterator[Any]:
+        health, cards, name = self.health, self._cards, "aicost_collector_"
+        yield counter(
+            f"{name}requests",
+            "Requests received.",
+            ("signal", "protocol", "result"),
+            health.requests.items(),
+        )
+        yield counter(
+            f"{name}spans",
+            "Spans received, and spans left out because they cannot be decoded.",
+            ("what",),
+            [((what,), count) for what, count in health.spans.items()],
+        )
+        yield counter(
+            f"{name}inferences",
+            "Spans of models, by what became of them and by dialect or reason.",
+            ("outcome", "detail"),
+            health.outcomes.items(),
+        )
+        yield gauge(f"{name}in_flight_bytes", "Of requests under way.", health.in_flight)
+        yield gauge(f"{name}rate_card_info", "The rate card in force.", 1, rate_card=cards.version)
+        yield gauge(f"{name}rate_card_age_seconds", "Since it was put in force.", cards.age)
+        yield counter(
+            f"{name}rate_card_reloads",
+            "Attempts to reload it after it changed.",
+            ("result",),
+            [(("ok",), cards.reloads), (("failed",), cards.failures)],
+        )
+        yield counter(
+            f"{name}refused_items",
+            "What endpoints left out of requests they accepted.",
+            ("exporter",),
+            [((exporter.name,), exporter.refused_items) for exporter in self._exporters],
+        )
+        yield counter(
+            f"{name}rejected_requests", "Requests that no endpoint will ever take.", (), [((), self._delivery.rejected)]
+        )
+        if self._spool is not None:
+            yield gauge(f"{name}spool_bytes", "On disk.", self._spool.size)
+            yield gauge(f"{name}spool_waiting_bytes", "Not delivered to every exporter yet.", self._spool.waiting)
+            yield counter(
+                f"{name}spool_damaged_bytes", "Found damaged, and left out.", (), [((), self._spool.lost_bytes)]
+            )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the service has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bound(address: str, setting: str, *, shared: bool) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind((host, int(port)))
+    except OSError as error:
+        bound.close()
+        raise ConfigError(f"{setting}: cannot listen at {address}: {error.strerror}") from None
+    bound.setblocking(False)
+    return bound
+
+
+def _token(receivers: Receivers) -> str | None:
+    if receivers.bearer_token_file is None:
+        return None
+    try:
+        token = receivers.bearer_token_file.read_text().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"receivers.bearer_token_file: cannot read {receivers.bearer_token_file}: {error.strerror}"
+        ) from None
+    if not token:
+        raise ConfigError(f"receivers.bearer_token_file: {receivers.bearer_token_file} is empty")
+    return token
+
+
+def _raise_file_limit() -> None:
+    """As many open files as the system lets us have: each connection is one."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _work(config: CollectorConfig, index: int) -> None:
+    log_as_json()
+    try:
+        sys.exit(_run_here(config, index))
+    except AicostError as error:
+        _log.error("%s", error)
+        sys.exit(1)
+
+
+def _run_processes(config: CollectorConfig) -> int:
+    """Start the processes, start again those that die, and stop them all when told to."""
+    CardWatch(config.rate_card)  # what is wrong with it is said once, here
+    context = multiprocessing.get_context("spawn")
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+    def begun(index: int) -> Any:
+        process = context.Process(target=_work, args=(config, index), name=f"aicost-collector-{index}")
+        process.start()
+        return process
+
+    workers = [begun(index) for index in range(config.processes)]
+    began = time.monotonic()
+    while not stopping:
+        time.sleep(0.1)
+        for index, worker in enumerate(workers):
+            if not worker.is_alive() and not stopping:
+                if worker.exitcode == 1 and time.monotonic() - began < 5 * _RESTART_S:
+                    stopping = True  # it cannot start, and has said why
+                    break
+                _log.error("process %d died with status %s and is started again", index, worker.exitcode)
+                time.sleep(_RESTART_S)
+                workers[index] = begun(index)
+    for worker in workers:
+        if worker.is_alive() and worker.pid is not None:
+            os.kill(worker.pid, signal.SIGTERM)
+    for worker in workers:
+        worker.join(config.drain_timeout + 10)
+        if worker.is_alive():
+            worker.kill()
+    return int(any(worker.exitcode for worker in workers))
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, message, and what is given as `extra`."""
+
+    _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update({key: value for key, value in vars(record).items() if key not in self._STANDARD})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_as_json() -> None:
+    """Write structured logs to the standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("aicost").setLevel(logging.INFO)
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
