@@ -36,13 +36,13 @@ _RUN_KEYS = (a.AICOST_RUN_ID, a.AICOST_RUN_ROOT_ID)
 
 _TOTALS = {a.AICOST_COST_AMOUNT, a.GEN_AI_USAGE_COST, a.GEN_AI_USAGE_COST_AMOUNT, a.LLM_COST_TOTAL}
 
-_double = struct.Struct("<d").pack
+_VARINTS = [wire.varint(number) for number in range(16384)]
 
 
 def attributes_of(view: View, charge: Charge, profiles: Sequence[CostProfile]) -> dict[str, Any]:
     """Everything a span that is counted says of its cost, whatever it says already."""
     labels = view.inference.labels
-    trace = view.span.trace_id.hex()
+    trace = view.trace_id.hex()
     attributes: dict[str, Any] = {
         a.AICOST_EVENT_ID: view.event_id,
         a.AICOST_RUN_ID: trace,
@@ -90,13 +90,14 @@ class Fragments:
             *(key for profile in profiles for key in PROFILE_KEYS[profile]),
         )
 
-    def of(self, view: View, charge: Charge, *, stamped: bool) -> bytes:
-        """The fragment for a span. `stamped`: it has attributes of aicost's already."""
-        if stamped or charge.status is not _PLAIN or view.billed is not Billed.YES or not charge.lines:
+    def of(self, view: View, charge: Charge) -> bytes:
+        """The fragment for a span."""
+        if view.stamped or charge.status is not _PLAIN or view.billed is not Billed.YES or not charge.lines:
             return wire.encoded(gained(attributes_of(view, charge, self._profiles), view.attributes))
         present, lines = view.attributes, charge.lines
-        meters, quantities, _, _, attos, rates = zip(*lines, strict=True)
-        key = (view.inference.labels, charge.rate_card, meters, rates, *[one in present for one in self._checked])
+        meters, quantities, _, _, attos, rates = zip(*lines)  # noqa: B905 - lines are all alike
+        has = tuple(map(present.__contains__, self._checked))
+        key = (view.inference.labels, charge.rate_card, meters, rates, has)
         template = self._templates.get(key)
         if template is None:
             template = self._make(key, view, charge, meters)
@@ -112,17 +113,18 @@ class Fragments:
 
 
 class _Template:
-    """A fragment but for what differs from span to span."""
+    """A fragment but for what differs from span to span: whole numbers, amounts, and three texts."""
 
-    __slots__ = ("_amounts", "_constant", "_counts", "_event", "_exact", "_runs", "_totals")
+    __slots__ = ("_amounts", "_constant", "_counts", "_doubles", "_event", "_exact", "_heads", "_runs")
 
     def __init__(self, attributes: Mapping[str, Any], meters: Sequence[str]) -> None:
         counts, amounts = _sources(meters)
         constant: dict[str, Any] = {}
+        every = list(range(len(meters)))
         self._runs: list[bytes] = []
-        self._totals: list[bytes] = []
         self._counts: list[tuple[tuple[bytes, ...], list[int]]] = []
-        self._amounts: list[tuple[bytes, list[int]]] = []
+        self._amounts: list[list[int]] = []
+        self._heads: list[bytes] = []
         self._event = self._exact = b""
         for key, value in attributes.items():
             if key == a.AICOST_EVENT_ID:
@@ -131,32 +133,31 @@ class _Template:
                 self._exact = wire.text_head(key)
             elif key in _RUN_KEYS:
                 self._runs.append(wire.attribute(key, "0" * 32)[:-32])
-            elif key in _TOTALS:
-                self._totals.append(wire.attribute(key, 0.0)[:-8])
             elif key in counts:
                 self._counts.append((wire.int_heads(key), counts[key]))
-            elif key in amounts:
-                self._amounts.append((wire.attribute(key, 0.0)[:-8], amounts[key]))
+            elif key in _TOTALS or key in amounts:
+                self._heads.append(wire.attribute(key, 0.0)[:-8])
+                self._amounts.append(every if key in _TOTALS else amounts[key])
             else:
                 constant[key] = value
         self._constant = wire.encoded(constant)
+        self._doubles = struct.Struct("<" + "".join([f"{len(head)}sd" for head in self._heads])).pack
 
     def filled(self, view: View, total: int, quantities: Sequence[Any], attos: Sequence[Any]) -> bytes:
-        trace = view.span.trace_id.hex().encode()
         parts = [self._constant, wire.text(self._event, view.event_id), wire.text(self._exact, to_text(total))]
         put = parts.append
-        for head in self._runs:
-            put(head)
-            put(trace)
-        for head in self._totals:
-            put(head)
-            put(_double(total / ATTO))
-        for head, indexes in self._amounts:
-            put(head)
-            put(_double((attos[indexes[0]] if len(indexes) == 1 else sum([attos[i] for i in indexes])) / ATTO))
-        for heads, indexes in self._counts:
-            number = quantities[indexes[0]] if len(indexes) == 1 else sum([quantities[i] for i in indexes])
-            encoded = wire.varint(number)
+        if self._runs:
+            trace = view.trace_id.hex().encode()
+            for head in self._runs:
+                put(head)
+                put(trace)
+        doubles: list[Any] = []
+        for head, lines in zip(self._heads, self._amounts):  # noqa: B905 - made together
+            doubles += (head, (attos[lines[0]] if len(lines) == 1 else sum([attos[i] for i in lines])) / ATTO)
+        put(self._doubles(*doubles))
+        for heads, lines in self._counts:
+            number = quantities[lines[0]] if len(lines) == 1 else sum([quantities[i] for i in lines])
+            encoded = _VARINTS[number] if number < 16384 else wire.varint(number)
             put(heads[len(encoded)])
             put(encoded)
         return b"".join(parts)

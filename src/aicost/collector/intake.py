@@ -154,7 +154,7 @@ class Intake:
 
 def _record(ledger: Ledger, priced: Priced) -> bool:
     try:
-        ledger.record(priced.events())
+        ledger.record([(one.event, one.charge) for one in priced.counted if one.event is not None])
     except LedgerError as error:
         _log.error("%s", error)
         return False

@@ -38,6 +38,7 @@ BOUNDS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 
 """Of the histogram of what calls cost, in the currency."""
 
 _ATTO_BOUNDS = [round(bound * ATTO) for bound in BOUNDS]
+_MOST_KINDS = 50_000
 _Labels = tuple[tuple[str, str], ...]
 _OVERFLOW: _Labels = ((a.OTEL_METRIC_OVERFLOW, "true"),)
 _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
@@ -65,8 +66,9 @@ class CostMeters:
 
     def __init__(self, config: CostMetrics) -> None:
         self._config = config
-        self._owners = tuple(ATTRIBUTES[key] for key in config.attributes)
+        self.owners = tuple(ATTRIBUTES[key] for key in config.attributes)
         self._series: dict[tuple[Any, ...], _Series] = {}
+        self._by_labels: dict[_Labels, _Series] = {}
         self._instance = str(uuid.uuid4())
         self._since = self._started = time.time_ns()
         self._sent: dict[tuple[str, _Labels], Any] = {}
@@ -75,52 +77,52 @@ class CostMeters:
     def count(self, priced: Priced) -> None:
         """Count the calls in a request."""
         series = self._series
-        for view, charge in priced.counted:
-            if view.known or view.given:
+        for one in priced.counted:
+            if one.known:
                 continue
-            present = view.attributes
-            own = [_text(present, name) if name in present else None for name in self._owners]
-            key = (view.inference.labels, _resource(view.resource, self._owners), *own)
-            one = series.get(key)
-            if one is None:
-                one = self._begun(key)
-            one.attempts["success" if view.error_type is None else "failure"] += 1
-            for meter, quantity in (view.usage or {}).items():
-                one.usage[meter] = one.usage.get(meter, 0) + quantity
-            if charge.atto is not None and view.usage is not None:
-                one.cost[charge.currency, charge.status.value] += charge.atto
-                one.spent[charge.currency] += charge.atto
-                buckets = one.buckets.get(charge.currency)
+            key = (one.labels, one.resource, *one.owners)
+            found = series.get(key)
+            if found is None:
+                found = self._begun(key)
+            charge = one.charge
+            found.attempts["failure" if one.failed else "success"] += 1
+            usage = found.usage
+            for meter, quantity in (one.usage or {}).items():
+                usage[meter] = usage.get(meter, 0) + quantity
+            if charge.atto is not None and one.usage is not None:
+                found.cost[charge.currency, charge.status.value] += charge.atto
+                found.spent[charge.currency] += charge.atto
+                buckets = found.buckets.get(charge.currency)
                 if buckets is None:
-                    buckets = one.buckets[charge.currency] = [0] * (len(BOUNDS) + 1)
+                    buckets = found.buckets[charge.currency] = [0] * (len(BOUNDS) + 1)
                 buckets[bisect_left(_ATTO_BOUNDS, charge.atto)] += 1
-            if view.billed is Billed.POSSIBLY:
-                one.possibly += 1
+            if one.billed is Billed.POSSIBLY:
+                found.possibly += 1
             elif charge.status in (ChargeStatus.UNPRICED, ChargeStatus.PARTIAL):
-                one.unpriced[(charge.reason or "").partition(":")[0]] += 1
+                found.unpriced[(charge.reason or "").partition(":")[0]] += 1
 
     def _begun(self, key: tuple[Any, ...]) -> _Series:
-        if len(self._series) >= self._config.max_series:
-            key = ()
-            if key in self._series:
-                return self._series[key]
+        """The series for a kind of call that was not met yet; several kinds may share one."""
+        kind, resource, *own = key
+        named: dict[str, str] = {
+            a.GEN_AI_OPERATION_NAME: kind.operation,
+            a.GEN_AI_PROVIDER_NAME: kind.provider,
+            a.GEN_AI_REQUEST_MODEL: kind.request_model[:200],
+            **dict(_resource(resource, self.owners)),
+            **{name: _text(value) for name, value in zip(self.owners, own, strict=True) if value is not None},
+        }
+        labels = tuple(named.items())
+        if labels not in self._by_labels and len(self._by_labels) >= self._config.max_series:
             labels = _OVERFLOW
-        else:
-            kind, resource, *own = key
-            named: dict[str, str] = {
-                a.GEN_AI_OPERATION_NAME: kind.operation,
-                a.GEN_AI_PROVIDER_NAME: kind.provider,
-                a.GEN_AI_REQUEST_MODEL: kind.request_model,
-                **dict(resource),
-                **{name: value for name, value in zip(self._owners, own, strict=True) if value is not None},
-            }
-            labels = tuple(named.items())
-        made = self._series[key] = _Series(labels)
+        made = self._by_labels.setdefault(labels, _Series(labels))
+        if len(self._series) > _MOST_KINDS:
+            self._series.clear()
+        self._series[key] = made
         return made
 
     def _points(self) -> Iterator[tuple[m.Metric, _Labels, Any]]:
         """Every sum there is: money in 1e-18 of its currency, histograms as (buckets, sum)."""
-        for one in self._series.values():
+        for one in self._by_labels.values():
             for (currency, status), atto in one.cost.items():
                 money = ((a.AICOST_COST_CURRENCY, currency), (a.AICOST_COST_STATUS, status))
                 yield m.AICOST_COST, (*one.labels, *money), atto
@@ -236,11 +238,11 @@ def _resource(encoded: bytes, owners: tuple[str, ...]) -> _Labels:
         attributes = wire.Resource.FromString(encoded).attributes
     except DecodeError:
         return ()
-    return tuple((name, _text(attributes, name)) for name in ("service.name", *owners) if name in attributes)
+    return tuple((name, _text(attributes[name])) for name in ("service.name", *owners) if name in attributes)
 
 
-def _text(attributes: Any, name: str) -> str:
-    return str(wire.Attributes(attributes)[name])[:200]
+def _text(value: bytes) -> str:
+    return str(wire.decoded(value))[:200]
 
 
 class Health:
@@ -259,10 +261,7 @@ class Health:
         """Count a request of spans."""
         self.spans["received"] += priced.spans
         self.spans["rejected"] += priced.rejected
-        outcomes = self.outcomes
-        outcomes.update(priced.seen)
-        for view, charge in priced.counted:
-            outcomes[charge.status.value, view.inference.labels.dialect] += 1
+        self.outcomes.update(priced.seen)
 
 
 class Exposition(Collector):

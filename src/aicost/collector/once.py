@@ -58,7 +58,9 @@ class View:
         "scope",
         "service_tier",
         "span",
+        "stamped",
         "started_ns",
+        "trace_id",
         "usage",
     )
     region: str | None = None
@@ -93,6 +95,7 @@ class View:
         self.billed: Billed = Billed.YES
         self.error_type: str | None = None
         trace_id, span_id = span.trace_id, span.span_id
+        self.trace_id: bytes = trace_id
         self.key: bytes = trace_id + span_id
         self.parent: bytes = trace_id + span.parent_span_id
         """The span that it is inside of."""
@@ -102,6 +105,8 @@ class View:
         """The identity it is counted under."""
         self.started_ns: int = span.start
         self.ended_ns: int = span.end
+        self.stamped = False
+        """It has attributes of aicost's already."""
         self.given = False
         """It was counted where the span was made."""
         self.covered: Covered | None = None
@@ -147,54 +152,43 @@ class Once:
         """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
         if not views:
             return
+        views.sort(key=_ended)
+        if any(view.scope is not views[0].scope for view in views):
+            _find_outer(views, links())
+        for view in views:
+            self.decide(view)
+
+    def decide(self, view: View) -> None:
+        """Decide for one view; those inside of it were decided before."""
         known = self._known
+        verdict = known.get(view.key)
+        if verdict is not None:
+            view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
+            return
+        several = self._is_watched_by_several(view)
+        if not view.given:
+            self._decide(view, several)
+        verdict = _Verdict(view.event_id, view.covered, view.given or view.usage is not None, view.operation, view.key)
+        known[view.key] = verdict
+        if view.covered is None:
+            known[view.parent + b"<"] = verdict
+            if view.inference.response_id is not None:
+                known[view.event_id] = verdict
+            if view.usage:
+                self._recent.append(_glimpse(view))
         if len(known) > 3 * REMEMBERED:
             for key in list(islice(known, len(known) - 2 * REMEMBERED)):
                 del known[key]
-        views.sort(key=_ended)
-        scope, several = views[0].scope, False
-        for view in views:
-            if view.scope is not scope:
-                several = True
-                break
-        if several:
-            _find_outer(views, links())
-        observed = self._observed(views)
-        for view in views:
-            verdict = known.get(view.key)
-            if verdict is not None:
-                view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
-                continue
-            if not view.given:
-                self._decide(view, observed[view.resource])
-            if view.covered is None and view.usage:
-                self._recent.append(_glimpse(view))
-            verdict = _Verdict(
-                view.event_id,
-                view.covered,
-                view.given or view.usage is not None,
-                view.operation,
-                view.key,
-            )
-            known[view.key] = verdict
-            if view.covered is None:
-                known[view.parent + b"<"] = verdict
-                if view.inference.response_id is not None:
-                    known[view.event_id] = verdict
 
-    def _observed(self, views: list[View]) -> dict[bytes, bool]:
-        """By resource, whether several observers look on there."""
-        found: dict[bytes, bool] = {}
-        if len(self._observers) > REMEMBERED:
-            self._observers.clear()
-        last = None
-        for view in views:
-            if view.scope is not last:
-                last = view.scope
-                observers = self._observers.setdefault(view.resource, set())
-                observers.add(last.name)
-                found[view.resource] = len(observers) > 1
-        return found
+    def _is_watched_by_several(self, view: View) -> bool:
+        """Whether several observers look on in the process it is of."""
+        observers = self._observers.get(view.resource)
+        if observers is None:
+            if len(self._observers) > REMEMBERED:
+                self._observers.clear()
+            observers = self._observers[view.resource] = set()
+        observers.add(view.scope.name)
+        return len(observers) > 1
 
     def _decide(self, view: View, several: bool) -> None:
         known, with_usage, operation = self._known, view.usage is not None, view.operation
@@ -265,7 +259,7 @@ def _find_outer(views: list[View], links: Links) -> None:
     """
     here = {view.key: view.operation for view in views}
     for view in views:
-        trace, outer, operation = view.span.trace_id, view.parent, view.operation
+        trace, outer, operation = view.trace_id, view.parent, view.operation
         for _ in range(len(links)):
             if outer in here:
                 if not _same(here[outer], operation):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -16,18 +17,37 @@ from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
-from aicost.telemetry.dialects import dialect_of, failure_of, part_of
+from aicost.telemetry.dialects import Dialect, Labels, dialect_of, failure_of, part_of
 from aicost.telemetry.once import Covered
 from aicost.telemetry.profiles import PROFILE_KEYS, CostProfile
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.meters import Quantity
 
 from . import wire
 from .fragments import Fragments
+from .given import given_charge, given_event, take_given
 from .once import Links, Once, View
 
 _ERROR = 2
 _STAMP = b"aicost."
 _OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
+
+
+class Counted(NamedTuple):
+    """An inference that is counted, with what metrics and a ledger want to know of it."""
+
+    labels: Labels
+    resource: bytes
+    owners: tuple[bytes | None, ...]
+    """What the span says under the attributes that were asked for, encoded."""
+    usage: Mapping[str, Quantity] | None
+    billed: Billed
+    failed: bool
+    charge: Charge
+    known: bool
+    """It came before."""
+    event: UsageEvent | None
+    """For a ledger, if one was asked for."""
 
 
 @dataclass(slots=True)
@@ -37,51 +57,110 @@ class Priced:
     data: bytes
     """The request to send on."""
     spans: int = 0
-    counted: list[tuple[View, Charge]] = field(default_factory=list)
-    """The inferences that are counted in it."""
+    counted: list[Counted] = field(default_factory=list)
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Spans of models by what was done with them: `("priced", dialect)`, `("covered", reason)`, ..."""
     rejected: int = 0
     """Spans that are left out, because they cannot be decoded."""
 
-    def events(self) -> list[tuple[UsageEvent, Charge]]:
-        """What is counted, for a ledger."""
-        return [(event_of(view), charge) for view, charge in self.counted]
-
 
 class Pricer:
     """Prices requests. What it has counted lately it remembers, so that another view of it is not counted again.
 
-    Of one thread. `kernel.use` puts another rate card in force for the requests that follow.
+    Of one thread. `kernel.use` puts another rate card in force for the requests that follow. `overwrite` replaces what
+    somebody else wrote under the names of the profiles. `owners` are attributes whose values `Priced.counted` tells;
+    `events` makes it hold events for a ledger.
     """
 
-    def __init__(self, kernel: Kernel, *, profiles: Sequence[CostProfile] = (), overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        *,
+        profiles: Sequence[CostProfile] = (),
+        overwrite: bool = False,
+        owners: Sequence[str] = (),
+        events: bool = False,
+    ) -> None:
         self.kernel = kernel
         self._fragments = Fragments(profiles)
-        self._overwritten = frozenset(key for profile in profiles if overwrite for key in PROFILE_KEYS[profile])
+        self._replaced = frozenset(key for profile in profiles if overwrite for key in PROFILE_KEYS[profile])
+        self._owners = tuple(owners)
+        self._events = events
         self._once = Once()
 
     def price(self, data: bytes) -> Priced:
         """Price one ExportTraceServiceRequest. Raises `MalformedRequestError` for bytes that are none."""
         done = Priced(data)
         resources = wire.read_request(data)
-        done.spans = sum([len(scope.spans) for resource in resources for scope in resource.scopes])
-        views = _views(data, resources, done)
-        self._once.settle(views, lambda: _links(data, resources))
-        price, fragment_of, counted = self.kernel.price, self._fragments.of, done.counted.append
-        for view in views:
-            stamped = _STAMP in view.encoded
-            if view.covered is not None:
-                fragment = _covered(view.covered)
-                done.seen["covered", view.covered.reason] += 1
-            else:
-                charge = price(view)
-                counted((view, charge))
-                fragment = fragment_of(view, charge, stamped=stamped)
-            view.scope.edits.append(wire.Edit(*view.place, fragment))
-        if views or done.rejected:
+        found: list[tuple[wire.ResourceSpans, wire.ScopeSpans, Dialect, list[tuple[int, int, int]]]] = []
+        for resource in resources:
+            for scope in resource.scopes:
+                done.spans += len(scope.spans)
+                dialect = dialect_of(scope.name, scope.version)
+                needle, *others = dialect.needles
+                places = [
+                    place
+                    for place in scope.spans
+                    if data.find(needle, place[1], place[2]) >= 0
+                    or (others and any(data.find(other, place[1], place[2]) >= 0 for other in others))
+                ]
+                if places:
+                    found.append((resource, scope, dialect, places))
+        if len(found) == 1:
+            # Of one scope, whose spans come in the order in which they ended: each is done with before the next.
+            resource, scope, dialect, places = found[0]
+            for place in places:
+                view = _view(data, resource, scope, dialect, place, done)
+                if view is not None:
+                    self._once.decide(view)
+                    self._finish(view, done)
+        elif found:
+            views = [
+                view
+                for resource, scope, dialect, places in found
+                for place in places
+                if (view := _view(data, resource, scope, dialect, place, done)) is not None
+            ]
+            self._once.settle(views, lambda: _links(data, resources))
+            for view in views:
+                self._finish(view, done)
+        if found:
             done.data = wire.spliced(data, resources)
         return done
+
+    def _finish(self, view: View, done: Priced) -> None:
+        """Price a view, or say why it is not, on its span."""
+        labels = view.inference.labels
+        if view.given:
+            charge = given_charge(view)
+        elif view.covered is not None:
+            view.scope.edits.append(wire.Edit(*view.place, _covered(view.covered)))
+            done.seen["covered", view.covered.reason] += 1
+            return
+        else:
+            charge = self.kernel.price(view)
+            fragment = self._fragments.of(view, charge)
+            if self._replaced and any(key in view.attributes for key in self._replaced):
+                span = wire.without(view.encoded, self._replaced)
+                view.scope.edits.append(wire.Edit(*view.place, fragment, span))
+            else:
+                view.scope.edits.append(wire.Edit(*view.place, fragment))
+        done.seen["given" if view.given else charge.status.value, labels.dialect] += 1
+        event = event_of(view) if self._events else None
+        owners = view.attributes.get
+        done.counted.append(
+            Counted(
+                labels,
+                view.resource,
+                tuple([owners(name) for name in self._owners]),
+                view.usage,
+                view.billed,
+                view.error_type is not None,
+                charge,
+                view.known or view.given,
+                event,
+            )
+        )
 
 
 def price_request(data: bytes, *, kernel: Kernel | None = None, profiles: Sequence[CostProfile] = ()) -> bytes:
@@ -102,45 +181,38 @@ def _covered(covered: Covered) -> bytes:
     return wire.encoded(attributes)
 
 
-def _views(data: bytes, resources: Sequence[wire.ResourceSpans], done: Priced) -> list[View]:
-    """The inferences that the spans of a request report. Spans that cannot be decoded are taken out."""
-    views: list[View] = []
-    decode, get = wire.Span.FromString, wire.value_of
-    for resource in resources:
-        for scope in resource.scopes:
-            dialect = dialect_of(scope.name, scope.version)
-            needle, *others = dialect.needles
-            for place in scope.spans:
-                encoded = data[place[1] : place[2]]
-                if needle not in encoded and not any(other in encoded for other in others):
-                    continue
-                try:
-                    span = decode(encoded)
-                except DecodeError:
-                    scope.edits.append(wire.Edit(*place, None))
-                    done.rejected += 1
-                    continue
-                attributes = span.attributes
-                inference = dialect.read(span.name, attributes, get)
-                if inference is None:
-                    continue
-                view = View(scope, place, encoded, span, inference, resource.resource)
-                if _STAMP in encoded and _is_settled(view, done):
-                    continue
-                if span.status.code == _ERROR:
-                    view.billed, view.error_type = failure_of(wire.Attributes(attributes), inference)
-                    view.complete = view.complete and view.billed is not Billed.POSSIBLY
-                views.append(view)
-    return views
-
-
-def _is_settled(view: View, done: Priced) -> bool:
-    """Whether a span says already what it costs, or why it is not counted."""
-    present = view.attributes
-    if a.AICOST_COVERED_REASON in present or a.AICOST_COST_STATUS in present:
-        done.seen["settled", view.inference.labels.dialect] += 1
-        return True
-    return False
+def _view(
+    data: bytes,
+    resource: wire.ResourceSpans,
+    scope: wire.ScopeSpans,
+    dialect: Dialect,
+    place: tuple[int, int, int],
+    done: Priced,
+) -> View | None:
+    """The inference that a span reports, if it does. A span that cannot be decoded is taken out."""
+    encoded = data[place[1] : place[2]]
+    try:
+        span = wire.Span.FromString(encoded)
+    except DecodeError:
+        scope.edits.append(wire.Edit(*place, None))
+        done.rejected += 1
+        return None
+    attributes = span.attributes
+    inference = dialect.read(span.name, attributes, wire.decoded)
+    if inference is None:
+        return None
+    view = View(scope, place, encoded, span, inference, resource.resource)
+    if _STAMP in encoded:
+        if a.AICOST_COVERED_REASON in attributes:
+            done.seen["settled", dialect.id] += 1
+            return None
+        if a.AICOST_COST_STATUS in attributes:
+            take_given(view)
+        view.stamped = True
+    if span.status.code == _ERROR and not view.given:
+        view.billed, view.error_type = failure_of(wire.Attributes(attributes), inference)
+        view.complete = view.complete and view.billed is not Billed.POSSIBLY
+    return view
 
 
 def _links(data: bytes, resources: Sequence[wire.ResourceSpans]) -> Links:
@@ -164,7 +236,7 @@ def event_of(view: View) -> UsageEvent:
     get = wire.Attributes(view.attributes).get
     trace = span.trace_id.hex()
     run = get(a.AICOST_RUN_ID) or trace
-    return UsageEvent(
+    event = UsageEvent(
         event_id=view.event_id,
         provider=view.provider,
         operation=labels.operation,
@@ -191,13 +263,14 @@ def event_of(view: View) -> UsageEvent:
         agent=get(a.GEN_AI_AGENT_NAME),
         attribution=owners_of(view),
     )
+    return given_event(view, event) if view.given else event
 
 
 def owners_of(view: View) -> Mapping[str, str]:
     """Who owns it: what the resource says, and what the span says where it says otherwise."""
     present = view.attributes
     found = _resource_owners(view.resource)
-    own = {key: str(wire.Attributes(present)[name]) for name, key in _OWNERS if name in present}
+    own = {key: str(wire.decoded(present[name])) for name, key in _OWNERS if name in present}
     return {**found, **own} if own else found
 
 

@@ -86,7 +86,13 @@ class Service:
         self.costs = CostMeters(config.cost_metrics)
         ledger = Ledger.open(config.ledger, rates=self._cards.kernel) if config.ledger is not None else None
         self.intake = Intake(
-            Pricer(self._cards.kernel, profiles=config.pricing.profiles, overwrite=config.pricing.overwrite),
+            Pricer(
+                self._cards.kernel,
+                profiles=config.pricing.profiles,
+                overwrite=config.pricing.overwrite,
+                owners=self.costs.owners,
+                events=ledger is not None,
+            ),
             self._delivery,
             ledger=ledger,
             costs=self.costs,

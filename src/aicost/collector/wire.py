@@ -10,16 +10,20 @@ Field numbers: opentelemetry-proto 1.10, `trace/v1/trace.proto` and `common/v1/c
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 _LEN, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
 _RESOURCE_SPANS, _SPANS = 0x0A, 0x12
 _NAME, _KEY_VALUE = 0x0A, 0x4A
+
+
+_double = struct.Struct("<d")
 
 
 class MalformedRequestError(ValueError):
@@ -33,6 +37,8 @@ class Edit(NamedTuple):
     start: int
     end: int
     fragment: bytes | None
+    span: bytes | None = None
+    """What to put in place of the span's own bytes."""
 
 
 class ScopeSpans:
@@ -187,18 +193,19 @@ def _grown(data: bytes, scope: ScopeSpans) -> tuple[list[bytes], int]:
     """The content of a scope's spans after its edits, and by how many bytes its whole field is longer."""
     pieces: list[bytes] = []
     put, done = pieces.append, scope.start
-    for tag, start, end, fragment in scope.edits:
+    for tag, start, end, fragment, other in sorted(scope.edits):
         if fragment is None:
             put(data[done:tag])
         else:
             if tag != done:
                 put(data[done:tag])
-            size = end - start + len(fragment)
+            span = data[start:end] if other is None else other
+            size = len(span) + len(fragment)
             if size < 16384:
                 put(bytes((_SPANS, size & 0x7F | 0x80, size >> 7)) if size > 127 else bytes((_SPANS, size)))
             else:
                 put(b"\x12" + varint(size))
-            put(data[start:end])
+            put(span)
             put(fragment)
         done = end
     put(data[done : scope.end])
@@ -207,11 +214,11 @@ def _grown(data: bytes, scope: ScopeSpans) -> tuple[list[bytes], int]:
 
 
 # What is read of a span, as messages of our own that are the same on the wire: a map in place of a list of pairs, so
-# that an attribute is looked up and not searched for, and bytes in place of text, so that text nobody asks for need not
-# be checked. Of a key that is there twice the last value counts.
+# that an attribute is looked up and not searched for, and bytes in place of text and of values, so that what nobody
+# asks for need not be checked. Of a key that is there twice the last value counts.
 
 
-def _messages() -> tuple[Any, Any, Any]:
+def _messages() -> list[Any]:
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="aicost/wire.proto", package="aicost.wire", syntax="proto2")
 
@@ -230,18 +237,10 @@ def _messages() -> tuple[Any, Any, Any]:
         entry = made.nested_type.add(name="AttributesEntry")
         entry.options.map_entry = True
         entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
-        entry.field.add(
-            name="value", number=2, type=field.TYPE_MESSAGE, label=field.LABEL_OPTIONAL, type_name=".aicost.wire.Value"
-        )
+        entry.field.add(name="value", number=2, type=field.TYPE_BYTES, label=field.LABEL_OPTIONAL)
 
-    message(
-        "Value",
-        string_value=(1, field.TYPE_BYTES, ""),
-        bool_value=(2, field.TYPE_BOOL, ""),
-        int_value=(3, field.TYPE_INT64, ""),
-        double_value=(4, field.TYPE_DOUBLE, ""),
-    )
     message("Status", code=(3, field.TYPE_INT32, ""))
+    message("KeyOf", key=(1, field.TYPE_BYTES, ""))
     message("Scope", name=(1, field.TYPE_BYTES, ""), version=(2, field.TYPE_BYTES, ""))
     with_attributes("Resource", 1)
     with_attributes(
@@ -257,29 +256,49 @@ def _messages() -> tuple[Any, Any, Any]:
     )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    made = [
+    return [
         message_factory.GetMessageClass(pool.FindMessageTypeByName(f"aicost.wire.{name}"))
-        for name in ("Span", "Resource", "Scope")
+        for name in ("Span", "Resource", "Scope", "KeyOf")
     ]
-    return made[0], made[1], made[2]
 
 
-Span, Resource, Scope = _messages()
+Span, Resource, Scope, KeyOf = _messages()
 
 
-def value_of(attributes: Any, key: str) -> Any:
-    """An attribute of a span that was read: text as UTF-8 bytes, or a number; None for an array or a map."""
-    value = attributes[key]
-    text = value.string_value
-    if text:
-        return text
-    number = value.int_value
-    if number:
-        return number
-    for kind in ("string_value", "int_value", "double_value", "bool_value"):
-        if value.HasField(kind):
-            return getattr(value, kind)
-    return None
+def decoded(value: bytes) -> Any:
+    """An attribute's value as text or a number; None for an array, a map or bytes."""
+    if not value:
+        return None
+    kind = value[0]
+    if kind == 0x18:
+        size = len(value)
+        if size == 2:
+            return value[1]
+        if size == 3:
+            return value[1] & 0x7F | value[2] << 7
+    elif kind == 0x0A and value[1] < 0x80 and value[1] + 2 == len(value):
+        return str(value[2:], "utf-8", "replace")
+    elif kind == 0x21 and len(value) == 9:
+        return _double.unpack_from(value, 1)[0]
+    try:
+        full = AnyValue.FromString(value)
+    except DecodeError:  # text that is no UTF-8
+        return _lenient(value)
+    which = full.WhichOneof("value")
+    return getattr(full, which) if which in _PLAIN else None
+
+
+_PLAIN = {"string_value", "int_value", "double_value", "bool_value"}
+
+
+def _lenient(value: bytes) -> str | None:
+    if value[0] != 0x0A:
+        return None
+    try:
+        size, start = _varint(value, 1)
+    except (IndexError, MalformedRequestError):
+        return None
+    return str(value[start : start + size], "utf-8", "replace")
 
 
 class Attributes(Mapping[str, Any]):
@@ -291,10 +310,7 @@ class Attributes(Mapping[str, Any]):
         self._map = attributes
 
     def __getitem__(self, key: str) -> Any:
-        if key not in self._map:  # looking it up would put it there
-            raise KeyError(key)
-        value = value_of(self._map, key)
-        return str(value, "utf-8", "replace") if isinstance(value, bytes) else value
+        return decoded(self._map[key])
 
     def __contains__(self, key: object) -> bool:
         return key in self._map
@@ -358,18 +374,15 @@ def _head(key: str) -> bytes:
     return b"\x0a" + varint(len(name)) + name + b"\x12"
 
 
-_double = struct.Struct("<d")
-
-
 def _any_value(value: Any) -> bytes:
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str:
         text = value.encode("utf-8", "backslashreplace")
         return b"\x0a" + varint(len(text)) + text
     if kind is int:
         return b"\x18" + varint(value & 0xFFFFFFFFFFFFFFFF)
     if kind is float:
-        return b"\x21" + _double.pack(value)
+        return b"\x21" + _double.pack(float(value))
     if kind is bool:
         return b"\x10\x01" if value else b"\x10\x00"
     items = b"".join([b"\x0a" + varint(len(one)) + one for one in map(_any_value, value)])
@@ -399,3 +412,17 @@ def halves(data: bytes) -> list[bytes]:
                     number += 1
         made.append(spliced(data, resources))
     return made
+
+
+def without(span: bytes, keys: Collection[str]) -> bytes:
+    """A span without the attributes of these names."""
+    pieces: list[bytes] = []
+    position, end = 0, len(span)
+    while position < end:
+        begin = position
+        number, kind, header = _tag(span, position)
+        start, position = _content(span, kind, header, end)
+        if number == 9 and kind == _LEN and KeyOf.FromString(span[start:position]).key.decode(errors="replace") in keys:
+            continue
+        pieces.append(span[begin:position])
+    return b"".join(pieces)

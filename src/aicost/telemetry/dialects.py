@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import re
 from ast import literal_eval
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from operator import getitem
 from typing import Any, Literal, NamedTuple
 
 from aicost._errors import UsageError
@@ -90,37 +89,45 @@ _NAMES = {
 
 Names = tuple[str, ...]
 _COUNTS: dict[str, Names] = {
-    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-    "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-    "cache_read_tokens": (
-        "gen_ai.usage.cache_read.input_tokens",
-        "gen_ai.usage.cache_read_input_tokens",
-        "gen_ai.usage.details.cache_read_tokens",
-    ),
-    "cache_write_tokens": (
-        "gen_ai.usage.cache_creation.input_tokens",
-        "gen_ai.usage.cache_write.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens",
-        "gen_ai.usage.cache_write_input_tokens",
-        "gen_ai.usage.details.cache_write_tokens",
-    ),
-    "cache_write_5m_tokens": (
-        "anthropic.usage.cache_creation.ephemeral_5m_input_tokens",
-        "gen_ai.usage.details.ephemeral_5m_input_tokens",
-    ),
-    "cache_write_1h_tokens": (
-        "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
-        "gen_ai.usage.details.ephemeral_1h_input_tokens",
-    ),
-    "reasoning_tokens": (
-        "gen_ai.usage.reasoning.output_tokens",
-        "gen_ai.usage.reasoning_tokens",
-        "gen_ai.usage.details.reasoning_tokens",
-    ),
-    "input_audio_tokens": ("gen_ai.usage.audio.input_tokens", "gen_ai.usage.details.input_audio_tokens"),
-    "output_audio_tokens": ("gen_ai.usage.audio.output_tokens", "gen_ai.usage.details.output_audio_tokens"),
-    "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
+    "input_tokens": ("gen_ai.usage.input_tokens",),
+    "output_tokens": ("gen_ai.usage.output_tokens",),
+    "cache_read_tokens": ("gen_ai.usage.cache_read.input_tokens",),
+    "cache_write_tokens": ("gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens"),
+    "reasoning_tokens": ("gen_ai.usage.reasoning.output_tokens",),
+    "input_audio_tokens": ("gen_ai.usage.audio.input_tokens",),
+    "output_audio_tokens": ("gen_ai.usage.audio.output_tokens",),
 }
+"""Upstream's own names, those of its span attributes and of its newer metrics."""
+
+
+def _with(counts: Mapping[str, Names], **more: Names) -> dict[str, Names]:
+    return {ours: (*counts.get(ours, ()), *more.get(ours, ())) for ours in {**counts, **more}}
+
+
+_ANTHROPIC_COUNTS = _with(
+    _COUNTS,
+    cache_write_5m_tokens=("anthropic.usage.cache_creation.ephemeral_5m_input_tokens",),
+    cache_write_1h_tokens=("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",),
+)
+_OLDER_COUNTS = _with(
+    _COUNTS,
+    input_tokens=("gen_ai.usage.prompt_tokens",),
+    output_tokens=("gen_ai.usage.completion_tokens",),
+    cache_read_tokens=("gen_ai.usage.cache_read_input_tokens",),
+    cache_write_tokens=("gen_ai.usage.cache_creation_input_tokens", "gen_ai.usage.cache_write_input_tokens"),
+    reasoning_tokens=("gen_ai.usage.reasoning_tokens",),
+    total_tokens=("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
+)
+_DETAILS_COUNTS = _with(
+    _COUNTS,
+    cache_read_tokens=("gen_ai.usage.details.cache_read_tokens",),
+    cache_write_tokens=("gen_ai.usage.details.cache_write_tokens",),
+    cache_write_5m_tokens=("gen_ai.usage.details.ephemeral_5m_input_tokens",),
+    cache_write_1h_tokens=("gen_ai.usage.details.ephemeral_1h_input_tokens",),
+    reasoning_tokens=("gen_ai.usage.details.reasoning_tokens",),
+    input_audio_tokens=("gen_ai.usage.details.input_audio_tokens",),
+    output_audio_tokens=("gen_ai.usage.details.output_audio_tokens",),
+)
 _OPENINFERENCE_COUNTS: dict[str, Names] = {
     "input_tokens": ("llm.token_count.prompt",),
     "output_tokens": ("llm.token_count.completion",),
@@ -230,8 +237,27 @@ class Inference(NamedTuple):
     """Whether something that sets the price had to be assumed; the flags of the reading say what."""
 
 
-Get = Callable[[Any, str], Any]
-"""Reads a value out of a collection of attributes, by its key: text as text or as UTF-8 bytes, and numbers."""
+Decode = Callable[[Any], Any]
+Paths = tuple[tuple[str, Names], ...]
+"""Ways into attributes that hold JSON: the attribute, and the keys inside of it."""
+
+
+class _Layout(NamedTuple):
+    """Where spans that have the same keys say what they say."""
+
+    labels: tuple[str | None, ...]
+    """Mark, provider, model asked for, model that answered, tier."""
+    counts: tuple[tuple[str, str], ...]
+    response_id: str | None
+    by_name: bool
+    """Whether the span's name has to say what it is."""
+    inside: bool
+    """Whether there are attributes to look into."""
+    inclusive: bool
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,12 +280,7 @@ class Dialect:
     asked: Names = ("gen_ai.request.model",)
     answered: Names = ("gen_ai.response.model",)
     response_id: Names = ("gen_ai.response.id",)
-    tier: Names = (
-        "openai.response.service_tier",
-        "gen_ai.openai.response.service_tier",
-        "gen_ai.response.service_tier",
-        "anthropic.response.service_tier",
-    )
+    tier: Names = ("openai.response.service_tier", "gen_ai.openai.response.service_tier")
     counts: Mapping[str, Names] = field(default_factory=lambda: _COUNTS)
     raw: Names = ()
     """Where the provider's own usage object is, which comes before the counts."""
@@ -275,50 +296,51 @@ class Dialect:
     """The same, for spans whose attribute of that name begins so."""
     partial_views: bool = False
     """Whether it has spans without usage beside the one that has it."""
-    _known: dict[tuple[Any, ...], Labels | None] = field(init=False, default_factory=dict)
-    _paths: dict[str, tuple[tuple[str, Names], ...]] = field(init=False, default_factory=dict)
-
     needles: tuple[bytes, ...] = field(init=False)
     """One of these is in the encoding of every span that may be an inference."""
+    keys: Names = field(init=False)
+    """Every attribute that is looked at."""
+    _paths: dict[str, Paths] = field(init=False, default_factory=dict)
+    _layouts: dict[tuple[bool, ...], _Layout] = field(init=False, default_factory=dict)
+    _known: dict[tuple[Any, ...], Labels | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         marks = [mark for mark in self.marks or ("gen_ai.",) if mark != "llm.request.type"]
         needles = dict.fromkeys(b"gen_ai." if mark.startswith("gen_ai.") else mark.encode() for mark in marks)
-        object.__setattr__(self, "needles", tuple(needles))
-        every = [*self.counts.items(), ("raw", self.raw), ("tier", self.tier), ("id", self.response_id)]
-        for ours, names in every:
-            paths = [(first, tuple(filter(None, rest))) for first, *rest in (name.split("/") for name in names) if rest]
+        labels = (self.marks, self.provider, self.asked, self.answered, self.tier, self.response_id, self.raw)
+        names = [name for group in (*labels, *self.counts.values()) for name in group]
+        for what, group in (*self.counts.items(), ("raw", self.raw), ("tier", self.tier), ("id", self.response_id)):
+            paths = [(first, tuple(filter(None, rest))) for first, *rest in (name.split("/") for name in group) if rest]
             if paths:
-                self._paths[ours] = tuple(paths)
+                self._paths[what] = tuple(paths)
+        names += [one for one in (self.inclusive_with, self.blind_if and self.blind_if[0]) if one]
+        object.__setattr__(self, "needles", tuple(needles))
+        object.__setattr__(self, "keys", tuple(dict.fromkeys(name.split("/")[0] for name in names)))
 
-    def read(self, name: str | bytes, attributes: Container[str], get: Get = getitem) -> Inference | None:
-        """The inference that a finished span reports, if it is one and has counts."""
-        key: list[Any] = []
-        for names in (self.marks, self.provider, self.asked, self.answered, self.tier):
-            for one in names:
-                if one in attributes:
-                    key.append(get(attributes, one))
-                    break
-            else:
-                key.append(None)
-        if key[0] is None:
-            key.append(name)
-        inside = _Inside(attributes, get) if self._paths else None
-        if inside is not None and "tier" in self._paths and key[4] is None:
-            key[4] = inside.first(self._paths["tier"])
-        found = tuple(key)
+    def read(self, name: str | bytes, attributes: Any, decode: Decode = _as_it_is) -> Inference | None:
+        """The inference that a finished span reports, if it is one and has counts.
+
+        `attributes` is a mapping; `decode` makes text or a number of what it holds.
+        """
+        present = tuple(map(attributes.__contains__, self.keys))
+        layout = self._layouts.get(present)
+        if layout is None:
+            layout = self._laid_out(present)
+        key = tuple([None if one is None else attributes[one] for one in layout.labels])
+        if layout.by_name:
+            key = (*key, name)
+        inside = None
+        if layout.inside:
+            inside = _Inside(attributes, decode)
+            if layout.labels[4] is None and "tier" in self._paths:
+                key = (*key[:4], inside.first(self._paths["tier"]), *key[5:])
         try:
-            labels = self._known[found]
+            labels = self._known[key]
         except (KeyError, TypeError):
-            labels = self._label(found)
+            labels = self._label(key, decode)
         if labels is None:
             return None
-        counts: dict[str, Any] = {}
-        for ours, names in self.counts.items():
-            for one in names:
-                if one in attributes:
-                    counts[ours] = get(attributes, one)
-                    break
+        counts = {ours: decode(attributes[one]) for ours, one in layout.counts}
         if inside is not None:
             for ours, paths in self._paths.items():
                 if ours in self.counts and counts.get(ours) is None:
@@ -328,52 +350,60 @@ class Dialect:
         if not counts and (self.partial_views or not labels.named or name in _AROUND):
             # One that names no model and counts nothing is somebody's span with a name like ours.
             return None
-        response_id = None
-        for one in self.response_id:
-            if one in attributes:
-                response_id = _text(get(attributes, one))
+        response_id = None if layout.response_id is None else _text(decode(attributes[layout.response_id]))
         if response_id is None and inside is not None and "id" in self._paths:
             response_id = _text(inside.first(self._paths["id"]))
-        return self._made(labels, response_id, counts, attributes, get, inside)
-
-    def _made(
-        self,
-        labels: Labels,
-        response_id: str | None,
-        counts: dict[str, Any],
-        attributes: Container[str],
-        get: Get,
-        inside: _Inside | None,
-    ) -> Inference:
         raw = inside.first(self._paths["raw"]) if inside is not None and "raw" in self._paths else None
         if isinstance(raw, dict) and raw:
-            try:
-                reading = read_usage(raw, provider=labels.provider)
-            except UsageError:
-                pass
-            else:
-                return Inference(labels, response_id, reading, labels.assumed)
+            with suppress(UsageError):
+                return Inference(labels, response_id, read_usage(raw, provider=labels.provider), labels.assumed)
         if not (counts.get("input_tokens") or counts.get("output_tokens")):
             return Inference(labels, response_id, None)  # an inference takes tokens in: nothing is not known
         meaning = self.input
-        if labels.provider in self.exclusive_of and (self.inclusive_with or "") not in attributes:
+        if labels.provider in self.exclusive_of and not layout.inclusive:
             meaning = "exclusive"
-        reading, flags = read_reported(counts, meaning), []
+        reading = read_reported(counts, meaning)
+        if labels.assumed or self.blind or self.blind_if or "cache_write_tokens" in counts:
+            flags = self._assumptions(labels, counts, attributes, decode)
+            if flags:
+                return Inference(labels, response_id, reading._replace(flags=(*reading.flags, *flags)), True)
+        return Inference(labels, response_id, reading)
+
+    def _laid_out(self, present: tuple[bool, ...]) -> _Layout:
+        """Which of the names that may hold something do, for spans that have these keys."""
+        there = {key for key, found in zip(self.keys, present, strict=True) if found}
+
+        def first(names: Names) -> str | None:
+            return next((name for name in names if name in there), None)
+
+        labels = tuple(first(names) for names in (self.marks, self.provider, self.asked, self.answered, self.tier))
+        counts = tuple((ours, one) for ours, names in self.counts.items() if (one := first(names)) is not None)
+        inside = any(attribute in there for paths in self._paths.values() for attribute, _ in paths)
+        inclusive = self.inclusive_with in there
+        made = _Layout(labels, counts, first(self.response_id), labels[0] is None, inside, inclusive)
+        if len(self._layouts) >= _MOST_LABELS:
+            self._layouts.clear()
+        self._layouts[present] = made
+        return made
+
+    def _assumptions(self, labels: Labels, counts: dict[str, Any], attributes: Any, decode: Decode) -> list[str]:
+        """What sets the price and is not said."""
+        flags = []
         if labels.assumed:
             flags.append(f"assumed_provider:{labels.provider}")
         if "cache_write_tokens" in counts and _ttl_unknown(labels.provider, counts):
             flags.append("assumed_cache_ttl:5m")
         blind = self.blind
         if self.blind_if is not None and self.blind_if[0] in attributes:
-            blind = (_text(get(attributes, self.blind_if[0])) or "").startswith(self.blind_if[1])
+            blind = (_text(decode(attributes[self.blind_if[0]])) or "").startswith(self.blind_if[1])
         if blind and "cache_read_tokens" not in counts and labels.operation != "embeddings":
             flags.append("assumed_no_cache")
-        if not flags:
-            return Inference(labels, response_id, reading)
-        return Inference(labels, response_id, reading._replace(flags=(*reading.flags, *flags)), estimated=True)
+        return flags
 
-    def _label(self, key: tuple[Any, ...]) -> Labels | None:
-        mark, provider, asked, answered, tier = (_unquoted(_text(one)) for one in key[:5])
+    def _label(self, key: tuple[Any, ...], decode: Decode) -> Labels | None:
+        mark, provider, asked, answered, tier = (
+            _unquoted(_text(one if one is None or isinstance(one, str) else decode(one))) for one in key[:5]
+        )
         operation = self._operation(mark, _text(key[5]) if len(key) > 5 else None)
         labels = None
         if operation is not None:
@@ -410,18 +440,18 @@ class Dialect:
 class _Inside:
     """What is inside of the attributes of one span that hold JSON."""
 
-    __slots__ = ("_attributes", "_get", "_parsed")
+    __slots__ = ("_attributes", "_decode", "_parsed")
 
-    def __init__(self, attributes: Container[str], get: Get) -> None:
-        self._attributes, self._get = attributes, get
+    def __init__(self, attributes: Any, decode: Decode) -> None:
+        self._attributes, self._decode = attributes, decode
         self._parsed: dict[str, Any] = {}
 
-    def first(self, paths: tuple[tuple[str, Names], ...]) -> Any:
+    def first(self, paths: Paths) -> Any:
         """What is at the first of these paths that leads to something."""
         for attribute, keys in paths:
             if attribute in self._attributes:
                 if attribute not in self._parsed:
-                    self._parsed[attribute] = _parsed(self._get(self._attributes, attribute))
+                    self._parsed[attribute] = _parsed(self._decode(self._attributes[attribute]))
                 found = self._parsed[attribute]
                 for key in keys:
                     found = found.get(key) if isinstance(found, dict) else None
@@ -458,7 +488,7 @@ _NO_PROVIDERS = {None, "", "strands-agents", "langchain", "None"}
 
 
 _UPSTREAM = Dialect(
-    "upstream", ("aicost", "gen_ai", "opentelemetry.util.genai", "opentelemetry.instrumentation.google")
+    "upstream", ("aicost", "gen_ai", "opentelemetry.instrumentation.google")
 )
 _OPENINFERENCE = Dialect(
     "openinference",
@@ -476,7 +506,7 @@ DIALECTS: tuple[Dialect, ...] = (
     _UPSTREAM,
     replace(
         _UPSTREAM,
-        id="upstream-openai",
+        id="upstream-totals",
         blind=True,
         scopes=(
             "opentelemetry.util.genai",
@@ -492,8 +522,20 @@ DIALECTS: tuple[Dialect, ...] = (
         exclusive_of=("aws.bedrock",),
         blind_if=("rpc.method", "InvokeModel"),
     ),
-    replace(_UPSTREAM, id="anthropic", scopes=("com.anthropic",)),
-    replace(_UPSTREAM, id="openllmetry", scopes=("opentelemetry.instrumentation.",), marks=_OPENLLMETRY),
+    replace(
+        _UPSTREAM,
+        id="anthropic",
+        scopes=("com.anthropic",),
+        tier=("anthropic.response.service_tier",),
+        counts=_ANTHROPIC_COUNTS,
+    ),
+    replace(
+        _UPSTREAM,
+        id="openllmetry",
+        scopes=("opentelemetry.instrumentation.",),
+        marks=_OPENLLMETRY,
+        counts=_OLDER_COUNTS,
+    ),
     replace(_UPSTREAM, id="openllmetry-js", scopes=("@traceloop/",), blind=True),
     _OPENINFERENCE,
     replace(
@@ -526,6 +568,7 @@ DIALECTS: tuple[Dialect, ...] = (
         marks=("langsmith.span.kind",),
         provider=("langsmith.metadata.ls_provider", "gen_ai.system"),
         response_id=("gen_ai.response.id", "gen_ai.completion/id"),
+        tier=("gen_ai.response.service_tier",),
         counts=_LANGSMITH_COUNTS,
     ),
     replace(
@@ -552,7 +595,7 @@ DIALECTS: tuple[Dialect, ...] = (
         inclusive_with="ai.usage.inputTokenDetails.cacheReadTokens",
         blind=True,
     ),
-    replace(_UPSTREAM, id="pydantic-ai", scopes=("pydantic-ai",)),
+    replace(_UPSTREAM, id="pydantic-ai", scopes=("pydantic-ai",), counts=_DETAILS_COUNTS),
     replace(
         _UPSTREAM,
         id="google-adk-v1",
@@ -569,11 +612,6 @@ DIALECTS: tuple[Dialect, ...] = (
         id="strands",
         scopes=("strands",),
         # The names with underscores are zero in versions that do not count cached tokens.
-        counts={
-            **_COUNTS,
-            "cache_read_tokens": _COUNTS["cache_read_tokens"][:1],
-            "cache_write_tokens": _COUNTS["cache_write_tokens"][:1],
-        },
         blind=True,
         exclusive_of=("anthropic", "aws.bedrock"),
         inclusive_with="gen_ai.usage.cache_read.input_tokens",
@@ -593,10 +631,11 @@ _UNKNOWN = replace(
     provider=(*_UPSTREAM.provider, "llm.provider", "llm.system"),
     asked=(*_UPSTREAM.asked, "llm.model_name", "embedding.model_name"),
     answered=(*_UPSTREAM.answered, "llm.model_name", "embedding.model_name"),
-    counts={
-        ours: (*names, *(name for name in _OPENINFERENCE_COUNTS.get(ours, ()) if "/" not in name))
-        for ours, names in _COUNTS.items()
-    },
+    tier=(*_UPSTREAM.tier, "gen_ai.response.service_tier", "anthropic.response.service_tier"),
+    counts=_with(
+        _with(_with(_OLDER_COUNTS, **_DETAILS_COUNTS), **_ANTHROPIC_COUNTS),
+        **{ours: names for ours, names in _OPENINFERENCE_COUNTS.items() if "/" not in names[0]},
+    ),
     input="unknown",
 )
 

@@ -1,0 +1,81 @@
+"""Spans that aicost priced where they were made: what they say is taken as it is, for the ledger of a fleet.
+
+They are not priced or metered again, for the process did that: a second amount would be another opinion, and a second
+metric a double count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+from typing import TypeVar
+
+from aicost._money import to_atto
+from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
+from aicost.semconv import attributes as a
+from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.meters import METERS, Quantity
+
+from . import wire
+from .once import View
+
+_METER = f"{a.AICOST_USAGE_METER}."
+_METER_KEYS = tuple((meter, _METER + meter) for meter in METERS)
+
+
+def take_given(view: View) -> None:
+    """Take the identity, usage and outcome that a span of aicost says."""
+    said = wire.Attributes(view.attributes)
+    view.given = True
+    view.event_id = str(said.get(a.AICOST_EVENT_ID) or view.event_id)
+    known = said.get(a.AICOST_USAGE_SOURCE) != "none"
+    view.usage = _usage(said) if known else None
+    view.complete = said.get(a.AICOST_USAGE_COMPLETE) is not False
+    view.service_tier = said.get(a.AICOST_RESPONSE_SERVICE_TIER)
+    view.billed = _member(Billed, said.get(a.AICOST_REQUEST_BILLED), Billed.YES)
+    view.flags = ()
+    view.error_type = said.get(a.ERROR_TYPE)
+
+
+def given_charge(view: View) -> Charge:
+    """The charge that a span of aicost says. Its lines have quantities; prices the span says only in sum."""
+    said = wire.Attributes(view.attributes)
+    exact = said.get(a.AICOST_COST_AMOUNT_EXACT)
+    return Charge(
+        _member(ChargeStatus, said.get(a.AICOST_COST_STATUS), ChargeStatus.UNPRICED),
+        str(said.get(a.AICOST_COST_CURRENCY) or "USD"),
+        None if exact is None else to_atto(str(exact)),
+        tuple(ChargeLine(meter, quantity, None, 1, None, None) for meter, quantity in (view.usage or {}).items()),
+        said.get(a.AICOST_COST_REASON),
+        said.get(a.AICOST_COST_RATE_CARD),
+    )
+
+
+def given_event(view: View, event: UsageEvent) -> UsageEvent:
+    """The event of a span of aicost: what any span says, and what only these do."""
+    said = wire.Attributes(view.attributes)
+    return replace(
+        event,
+        status=_member(RequestStatus, said.get(a.AICOST_REQUEST_STATUS), event.status),
+        retry_count=int(said.get(a.AICOST_REQUEST_RETRY_COUNT) or 0),
+        attempt=int(said.get(a.AICOST_REQUEST_RETRY_COUNT) or 0) + 1,
+        region=said.get(a.AICOST_RESPONSE_REGION),
+        speed=said.get(a.AICOST_RESPONSE_SPEED),
+        estimated=said.get(a.AICOST_USAGE_SOURCE) == "estimated",
+        retry_of=said.get(a.AICOST_RETRY_OF),
+        fallback_of=said.get(a.AICOST_FALLBACK_OF),
+    )
+
+
+def _usage(said: wire.Attributes) -> dict[str, Quantity]:
+    return {meter: quantity for meter, key in _METER_KEYS if isinstance(quantity := said.get(key), int)}
+
+
+_T = TypeVar("_T", bound=Enum)
+
+
+def _member(kind: type[_T], value: object, otherwise: _T) -> _T:
+    try:
+        return kind(value)
+    except ValueError:
+        return otherwise
