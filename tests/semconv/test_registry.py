@@ -80,7 +80,9 @@ def test_what_a_signal_demands_it_also_allows(name: str, rules: dict[str, Any]) 
     assert demanded <= set(rules["allowed"])
     for rule in rules["when"]:
         values = CHECKED["attributes"][rule["attribute"]]["values"]
-        assert rule.get("present") is True or (rule["in"] and set(rule["in"]) <= set(values)), rule
+        assert (
+            rule.get("present") is True or rule.get("absent") is True or (rule["in"] and set(rule["in"]) <= set(values))
+        ), rule
 
 
 @pytest.mark.parametrize("name", sorted(CHECKED["metrics"]))

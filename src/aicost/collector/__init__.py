@@ -1,1 +1,11 @@
-"""The collector: OTLP in, priced, OTLP out."""
+"""The collector: OTLP in, priced, OTLP out.
+
+`aicost collector` runs it as a service; `price_request` and `PricingExporter` are the same as a library.
+"""
+
+from __future__ import annotations
+
+from .export import PricingExporter
+from .pricing import price_request
+
+__all__ = ["PricingExporter", "price_request"]

@@ -139,12 +139,11 @@ class Pricer:
             return
         else:
             charge = self.kernel.price(view)
-            fragment = self._fragments.of(view, charge)
+            span = None
             if self._replaced and any(key in view.attributes for key in self._replaced):
                 span = wire.without(view.encoded, self._replaced)
-                view.scope.edits.append(wire.Edit(*view.place, fragment, span))
-            else:
-                view.scope.edits.append(wire.Edit(*view.place, fragment))
+                view.attributes = wire.Span.FromString(span).attributes
+            view.scope.edits.append(wire.Edit(*view.place, self._fragments.of(view, charge), span))
         done.seen["given" if view.given else charge.status.value, labels.dialect] += 1
         event = event_of(view) if self._events else None
         owners = view.attributes.get

@@ -310,6 +310,8 @@ class Attributes(Mapping[str, Any]):
         self._map = attributes
 
     def __getitem__(self, key: str) -> Any:
+        if key not in self._map:  # asking for it would put it there
+            raise KeyError(key)
         return decoded(self._map[key])
 
     def __contains__(self, key: object) -> bool:
@@ -375,16 +377,15 @@ def _head(key: str) -> bytes:
 
 
 def _any_value(value: Any) -> bytes:
-    kind: Any = type(value)
-    if kind is str:
+    if isinstance(value, str):
         text = value.encode("utf-8", "backslashreplace")
         return b"\x0a" + varint(len(text)) + text
-    if kind is int:
-        return b"\x18" + varint(value & 0xFFFFFFFFFFFFFFFF)
-    if kind is float:
-        return b"\x21" + _double.pack(float(value))
-    if kind is bool:
+    if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int):
+        return b"\x18" + varint(value & 0xFFFFFFFFFFFFFFFF)
+    if isinstance(value, float):
+        return b"\x21" + _double.pack(value)
     items = b"".join([b"\x0a" + varint(len(one)) + one for one in map(_any_value, value)])
     return b"\x2a" + varint(len(items)) + items
 
@@ -426,3 +427,13 @@ def without(span: bytes, keys: Collection[str]) -> bytes:
             continue
         pieces.append(span[begin:position])
     return b"".join(pieces)
+
+
+def plain_attributes(message: Any) -> Iterator[tuple[str, Any]]:
+    """The attributes of a message of opentelemetry-proto as plain values: text, numbers, and lists of text."""
+    for pair in message.attributes if message is not None else ():
+        kind = pair.value.WhichOneof("value")
+        if kind == "array_value":
+            yield pair.key, [one.string_value for one in pair.value.array_value.values]
+        elif kind in _PLAIN:
+            yield pair.key, getattr(pair.value, kind)

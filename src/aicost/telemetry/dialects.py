@@ -340,7 +340,7 @@ class Dialect:
             labels = self._label(key, decode)
         if labels is None:
             return None
-        counts = {ours: decode(attributes[one]) for ours, one in layout.counts}
+        counts = {ours: count for ours, one in layout.counts if (count := decode(attributes[one])) is not None}
         if inside is not None:
             for ours, paths in self._paths.items():
                 if ours in self.counts and counts.get(ours) is None:
@@ -487,9 +487,7 @@ _BY_TTL = {"anthropic", "aws.bedrock", "gcp.vertex_ai"}
 _NO_PROVIDERS = {None, "", "strands-agents", "langchain", "None"}
 
 
-_UPSTREAM = Dialect(
-    "upstream", ("aicost", "gen_ai", "opentelemetry.instrumentation.google")
-)
+_UPSTREAM = Dialect("upstream", ("aicost", "gen_ai", "opentelemetry.instrumentation.google"))
 _OPENINFERENCE = Dialect(
     "openinference",
     ("openinference.", "@arizeai/openinference"),
@@ -535,6 +533,7 @@ DIALECTS: tuple[Dialect, ...] = (
         scopes=("opentelemetry.instrumentation.",),
         marks=_OPENLLMETRY,
         counts=_OLDER_COUNTS,
+        blind_if=("llm.request.type", ""),  # versions that say it count no cached tokens
     ),
     replace(_UPSTREAM, id="openllmetry-js", scopes=("@traceloop/",), blind=True),
     _OPENINFERENCE,

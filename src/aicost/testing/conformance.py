@@ -150,9 +150,11 @@ def _check_rules(where: str, attributes: Mapping[str, Any], rules: Mapping[str, 
         if name not in attributes:
             yield Violation(where, name, "is required and missing")
     for rule in rules["when"]:
-        if rule["ref"] in attributes or rule["attribute"] not in attributes:
+        if rule["ref"] in attributes or (rule["attribute"] in attributes) is bool(rule.get("absent")):
             continue
-        if "in" not in rule:
+        if rule.get("absent"):
+            yield Violation(where, rule["ref"], f"is required without {rule['attribute']}")
+        elif "in" not in rule:
             yield Violation(where, rule["ref"], f"is required beside {rule['attribute']}")
         elif attributes[rule["attribute"]] in rule["in"]:
             yield Violation(where, rule["ref"], f"is required when {rule['attribute']} is one of {rule['in']}")
