@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -107,39 +107,43 @@ def attributes_of(item: Any) -> dict[str, Any]:
     return found
 
 
-Answer = Callable[[BaseHTTPRequestHandler], bool]
-"""What a backend does with a request; returns whether it took it."""
+class Answer(NamedTuple):
+    """What a backend does with a request, and whether it takes it."""
+
+    give: Callable[[BaseHTTPRequestHandler], None]
+    takes: bool
 
 
 def status(code: int, **headers: str) -> Answer:
     """An answer with a status."""
 
-    def answer(handler: BaseHTTPRequestHandler) -> bool:
+    def give(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
         for key, value in headers.items():
             handler.send_header(key.replace("_", "-"), value)
         handler.send_header("content-length", "0")
         handler.end_headers()
-        return code == 200
 
-    return answer
+    return Answer(give, code == 200)
 
 
-def reset(handler: BaseHTTPRequestHandler) -> bool:
-    """The connection breaks off in the middle of the answer."""
+def _break(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc")
     handler.close_connection = True
-    return False
+
+
+reset = Answer(_break, False)
+"""The connection breaks off in the middle of the answer."""
 
 
 def slow(seconds: float) -> Answer:
     """An answer that takes its time."""
 
-    def answer(handler: BaseHTTPRequestHandler) -> bool:
+    def give(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(seconds)
-        return status(200)(handler)
+        status(200).give(handler)
 
-    return answer
+    return Answer(give, True)
 
 
 class Backend:
@@ -215,10 +219,10 @@ class _Handler(BaseHTTPRequestHandler):
         with backend._lock:
             backend.tried += 1
             answer = backend.answers.popleft() if backend.answers else backend.always or status(200)
-        if answer(self):
-            with backend._lock:
+            if answer.takes:
                 backend.requests.append((self.path, body))
                 backend.headers.append(dict(self.headers))
+        answer.give(self)
 
 
 def post(

@@ -132,7 +132,7 @@ class OverHttp:
             body = await _compressed(data)
         try:
             async with self._opened().post(f"{self._base}/v1/{signal}", data=body, headers=headers) as response:
-                answer = await response.content.read(_MOST_ANSWER)
+                answer = await _whole(response)
                 self._judge(signal, response, answer)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise UnavailableError(f"{self._base}: {type(error).__name__} {error}") from error
@@ -245,6 +245,17 @@ class ToFile:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """All of an answer, up to what is reasonable. One that breaks off is none: it raises."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size <= _MOST_ANSWER:
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def _compressed(data: bytes) -> bytes:

@@ -109,9 +109,13 @@ class Intake:
             priced = Priced(data, spans=1)
         if priced.rejected and priced.rejected == priced.spans:
             raise MalformedError("no span of the request can be decoded")
-        await self._keep(priced)
-        if priced.spans:  # an envelope without spans is nobody's news
-            await self.deliver("traces", priced.data)
+        try:
+            await self._keep(priced)
+            if priced.spans:  # an envelope without spans is nobody's news
+                await self.deliver("traces", priced.data)
+        except BaseException:
+            self._pricer.take_back(priced)
+            raise
         self._costs.count(priced)
         self._health.count(priced)
         if priced.rejected:

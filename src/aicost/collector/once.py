@@ -9,7 +9,7 @@ arrived, is decided as it was the first time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -142,6 +142,7 @@ class Once:
     def __init__(self) -> None:
         self._known: dict[bytes | str, _Verdict] = {}
         """By trace and span; by event; and, with a mark, by the span around it."""
+        self._taken_back: set[bytes] = set()
         self._observers: dict[bytes, set[str]] = {}
         """Who looks on in a process."""
         self._recent: deque[_Glimpse] = deque(maxlen=_RECENT)
@@ -164,6 +165,9 @@ class Once:
         verdict = known.get(view.key)
         if verdict is not None:
             view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
+            if view.key in self._taken_back:
+                self._taken_back.discard(view.key)
+                view.known = False
             return
         several = self._is_watched_by_several(view)
         if not view.given:
@@ -179,6 +183,12 @@ class Once:
         if len(known) > 3 * REMEMBERED:
             for key in list(islice(known, len(known) - 2 * REMEMBERED)):
                 del known[key]
+
+    def take_back(self, keys: Iterable[bytes]) -> None:
+        """Those views were not taken after all: when they come again, it is the first time that they count."""
+        if len(self._taken_back) > REMEMBERED:
+            self._taken_back.clear()
+        self._taken_back.update(keys)
 
     def _is_watched_by_several(self, view: View) -> bool:
         """Whether several observers look on in the process it is of."""

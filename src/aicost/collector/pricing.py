@@ -36,6 +36,8 @@ _OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
 class Counted(NamedTuple):
     """An inference that is counted, with what metrics and a ledger want to know of it."""
 
+    key: bytes
+    """Its trace and span."""
     labels: Labels
     resource: bytes
     owners: tuple[bytes | None, ...]
@@ -128,6 +130,10 @@ class Pricer:
             done.data = wire.spliced(data, resources)
         return done
 
+    def take_back(self, done: Priced) -> None:
+        """A request was not taken after all: when it comes again, what is in it counts as it would have now."""
+        self._once.take_back(one.key for one in done.counted if not one.known)
+
     def _finish(self, view: View, done: Priced) -> None:
         """Price a view, or say why it is not, on its span."""
         labels = view.inference.labels
@@ -149,6 +155,7 @@ class Pricer:
         owners = view.attributes.get
         done.counted.append(
             Counted(
+                view.key,
                 labels,
                 view.resource,
                 tuple([owners(name) for name in self._owners]),
