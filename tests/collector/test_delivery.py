@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -339,15 +340,23 @@ def test_killed_at_any_time_nothing_acknowledged_is_lost_and_the_money_is_exact(
     assert len({row["event_id"] for row in rows}) == len(rows) == charged
 
 
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens at."""
+    while True:
+        start = random.randint(20_000, 30_000)
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(start, start + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return start
+
+
 def test_several_processes_share_the_ports_and_those_that_die_are_started_again(
     process: Callable[..., AsProcess], backend: Backend, tmp_path: Path
 ) -> None:
-    import socket
-
-    with socket.socket() as free, socket.socket() as admin:
-        free.bind(("127.0.0.1", 0))
-        admin.bind(("127.0.0.1", 0))
-        port, pages = free.getsockname()[1], admin.getsockname()[1]
+    port, pages = free_ports(1), free_ports(2)
     one = process(
         processes=2,
         admin=f"127.0.0.1:{pages}",

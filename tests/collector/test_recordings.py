@@ -1,7 +1,7 @@
 """What instrumentations really send, priced: whatever is called `priced` is on the bill, and nothing is there twice.
 
 The recordings are made by `tests/tools/record.py`. `EXPECTED` says for each how much of its bill is known exactly, how
-much only roughly (`estimated`, with flags that say why), and what of it no span tells. It is the table of docs/collector.md.
+much only roughly (`estimated`, with flags that say why), and what of it no span tells. docs/dialects.md shows it.
 """
 
 from __future__ import annotations

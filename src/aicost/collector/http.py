@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import zlib
@@ -61,12 +62,14 @@ class OtlpApp:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
-        kind = _kind(headers)
+        kind, body = _kind(headers), _Body(receive)
         try:
-            answer = await self._answer(scope, headers, receive)
+            answer = await self._answer(scope, headers, body)
         except _RejectError as error:
+            await self._read_off(body)
             answer = _status(error.status, error.code, error.message, kind, error.headers)
         except TooLargeError as error:
+            await self._read_off(body)
             answer = _status(413, _EXHAUSTED, error.message, kind)
         except OverloadedError as error:
             wait = str(max(1, round(error.retry_after))).encode()
@@ -81,7 +84,15 @@ class OtlpApp:
         )
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: Receive) -> _Answer:
+    async def _read_off(self, body: _Body) -> None:
+        """Read what is left of a body, and forget it: who is cut off while sending never reads the answer."""
+        left = 4 * self._config.max_request
+        with contextlib.suppress(_RejectError, MalformedError):
+            async with _deadline(self._config.read_timeout):
+                while left > 0 and not body.ended:
+                    left -= len(await body.next())
+
+    async def _answer(self, scope: dict[str, Any], headers: dict[bytes, bytes], body: _Body) -> _Answer:
         path, method = scope["path"], scope["method"]
         if path not in _OPEN and self._authorization is not None:
             given = headers.get(b"authorization", b"")
@@ -109,10 +120,10 @@ class OtlpApp:
         room = _Room(self._intake, self._config.max_request)
         try:
             async with _deadline(self._config.read_timeout):
-                body = await _body(receive, headers, room)
+                data = await _whole(body, headers, room)
             if coding == b"gzip":
-                body = await _decompressed(body, room)
-            accepted = await self._intake.take(signal, _protobuf(signal, kind, body), f"http/{kind[12:]}")
+                data = await _decompressed(data, room)
+            accepted = await self._intake.take(signal, _protobuf(signal, kind, data), f"http/{kind[12:]}")
         finally:
             room.leave()
         return _success(signal, kind, accepted)
@@ -177,27 +188,39 @@ class _Room:
         self._taken = 0
 
 
-async def _body(receive: Receive, headers: dict[bytes, bytes], room: _Room) -> bytes:
+class _Body:
+    """What a client sends, piece by piece."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def next(self) -> bytes:
+        """The next piece. Raises `MalformedError` if there is none to come."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.ended = True
+            raise MalformedError("the client went away in the middle of its request")
+        self.ended = not message.get("more_body")
+        return bytes(message.get("body", b""))
+
+
+async def _whole(body: _Body, headers: dict[bytes, bytes], room: _Room) -> bytes:
     length = headers.get(b"content-length")
     announced = int(length) if length is not None and length.isdigit() else 0
     room.check(announced)
     room.take(announced)
-    chunks: list[bytes] = []
+    pieces: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MalformedError("the client went away in the middle of its request")
-        chunk = message.get("body", b"")
-        size += len(chunk)
+    while not body.ended:
+        piece = await body.next()
+        size += len(piece)
         room.check(size)
         if size > announced:
             room.take(size - announced)
             announced = size
-        if chunk:
-            chunks.append(chunk)
-        if not message.get("more_body"):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _decompressed(body: bytes, room: _Room) -> bytes:
