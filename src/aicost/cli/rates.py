@@ -21,6 +21,7 @@ from aicost.pricing.models import ModelRates
 from aicost.pricing.rates import Rate, in_force
 
 from ._options import console, json_option, print_json
+from .rates_export import export_rates
 from .rates_import import import_lists, refresh
 
 _card_option = click.option(
@@ -33,6 +34,7 @@ def command() -> None:
     """List, show, validate, compare and import rates."""
 
 
+command.add_command(export_rates)
 command.add_command(import_lists)
 command.add_command(refresh)
 

@@ -104,8 +104,8 @@ class OtlpApp:
         if page is not None:
             if method not in ("GET", "HEAD"):
                 raise _RejectError(405, f"{path} is read with GET", (b"allow", b"GET, HEAD"), code=_UNIMPLEMENTED)
-            status, kind, body = page()
-            return _Answer(status, body, kind)
+            status, kind, text = page()
+            return _Answer(status, text, kind)
         signal = _PATHS.get(path)
         if signal is None or self._intake is None:
             raise _RejectError(404, f"nothing at {path}; OTLP is at /v1/traces, /v1/metrics and /v1/logs", code=5)
