@@ -65,8 +65,8 @@ def _prices(card: RateCard, providers: tuple[str, ...], now: int) -> Iterator[tu
 
 
 def _lookup(prices: Iterator[tuple[str, str, dict[str, float]]]) -> Iterator[str]:
-    yield '# Key: Concat([attributes["gen_ai.provider.name"], attributes["gen_ai.response.model"]], "/"). Copy the fields'
-    yield "# to attributes of your own, such as aicost.price.input, and multiply in a `transform` processor after it."
+    yield '# Key: Concat([attributes["gen_ai.provider.name"], attributes["gen_ai.response.model"]], "/").'
+    yield "# Copy the fields to attributes of your own, then multiply in a `transform` processor after it."
     for provider, model, found in prices:
         # What is not priced by itself is priced as plain input.
         row = ", ".join(f"{name}: {_decimal(found.get(name, found['input']))}" for name in _METERS)

@@ -88,8 +88,9 @@ class Receivers(_Model):
     """A file with the token that clients must send as `authorization: Bearer ...`."""
     max_request: Bytes = 64 * 2**20
     """The size of a request, also after decompression."""
-    max_in_flight: Bytes = 128 * 2**20
-    """Of all requests together; beyond that clients are told to come again."""
+    max_in_flight: Bytes = 40 * 2**20
+    """Of all requests together; beyond that clients are told to come again. One that is alone is let in at any size
+    below `max_request`. Memory is up to five times this, for what spans gain and for what is being sent."""
     read_timeout: Seconds = 30.0
     """How long a client may take to send one request."""
     max_connections: int = Field(default=10_000, gt=0)

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicost._money import ATTO, to_text
-from aicost.pricing.charge import Charge, ChargeStatus
+from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.semconv import attributes as a
+from aicost.telemetry.dialects import dialect_of
 from aicost.telemetry.profiles import (
     COST_GROUPS,
     METER_KEYS,
@@ -89,23 +90,36 @@ class Fragments:
             a.GEN_AI_USAGE_OUTPUT_TOKENS,
             *(key for profile in profiles for key in PROFILE_KEYS[profile]),
         )
+        self._left: dict[frozenset[str], tuple[str, ...]] = {}
+        """By the keys a span is known to have, those that are still to be looked for."""
 
     def of(self, view: View, charge: Charge) -> bytes:
         """The fragment for a span."""
-        if view.stamped or charge.status is not _PLAIN or view.billed is not Billed.YES or not charge.lines:
+        layout, lines = view.inference.layout, charge.lines
+        if layout is None or view.stamped or charge.status is not _PLAIN or view.billed is not Billed.YES or not lines:
             return wire.encoded(gained(attributes_of(view, charge, self._profiles), view.attributes))
-        present, lines = view.attributes, charge.lines
-        meters, quantities, _, _, attos, rates = zip(*lines)  # noqa: B905 - lines are all alike
-        has = tuple(map(present.__contains__, self._checked))
-        key = (view.inference.labels, charge.rate_card, meters, rates, has)
+        there, left = layout.there, self._left.get(layout.there)
+        if left is None:
+            left = self._still_to_look_for(view, there)
+        found = tuple(map(view.attributes.__contains__, left)) if left else ()
+        rates = tuple([line[5] for line in lines])
+        key = (view.inference.labels, there, charge.rate_card, tuple(view.usage or ()), rates, found)
         template = self._templates.get(key)
         if template is None:
-            template = self._make(key, view, charge, meters)
-        return template.filled(view, charge.atto or 0, quantities, attos)
+            template = self._make(key, view, charge)
+        return template.filled(view, charge.atto or 0, lines)
 
-    def _make(self, key: tuple[Any, ...], view: View, charge: Charge, meters: Sequence[str]) -> _Template:
+    def _still_to_look_for(self, view: View, there: frozenset[str]) -> tuple[str, ...]:
+        known = dialect_of(view.scope.name, view.scope.version).keys
+        left = tuple(key for key in self._checked if key not in known)
+        if len(self._left) >= _MOST_TEMPLATES:
+            self._left.clear()
+        self._left[there] = left
+        return left
+
+    def _make(self, key: tuple[Any, ...], view: View, charge: Charge) -> _Template:
         attributes = gained(attributes_of(view, charge, self._profiles), view.attributes)
-        made = _Template(attributes, meters)
+        made = _Template(attributes, [line.meter for line in charge.lines])
         if len(self._templates) >= _MOST_TEMPLATES:
             self._templates.clear()
         self._templates[key] = made
@@ -113,18 +127,18 @@ class Fragments:
 
 
 class _Template:
-    """A fragment but for what differs from span to span: whole numbers, amounts, and three texts."""
+    """A fragment but for what differs from span to span: whole numbers, amounts, and a few texts."""
 
-    __slots__ = ("_amounts", "_constant", "_counts", "_doubles", "_event", "_exact", "_heads", "_runs")
+    __slots__ = ("_amounts", "_arguments", "_constant", "_counts", "_doubles", "_event", "_exact", "_runs")
 
     def __init__(self, attributes: Mapping[str, Any], meters: Sequence[str]) -> None:
         counts, amounts = _sources(meters)
         constant: dict[str, Any] = {}
-        every = list(range(len(meters)))
+        heads: list[bytes] = []
         self._runs: list[bytes] = []
         self._counts: list[tuple[tuple[bytes, ...], list[int]]] = []
-        self._amounts: list[list[int]] = []
-        self._heads: list[bytes] = []
+        self._amounts: list[list[int] | None] = []
+        """The lines that each amount is the sum of; None for all of them."""
         self._event = self._exact = b""
         for key, value in attributes.items():
             if key == a.AICOST_EVENT_ID:
@@ -136,30 +150,29 @@ class _Template:
             elif key in counts:
                 self._counts.append((wire.int_heads(key), counts[key]))
             elif key in _TOTALS or key in amounts:
-                self._heads.append(wire.attribute(key, 0.0)[:-8])
-                self._amounts.append(every if key in _TOTALS else amounts[key])
+                heads.append(wire.attribute(key, 0.0)[:-8])
+                self._amounts.append(None if key in _TOTALS else amounts[key])
             else:
                 constant[key] = value
         self._constant = wire.encoded(constant)
-        self._doubles = struct.Struct("<" + "".join([f"{len(head)}sd" for head in self._heads])).pack
+        self._doubles = struct.Struct("<" + "".join([f"{len(head)}sd" for head in heads])).pack
+        self._arguments: list[Any] = [part for head in heads for part in (head, 0.0)]
 
-    def filled(self, view: View, total: int, quantities: Sequence[Any], attos: Sequence[Any]) -> bytes:
+    def filled(self, view: View, total: int, lines: Sequence[ChargeLine]) -> bytes:
+        trace = view.trace_id.hex().encode()
         parts = [self._constant, wire.text(self._event, view.event_id), wire.text(self._exact, to_text(total))]
-        put = parts.append
-        if self._runs:
-            trace = view.trace_id.hex().encode()
-            for head in self._runs:
-                put(head)
-                put(trace)
-        doubles: list[Any] = []
-        for head, lines in zip(self._heads, self._amounts):  # noqa: B905 - made together
-            doubles += (head, (attos[lines[0]] if len(lines) == 1 else sum([attos[i] for i in lines])) / ATTO)
-        put(self._doubles(*doubles))
-        for heads, lines in self._counts:
-            number = quantities[lines[0]] if len(lines) == 1 else sum([quantities[i] for i in lines])
+        for head in self._runs:
+            parts += (head, trace)
+        attos: list[Any] = [line[4] for line in lines]
+        self._arguments[1::2] = [
+            (total if which is None else attos[which[0]] if len(which) == 1 else sum([attos[i] for i in which])) / ATTO
+            for which in self._amounts
+        ]
+        parts.append(self._doubles(*self._arguments))
+        for heads, which in self._counts:
+            number: Any = lines[which[0]][1] if len(which) == 1 else sum([lines[i][1] for i in which])
             encoded = _VARINTS[number] if number < 16384 else wire.varint(number)
-            put(heads[len(encoded)])
-            put(encoded)
+            parts += (heads[len(encoded)], encoded)
         return b"".join(parts)
 
 

@@ -231,6 +231,7 @@ async def _decompressed(body: bytes, room: _Room) -> bytes:
 
 def _inflated(body: bytes, room: _Room) -> bytes:
     """gzip undone, never to more than what is let in."""
+    room.leave()  # from here on it takes what it is, not what it was sent as
     pieces: list[bytes] = []
     size, rest = 0, body
     try:

@@ -78,7 +78,7 @@ class Intake:
 
     def reserve(self, size: int) -> None:
         """Make room for so many bytes of a request. Raises `OverloadedError` if there is none."""
-        if self._health.in_flight + size > self._max_in_flight:
+        if self._health.in_flight and self._health.in_flight + size > self._max_in_flight:
             raise OverloadedError("too many requests are under way")
         self._health.in_flight += size
 

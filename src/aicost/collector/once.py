@@ -83,7 +83,7 @@ class View:
         self.encoded = encoded
         self.span, self.attributes = span, span.attributes
         self.inference, self.resource = inference, resource
-        labels, response_id, reading, self.estimated = inference
+        labels, response_id, reading, self.estimated, _ = inference
         self.provider, self.service_tier = labels.provider, labels.service_tier
         self.model = labels.model or labels.request_model
         self.operation = labels.operation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import multiprocessing
@@ -48,8 +49,16 @@ def run(config: CollectorConfig) -> int:
     return _run_processes(config)
 
 
+def collect_garbage_rarely() -> None:
+    """Have Python look for cycles less often: pricing makes many objects and no cycles, and looking took a fifth."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 def _run_here(config: CollectorConfig, index: int) -> int:
     _raise_file_limit()
+    collect_garbage_rarely()
     try:
         import uvloop
     except ImportError:

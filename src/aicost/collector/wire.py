@@ -357,9 +357,14 @@ def text_head(key: str) -> bytes:
 
 def text(head: bytes, value: str) -> bytes:
     """An attribute whose value is text."""
-    found = value.encode("utf-8", "backslashreplace")
+    try:
+        found = value.encode()
+    except UnicodeEncodeError:
+        found = value.encode("utf-8", "backslashreplace")
     size = len(found)
-    inner = b"\n%c%s" % (size, found) if size < 0x80 else b"\n" + varint(size) + found
+    if size < 0x70 and len(head) + size < 0x78:  # every length in one byte
+        return b"\x4a%c%b%c\x0a%c%b" % (len(head) + size + 3, head, size + 2, size, found)
+    inner = b"\x0a" + varint(size) + found
     body = head + varint(len(inner)) + inner
     return b"\x4a" + varint(len(body)) + body
 

@@ -22,7 +22,7 @@ from aicost.usage.event import Billed
 from aicost.usage.providers import provider_named, provider_of_model
 from aicost.usage.readers import normal_tier, read_usage
 from aicost.usage.reading import Reading
-from aicost.usage.reported import Input, read_reported
+from aicost.usage.reported import PLAIN, Input, read_plain, read_reported
 
 Kind = Literal["workflow", "agent", "tool", "step", "inference"]
 Attributes = Mapping[str, Any]
@@ -235,6 +235,7 @@ class Inference(NamedTuple):
     """None where it says nothing of usage."""
     estimated: bool = False
     """Whether something that sets the price had to be assumed; the flags of the reading say what."""
+    layout: _Layout | None = None
 
 
 Decode = Callable[[Any], Any]
@@ -254,6 +255,10 @@ class _Layout(NamedTuple):
     inside: bool
     """Whether there are attributes to look into."""
     inclusive: bool
+    there: frozenset[str]
+    """Which of the dialect's keys are there."""
+    plain: tuple[tuple[int, str], ...] | None
+    """Where the counts are, by their place among `PLAIN`; None where there are others too."""
 
 
 def _as_it_is(value: Any) -> Any:
@@ -340,6 +345,16 @@ class Dialect:
             labels = self._label(key, decode)
         if labels is None:
             return None
+        if layout.plain is not None and not (labels.assumed or self.blind or self.blind_if):
+            numbers = [0, 0, 0, 0, 0]
+            for place, one in layout.plain:
+                numbers[place] = decode(attributes[one])
+            exclusive = labels.provider in self.exclusive_of and not layout.inclusive
+            plain = read_plain(numbers, exclusive=exclusive)
+            if plain is not None:
+                where = layout.response_id
+                told = None if where is None else _text(decode(attributes[where]))
+                return Inference(labels, told, plain, False, layout)
         counts = {ours: count for ours, one in layout.counts if (count := decode(attributes[one])) is not None}
         if inside is not None:
             for ours, paths in self._paths.items():
@@ -380,7 +395,19 @@ class Dialect:
         counts = tuple((ours, one) for ours, names in self.counts.items() if (one := first(names)) is not None)
         inside = any(attribute in there for paths in self._paths.values() for attribute, _ in paths)
         inclusive = self.inclusive_with in there
-        made = _Layout(labels, counts, first(self.response_id), labels[0] is None, inside, inclusive)
+        plain = None
+        if not inside and self.input == "inclusive" and {"input_tokens"} <= {ours for ours, _ in counts} <= set(PLAIN):
+            plain = tuple((PLAIN.index(ours), one) for ours, one in counts)
+        made = _Layout(
+            labels,
+            counts,
+            first(self.response_id),
+            labels[0] is None,
+            inside,
+            inclusive,
+            frozenset(there),
+            plain,
+        )
         if len(self._layouts) >= _MOST_LABELS:
             self._layouts.clear()
         self._layouts[present] = made

@@ -7,7 +7,7 @@ pass on what the provider said, and with Anthropic and Bedrock that is input wit
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from .meters import Quantity
 from .reading import MAX_COUNT, Counts, Raw, Reading
@@ -35,9 +35,6 @@ def read_reported(raw: Raw, meaning: Input = "inclusive") -> Reading:
     Where the `meaning` of the input is unknown, the total decides, if there is one: only one reading adds up to it.
     A total that contradicts a known meaning is flagged.
     """
-    plain = _plain(raw, meaning)
-    if plain is not None:
-        return plain
     counts = Counts({name: _number(value) for name, value in raw.items()})
     read, written = counts.take("cache_read_tokens"), counts.take("cache_write_tokens")
     minutes, hour = counts.take("cache_write_5m_tokens"), counts.take("cache_write_1h_tokens")
@@ -78,54 +75,29 @@ def _number(value: object) -> object:
     return None if value != value else value
 
 
-def _plain(raw: Raw, meaning: Input) -> Reading | None:
-    """The same for whole numbers of text that add up, which is what nearly all are; None for anything else."""
+PLAIN = ("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "cache_write_tokens")
+"""The counts that nearly every span of text has, and no others."""
+
+
+def read_plain(numbers: list[Any], *, exclusive: bool = False) -> Reading | None:
+    """`read_reported` for the counts of `PLAIN` in that order, 0 where there is none; None for what does not add up.
+
+    A cache write is left to `read_reported`: whoever tells of one may tell how long it is kept for.
+    """
+    given, answered, read, thought, written = numbers
+    if not (type(given) is type(answered) is type(read) is type(thought) is int) or written:
+        return None
+    fresh = given if exclusive else given - read
+    spoken = answered - thought
+    if fresh < 0 or spoken < 0 or read < 0 or thought < 0 or not 0 < given + answered <= MAX_COUNT:
+        return None
     usage: dict[str, Quantity] = {}
-    given = answered = read = written = total = minutes = hour = thought = 0
-    for name, number in raw.items():
-        if type(number) is not int or not 0 <= number <= MAX_COUNT:
-            return None
-        if name == "input_tokens":
-            given = number
-        elif name == "output_tokens":
-            answered = number
-        elif name == "cache_read_tokens":
-            read = number
-        elif name == "reasoning_tokens":
-            thought = number
-        elif name == "total_tokens":
-            total = number
-        elif name == "cache_write_tokens":
-            written = number
-        elif name == "cache_write_1h_tokens":
-            hour = number
-        elif name == "cache_write_5m_tokens":
-            minutes = number
-        elif number:
-            return None
-    written = written or minutes + hour
-    if (
-        (total and total != given + answered)
-        or meaning == "unknown"
-        or minutes + hour > written
-        or "input_tokens" not in raw
-    ):
-        return None
-    fresh = given if meaning == "exclusive" else given - read - written
-    if fresh < 0 or thought > answered:
-        return None
     if fresh:
         usage["input"] = fresh
     if read:
         usage["input_cache_read"] = read
-    if written != minutes + hour:
-        usage["input_cache_write"] = written - minutes - hour
-    if minutes:
-        usage["input_cache_write_5m"] = minutes
-    if hour:
-        usage["input_cache_write_1h"] = hour
-    if answered != thought:
-        usage["output"] = answered - thought
+    if spoken:
+        usage["output"] = spoken
     if thought:
         usage["output_reasoning"] = thought
     return Reading(usage)
