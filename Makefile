@@ -1,4 +1,4 @@
-.PHONY: help demo test clients frameworks stores canary lock check bench soak peers price-peers catalogue crash build
+.PHONY: help demo test clients frameworks stores canary lock check bench soak peers price-peers catalogue crash collector collector-crash build
 
 help:     ## what there is
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
@@ -30,5 +30,9 @@ catalogue: ## the bundled catalogue again, from public price lists
 	python3 tasks.py catalogue
 crash:    ## the kill test at full size
 	python3 tasks.py crash
+collector: ## how fast the collector is, in memory and as a service
+	python3 tasks.py collector
+collector-crash: ## 200 kills of a collector under load, and a backend that is away for five minutes
+	python3 tasks.py collector-crash
 build:    ## wheel and source archive
 	python3 tasks.py build

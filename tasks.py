@@ -15,6 +15,8 @@
     python3 tasks.py price-peers  the same prices from other libraries, in a throw-away environment
     python3 tasks.py catalogue    make the bundled catalogue again, from public price lists
     python3 tasks.py crash    the kill test at full size
+    python3 tasks.py collector    how fast the collector is, in memory and as a service
+    python3 tasks.py collector-crash  200 kills of a collector under load, and a backend that is away for five minutes
     python3 tasks.py build    the wheel and the source archive, in dist/
 
 Arguments after the task are passed on: `python3 tasks.py test -k stream`.
@@ -220,6 +222,22 @@ def crash(arguments: list[str]) -> None:
     run([python, "-m", "pytest", "tests/ledger/test_crash.py", *arguments], AICOST_TEST_KILLS="1000")
 
 
+def collector(arguments: list[str]) -> None:
+    """How fast the collector is."""
+    run([environment(".venv", "newest.txt"), "benchmarks/collector.py", *arguments])
+
+
+def collector_crash(arguments: list[str]) -> None:
+    """The fault table of the collector at full size."""
+    python = environment(".venv", "newest.txt")
+    tests = ["tests/collector/test_delivery.py", "-k", "killed or away"]
+    run(
+        [python, "-m", "pytest", "--timeout=1200", *tests, *arguments],
+        AICOST_COLLECTOR_KILLS="200",
+        AICOST_COLLECTOR_AWAY="300",
+    )
+
+
 def build(arguments: list[str]) -> None:
     """The wheel and the source archive."""
     python = environment(".venv", "newest.txt")
@@ -241,6 +259,8 @@ EVERY = (
     price_peers,
     catalogue,
     crash,
+    collector,
+    collector_crash,
     build,
 )
 TASKS = {task.__name__.replace("_", "-"): task for task in EVERY}

@@ -72,3 +72,34 @@ def test_the_catalogue_is_as_large_as_the_docs_say() -> None:
     said = f"{sum(len(entry['models']) for entry in files):,} models of {len(files)}"
     for page in ("docs/rate-cards.md", "CHANGELOG.md"):
         assert said in (ROOT / page).read_text().replace("\n", " "), said
+
+
+def test_every_setting_of_the_collector_is_documented() -> None:
+    from pydantic import BaseModel
+
+    from aicost.collector.config import CollectorConfig, OtlpExporter
+
+    page = (ROOT / "docs" / "collector.md").read_text()
+
+    def names(model: type[BaseModel]) -> set[str]:
+        found = set(model.model_fields)
+        for field in model.model_fields.values():
+            for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    found |= names(kind)
+        return found
+
+    missing = {name for name in names(CollectorConfig) | names(OtlpExporter) if name not in page}
+    assert not missing
+
+
+def test_the_table_of_dialects_is_what_the_recordings_say() -> None:
+    from tests.tools.dialects_doc import page
+
+    assert (ROOT / "docs" / "dialects.md").read_text() == page()
+
+
+def test_the_collector_s_example_can_be_run() -> None:
+    from aicost.collector.config import read_config
+
+    assert read_config(ROOT / "examples" / "deploy" / "collector.yaml", {}).spool is not None

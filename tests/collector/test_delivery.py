@@ -35,6 +35,7 @@ from .running import (
 )
 
 ONE = Decimal("0.0075")
+AWAY_S = float(os.environ.get("AICOST_COLLECTOR_AWAY", "2"))
 KILLS = int(os.environ.get("AICOST_COLLECTOR_KILLS", "8"))
 
 
@@ -138,6 +139,22 @@ def test_with_a_spool_everything_arrives_in_the_end(
         assert post(one.http, body(5))[0] == 200
     until(lambda: whole(backend, 100))
     assert total(ledger) == 100 * ONE
+
+
+def test_a_backend_may_be_away_for_as_long_as_it_likes(
+    collector: Callable[..., InProcess], backend: Backend, tmp_path: Path
+) -> None:
+    one = collector(**spooled(tmp_path))
+    backend.always = status(503)
+    sent = 0
+    until_s = time.monotonic() + AWAY_S
+    while time.monotonic() < until_s:
+        assert post(one.http, body(5))[0] == 200
+        sent += 5
+        time.sleep(AWAY_S / 50)
+    assert not backend.spans
+    backend.always = None
+    until(lambda: whole(backend, sent))
 
 
 def test_retry_after_is_honoured(collector: Callable[..., InProcess], backend: Backend, tmp_path: Path) -> None:

@@ -116,7 +116,9 @@ class _Ending:
         call = Call.of_span(self._pipeline, target, span, scope=self._scope, sight=self._sight, observer=self._observer)
         call.attempt_started(span.start_time)
         view = ResponseView(found.reading, found.response_id, labels.model, labels.service_tier)
-        call.settle(view, _outcome(span.attributes or {}, found) if failed else Outcome(), end_time)
+        call.settle(
+            view, _outcome(span.attributes or {}, found) if failed else Outcome(estimated=found.estimated), end_time
+        )
 
 
 def _outcome(attributes: Mapping[str, Any], found: Inference) -> Outcome:
