@@ -68,7 +68,7 @@ class Loop:
     per_call: bool = True
     """Whether each of its calls is an event of its own."""
     reports: str = "priced"
-    """What it says of usage itself: `priced`, `totals` without parts, `unpriced` or `nothing`."""
+    """What it says of usage itself: `priced`, `totals` without parts, `estimated` or `nothing`."""
 
     def __str__(self) -> str:
         return f"{self.framework}-{self.name}"

@@ -11,8 +11,8 @@ HEAD = """\
 
 Each row is an instrumentation that was really run, against an emulator that kept the true bill, and what a collector
 can know of that bill from its spans. `exact` calls are priced to the last digit. `estimated` ones are priced with an
-assumption that the span names (`aicost.usage.flags`). The rest is said to be `unpriced`, or no span tells of it at all; a call
-that failed is not on a bill. The recordings are in `tests/collector/recordings`; `tests/tools/record.py` makes them.
+assumption that the span names (`aicost.usage.flags`). The rest is said to be `unpriced`, or no span tells of it at
+all; a call that failed is not on a bill. `tests/tools/record.py` makes the recordings.
 
 """
 

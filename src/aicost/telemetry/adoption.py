@@ -21,7 +21,7 @@ from aicost.usage.readers import ResponseView
 
 from . import guard
 from .call import Call, Outcome, Target
-from .dialects import Inference, Part, dialect_of, failure_of, may_be_inference, part_of
+from .dialects import Dialect, Inference, Part, dialect_of, failure_of, may_be_inference, part_of
 from .once import Sight, mark_span, sight_around
 
 if TYPE_CHECKING:
@@ -43,12 +43,13 @@ def started(span: Span, context: Context | None, pipeline: Pipeline) -> Scope:
         adopt(span, base, inner)
     origin = span.instrumentation_scope
     observer = origin.name if origin is not None else ""
+    dialect = dialect_of(observer, (origin.version if origin is not None else None) or "")
     asked = part.name if part is not None and part.kind == "inference" else None
-    if run is not None or step is not None or asked is not None or may_be_inference(known, observer):
+    if run is not None or step is not None or asked is not None or may_be_inference(known, dialect):
         # Rebinding `end` is how the last word on a span is had while it still takes attributes.
         sight = Sight(asked, scope, around, wire=False)
         mark_span(span, sight)
-        span.end = _Ending(span, pipeline, scope, sight, observer, run, step)  # type: ignore[method-assign]
+        span.end = _Ending(span, pipeline, scope, sight, (observer, dialect), run, step)  # type: ignore[method-assign]
     elif around is not None:
         mark_span(span, around)
     return inner
@@ -75,7 +76,7 @@ def _opened(part: Part, scope: Scope) -> tuple[Scope, Run | None, Step | None]:
 class _Ending:
     """What `span.end` is for a span that was adopted: it settles what the span was, and ends it."""
 
-    __slots__ = ("_observer", "_pipeline", "_run", "_scope", "_sight", "_span", "_step")
+    __slots__ = ("_dialect", "_observer", "_pipeline", "_run", "_scope", "_sight", "_span", "_step")
 
     def __init__(
         self,
@@ -83,12 +84,13 @@ class _Ending:
         pipeline: Pipeline,
         scope: Scope,
         sight: Sight,
-        observer: str,
+        observer: tuple[str, Dialect],
         run: Run | None,
         step: Step | None,
     ) -> None:
         self._span, self._pipeline, self._scope = span, pipeline, scope
-        self._sight, self._observer, self._run, self._step = sight, observer, run, step
+        self._sight, self._run, self._step = sight, run, step
+        self._observer, self._dialect = observer
 
     def __call__(self, end_time: int | None = None) -> None:
         span = self._span
@@ -107,7 +109,7 @@ class _Ending:
             ended(None, self._step, failed=failed)
         if self._run is not None:
             ended(self._run, None, failed=failed)
-        found = dialect_of(self._observer).read(span.name, span.attributes or {})
+        found = self._dialect.read(span.name, span.attributes or {})
         if found is None:
             return
         labels = found.labels

@@ -700,9 +700,9 @@ def _kind(mark: str) -> tuple[Kind, str] | None:
     return _SAYS.get(mark) or _SAYS.get(mark.upper())
 
 
-def may_be_inference(attributes: Attributes, scope: str) -> bool:
+def may_be_inference(attributes: Attributes, dialect: Dialect) -> bool:
     """Whether a span that just began may turn out to be an inference; some say what they are only at their end."""
-    return dialect_of(scope) is not _UNKNOWN or not _EARLY.isdisjoint(attributes)
+    return dialect is not _UNKNOWN or not _EARLY.isdisjoint(attributes)
 
 
 class Failure(NamedTuple):

@@ -11,7 +11,7 @@ from aicost.testing import ProviderEmulator
 from tests.frameworks.loops import searcher
 
 WORKFLOW, ASKED = "helper", "How much is tea?"
-REPORTS = "unpriced"  # its spans name no provider
+REPORTS = "estimated"  # its spans name no provider, and the model's name is taken for it
 
 
 def model(emulator: ProviderEmulator) -> OpenAIModel:
