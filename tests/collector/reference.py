@@ -11,7 +11,8 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from aicost.pricing.kernel import Inquiry, Kernel
-from aicost.telemetry.dialects import dialect_of, failure_of
+from aicost.telemetry.dialect_table import dialect_of
+from aicost.telemetry.dialects import failure_of
 from aicost.telemetry.profiles import CostProfile
 from aicost.usage.event import Billed
 

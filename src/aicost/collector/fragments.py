@@ -14,7 +14,7 @@ from typing import Any
 from aicost._money import ATTO, to_text
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.semconv import attributes as a
-from aicost.telemetry.dialects import dialect_of
+from aicost.telemetry.dialect_table import dialect_of
 from aicost.telemetry.profiles import (
     COST_GROUPS,
     METER_KEYS,

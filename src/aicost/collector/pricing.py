@@ -17,7 +17,8 @@ from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
-from aicost.telemetry.dialects import Dialect, Labels, dialect_of, failure_of, part_of
+from aicost.telemetry.dialect_table import dialect_of
+from aicost.telemetry.dialects import Dialect, Labels, failure_of, part_of
 from aicost.telemetry.once import Covered
 from aicost.telemetry.profiles import PROFILE_KEYS, CostProfile
 from aicost.usage.event import Billed, RequestStatus, UsageEvent

@@ -21,7 +21,8 @@ from aicost.usage.readers import ResponseView
 
 from . import guard
 from .call import Call, Outcome, Target
-from .dialects import Dialect, Inference, Part, dialect_of, failure_of, may_be_inference, part_of
+from .dialect_table import dialect_of
+from .dialects import Dialect, Inference, Part, failure_of, may_be_inference, part_of
 from .once import Sight, mark_span, sight_around
 
 if TYPE_CHECKING:
