@@ -262,6 +262,9 @@ class Health:
         self.spans["received"] += priced.spans
         self.spans["rejected"] += priced.rejected
         self.outcomes.update(priced.seen)
+        outcomes = self.outcomes
+        for one in priced.counted:
+            outcomes["given" if one.given else one.charge.status.value, one.labels.dialect] += 1
 
 
 class Exposition(Collector):

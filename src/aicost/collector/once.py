@@ -133,7 +133,7 @@ class _Seen:
 
 
 _What = tuple[bytes, str | None, int, int]
-_Glimpse = tuple[tuple[bytes, str, Mapping[str, Quantity]], int, int, str, bool, str]
+_Glimpse = tuple[bytes, str, Mapping[str, Quantity], int, int, str, bool, str]
 
 
 class Once:
@@ -179,7 +179,19 @@ class Once:
             if view.inference.response_id is not None:
                 known[view.event_id] = verdict
             if view.usage:
-                self._recent.append(_glimpse(view))
+                has_id = view.inference.response_id is not None
+                self._recent.append(
+                    (
+                        view.resource,
+                        view.operation,
+                        view.usage,
+                        view.started_ns,
+                        view.ended_ns,
+                        view.event_id,
+                        has_id,
+                        view.scope.name,
+                    )
+                )
         if len(known) > 3 * REMEMBERED:
             for key in list(islice(known, len(known) - 2 * REMEMBERED)):
                 del known[key]
@@ -192,13 +204,16 @@ class Once:
 
     def _is_watched_by_several(self, view: View) -> bool:
         """Whether several observers look on in the process it is of."""
-        observers = self._observers.get(view.resource)
-        if observers is None:
-            if len(self._observers) > REMEMBERED:
-                self._observers.clear()
-            observers = self._observers[view.resource] = set()
-        observers.add(view.scope.name)
-        return len(observers) > 1
+        scope = view.scope
+        if scope.observers is None:
+            observers = self._observers.get(view.resource)
+            if observers is None:
+                if len(self._observers) > REMEMBERED:
+                    self._observers.clear()
+                observers = self._observers[view.resource] = set()
+            observers.add(scope.name)
+            scope.observers = observers
+        return len(scope.observers) > 1
 
     def _decide(self, view: View, several: bool) -> None:
         known, with_usage, operation = self._known, view.usage is not None, view.operation
@@ -227,8 +242,9 @@ class Once:
     def _meet(self, view: View) -> None:
         """Cover a view that another observer in the same process had too: of the same time and counts, one for one."""
         while self._recent:
-            what, started_ns, ended_ns, event_id, has_id, observer = self._recent.popleft()
-            self._met.setdefault(_what(*what), []).append(_Seen(started_ns, ended_ns, event_id, has_id, observer))
+            resource, operation, usage, started_ns, ended_ns, event_id, has_id, observer = self._recent.popleft()
+            seen = _Seen(started_ns, ended_ns, event_id, has_id, observer)
+            self._met.setdefault(_what(resource, operation, usage), []).append(seen)
         if len(self._met) > _RECENT:
             for key in list(islice(self._met, len(self._met) - _RECENT // 2)):
                 del self._met[key]
@@ -250,12 +266,6 @@ def _ended(view: View) -> int:
 
 def _same(one: str, other: str) -> bool:
     return one == other or family(one) == family(other)
-
-
-def _glimpse(view: View) -> _Glimpse:
-    what = (view.resource, view.operation, view.usage or {})
-    has_id = view.inference.response_id is not None
-    return (what, view.started_ns, view.ended_ns, view.event_id, has_id, view.scope.name)
 
 
 def _what(resource: bytes, operation: str, usage: Mapping[str, Quantity]) -> _What:

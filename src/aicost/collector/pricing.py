@@ -30,6 +30,7 @@ from .given import given_charge, given_event, take_given
 from .once import Links, Once, View
 
 _ERROR = 2
+_new = tuple.__new__
 _STAMP = b"aicost."
 _OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
 
@@ -49,6 +50,8 @@ class Counted(NamedTuple):
     charge: Charge
     known: bool
     """It came before."""
+    given: bool
+    """It was priced where it was made."""
     event: UsageEvent | None
     """For a ledger, if one was asked for."""
 
@@ -62,7 +65,7 @@ class Priced:
     spans: int = 0
     counted: list[Counted] = field(default_factory=list)
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Spans of models by what was done with them: `("priced", dialect)`, `("covered", reason)`, ..."""
+    """Spans of models that are not counted, by why: `("covered", reason)`, `("settled", dialect)`."""
     rejected: int = 0
     """Spans that are left out, because they cannot be decoded."""
 
@@ -151,21 +154,24 @@ class Pricer:
                 span = wire.without(view.encoded, self._replaced)
                 view.attributes = wire.Span.FromString(span).attributes
             view.scope.edits.append(wire.Edit(*view.place, self._fragments.of(view, charge), span))
-        done.seen["given" if view.given else charge.status.value, labels.dialect] += 1
         event = event_of(view) if self._events else None
         owners = view.attributes.get
         done.counted.append(
-            Counted(
-                view.key,
-                labels,
-                view.resource,
-                tuple([owners(name) for name in self._owners]),
-                view.usage,
-                view.billed,
-                view.error_type is not None,
-                charge,
-                view.known or view.given,
-                event,
+            _new(
+                Counted,
+                (
+                    view.key,
+                    labels,
+                    view.resource,
+                    tuple([owners(name) for name in self._owners]),
+                    view.usage,
+                    view.billed,
+                    view.error_type is not None,
+                    charge,
+                    view.known or view.given,
+                    view.given,
+                    event,
+                ),
             )
         )
 

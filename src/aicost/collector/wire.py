@@ -44,7 +44,7 @@ class Edit(NamedTuple):
 class ScopeSpans:
     """The spans of one instrumentation scope: where each one's bytes are in the request."""
 
-    __slots__ = ("edits", "end", "header", "name", "spans", "start", "version")
+    __slots__ = ("edits", "end", "header", "name", "observers", "spans", "start", "version")
 
     def __init__(self, header: int, start: int, end: int) -> None:
         self.header, self.start, self.end = header, start, end
@@ -53,6 +53,8 @@ class ScopeSpans:
         self.spans: list[tuple[int, int, int]] = []
         """Tag, start and end of each span."""
         self.edits: list[Edit] = []
+        self.observers: set[str] | None = None
+        """Who looks on in the process it is of, once that is known."""
 
 
 class ResourceSpans:
