@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
+import random
 import socket
 import ssl
 import subprocess
@@ -110,6 +112,19 @@ def test_a_client_that_sends_its_body_slowly_is_told_and_cut_off(collector: Call
     assert post(one.http, body())[0] == 200
 
 
+def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(
+    collector: Callable[..., InProcess], backend: Backend
+) -> None:
+    one = collector()
+    head = b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", one.http)) as connection:
+            connection.sendall(head + b"content-length: 100000\r\n\r\n" + body()[:200])
+    until(lambda: one.service.health.in_flight == 0)
+    assert post(one.http, body())[0] == 200
+    assert len(backend.spans) == 1
+
+
 def test_headers_without_end_are_refused(collector: Callable[..., InProcess]) -> None:
     with socket.create_connection(("127.0.0.1", collector().http)) as connection:
         connection.settimeout(5)
@@ -193,6 +208,25 @@ def test_bytes_that_are_no_http_harm_nobody(lasting: InProcess, data: bytes) -> 
     with socket.create_connection(("127.0.0.1", lasting.http)) as connection:
         connection.sendall(data + b"\r\n\r\n")
     assert get(lasting.http, "/healthz")[0] == 200
+
+
+def test_whatever_is_sent_leaves_no_memory_behind(process: Callable[..., AsProcess]) -> None:
+    one = process()
+    connection = http.client.HTTPConnection("127.0.0.1", one.http)
+
+    def send(count: int) -> float:
+        for number in range(count):
+            data = random.randbytes(number % 400)
+            kind = "application/json" if number % 3 == 0 else "application/x-protobuf"
+            headers = {"content-type": kind} | ({"content-encoding": "gzip"} if number % 5 == 0 else {})
+            connection.request("POST", "/v1/traces", data, headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status in (200, 400)
+        return memory_mib(one.process.pid)
+
+    before = send(1500)
+    assert send(3000) - before < 8
 
 
 @pytest.fixture(scope="module")

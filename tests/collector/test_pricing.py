@@ -415,9 +415,11 @@ def test_the_view_that_has_usage_completes_the_one_that_has_none() -> None:
     outer = a_span(chat(), trace_id=inner.trace_id)
     inner.parent_span_id = outer.span_id
     by = pricer(events=True)
-    events = [one.event for spans in ([inner], [outer]) for one in price(a_request(spans), by).counted]
-    assert [event.usage is None for event in events if event] == [True, False]
-    assert len({event.event_id for event in events if event}) == 1
+    events = [
+        event for spans in ([inner], [outer]) for one in price(a_request(spans), by).counted for event, _ in one.entries
+    ]
+    assert [event.usage is None for event in events] == [True, False]
+    assert len({event.event_id for event in events}) == 1
 
 
 def test_spans_that_aicost_priced_are_the_very_bytes_that_came_and_not_metered_again() -> None:
@@ -427,10 +429,29 @@ def test_spans_that_aicost_priced_are_the_very_bytes_that_came_and_not_metered_a
     assert again.data == once.data
     (told,) = again.counted
     assert told.known
-    assert told.event is not None
-    assert told.event.event_id == "openai:resp-3"
-    assert told.event.usage == {"input": 1000, "output": 500}
+    ((event, _),) = told.entries
+    assert event.event_id == "openai:resp-3"
+    assert event.usage == {"input": 1000, "output": 500}
     assert str(told.charge.amount) == "0.0075"
+
+
+def test_attempts_that_failed_before_reach_the_ledger_too() -> None:
+    span = a_span(chat(6))
+    put(span, "aicost.request.retry_count", 1)
+    failed = span.events.add(name="aicost.attempt", time_unix_nano=span.start_time_unix_nano + 5)
+    put(failed, "aicost.request.attempt", 1)
+    put(failed, "aicost.request.status", "retry")
+    put(failed, "aicost.request.billed", "possibly")
+    put(failed, "error.type", "ReadTimeout")
+    put(failed, "aicost.request.backoff", 0.5)
+    marked = pricer().price(a_request([span], scope="aicost").SerializeToString()).data
+    (told,) = pricer(events=True).price(marked).counted
+    (attempt, nothing), (last, charge) = told.entries
+    assert (attempt.attempt, attempt.billed.value, attempt.error_type) == (1, "possibly", "ReadTimeout")
+    assert attempt.backoff_ns == 500_000_000
+    assert attempt.event_id.endswith(":1")
+    assert nothing.amount is None
+    assert (last.attempt, str(charge.amount)) == (2, "0.0075")
 
 
 def test_a_view_around_a_span_that_aicost_priced_is_covered() -> None:

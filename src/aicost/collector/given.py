@@ -10,6 +10,8 @@ from dataclasses import replace
 from enum import Enum
 from typing import TypeVar
 
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from aicost._money import to_atto
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.semconv import attributes as a
@@ -65,6 +67,34 @@ def given_event(view: View, event: UsageEvent) -> UsageEvent:
         retry_of=said.get(a.AICOST_RETRY_OF),
         fallback_of=said.get(a.AICOST_FALLBACK_OF),
     )
+
+
+def given_attempts(view: View, event: UsageEvent) -> list[UsageEvent]:
+    """The attempts before the last one, which a span of aicost tells of as its events."""
+    if not event.retry_count:
+        return []
+    found = []
+    for told in Span.FromString(view.encoded).events:
+        said = dict(wire.plain_attributes(told))
+        number = said.get(a.AICOST_REQUEST_ATTEMPT)
+        if told.name == "aicost.attempt" and isinstance(number, int) and number < event.attempt:
+            found.append(
+                replace(
+                    event,
+                    event_id=f"span:{event.trace_id}:{event.span_id}:{number}",
+                    response_id=None,
+                    usage=None,
+                    ended_ns=told.time_unix_nano,
+                    status=_member(RequestStatus, said.get(a.AICOST_REQUEST_STATUS), RequestStatus.RETRY),
+                    billed=_member(Billed, said.get(a.AICOST_REQUEST_BILLED), Billed.POSSIBLY),
+                    error_type=said.get(a.ERROR_TYPE),
+                    attempt=number,
+                    retry_count=number - 1,
+                    backoff_ns=round(float(said.get(a.AICOST_REQUEST_BACKOFF) or 0.0) * 1e9),
+                    complete=said.get(a.AICOST_REQUEST_BILLED) != Billed.POSSIBLY.value,
+                )
+            )
+    return found
 
 
 def _usage(said: wire.Attributes) -> dict[str, Quantity]:

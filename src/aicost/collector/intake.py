@@ -158,7 +158,7 @@ class Intake:
 
 def _record(ledger: Ledger, priced: Priced) -> bool:
     try:
-        ledger.record([(one.event, one.charge) for one in priced.counted if one.event is not None])
+        ledger.record([entry for one in priced.counted for entry in one.entries])
     except LedgerError as error:
         _log.error("%s", error)
         return False

@@ -26,7 +26,7 @@ from aicost.usage.meters import Quantity
 
 from . import wire
 from .fragments import Fragments
-from .given import given_charge, given_event, take_given
+from .given import given_attempts, given_charge, given_event, take_given
 from .once import Links, Once, View
 
 _ERROR = 2
@@ -52,8 +52,8 @@ class Counted(NamedTuple):
     """It came before."""
     given: bool
     """It was priced where it was made."""
-    event: UsageEvent | None
-    """For a ledger, if one was asked for."""
+    entries: Sequence[tuple[UsageEvent, Charge]]
+    """For a ledger, if that was asked for: the call, and its attempts that failed before."""
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class Pricer:
                 span = wire.without(view.encoded, self._replaced)
                 view.attributes = wire.Span.FromString(span).attributes
             view.scope.edits.append(wire.Edit(*view.place, self._fragments.of(view, charge), span))
-        event = event_of(view) if self._events else None
+        entries = self._entries(view, charge) if self._events else ()
         owners = view.attributes.get
         done.counted.append(
             _new(
@@ -170,10 +170,15 @@ class Pricer:
                     charge,
                     view.known or view.given,
                     view.given,
-                    event,
+                    entries,
                 ),
             )
         )
+
+    def _entries(self, view: View, charge: Charge) -> list[tuple[UsageEvent, Charge]]:
+        event = event_of(view)
+        before = given_attempts(view, event) if view.given else []
+        return [*((attempt, self.kernel.price(attempt)) for attempt in before), (event, charge)]
 
 
 def price_request(data: bytes, *, kernel: Kernel | None = None, profiles: Sequence[CostProfile] = ()) -> bytes:
