@@ -172,7 +172,7 @@ class _Room:
         self._taken = 0
 
     def take(self, size: int) -> None:
-        self._intake.reserve(size)
+        self._intake.reserve(size, self._taken)
         self._taken += size
 
     def check(self, size: int) -> None:

@@ -76,9 +76,13 @@ class Intake:
         self._writing = ThreadPoolExecutor(1, "aicost-ledger") if ledger is not None else None
         self.draining = False
 
-    def reserve(self, size: int) -> None:
-        """Make room for so many bytes of a request. Raises `OverloadedError` if there is none."""
-        if self._health.in_flight and self._health.in_flight + size > self._max_in_flight:
+    def reserve(self, size: int, held: int = 0) -> None:
+        """Make room for so many bytes of a request that holds some already. Raises `OverloadedError` if there is none.
+
+        A request that is alone is let in at any size.
+        """
+        others = self._health.in_flight - held
+        if others and others + held + size > self._max_in_flight:
             raise OverloadedError("too many requests are under way")
         self._health.in_flight += size
 
