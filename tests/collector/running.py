@@ -152,6 +152,8 @@ class Backend:
     def __init__(self) -> None:
         self.answers: deque[Answer] = deque()
         self.always: Answer | None = None
+        self.most: int | None = None
+        """The largest body it takes."""
         self.requests: list[tuple[str, bytes]] = []
         self.tried = 0
         self.headers: list[Mapping[str, str]] = []
@@ -219,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         with backend._lock:
             backend.tried += 1
             answer = backend.answers.popleft() if backend.answers else backend.always or status(200)
+            if backend.most is not None and len(body) > backend.most:
+                answer = status(413)
             if answer.takes:
                 backend.requests.append((self.path, body))
                 backend.headers.append(dict(self.headers))

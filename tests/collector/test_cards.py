@@ -84,6 +84,7 @@ class Prices:
     def __init__(self) -> None:
         self.card = json.dumps(card("1"))
         self.asked: list[int] = []
+        self.broken = False
         prices = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -91,6 +92,9 @@ class Prices:
                 pass
 
             def do_GET(self) -> None:
+                if prices.broken:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\nab")
+                    return
                 tag = f'"{hash(prices.card)}"'
                 known = self.headers.get("if-none-match") == tag
                 code = 500 if not prices.card else 304 if known else 200
@@ -130,3 +134,9 @@ def test_an_address_is_asked_with_its_etag(
     until(lambda: reloads(one, "failed") >= 1)
     prices.card = ""
     assert amount(one, backend) == "3"
+    failed = reloads(one, "failed")
+    prices.broken = True
+    until(lambda: reloads(one, "failed") > failed)
+    prices.broken = False
+    prices.card = json.dumps(card("3", "4"))
+    until(lambda: reloads(one, "ok") == 2)

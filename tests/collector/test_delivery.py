@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
+import signal
 import socket
 import threading
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from aicost._money import to_decimal
 from aicost.ledger.query import LedgerReader
@@ -25,6 +28,7 @@ from .running import (
     InProcess,
     a_request,
     a_span,
+    chat,
     metric,
     post,
     reset,
@@ -235,10 +239,197 @@ def test_what_nobody_will_ever_take_is_kept_for_a_person(
     backend.answers.append(status(400))
     assert post(one.http, body())[0] == 200
     until(lambda: metric(one.http, "aicost_collector_rejected_requests_total") == 1)
-    (kept,) = (tmp_path / "spool" / "rejected").iterdir()
+    (kept,) = (tmp_path / "spool" / "0" / "rejected").iterdir()
     assert post(one.http, body())[0] == 200
     until(lambda: whole(backend, 1))
     assert kept.read_bytes()
+
+
+def test_a_redirect_is_not_followed(collector: Callable[..., InProcess], backend: Backend) -> None:
+    other = Backend()
+    backend.always = status(301, location=f"{other.url}/v1/traces")
+    one = collector(exporters=[{"type": "otlp-http", "endpoint": backend.url, "headers": {"api-key": "s3cret"}}])
+    assert post(one.http, body())[0] == 503
+    assert other.tried == 0
+    other.close()
+
+
+@pytest.mark.parametrize("advice", ["Wed, 21 Oct 2099 07:28:00 -0000", "inf", "nan", "-5", "soon"])
+def test_advice_that_cannot_be_followed_stops_nothing(
+    collector: Callable[..., InProcess], backend: Backend, tmp_path: Path, advice: str
+) -> None:
+    direct = collector()
+    backend.always = status(503, retry_after=advice)
+    code, _, headers = post(direct.http, body())
+    assert code == 503
+    assert 1 <= int(headers["retry-after"]) <= 3600
+    if "2099" not in advice:
+        one = collector(**spooled(tmp_path))
+        backend.answers.append(status(503, retry_after=advice))
+        backend.always = None
+        assert post(one.http, body())[0] == 200
+        until(lambda: whole(backend, 1))
+
+
+def test_a_failure_nobody_thought_of_keeps_what_was_acknowledged(
+    collector: Callable[..., InProcess], backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = collector(**spooled(tmp_path))
+    failing = [True] * 3
+    real = one.service._exporters[0].send
+
+    async def send(signal: str, data: bytes) -> None:
+        if failing:
+            failing.pop()
+            raise KeyError("nobody thought of this")
+        await real(signal, data)
+
+    monkeypatch.setattr(one.service._exporters[0], "send", send)
+    assert post(one.http, body())[0] == 200
+    until(lambda: whole(backend, 1))
+    failing.append(True)
+    assert post(collector().http, body())[0] == 200
+
+
+def test_text_that_is_no_utf_8_does_not_stop_a_file(collector: Callable[..., InProcess], tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    one = collector(exporters=[{"type": "file", "path": str(out)}], **spooled(tmp_path))
+    odd = a_request([a_span({"a": "xyz"}), a_span()]).SerializeToString().replace(b"xyz", b"\xff\xfe\xfd")
+    assert post(one.http, odd)[0] == 200
+    assert post(one.http, body())[0] == 200
+    until(lambda: out.exists() and len(out.read_text().splitlines()) == 2)
+
+
+def test_a_short_write_leaves_no_half_line(tmp_path: Path) -> None:
+    import resource
+
+    from aicost.collector.config import FileExporter
+    from aicost.collector.exporters import ToFile, UnavailableError
+
+    out = tmp_path / "out.jsonl"
+    exporter = ToFile("file", FileExporter(type="file", path=str(out)))
+    exporter._write("traces", body())
+    size = out.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
+    try:
+        with pytest.raises(UnavailableError):
+            asyncio.run(exporter.send("traces", body()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handled)
+    assert out.stat().st_size == size
+
+
+def test_one_span_that_is_too_large_does_not_cost_those_beside_it(
+    collector: Callable[..., InProcess], backend: Backend, tmp_path: Path
+) -> None:
+    backend.most = 5000
+    exporter = {"type": "otlp-http", "endpoint": backend.url, "compression": "none"}
+    spans = [a_span({"filler": "x" * 9000}), *(a_span() for _ in range(7))]
+    data = a_request(spans).SerializeToString()
+    direct = collector(exporters=[exporter])
+    code, answer, _ = post(direct.http, data)
+    assert code == 200
+    assert ExportTraceServiceResponse.FromString(answer).partial_success.rejected_spans == 1
+    assert len(backend.ids()) == 7
+    one = collector(exporters=[exporter], **spooled(tmp_path))
+    spans = [a_span({"filler": "x" * 9000}), *(a_span() for _ in range(7))]
+    assert post(one.http, a_request(spans).SerializeToString())[0] == 200
+    until(lambda: whole(backend, 14))
+
+
+def test_one_charge_that_no_ledger_can_hold_does_not_cost_those_beside_it(
+    collector: Callable[..., InProcess], tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    one = collector(ledger=str(ledger))
+    odd = [
+        a_span({**chat(), "gen_ai.usage.input_tokens": 2**60}),
+        a_span(start_time_unix_nano=2**64 - 1, end_time_unix_nano=2**64 - 1),
+    ]
+    assert post(one.http, a_request([a_span(), *odd, a_span()]).SerializeToString())[0] == 200
+    with LedgerReader(ledger) as reader:
+        assert len(reader.charges()) >= 3
+    assert metric(one.http, "aicost_collector_ledger_lost_total") <= 1
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"aicost.cost.amount_exact": "abc"},
+        {"aicost.cost.amount_exact": "NaN"},
+        {"aicost.cost.amount_exact": "1e900"},
+        {"aicost.cost.amount_exact": "-5"},
+        {},
+        {"aicost.cost.amount_exact": "1", "aicost.request.retry_count": "abc"},
+        {"aicost.cost.amount_exact": "1", "aicost.request.retry_count": 2**40},
+        {"aicost.cost.amount_exact": "1", "aicost.usage.meter.input": -1},
+    ],
+    ids=str,
+)
+def test_what_somebody_forges_costs_nobody_else_anything(
+    collector: Callable[..., InProcess], tmp_path: Path, forged: dict[str, Any]
+) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    one = collector(ledger=str(ledger))
+    forgery = a_span({**chat(), "aicost.event.id": "x", "aicost.cost.status": "priced", **forged})
+    assert post(one.http, a_request([forgery, a_span()]).SerializeToString())[0] == 200
+    with LedgerReader(ledger) as reader:
+        rows = {row["event_id"] == "x": row for row in reader.charges()}
+    assert rows[False]["charge_status"] == "priced"
+    if str(forged.get("aicost.cost.amount_exact")) != "1":
+        assert rows[True]["charge_status"] == "unpriced"
+        assert rows[True]["nano"] is None
+
+
+def test_a_change_of_the_configuration_loses_nothing(backend: Backend, tmp_path: Path) -> None:
+    other = Backend()
+    exporters = [
+        {"type": "otlp-http", "endpoint": one.url, "retry": {"initial": 0.02, "longest": 0.1}}
+        for one in (backend, other)
+    ]
+    other.always = status(503)
+    first = InProcess(settings(None, exporters=exporters, **spooled(tmp_path), drain_timeout=0.2))
+    assert post(first.http, body(5))[0] == 200
+    until(lambda: whole(backend, 5))
+    first.stop()
+    other.always = None
+    second = InProcess(settings(None, exporters=exporters[::-1], **spooled(tmp_path)))
+    until(lambda: whole(other, 5))
+    second.stop()
+    assert set(backend.ids().values()) == {1}
+    other.close()
+
+
+def test_what_a_process_kept_that_is_no_more_is_delivered(backend: Backend, tmp_path: Path) -> None:
+    from aicost.collector.config import CollectorConfig
+    from aicost.collector.exporters import exporters_for
+    from aicost.collector.spool import Spool
+
+    config = settings(backend, **spooled(tmp_path))
+    (exporter,) = exporters_for(CollectorConfig.model_validate(config).exporters)
+    left = Spool(tmp_path / "spool" / "3", [exporter.name])
+    left.append("traces", body(4))
+    left.close()
+    one = InProcess(config)
+    until(lambda: whole(backend, 4))
+    one.stop()
+
+
+def test_two_at_a_time_are_metered_once_whichever_fails(collector: Callable[..., InProcess], backend: Backend) -> None:
+    one = collector()
+    data = body()
+    backend.answers.append(slow(9))
+    first: list[int] = []
+    thread = threading.Thread(target=lambda: first.append(post(one.http, data)[0]))
+    thread.start()
+    until(lambda: backend.tried == 1)
+    assert post(one.http, data)[0] == 200
+    thread.join()
+    assert first == [503]
+    assert metric(one.http, "aicost_cost_USD_total") == float(ONE)
 
 
 def test_the_ledger_has_it_before_it_is_acknowledged_and_once(

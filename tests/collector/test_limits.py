@@ -78,6 +78,28 @@ def test_a_zip_bomb_takes_neither_memory_nor_time(process: Callable[..., AsProce
     assert post(one.http, body())[0] == 200
 
 
+@pytest.mark.parametrize("piece", [b"\x0a\x00", b"\x0a\x02\x12\x00"], ids=["resources", "scopes"])
+def test_parts_of_a_few_bytes_each_are_not_let_in_by_the_million(
+    process: Callable[..., AsProcess], piece: bytes
+) -> None:
+    one = process()
+    headers = {**PROTOBUF, "content-encoding": "gzip"}
+    assert post(one.http, body())[0] == 200
+    before = memory_mib(one.process.pid)
+    for path, code in (("/v1/traces", 400), ("/v1/metrics", 200)):
+        began = time.monotonic()
+        assert post(one.http, gzip.compress(piece * 2**20), path, headers=headers)[0] == code
+        assert time.monotonic() - began < 3
+    assert memory_mib(one.process.pid) - before < 100
+
+
+def test_gzip_files_in_a_row_are_few(collector: Callable[..., InProcess]) -> None:
+    headers = {**PROTOBUF, "content-encoding": "gzip"}
+    one = collector()
+    assert post(one.http, gzip.compress(b"") * 50 + gzip.compress(body()), headers=headers)[0] == 200
+    assert post(one.http, gzip.compress(b"") * 100_000, headers=headers)[0] == 400
+
+
 def test_an_announced_size_is_believed_only_as_far_as_it_helps(collector: Callable[..., InProcess]) -> None:
     one = collector(**receivers(read_timeout=0.5))
     with socket.create_connection(("127.0.0.1", one.http)) as connection:

@@ -398,6 +398,18 @@ def test_a_response_id_counts_once_whoever_tells_of_it() -> None:
     assert found.seen["covered", "same_response"] == 1
 
 
+def test_calls_that_are_surely_two_are_two() -> None:
+    outer = a_span({**chat(21)})
+    inner = a_span({**chat(22), "gen_ai.usage.input_tokens": 7}, trace_id=outer.trace_id, parent_span_id=outer.span_id)
+    assert len(price(a_request([inner, outer])).counted) == 2
+    nameless = [a_span(chat(number), trace_id=b"\0" * 16, span_id=b"\0" * 8) for number in (31, 32, 33)]
+    assert len(price(a_request(nameless)).counted) == 3
+    alike = a_request([a_span(chat(1))], resource={"service.name": "one"})
+    alike.MergeFrom(a_request([a_span({**chat(1), "gen_ai.usage.input_tokens": 7})], resource={"service.name": "two"}))
+    found = price(alike, pricer(events=True)).counted
+    assert len({event.event_id for one in found for event, _ in one.entries}) == 2
+
+
 def test_the_same_counts_at_the_same_time_in_one_process_are_one_call() -> None:
     client = a_span(chat(11), number=11)
     framework = a_span(chat(), number=12, start_time_unix_nano=client.start_time_unix_nano - 10)

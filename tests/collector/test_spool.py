@@ -170,3 +170,28 @@ def test_make_safe_flushes_what_was_appended_before(tmp_path: Path, monkeypatch:
     spool.make_safe(numbers[0])
     assert len(flushed) == 1
     spool.close()
+
+
+def test_a_segment_that_was_delivered_makes_room_for_a_large_request(tmp_path: Path) -> None:
+    spool = opened(tmp_path, max_size=1000)
+    for _ in range(10):
+        spool.append("traces", b"x" * 600)
+        for record in rest(spool):
+            spool.readers["one"].delivered(record)
+    assert not spool.fits(1000)
+    spool.close()
+
+
+def test_deleted_files_do_not_hide_what_comes_after(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    for _ in range(3):
+        spool.append("traces", b"a")
+    for record in rest(spool):
+        spool.readers["one"].delivered(record)
+    spool.close()
+    for file in segments(tmp_path):
+        file.unlink()
+    spool = opened(tmp_path)
+    spool.append("traces", b"b")
+    assert [one.data for one in rest(spool)] == [b"b"]
+    spool.close()

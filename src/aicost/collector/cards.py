@@ -8,6 +8,7 @@ server's ETag.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import logging
 import os
 import tempfile
@@ -63,7 +64,7 @@ class CardWatch:
         """Look for a new card once."""
         try:
             card = await asyncio.get_running_loop().run_in_executor(None, self._changed)
-        except RateCardError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the last good card stays and the watch goes on
             self.failures += 1
             if str(error) != self._said:
                 self._said = str(error)
@@ -99,8 +100,8 @@ class CardWatch:
             if error.code == 304:
                 return None
             raise RateCardError(f"{url} answered {error.code}") from None
-        except OSError as error:
-            raise RateCardError(f"{url} cannot be fetched: {error}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise RateCardError(f"{url} cannot be fetched: {error!r}") from None
         if len(body) > _MOST:
             raise RateCardError(f"{url} is larger than {_MOST} bytes")
         if self._state == (etag, body):

@@ -196,6 +196,8 @@ class CollectorConfig(_Model):
             raise ValueError("nothing to listen on: set receivers.http.listen or receivers.grpc.listen")
         if not self.exporters and self.ledger is None:
             raise ValueError("nowhere to send to: set exporters, or a ledger")
+        if self.spool is not None and not self.exporters:
+            raise ValueError("a spool keeps what exporters have still to deliver: set exporters, or leave it out")
         if self.processes > 1 and self.admin is None:
             raise ValueError("several processes need admin, so that each can be asked for its metrics")
         return self

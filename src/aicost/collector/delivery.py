@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from . import wire
 from .config import Retry
@@ -23,14 +23,25 @@ _log = logging.getLogger("aicost.collector")
 _MOST_REJECTED = 100
 
 
+class Refused(NamedTuple):
+    """A part of a request that an exporter will never take, and why."""
+
+    data: bytes
+    why: str
+
+
 class Delivery(Protocol):
     """Keeps requests and delivers them."""
 
     rejected: int
     """Requests that an exporter will never take."""
 
-    async def accept(self, signal: str, data: bytes) -> None:
-        """Take charge of a request. Raises `UnavailableError` or `RejectedError` if that cannot be."""
+    async def accept(self, signal: str, data: bytes) -> list[Refused]:
+        """Take charge of a request; returns the parts of it that nobody will ever take.
+
+        Raises `UnavailableError` or `RejectedError` where it cannot take charge of any of it.
+        """
+        ...
 
     async def start(self) -> None: ...
     async def stop(self, timeout: float) -> None: ...
@@ -46,18 +57,19 @@ class Direct:
     async def start(self) -> None:
         """Nothing to start."""
 
-    async def accept(self, signal: str, data: bytes) -> None:
+    async def accept(self, signal: str, data: bytes) -> list[Refused]:
         """Send a request to every exporter."""
-        if len(self._exporters) == 1:
-            await send_whole(self._exporters[0], signal, data)
-            return
         results = await asyncio.gather(
             *(send_whole(exporter, signal, data) for exporter in self._exporters), return_exceptions=True
         )
         # Its sender keeps it while any exporter may still take it; what those that have it get again is the same.
-        failures = [one for one in results if isinstance(one, BaseException)]
-        for failure in sorted(failures, key=lambda one: not isinstance(one, UnavailableError)):
-            raise failure
+        for one in results:
+            if isinstance(one, BaseException):
+                raise one
+        refused = max((one for one in results if not isinstance(one, BaseException)), key=len, default=[])
+        if any(part.data is data for part in refused):
+            raise RejectedError(refused[0].why)
+        return refused
 
     async def stop(self, timeout: float) -> None:
         """Nothing is under way that nobody waits for."""
@@ -92,8 +104,10 @@ class Spooled:
         self._news = {exporter.name: asyncio.Event() for exporter, *_ in self._ways}
         self._tasks = [asyncio.create_task(self._deliver(*way), name=f"aicost-{way[0].name}") for way in self._ways]
 
-    async def accept(self, signal: str, data: bytes) -> None:
+    async def accept(self, signal: str, data: bytes) -> list[Refused]:
         """Keep a request on disk."""
+        if not self.spool.fits(len(data)):
+            raise RejectedError(f"larger than the spool, which holds {self.spool.max_size} bytes", too_large=True)
         try:
             number = self.spool.append(signal, data)
             if self._power:
@@ -104,6 +118,7 @@ class Spooled:
             raise UnavailableError(f"the spool cannot be written: {error.strerror}", 5.0) from error
         for news in self._news.values():
             news.set()
+        return []
 
     async def stop(self, timeout: float) -> None:
         """Give what is under way a last chance; the rest stays on disk."""
@@ -147,28 +162,36 @@ class Spooled:
         wait, said = retry.initial, False
         while True:
             try:
-                await send_whole(exporter, record.signal, record.data)
-            except UnavailableError as error:
+                refused = await send_whole(exporter, record.signal, record.data)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what was acknowledged is kept
                 self.retried += 1
                 if not said:
                     said = True
-                    _log.warning("%s: %s; keeping what is for it, and trying again", exporter.name, error)
+                    known = isinstance(error, UnavailableError)
+                    _log.warning(
+                        "%s: %s; keeping what is for it, and trying again",
+                        exporter.name,
+                        error if known else repr(error),
+                        exc_info=None if known else error,
+                    )
                 # Half of it at random, so that those who failed together do not come back together.
-                pause = max(error.retry_after or 0.0, wait * (0.5 + random.random() / 2))  # noqa: S311 - no secret
+                advice = error.retry_after if isinstance(error, UnavailableError) else None
+                pause = max(advice or 0.0, wait * (0.5 + random.random() / 2))  # noqa: S311 - no secret
                 await asyncio.sleep(min(pause, 3600.0))
                 wait = min(wait * 2, retry.longest)
                 continue
-            except RejectedError as error:
+            for part in refused:
                 self.rejected += 1
-                self._keep_rejected(exporter, record)
-                _log.error("%s will not take a request of %d bytes: %s", exporter.name, len(record.data), error)
-            else:
-                if said:
-                    _log.warning("%s: takes requests again", exporter.name)
+                self._keep_rejected(exporter, record.signal, part.data)
+                _log.error(
+                    "%s will not take %d bytes of %s: %s", exporter.name, len(part.data), record.signal, part.why
+                )
+            if said:
+                _log.warning("%s: takes requests again", exporter.name)
             reader.delivered(record)
             return
 
-    def _keep_rejected(self, exporter: Exporter, record: Record) -> None:
+    def _keep_rejected(self, exporter: Exporter, signal: str, data: bytes) -> None:
         """Keep what was acknowledged and nobody takes, for a person to look at."""
         folder: Path = self.spool.folder / "rejected"
         try:
@@ -176,23 +199,26 @@ class Spooled:
             kept = sorted(folder.iterdir())
             for old in kept[: max(0, len(kept) + 1 - _MOST_REJECTED)]:
                 old.unlink()
-            (folder / f"{time.time_ns()}.{exporter.name}.{record.signal}.pb").write_bytes(record.data)
+            (folder / f"{time.time_ns()}.{exporter.name}.{signal}.pb").write_bytes(data)
         except OSError as error:
             _log.error("spool: a rejected request cannot be kept: %s", error)
 
 
-async def send_whole(exporter: Exporter, signal: str, data: bytes) -> None:
-    """Send a request; in halves if it is too large, and without what cannot be decoded if that is why it is refused."""
+async def send_whole(exporter: Exporter, signal: str, data: bytes) -> list[Refused]:
+    """Send a request; in halves if it is too large, and without what cannot be decoded if that is why it is refused.
+
+    Returns the parts that the exporter will never take. Raises `UnavailableError` if some of it may be taken later.
+    """
     try:
         await exporter.send(signal, data)
     except RejectedError as error:
-        if signal != "traces":
-            raise
-        parts = wire.halves(data) if error.too_large else sound_part(data)
+        parts = []
+        if signal == "traces":
+            parts = wire.halves(data) if error.too_large else sound_part(data)
         if not parts:
-            raise
-        for part in parts:
-            await send_whole(exporter, signal, part)
+            return [Refused(data, str(error))]
+        return [refused for part in parts for refused in await send_whole(exporter, signal, part)]
+    return []
 
 
 def sound_part(data: bytes) -> list[bytes]:

@@ -7,9 +7,13 @@ what may succeed later, `RejectedError` for what never will (OTLP specification,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import hashlib
 import json
 import logging
+import math
+import os
 import ssl
 import sys
 from datetime import datetime, timezone
@@ -50,7 +54,7 @@ METHODS = {
     "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
 }
 _WAIT_HTTP = {429, 502, 503, 504}
-_SET_UP_HTTP = {401, 403, 404, 407}
+_SET_UP_HTTP = {301, 302, 303, 307, 308, 401, 403, 404, 407}
 """What an operator has to put right. OTLP would have it dropped; here it waits, for it is nobody's wish to lose it."""
 _WAIT_GRPC = {
     grpc.StatusCode.CANCELLED,
@@ -97,8 +101,12 @@ class Exporter(Protocol):
 def exporters_for(configs: tuple[ExporterConfig, ...]) -> list[Exporter]:
     """The exporters that are configured, each with a name of its own."""
     made: list[Exporter] = []
-    for number, config in enumerate(configs, 1):
-        name = f"{config.type}-{number}"
+    for config in configs:
+        # By what it is and not by its place in the list: the spool remembers by this name what was delivered.
+        where = config.path if isinstance(config, FileExporter) else config.endpoint
+        name = f"{config.type}-{hashlib.sha256(where.encode()).hexdigest()[:10]}"
+        same = sum(one.name.startswith(name) for one in made)
+        name += f"-{same + 1}" if same else ""
         if isinstance(config, FileExporter):
             made.append(ToFile(name, config))
         elif config.type == "otlp-http":
@@ -131,7 +139,11 @@ class OverHttp:
             headers = {**headers, "content-encoding": "gzip"}
             body = await _compressed(data)
         try:
-            async with self._opened().post(f"{self._base}/v1/{signal}", data=body, headers=headers) as response:
+            # A redirect would be followed without the body, and with the headers.
+            sending = self._opened().post(
+                f"{self._base}/v1/{signal}", data=body, headers=headers, allow_redirects=False
+            )
+            async with sending as response:
                 answer = await _whole(response)
                 self._judge(signal, response, answer)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
@@ -173,6 +185,7 @@ class OverGrpc:
         self._config = config
         self._metadata = [(key.lower(), value.get_secret_value()) for key, value in config.headers.items()]
         self._compression = grpc.Compression.Gzip if config.compression == "gzip" else grpc.Compression.NoCompression
+        self._credentials = _credentials(name, config) if self._tls else None
         self._channel: Any = None
         self._calls: dict[str, Any] = {}
 
@@ -197,8 +210,8 @@ class OverGrpc:
     def _call(self, signal: str) -> Any:
         if self._channel is None:
             options = [("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
-            if self._tls:
-                self._channel = grpc.aio.secure_channel(self._target, _credentials(self.name, self._config), options)
+            if self._credentials is not None:
+                self._channel = grpc.aio.secure_channel(self._target, self._credentials, options)
             else:
                 self._channel = grpc.aio.insecure_channel(self._target, options)
         if signal not in self._calls:
@@ -232,14 +245,23 @@ class ToFile:
                 await asyncio.get_running_loop().run_in_executor(None, self._write, signal, data)
             except OSError as error:
                 raise UnavailableError(f"cannot write {self._path}: {error.strerror}") from error
+            except DecodeError as error:
+                raise RejectedError(f"cannot be written as JSON: {error}") from error
 
     def _write(self, signal: str, data: bytes) -> None:
         line = json.dumps(to_json(REQUESTS[signal].FromString(data)), ensure_ascii=False).encode() + b"\n"
         if self._file is None:
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
-        else:
-            self._file.write(line)
+            return
+        size, written = os.fstat(self._file.fileno()).st_size, 0
+        try:
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError:
+            with contextlib.suppress(OSError):  # half a line would spoil the next one
+                self._file.truncate(size)
+            raise
 
     async def close(self) -> None:
         """Close the file."""
@@ -289,14 +311,20 @@ def _retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        return _bounded(float(value))
     except ValueError:
         pass
     try:
         at = parsedate_to_datetime(value)
     except ValueError:
         return None
-    return max(0.0, (at - datetime.now(timezone.utc)).total_seconds())
+    at = at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
+    return _bounded((at - datetime.now(timezone.utc)).total_seconds())
+
+
+def _bounded(seconds: float) -> float | None:
+    """Advice that can be followed: at most an hour."""
+    return min(max(0.0, seconds), 3600.0) if math.isfinite(seconds) else None
 
 
 def _retry_info(error: Any) -> float | None:
@@ -305,10 +333,10 @@ def _retry_info(error: Any) -> float | None:
     try:
         if "google.rpc.retryinfo-bin" in said:
             info.ParseFromString(said["google.rpc.retryinfo-bin"])
-            return float(info.retry_delay.ToTimedelta().total_seconds())
+            return _bounded(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
         for detail in status_pb2.Status.FromString(said.get("grpc-status-details-bin", b"")).details:
             if detail.Unpack(info):
-                return float(info.retry_delay.ToTimedelta().total_seconds())
+                return _bounded(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
     except DecodeError:
         pass  # advice that cannot be read is none
     return None

@@ -12,15 +12,18 @@ from typing import TypeVar
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from aicost._money import to_atto
+from aicost._money import ATTO
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
+from aicost.pricing.kernel import sane_amount
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.meters import METERS, Quantity
+from aicost.usage.reading import MAX_COUNT
 
 from . import wire
 from .once import View
 
+_MOST_RETRIES = 1000
 _METER = f"{a.AICOST_USAGE_METER}."
 _METER_KEYS = tuple((meter, _METER + meter) for meter in METERS)
 
@@ -42,13 +45,17 @@ def take_given(view: View) -> None:
 def given_charge(view: View) -> Charge:
     """The charge that a span of aicost says. Its lines have quantities; prices the span says only in sum."""
     said = wire.Attributes(view.attributes)
-    exact = said.get(a.AICOST_COST_AMOUNT_EXACT)
+    status = _member(ChargeStatus, said.get(a.AICOST_COST_STATUS), ChargeStatus.UNPRICED)
+    reason = said.get(a.AICOST_COST_REASON)
+    exact = sane_amount(str(said.get(a.AICOST_COST_AMOUNT_EXACT)))
+    if exact is None and status is not ChargeStatus.UNPRICED:
+        status, reason = ChargeStatus.UNPRICED, "invalid_amount"
     return Charge(
-        _member(ChargeStatus, said.get(a.AICOST_COST_STATUS), ChargeStatus.UNPRICED),
+        status,
         str(said.get(a.AICOST_COST_CURRENCY) or "USD"),
-        None if exact is None else to_atto(str(exact)),
+        None if exact is None or status is ChargeStatus.UNPRICED else round(exact * ATTO),
         tuple(ChargeLine(meter, quantity, None, 1, None, None) for meter, quantity in (view.usage or {}).items()),
-        said.get(a.AICOST_COST_REASON),
+        reason,
         said.get(a.AICOST_COST_RATE_CARD),
     )
 
@@ -56,11 +63,13 @@ def given_charge(view: View) -> Charge:
 def given_event(view: View, event: UsageEvent) -> UsageEvent:
     """The event of a span of aicost: what any span says, and what only these do."""
     said = wire.Attributes(view.attributes)
+    retries = said.get(a.AICOST_REQUEST_RETRY_COUNT)
+    retries = retries if isinstance(retries, int) and 0 <= retries < _MOST_RETRIES else 0
     return replace(
         event,
         status=_member(RequestStatus, said.get(a.AICOST_REQUEST_STATUS), event.status),
-        retry_count=int(said.get(a.AICOST_REQUEST_RETRY_COUNT) or 0),
-        attempt=int(said.get(a.AICOST_REQUEST_RETRY_COUNT) or 0) + 1,
+        retry_count=retries,
+        attempt=retries + 1,
         region=said.get(a.AICOST_RESPONSE_REGION),
         speed=said.get(a.AICOST_RESPONSE_SPEED),
         estimated=said.get(a.AICOST_USAGE_SOURCE) == "estimated",
@@ -77,7 +86,7 @@ def given_attempts(view: View, event: UsageEvent) -> list[UsageEvent]:
     for told in Span.FromString(view.encoded).events:
         said = dict(wire.plain_attributes(told))
         number = said.get(a.AICOST_REQUEST_ATTEMPT)
-        if told.name == "aicost.attempt" and isinstance(number, int) and number < event.attempt:
+        if told.name == "aicost.attempt" and isinstance(number, int) and 0 < number < event.attempt:
             found.append(
                 replace(
                     event,
@@ -90,15 +99,23 @@ def given_attempts(view: View, event: UsageEvent) -> list[UsageEvent]:
                     error_type=said.get(a.ERROR_TYPE),
                     attempt=number,
                     retry_count=number - 1,
-                    backoff_ns=round(float(said.get(a.AICOST_REQUEST_BACKOFF) or 0.0) * 1e9),
+                    backoff_ns=_nanoseconds(said.get(a.AICOST_REQUEST_BACKOFF)),
                     complete=said.get(a.AICOST_REQUEST_BILLED) != Billed.POSSIBLY.value,
                 )
             )
     return found
 
 
+def _nanoseconds(seconds: object) -> int:
+    return round(seconds * 1e9) if isinstance(seconds, float) and 0 <= seconds < 1e6 else 0
+
+
 def _usage(said: wire.Attributes) -> dict[str, Quantity]:
-    return {meter: quantity for meter, key in _METER_KEYS if isinstance(quantity := said.get(key), int)}
+    return {
+        meter: quantity
+        for meter, key in _METER_KEYS
+        if isinstance(quantity := said.get(key), int) and 0 <= quantity <= MAX_COUNT
+    }
 
 
 _T = TypeVar("_T", bound=Enum)

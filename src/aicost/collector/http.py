@@ -28,6 +28,7 @@ _PATHS = {f"/v1/{signal}": signal for signal in REQUESTS}
 _MOST_HEADERS = 64 * 2**10
 _IN_THREAD = 2**20
 """Bodies above this size are decompressed in a thread."""
+_MOST_MEMBERS = 100
 _OPEN = {"/healthz", "/readyz"}
 _UNREAD = {401, 404, 405, 408, 413, 415}
 """Answers that are given before the body was read: the connection cannot be used again."""
@@ -207,18 +208,14 @@ class _Body:
 
 async def _whole(body: _Body, headers: dict[bytes, bytes], room: _Room) -> bytes:
     length = headers.get(b"content-length")
-    announced = int(length) if length is not None and length.isdigit() else 0
-    room.check(announced)
-    room.take(announced)
+    room.check(int(length) if length is not None and length.isdigit() else 0)
     pieces: list[bytes] = []
     size = 0
     while not body.ended:
         piece = await body.next()
         size += len(piece)
         room.check(size)
-        if size > announced:
-            room.take(size - announced)
-            announced = size
+        room.take(len(piece))
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -231,11 +228,13 @@ async def _decompressed(body: bytes, room: _Room) -> bytes:
 
 def _inflated(body: bytes, room: _Room) -> bytes:
     """gzip undone, never to more than what is let in."""
-    room.leave()  # from here on it takes what it is, not what it was sent as
     pieces: list[bytes] = []
-    size, rest = 0, body
+    size, rest, members = 0, body, 0
     try:
         while rest:
+            members += 1
+            if members > _MOST_MEMBERS:
+                raise MalformedError(f"the body is more than {_MOST_MEMBERS} gzip files in a row")
             stream = zlib.decompressobj(wbits=31)
             while not stream.eof:
                 piece = stream.decompress(rest, min(room.most + 1 - size, 2**20))

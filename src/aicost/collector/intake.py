@@ -10,13 +10,11 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-
-from aicost._errors import LedgerError
 from aicost.ledger import Ledger
 
-from .delivery import Delivery
-from .exporters import REQUESTS, RejectedError, UnavailableError
+from . import wire
+from .delivery import Delivery, Refused
+from .exporters import RejectedError, UnavailableError
 from .meters import CostMeters, Health
 from .pricing import Priced, Pricer
 from .wire import MalformedRequestError
@@ -113,15 +111,15 @@ class Intake:
             priced = Priced(data, spans=1)
         if priced.rejected and priced.rejected == priced.spans:
             raise MalformedError("no span of the request can be decoded")
-        try:
-            await self._keep(priced)
-            if priced.spans:  # an envelope without spans is nobody's news
-                await self.deliver("traces", priced.data)
-        except BaseException:
-            self._pricer.take_back(priced)
-            raise
+        await self._keep(priced)
+        refused: list[Refused] = []
+        if priced.spans:  # an envelope without spans is nobody's news
+            refused = await self.deliver("traces", priced.data)
         self._costs.count(priced)
         self._health.count(priced)
+        if refused:
+            lost = sum(wire.count_spans(part.data) for part in refused)
+            return Accepted(priced.rejected + lost, f"not accepted further on: {refused[0].why}")
         if priced.rejected:
             return Accepted(priced.rejected, f"{priced.rejected} spans cannot be decoded and were left out")
         return Accepted()
@@ -136,21 +134,25 @@ class Intake:
 
     async def _others(self, signal: str, data: bytes) -> Accepted:
         try:
-            request = REQUESTS[signal].FromString(data)
-        except DecodeError:
-            raise MalformedError(f"the request is no {signal} in OTLP's protobuf encoding") from None
-        if request.ByteSize():
+            wire.check_envelope(data)  # decoding it whole would take thirty times its size
+        except MalformedRequestError as error:
+            raise MalformedError(f"the request is no {signal} in OTLP's protobuf encoding: {error}") from None
+        if data:
             await self.deliver(signal, data)
         return Accepted()
 
-    async def deliver(self, signal: str, data: bytes) -> None:
-        """Hand a request on. Raises `RefusedError`."""
+    async def deliver(self, signal: str, data: bytes) -> list[Refused]:
+        """Hand a request on; returns what nobody will ever take of it. Raises `RefusedError`."""
         try:
-            await self._delivery.accept(signal, data)
+            return await self._delivery.accept(signal, data)
         except UnavailableError as error:
             raise OverloadedError(str(error), error.retry_after) from error
         except RejectedError as error:
-            raise MalformedError(f"not accepted further on: {error}") from error
+            kind = TooLargeError if error.too_large else MalformedError
+            raise kind(f"not accepted further on: {error}") from error
+        except Exception as error:
+            _log.exception("a request could not be handed on")
+            raise OverloadedError(f"not handed on: {error!r}") from error
 
     def close(self) -> None:
         """Let go of the ledger."""
@@ -161,9 +163,13 @@ class Intake:
 
 
 def _record(ledger: Ledger, priced: Priced) -> bool:
-    try:
-        ledger.record([entry for one in priced.counted for entry in one.entries])
-    except LedgerError as error:
-        _log.error("%s", error)
-        return False
+    """Whether all of it is safe, but for what no ledger could ever hold; that is counted in `lost`."""
+    lost = ledger.lost
+    ledger.record([entry for one in priced.counted for entry in one.entries])
+    if ledger.lost != lost:
+        # One of them cannot be kept; the others must not go with it.
+        ledger.lost = lost
+        for one in priced.counted:
+            for entry in one.entries:
+                ledger.record([entry])
     return ledger.pending == 0

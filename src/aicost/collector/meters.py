@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -39,6 +40,7 @@ BOUNDS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 
 
 _ATTO_BOUNDS = [round(bound * ATTO) for bound in BOUNDS]
 _MOST_KINDS = 50_000
+_METERED = 200_000
 _Labels = tuple[tuple[str, str], ...]
 _OVERFLOW: _Labels = ((a.OTEL_METRIC_OVERFLOW, "true"),)
 _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
@@ -69,6 +71,8 @@ class CostMeters:
         self.owners = tuple(ATTRIBUTES[key] for key in config.attributes)
         self._series: dict[tuple[Any, ...], _Series] = {}
         self._by_labels: dict[_Labels, _Series] = {}
+        self._metered: dict[bytes, None] = {}
+        """Spans that were counted: one may come again, or twice at a time."""
         self._instance = str(uuid.uuid4())
         self._since = self._started = time.time_ns()
         self._sent: dict[tuple[str, _Labels], Any] = {}
@@ -77,9 +81,11 @@ class CostMeters:
     def count(self, priced: Priced) -> None:
         """Count the calls in a request."""
         series = self._series
+        metered = self._metered
         for one in priced.counted:
-            if one.known:
+            if one.given or one.key in metered:
                 continue
+            metered[one.key] = None
             key = (one.labels, one.resource, *one.owners)
             found = series.get(key)
             if found is None:
@@ -100,6 +106,10 @@ class CostMeters:
                 found.possibly += 1
             elif charge.status in (ChargeStatus.UNPRICED, ChargeStatus.PARTIAL):
                 found.unpriced[(charge.reason or "").partition(":")[0]] += 1
+
+        if len(metered) > 2 * _METERED:
+            for old in list(islice(metered, len(metered) - _METERED)):
+                del metered[old]
 
     def _begun(self, key: tuple[Any, ...]) -> _Series:
         """The series for a kind of call that was not met yet; several kinds may share one."""

@@ -9,7 +9,7 @@ arrived, is decided as it was the first time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -99,10 +99,10 @@ class View:
         self.key: bytes = trace_id + span_id
         self.parent: bytes = trace_id + span.parent_span_id
         """The span that it is inside of."""
-        self.event_id = (
-            f"{labels.provider}:{response_id}" if response_id else f"span:{trace_id.hex()}:{span_id.hex()}:1"
-        )
+        self.event_id = f"{labels.provider}:{response_id}" if response_id else _span_identity(span)
         """The identity it is counted under."""
+        if not (any(trace_id) and any(span_id)):  # ids that many may have are none
+            self.key, self.parent = f"{place[0]}:{self.event_id}".encode(), b""
         self.started_ns: int = span.start
         self.ended_ns: int = span.end
         self.stamped = False
@@ -119,7 +119,9 @@ class _Verdict(NamedTuple):
     covered: Covered | None
     with_usage: bool
     operation: str
-    key: bytes
+    response_id: str | None
+    usage: Mapping[str, Quantity] | None
+    resource: bytes
 
 
 class _Seen:
@@ -142,7 +144,6 @@ class Once:
     def __init__(self) -> None:
         self._known: dict[bytes | str, _Verdict] = {}
         """By trace and span; by event; and, with a mark, by the span around it."""
-        self._taken_back: set[bytes] = set()
         self._observers: dict[bytes, set[str]] = {}
         """Who looks on in a process."""
         self._recent: deque[_Glimpse] = deque(maxlen=_RECENT)
@@ -165,14 +166,19 @@ class Once:
         verdict = known.get(view.key)
         if verdict is not None:
             view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
-            if view.key in self._taken_back:
-                self._taken_back.discard(view.key)
-                view.known = False
             return
         several = self._is_watched_by_several(view)
         if not view.given:
             self._decide(view, several)
-        verdict = _Verdict(view.event_id, view.covered, view.given or view.usage is not None, view.operation, view.key)
+        verdict = _Verdict(
+            view.event_id,
+            view.covered,
+            view.given or view.usage is not None,
+            view.operation,
+            view.inference.response_id,
+            view.usage,
+            view.resource,
+        )
         known[view.key] = verdict
         if view.covered is None:
             known[view.parent + b"<"] = verdict
@@ -196,12 +202,6 @@ class Once:
             for key in list(islice(known, len(known) - 2 * REMEMBERED)):
                 del known[key]
 
-    def take_back(self, keys: Iterable[bytes]) -> None:
-        """Those views were not taken after all: when they come again, it is the first time that they count."""
-        if len(self._taken_back) > REMEMBERED:
-            self._taken_back.clear()
-        self._taken_back.update(keys)
-
     def _is_watched_by_several(self, view: View) -> bool:
         """Whether several observers look on in the process it is of."""
         scope = view.scope
@@ -218,14 +218,19 @@ class Once:
     def _decide(self, view: View, several: bool) -> None:
         known, with_usage, operation = self._known, view.usage is not None, view.operation
         below = known.get(view.key + b"<")
-        if below is not None and _same(below.operation, operation):
+        if below is not None and _same(below.operation, operation) and not _different(below, view):
             if below.with_usage or not with_usage:
                 view.covered = Covered("below", below.event_id)
             else:  # it was counted without its usage, which this view has
                 view.event_id = below.event_id
             return
         above = known.get(view.parent)
-        if above is not None and above.covered is None and _same(above.operation, operation):
+        if (
+            above is not None
+            and above.covered is None
+            and _same(above.operation, operation)
+            and not _different(above, view)
+        ):
             if above.with_usage or not with_usage:
                 view.covered = Covered("above", above.event_id)
             else:
@@ -233,7 +238,10 @@ class Once:
             return
         if view.inference.response_id is not None:
             before = known.get(view.event_id)
-            if before is not None and (before.with_usage or not with_usage):
+            if before is not None and before.resource != view.resource and _counts(before) != _counts(view):
+                # Two servers that number their responses alike, asked by two processes.
+                view.event_id = _span_identity(view.span)
+            elif before is not None and (before.with_usage or not with_usage):
                 view.covered = Covered("same_response", view.event_id)
                 return
         if several and view.usage:
@@ -262,6 +270,20 @@ class Once:
 
 def _ended(view: View) -> int:
     return view.ended_ns
+
+
+def _counts(one: Any) -> tuple[int, int]:
+    return token_sums(one.usage or {})
+
+
+def _different(one: _Verdict, view: View) -> bool:
+    """Whether two views are surely of two calls: each has a response id and counts, and they differ in both."""
+    ids = one.response_id, view.inference.response_id
+    return None not in ids and ids[0] != ids[1] and _counts(one) != _counts(view)
+
+
+def _span_identity(span: Any) -> str:
+    return f"span:{span.trace_id.hex()}:{span.span_id.hex()}:1"
 
 
 def _same(one: str, other: str) -> bool:

@@ -17,12 +17,14 @@ from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
+from aicost.telemetry import guard
 from aicost.telemetry.dialect_table import dialect_of
 from aicost.telemetry.dialects import Dialect, Labels, failure_of, part_of
 from aicost.telemetry.once import Covered
 from aicost.telemetry.profiles import PROFILE_KEYS, CostProfile
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.meters import Quantity
+from aicost.usage.reading import MAX_COUNT
 
 from . import wire
 from .fragments import Fragments
@@ -119,7 +121,7 @@ class Pricer:
                 view = _view(data, resource, scope, dialect, place, done)
                 if view is not None:
                     self._once.decide(view)
-                    self._finish(view, done)
+                    self._finish_safely(view, done)
         elif found:
             views = [
                 view
@@ -129,14 +131,18 @@ class Pricer:
             ]
             self._once.settle(views, lambda: _links(data, resources))
             for view in views:
-                self._finish(view, done)
+                self._finish_safely(view, done)
         if found:
             done.data = wire.spliced(data, resources)
         return done
 
-    def take_back(self, done: Priced) -> None:
-        """A request was not taken after all: when it comes again, what is in it counts as it would have now."""
-        self._once.take_back(one.key for one in done.counted if not one.known)
+    def _finish_safely(self, view: View, done: Priced) -> None:
+        """`_finish`, with a failure of ours costing one span its price and no other anything."""
+        try:
+            self._finish(view, done)
+        except Exception as error:  # noqa: BLE001 - see above
+            guard.failed("price a span", error)
+            done.seen["failed", view.inference.labels.dialect] += 1
 
     def _finish(self, view: View, done: Priced) -> None:
         """Price a view, or say why it is not, on its span."""
@@ -210,11 +216,25 @@ def _view(
     """The inference that a span reports, if it does. A span that cannot be decoded is taken out."""
     encoded = data[place[1] : place[2]]
     try:
-        span = wire.Span.FromString(encoded)
+        return _read(encoded, resource, scope, dialect, place, done)
     except DecodeError:
         scope.edits.append(wire.Edit(*place, None))
         done.rejected += 1
-        return None
+    except Exception as error:  # noqa: BLE001 - a failure of ours costs one span its price
+        guard.failed("read a span", error)
+        done.seen["failed", dialect.id] += 1
+    return None
+
+
+def _read(
+    encoded: bytes,
+    resource: wire.ResourceSpans,
+    scope: wire.ScopeSpans,
+    dialect: Dialect,
+    place: tuple[int, int, int],
+    done: Priced,
+) -> View | None:
+    span = wire.Span.FromString(encoded)
     attributes = span.attributes
     inference = dialect.read(span.name, attributes, wire.decoded)
     if inference is None:
@@ -260,8 +280,8 @@ def event_of(view: View) -> UsageEvent:
         operation=labels.operation,
         model=view.model,
         usage=view.usage,
-        started_ns=view.started_ns,
-        ended_ns=view.ended_ns,
+        started_ns=min(view.started_ns, MAX_COUNT),
+        ended_ns=min(view.ended_ns, MAX_COUNT),
         request_model=labels.request_model,
         response_id=view.inference.response_id,
         api="reported",

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -91,9 +92,11 @@ class Service:
         self._exporters = exporters_for(config.exporters)
         self._spool = self._opened_spool()
         self._delivery: Delivery = self._made_delivery()
+        self._others = self._left_over()
         self.health = Health()
         self.costs = CostMeters(config.cost_metrics)
         ledger = Ledger.open(config.ledger, rates=self._cards.kernel) if config.ledger is not None else None
+        self._ledger = ledger
         self.intake = Intake(
             Pricer(
                 self._cards.kernel,
@@ -120,7 +123,8 @@ class Service:
     async def start(self) -> None:
         """Listen and deliver. Raises `ConfigError` for addresses that cannot be listened at."""
         config, receivers = self._config, self._config.receivers
-        await self._delivery.start()
+        for delivery in (self._delivery, *self._others):
+            await delivery.start()
         pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
         if receivers.http is not None:
             beside = pages if config.admin is None else {}
@@ -158,8 +162,10 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._config.cost_metrics.enabled and self._exporters:
-            await self._send_costs_once()
-        await self._delivery.stop(max(0.1, until - time.monotonic()))
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._send_costs_once(), max(0.1, until - time.monotonic()))
+        for delivery in (self._delivery, *self._others):
+            await delivery.stop(max(0.1, until - time.monotonic()))
         for exporter in self._exporters:
             await exporter.close()
         self.intake.close()
@@ -203,19 +209,32 @@ class Service:
         config = self._config.spool
         if config is None:
             return None
-        folder = config.path / str(self._index) if self._shared else config.path
-        return Spool(folder, [exporter.name for exporter in self._exporters], max_size=config.max_size)
+        return self._spool_in(config.path / str(self._index), config.max_size)
+
+    def _spool_in(self, folder: Path, max_size: int) -> Spool:
+        return Spool(folder, [exporter.name for exporter in self._exporters], max_size=max_size)
+
+    def _left_over(self) -> list[Spooled]:
+        """What processes kept that there are no more, for this one to deliver."""
+        config = self._config.spool
+        if config is None or self._index != 0 or not config.path.is_dir():
+            return []
+        folders = [
+            one for one in config.path.iterdir() if one.name.isdigit() and int(one.name) >= self._config.processes
+        ]
+        return [self._spooled(self._spool_in(one, config.max_size)) for one in folders]
 
     def _made_delivery(self) -> Delivery:
-        if self._spool is None or self._config.spool is None:
-            return Direct(self._exporters)
+        return Direct(self._exporters) if self._spool is None else self._spooled(self._spool)
+
+    def _spooled(self, spool: Spool) -> Spooled:
         otlp = [one if isinstance(one, OtlpExporter) else None for one in self._config.exporters]
         return Spooled(
-            self._spool,
+            spool,
             self._exporters,
             [one.retry if one is not None else Retry() for one in otlp],
             [one.concurrency if one is not None else 1 for one in otlp],
-            power=self._config.spool.durability == "power",
+            power=self._config.spool is not None and self._config.spool.durability == "power",
         )
 
     async def _send_costs(self) -> None:
@@ -232,6 +251,9 @@ class Service:
         except RefusedError as error:
             _log.warning("metrics of cost were not delivered: %s", error)
             self.costs.take_back()
+        except BaseException:
+            self.costs.take_back()
+            raise
 
     def _healthz(self) -> tuple[int, str, bytes]:
         return 200, "text/plain; charset=utf-8", b"ok\n"
@@ -273,6 +295,8 @@ class Service:
             ("result",),
             [(("ok",), cards.reloads), (("failed",), cards.failures)],
         )
+        if self._ledger is not None:
+            yield counter(f"{name}ledger_lost", "Charges that no ledger could hold.", (), [((), self._ledger.lost)])
         yield counter(
             f"{name}refused_items",
             "What endpoints left out of requests they accepted.",

@@ -69,7 +69,7 @@ class Spool:
         self.lost_bytes = 0
         """What was found damaged."""
         self.folder = folder
-        self._max_size = max_size
+        self.max_size = max_size
         self._segment_size = min(_SEGMENT, max(max_size // 8, 1))
         self._lock = threading.Lock()
         self._sync = threading.Lock()
@@ -87,6 +87,12 @@ class Spool:
         self._next = max(self._sizes, default=0) + 1  # never append after a tail that may be cut
         self._file = -1
         self.readers = {name: Reader(self, name) for name in readers}
+        # Nor in a segment that a reader believes to have read: somebody may have deleted the files.
+        self._next = max([self._next, *(reader.done.segment + 1 for reader in self.readers.values())])
+        for place in folder.glob("*.place"):
+            if place.stem not in self.readers:
+                _log.warning("spool %s: %s is no exporter any more; what was for it is left out", folder, place.stem)
+                place.unlink(missing_ok=True)
         self._tidy()
 
     @property
@@ -105,8 +111,10 @@ class Spool:
         body = bytes((number,)) + data
         record = _HEADER.pack(len(data), zlib.crc32(body), number) + data
         with self._lock:
-            if self.size + len(record) > self._max_size:
-                raise SpoolFullError(f"the spool holds {self.size} bytes, of {self._max_size}")
+            if self.size + len(record) > self.max_size:
+                self._free()
+            if self.size + len(record) > self.max_size:
+                raise SpoolFullError(f"the spool holds {self.size} bytes, of {self.max_size}")
             try:
                 self._write(record)
             except OSError as error:
@@ -114,6 +122,21 @@ class Spool:
                 raise SpoolFullError(f"the spool cannot be written: {error.strerror}") from error
             self._appended += 1
             return self._appended
+
+    def fits(self, size: int) -> bool:
+        """Whether a request of this size can be kept, once there is room."""
+        return size + _HEADER.size <= self.max_size
+
+    def _free(self) -> None:
+        """Delete the segment that is written to, too, if everything in it was delivered."""
+        if any(reader.waiting for reader in self.readers.values()) or self._file < 0:
+            return
+        os.close(self._file)
+        self._file = -1
+        self._next += 1
+        for segment in list(self._sizes):
+            self._path(segment).unlink(missing_ok=True)
+            del self._sizes[segment]
 
     def _write(self, record: bytes) -> None:
         if self._file < 0 or self._sizes[self._next] + len(record) > self._segment_size:

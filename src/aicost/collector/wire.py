@@ -26,6 +26,10 @@ _NAME, _KEY_VALUE = 0x0A, 0x4A
 _double = struct.Struct("<d")
 
 
+MOST_PARTS = 50_000
+"""Resources and scopes in a request, and a twentieth of the spans: a few bytes each would be a lot of memory."""
+
+
 class MalformedRequestError(ValueError):
     """A request whose bytes are no OTLP. The message says where."""
 
@@ -71,6 +75,7 @@ class ResourceSpans:
 def read_request(data: bytes) -> list[ResourceSpans]:
     """Where everything is in an ExportTraceServiceRequest. Raises `MalformedRequestError`."""
     found: list[ResourceSpans] = []
+    parts = spans = 0
     try:
         position, end = 0, len(data)
         while position < end:
@@ -78,6 +83,10 @@ def read_request(data: bytes) -> list[ResourceSpans]:
             start, stop = _content(data, kind, header, end)
             if number == 1 and kind == _LEN:
                 found.append(_resource(data, header, start, stop))
+                parts += 1 + len(found[-1].scopes)
+                spans += sum([len(scope.spans) for scope in found[-1].scopes])
+                if parts > MOST_PARTS or spans > 20 * MOST_PARTS:
+                    raise MalformedRequestError("more resources, scopes or spans than a request may have")
             position = stop
     except IndexError:
         raise MalformedRequestError("the request ends in the middle of a field") from None
@@ -93,6 +102,8 @@ def _resource(data: bytes, header: int, position: int, end: int) -> ResourceSpan
             found.resource = data[start:position]
         elif kind == _LEN and number == 2:
             found.scopes.append(_scope(data, inner, start, position))
+            if len(found.scopes) > MOST_PARTS:
+                raise MalformedRequestError("more scopes than a request may have")
     return found
 
 
@@ -115,6 +126,8 @@ def _scope(data: bytes, header: int, position: int, end: int) -> ScopeSpans:
                 raise MalformedRequestError(f"a span at byte {tag} is longer than what holds it")
             add((tag, position, stop))
             position = stop
+            if len(found.spans) > 20 * MOST_PARTS:
+                raise MalformedRequestError("more spans than a request may have")
             continue
         number, kind, inner = _tag(data, position)
         start, position = _content(data, kind, inner, end)
@@ -397,6 +410,22 @@ def _any_value(value: Any) -> bytes:
     return b"\x2a" + varint(len(items)) + items
 
 
+def count_spans(data: bytes) -> int:
+    """Spans in a request."""
+    return sum([len(scope.spans) for resource in read_request(data) for scope in resource.scopes])
+
+
+def check_envelope(data: bytes) -> None:
+    """Raise `MalformedRequestError` for bytes that are no message of protobuf, as far as its outermost fields tell."""
+    position, end = 0, len(data)
+    try:
+        while position < end:
+            _, kind, inner = _tag(data, position)
+            _, position = _content(data, kind, inner, end)
+    except IndexError:
+        raise MalformedRequestError("the request ends in the middle of a field") from None
+
+
 def wrapped(span: bytes) -> bytes:
     """The bytes of one span as a whole request."""
     scope = b"\x12" + varint(len(span)) + span
@@ -406,7 +435,7 @@ def wrapped(span: bytes) -> bytes:
 
 def halves(data: bytes) -> list[bytes]:
     """A request as two, each with half of its spans; nothing for one that has but one span."""
-    total = sum([len(scope.spans) for resource in read_request(data) for scope in resource.scopes])
+    total = count_spans(data)
     if total < 2:
         return []
     made = []

@@ -238,7 +238,7 @@ def _finish(
 ) -> Charge:
     """The charge of an event that is not simply priced."""
     if event.provider_cost is not None:
-        cost = _sane_amount(event.provider_cost)
+        cost = sane_amount(event.provider_cost)
         if cost is not None:
             return _reported(card, event, cost, priced_by, currency, lines, reason, atto)
         reason = f"{reason};invalid_provider_cost" if reason else "invalid_provider_cost"
@@ -279,7 +279,7 @@ def _reported(
     return Charge(status, currency, round(cost * ATTO), lines, reason, priced_by, computed)
 
 
-def _sane_amount(text: str) -> Fraction | None:
+def sane_amount(text: str) -> Fraction | None:
     """An amount of money as a provider reports it; None when it is no finite number of at least 0."""
     try:
         amount = Decimal(text)
