@@ -466,6 +466,16 @@ def test_attempts_that_failed_before_reach_the_ledger_too() -> None:
     assert (last.attempt, str(charge.amount)) == (2, "0.0075")
 
 
+def test_owners_are_those_of_the_resource_and_the_span_and_never_personal() -> None:
+    span = a_span({**chat(), "aicost.tenant.id": "t-42", "user.id": "someone@example.com"})
+    resource = {"service.name": "shop", "aicost.team": "search", "aicost.tenant.id": "t-1"}
+    (told,) = price(a_request([span], resource=resource), pricer(events=True)).counted
+    ((event, _),) = told.entries
+    assert event.attribution["tenant_id"] == "t-42"
+    assert event.attribution["team"] == "search"
+    assert event.attribution["user_id"].startswith("h:")
+
+
 def test_a_view_around_a_span_that_aicost_priced_is_covered() -> None:
     ours = a_span(chat(4))
     marked = pricer().price(a_request([ours], scope="aicost").SerializeToString()).data

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import ChargeStatus
+from aicost.scopes.ids import opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
@@ -119,7 +120,7 @@ class CostMeters:
             a.GEN_AI_PROVIDER_NAME: kind.provider,
             a.GEN_AI_REQUEST_MODEL: kind.request_model[:200],
             **dict(_resource(resource, self.owners)),
-            **{name: _text(value) for name, value in zip(self.owners, own, strict=True) if value is not None},
+            **{name: _text(name, value) for name, value in zip(self.owners, own, strict=True) if value is not None},
         }
         labels = tuple(named.items())
         if labels not in self._by_labels and len(self._by_labels) >= self._config.max_series:
@@ -248,11 +249,11 @@ def _resource(encoded: bytes, owners: tuple[str, ...]) -> _Labels:
         attributes = wire.Resource.FromString(encoded).attributes
     except DecodeError:
         return ()
-    return tuple((name, _text(attributes[name])) for name in ("service.name", *owners) if name in attributes)
+    return tuple((name, _text(name, attributes[name])) for name in ("service.name", *owners) if name in attributes)
 
 
-def _text(value: bytes) -> str:
-    return str(wire.decoded(value))[:200]
+def _text(name: str, value: bytes) -> str:
+    return opaque(name, wire.decoded(value))
 
 
 class Health:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel, kernel_in_force
+from aicost.scopes.ids import opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
@@ -305,10 +306,10 @@ def event_of(view: View) -> UsageEvent:
 
 
 def owners_of(view: View) -> Mapping[str, str]:
-    """Who owns it: what the resource says, and what the span says where it says otherwise."""
+    """Who owns it: what the resource says, and the span where it says otherwise. What looks personal is hashed."""
     present = view.attributes
     found = _resource_owners(view.resource)
-    own = {key: str(wire.decoded(present[name])) for name, key in _OWNERS if name in present}
+    own = {key: opaque(key, wire.decoded(present[name])) for name, key in _OWNERS if name in present}
     return {**found, **own} if own else found
 
 
@@ -318,4 +319,4 @@ def _resource_owners(encoded: bytes) -> Mapping[str, str]:
         attributes = wire.Attributes(wire.Resource.FromString(encoded).attributes)
     except DecodeError:
         return {}
-    return {key: str(attributes[name]) for name, key in _OWNERS if name in attributes}
+    return {key: opaque(key, attributes[name]) for name, key in _OWNERS if name in attributes}
