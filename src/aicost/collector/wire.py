@@ -417,11 +417,14 @@ def count_spans(data: bytes) -> int:
 
 def check_envelope(data: bytes) -> None:
     """Raise `MalformedRequestError` for bytes that are no message of protobuf, as far as its outermost fields tell."""
-    position, end = 0, len(data)
+    position, end, parts = 0, len(data), 0
     try:
         while position < end:
             _, kind, inner = _tag(data, position)
             _, position = _content(data, kind, inner, end)
+            parts += 1
+            if parts > MOST_PARTS:
+                raise MalformedRequestError("more resources than a request may have")
     except IndexError:
         raise MalformedRequestError("the request ends in the middle of a field") from None
 
