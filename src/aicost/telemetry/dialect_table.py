@@ -128,6 +128,7 @@ _OPENINFERENCE = Dialect(
     "openinference",
     ("openinference.", "@arizeai/openinference"),
     marks=("openinference.span.kind",),
+    ignored=("._prepare_",),  # a model's helper that makes the body of a request (llama-index)
     provider=("llm.provider", "llm.system"),
     asked=("llm.request.model_name", "llm.model_name", "embedding.model_name"),
     answered=("llm.response.model_name", "llm.model_name", "embedding.model_name"),

@@ -71,8 +71,6 @@ CALL_LLM = "call_llm"
 _AROUND = {CALL_LLM, CALL_LLM.encode()}
 """Names of spans that may be around more than one request, or none: they are one only if they count something."""
 _MOST_LABELS = 10_000
-# OpenInference calls a model's helper that makes a request's body an LLM, too (llama-index 4.x).
-_NO_CALL = re.compile(r"\._prepare_")
 _MOST_TEXT = 2**20
 """Most that is parsed of an attribute that holds JSON."""
 
@@ -172,6 +170,8 @@ class Dialect:
     """What says whether a span is an inference, and of which operation."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Where the span's name says it, by how it begins: the operation."""
+    ignored: Names = ()
+    """What is in the names of spans that are no inferences, whatever they say."""
     provider: Names = ("gen_ai.provider.name", "gen_ai.system")
     asked: Names = ("gen_ai.request.model",)
     answered: Names = ("gen_ai.response.model",)
@@ -219,6 +219,10 @@ class Dialect:
 
         `attributes` is a mapping; `decode` makes text or a number of what it holds.
         """
+        if self.ignored:
+            called = name if isinstance(name, str) else str(name, "utf-8", "replace")
+            if any(part in called for part in self.ignored):
+                return None
         present = tuple(map(attributes.__contains__, self.keys))
         layout = self._layouts.get(present)
         if layout is None:
@@ -353,7 +357,7 @@ class Dialect:
         if self.names and mark is None:
             return next((op for start, op in self.names.items() if (name or "").startswith(start)), None)
         part = _part(name or "", mark)
-        return part.name if part is not None and part.kind == "inference" and not _NO_CALL.search(name or "") else None
+        return part.name if part is not None and part.kind == "inference" else None
 
 
 class _Inside:
