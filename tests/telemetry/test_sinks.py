@@ -188,7 +188,7 @@ def test_a_whole_span(app: App, emulator: ProviderEmulator) -> None:
         "aicost.run.root_id": current.id,
         "aicost.step.name": "draft",
         "aicost.step.id": step["aicost.step.id"],
-        "aicost.event.id": f"openai:{billed.call_id}",
+        "aicost.event.id": app.charges()[0]["event_id"],
         "aicost.request.status": "success",
         "aicost.request.retry_count": 0,
         "aicost.request.billed": "yes",

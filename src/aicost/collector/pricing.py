@@ -30,7 +30,8 @@ from aicost.usage.reading import MAX_COUNT
 from . import wire
 from .fragments import Fragments
 from .given import given_attempts, given_charge, given_event, take_given
-from .once import Links, Once, View
+from .nesting import Links, Once
+from .view import View
 
 _ERROR = 2
 _new = tuple.__new__
@@ -283,8 +284,8 @@ def event_of(view: View) -> UsageEvent:
         usage=view.usage,
         started_ns=min(view.started_ns, MAX_COUNT),
         ended_ns=min(view.ended_ns, MAX_COUNT),
-        request_model=labels.request_model,
-        response_id=view.inference.response_id,
+        request_model=view.request_model,
+        response_id=view.response_id,
         api="reported",
         service_tier=view.service_tier,
         status=RequestStatus.SUCCESS if view.error_type is None else RequestStatus.FAILURE,
@@ -301,6 +302,7 @@ def event_of(view: View) -> UsageEvent:
         step_id=get(a.AICOST_STEP_ID),
         agent=get(a.GEN_AI_AGENT_NAME),
         attribution=owners_of(view),
+        origin=view.origin,
     )
     return given_event(view, event) if view.given else event
 

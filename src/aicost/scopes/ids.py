@@ -20,9 +20,17 @@ _warned: set[str] = set()
 
 
 def new_id() -> str:
-    """A new 128-bit id in hex: the time in milliseconds (48 bits), then 80 bits of the operating system's randomness.
+    """A new 128-bit id in hex, of the operating system's randomness.
 
     Not of `random`: applications seed it, and two processes that seed it alike would make the same ids.
+    """
+    return os.urandom(16).hex()
+
+
+def new_event_id() -> str:
+    """A new id that sorts by when it was made: milliseconds (48 bits), then 80 random bits.
+
+    A ledger finds its place for it, and its period, by the id alone.
     """
     return (time.time_ns() // 1_000_000).to_bytes(6, "big").hex() + os.urandom(10).hex()
 
@@ -33,12 +41,10 @@ def derived_id(*parts: object) -> str:
     >>> derived_id("span", "5b8e", "6e0c", 1) == derived_id("span", "5b8e", "6e0c", "1")
     True
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        # With its length, so that no two lists of parts are one text.
-        text = str(part).encode("utf-8", "surrogatepass")
-        digest.update(b"%d:%b" % (len(text), text))
-    return digest.hexdigest()
+    # With the length of each, so that no two lists of parts are one text.
+    texts = [part if part.__class__ is str else str(part) for part in parts]
+    whole = "".join([f"{len(text)}:{text}" for text in texts])
+    return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def opaque(key: str, value: object) -> str:
