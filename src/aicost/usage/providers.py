@@ -85,14 +85,3 @@ _APIS = {
 def provider_of_model(model: str) -> str | None:
     """Whose model it is, where its name says so and nobody says who serves it."""
     return next((provider for pattern, provider in _FIRST_PARTIES if pattern.match(model)), None)
-
-
-def same_provider(one: str | None, other: str | None) -> bool:
-    return one is None or other is None or (provider_named(one) or one) == (provider_named(other) or other) or "unknown" in (one, other)
-
-
-def same_model(one: str | None, other: str | None) -> bool:
-    if not one or not other:
-        return True
-    one, other = sorted((one.rpartition("/")[2], other.rpartition("/")[2]), key=len)
-    return one == other or bool(re.match(re.escape(one) + r"[-@:](?:v?\d|latest|preview)", other))
