@@ -28,7 +28,8 @@ from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
 from .telemetry.options import Redact, Tokenizer
 from .usage.meters import Quantity
-from .usage.readers import ResponseView, normal_tier
+from .usage.providers import canonical_provider, normal_tier
+from .usage.readers import ResponseView
 from .usage.reading import Reading
 
 _log = logging.getLogger("aicost")
@@ -177,9 +178,9 @@ def record_usage(
         reading = Reading({m: q for m, q in good.items() if q}, flags=flags, complete=not flags)
         if flags:
             _log.warning("record_usage(%s/%s): left out %s: not a count of at least 0", provider, model, flags)
-        call = Call(_pipeline(), Target(provider, operation, "custom", model))
+        call = Call(_pipeline(), Target(canonical_provider(provider), operation, "custom", model))
         call.attempt_started()
-        view = ResponseView(reading, response_id, model, normal_tier(service_tier))
+        view = ResponseView(reading, response_id, model, normal_tier(service_tier, provider))
         call.finish(view, Outcome(complete=not flags))
     except Exception as error:  # noqa: BLE001 - the application comes first
         guard.failed("record usage", error)

@@ -16,6 +16,7 @@ from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._live import LIVE
 from aicost.integrations._progress import Ask
 from aicost.telemetry.call import Target
+from aicost.usage.providers import normal_region
 from aicost.usage.reading import Raw
 
 _MODEL = re.compile(r"/(?:models|tunedModels|endpoints)/([^/:]+):(\w+)$")
@@ -36,7 +37,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     location = _LOCATION.search(url.path)
     where: dict[str, Any] = {
         **served_at(url),
-        "region": location.group(1) if location is not None else None,
+        "region": normal_region(location.group(1), provider) if location is not None else None,
     }
     if str(request.method).lower() == "get":
         return _job(url.path, provider, where)
