@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import lru_cache
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -187,11 +188,10 @@ class RateCard:
         if names is None:
             names = {n.lower(): m for m in entry.get("models", ()) for n in (m["model"], *m.get("aliases", ()))}
             self._names[provider] = names
-        for name in model_names(provider, model):
-            found = names.get(name) or names.get(_SNAPSHOT.sub("", name)) or _by_pattern(entry, name)
-            if found is not None:
-                return found
-        return None
+        called = model_names(provider, model)
+        exact = (names.get(name) or names.get(_SNAPSHOT.sub("", name)) for name in called)
+        by_pattern = (_by_pattern(entry, name) for name in called)
+        return next((found for found in chain(exact, by_pattern) if found is not None), None)
 
 
 def _by_pattern(provider: Entry, model: str) -> Entry | None:

@@ -1,6 +1,6 @@
 """The providers: every name, host, tier and habit that tells one from another. Data only; `providers.py` asks it.
 
-A new provider, or another spelling of one, is a row here and nowhere else (`tests/usage/test_providers_table.py` holds
+A new provider, or another spelling of one, is a row here and nowhere else (`tests/usage/test_provider_table.py` holds
 every other file to that). Names were read in litellm 1.110 (`LlmProviders`), langchain 1.5 and langchain-openai 1.7,
 pydantic-ai 2.68, semantic-kernel 1.45, openinference-semantic-conventions 0.1.42, openlit 1.45, the Vercel AI SDK's and
 Spring AI's spans, and genai-prices 0.2.3; hosts in the clients themselves.

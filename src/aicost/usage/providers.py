@@ -115,12 +115,13 @@ def provider_in(words: str) -> str | None:
     >>> provider_in("azure_openai_llm"), provider_in("AnthropicVertex"), provider_in("MockLLM")
     ('azure.ai.openai', 'gcp.vertex_ai', None)
     """
-    parts = _word(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|llm$", "_", words)).split("_")
+    parts = _word(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|(?i:llm)$", "_", words)).split("_")
     for length in range(len(parts), 0, -1):
         for start in reversed(range(len(parts) - length + 1)):
-            word = "_".join(parts[start : start + length])
-            if word in _BY_WORD or word in _LOOSE:
-                return canonical_provider(word)
+            for sign in "_", "":
+                word = sign.join(parts[start : start + length])
+                if word in _BY_WORD or word in _LOOSE:
+                    return canonical_provider(word)
     return None
 
 
