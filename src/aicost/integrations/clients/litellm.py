@@ -20,6 +20,7 @@ from aicost.telemetry.call import Target
 from aicost.usage.providers import normal_region, provider_named, served_by
 
 from .bedrock import COUNT_HEADERS
+from .google import LOCATION
 
 _GEMINI = r"/(?:models|endpoints)/(?P<model>[^/:]+)"
 _GENERATE, _EMBED = "(?:streamG|g)enerateContent", "(?:batchEmbedContents|embedContent|predict)"
@@ -75,7 +76,7 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
         server_address=host,
         server_port=url.port or (443 if url.scheme == "https" else 80),
         streaming=bool(kwargs.get("stream")),
-        region=normal_region(_region(host), provider, model),
+        region=normal_region(_region(host, url.path), provider, model),
     )
     headers = COUNT_HEADERS if api == "invoke_model" else ()
     return Ask(target, body=body if isinstance(body, Mapping) else None, count_headers=headers)
@@ -86,9 +87,10 @@ def _bare(model: object, provider: object) -> str | None:
     return model.removeprefix(f"{provider}/") if isinstance(model, str) else None
 
 
-def _region(host: str) -> str | None:
-    found = re.match(r"bedrock-runtime\.([a-z0-9-]+)\.amazonaws\.com$|([a-z0-9-]+)-aiplatform\.googleapis\.com$", host)
-    return (found.group(1) or found.group(2)) if found is not None else None
+def _region(host: str, path: str) -> str | None:
+    """Where Bedrock is asked, by its host, or Vertex AI, by the path."""
+    found = re.match(r"bedrock-[a-z-]+\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)", host) or LOCATION.search(path)
+    return found.group(1) if found is not None else None
 
 
 _MODULE = "litellm.llms.custom_httpx.http_handler"
