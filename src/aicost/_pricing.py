@@ -10,7 +10,8 @@ from .pricing.charge import Charge
 from .pricing.kernel import Inquiry, kernel_in_force
 from .pricing.rates import to_ns
 from .usage.event import Billed
-from .usage.readers import normal_tier, read_usage
+from .usage.providers import normal_region, normal_tier
+from .usage.readers import read_usage
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -41,8 +42,8 @@ def price(
             model,
             reading.usage,
             _at(at),
-            normal_tier(service_tier) or reading.service_tier,
-            region or reading.region,
+            normal_tier(service_tier, provider) or reading.service_tier,
+            normal_region(region, provider, model) or reading.region,
             reading.speed,
             reading.complete,
             reading.flags,
@@ -79,7 +80,7 @@ def estimate(
     tokens = -(-len(text) // CHARACTERS_PER_TOKEN) if text is not None else input_tokens or 0
     usage = {"input": tokens} | ({"output": output_tokens} if output_tokens else {})
     return kernel_in_force().price(
-        Inquiry(provider, model, usage, _at(at), normal_tier(service_tier), region, estimated=True)
+        Inquiry(provider, model, usage, _at(at), normal_tier(service_tier, provider), region, estimated=True)
     )
 
 

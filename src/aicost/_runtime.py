@@ -29,7 +29,8 @@ from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
 from .telemetry.options import Redact, Tokenizer
 from .usage.meters import Quantity
-from .usage.readers import ResponseView, normal_tier
+from .usage.providers import canonical_provider, normal_tier
+from .usage.readers import ResponseView
 from .usage.reading import Reading
 
 _log = logging.getLogger("aicost")
@@ -170,7 +171,8 @@ def record_usage(
 
     `usage` holds disjoint quantities by meter (`input`, `output`, `input_cache_read`, ...; see
     `aicost.usage.meters`). Each call of this is a charge of its own, unless `idempotency_key` says that it is one that
-    was recorded before: the same key of the same provider is one charge, in any process. Never raises: a quantity that is not a number of at least 0 is left out and flagged.
+    was recorded before: the same key of the same provider is one charge, in any process. Never raises: a quantity that
+    is not a number of at least 0 is left out and flagged.
 
     >>> aicost.record_usage(provider="acme", model="m", operation="chat", usage={"input": 120, "output": 40})
     """
@@ -180,11 +182,11 @@ def record_usage(
         reading = Reading({m: q for m, q in good.items() if q}, flags=flags, complete=not flags)
         if flags:
             _log.warning("record_usage(%s/%s): left out %s: not a count of at least 0", provider, model, flags)
-        call = Call(_pipeline(), Target(provider, operation, "custom", model))
+        call = Call(_pipeline(), Target(canonical_provider(provider), operation, "custom", model))
         call.attempt_started()
         if idempotency_key is not None:
             call.identify(derived_id("idempotency_key", provider, idempotency_key))
-        view = ResponseView(reading, response_id, model, normal_tier(service_tier))
+        view = ResponseView(reading, response_id, model, normal_tier(service_tier, provider))
         call.finish(view, Outcome(complete=not flags))
     except Exception as error:  # noqa: BLE001 - the application comes first
         guard.failed("record usage", error)

@@ -8,7 +8,7 @@ import pytest
 
 boto3 = pytest.importorskip("boto3")
 
-from aicost.integrations.clients.bedrock import model_of, priced_region
+from aicost.integrations.clients.bedrock import model_of
 from aicost.testing import ProviderEmulator
 from tests.conftest import App
 
@@ -50,19 +50,6 @@ def test_a_profile_costs_the_same_wherever_it_is_called_from(app: App, emulator:
 )
 def test_an_arn_names_its_model(model_id: str, model: str) -> None:
     assert model_of(model_id) == model
-
-
-@pytest.mark.parametrize(
-    ("model", "region", "priced"),
-    [
-        (NOVA, "us-east-1", None),
-        (NOVA, "eu-west-1", "eu-west-1"),
-        (f"eu.{NOVA}", "eu-west-1", None),
-        (NOVA, None, None),
-    ],
-)
-def test_the_region_counts_where_it_sets_the_price(model: str, region: str | None, priced: str | None) -> None:
-    assert priced_region(model, region) == priced
 
 
 def test_other_services_are_left_alone(app: App, emulator: ProviderEmulator) -> None:

@@ -41,7 +41,7 @@ def _price(span: Any, dialect: Any, kernel: Kernel, profiles: tuple[CostProfile,
     found = dialect.read(span.name, attributes)
     if found is None or "aicost.covered.reason" in attributes or "aicost.cost.status" in attributes:
         return
-    labels, response_id, reading, estimated, _ = found
+    labels, _, reading, estimated, _ = found
     billed, error = Billed.YES, None
     if span.status.code == 2:
         billed, error = failure_of(attributes, found)

@@ -15,7 +15,8 @@ from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.pricing.rates import parse_instant
-from aicost.usage.readers import normal_tier, read_usage
+from aicost.usage.providers import normal_region, normal_tier
+from aicost.usage.readers import read_usage
 
 
 @click.command("price")
@@ -68,8 +69,8 @@ def parse_line(line: str) -> Inquiry:
         model=str(data["model"]),
         usage=reading.usage,
         started_ns=_instant(data.get("at")),
-        service_tier=normal_tier(data.get("service_tier")) or reading.service_tier,
-        region=data.get("region") or reading.region,
+        service_tier=normal_tier(data.get("service_tier"), data["provider"]) or reading.service_tier,
+        region=normal_region(data.get("region"), data["provider"], data["model"]) or reading.region,
         speed=reading.speed,
         complete=reading.complete,
         flags=reading.flags,

@@ -1,6 +1,7 @@
 """Which views are inside which, told from finished spans in whatever order they come; `once` decides what follows.
 
-A span that comes a second time, because its sender never heard that it had arrived, is decided as it was the first time.
+A span that comes a second time, because its sender never heard that it had arrived, is decided as it was the first
+time.
 """
 
 from __future__ import annotations
@@ -51,10 +52,11 @@ class Once:
 
     def decide(self, view: View) -> None:
         """Decide for one view; those inside of it were decided before."""
-        event_id = view.event_id
+        event_id = view.told = view.event_id
         verdict = self._verdicts.get(event_id)
         if verdict is not None:
             view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
+            view.differs = view.usage != verdict.view.usage
             return
         decided = self._counted.decide(view, view.observer, wire=view.given, nested=self._nested(view))
         view.covered, view.differs, view.replaces = decided.covered, decided.differs, decided.replaces

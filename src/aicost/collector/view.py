@@ -53,11 +53,13 @@ class View:
         "request_model",
         "resource",
         "response_id",
+        "rewritten",
         "scope",
         "service_tier",
         "span",
         "stamped",
         "started_ns",
+        "told",
         "trace_id",
         "usage",
     )
@@ -107,7 +109,11 @@ class View:
         else:  # ids that many may have are none
             self.event_id = derived_id("nameless", place[0], blake2b(encoded, digest_size=16).hexdigest())
             self.key, self.parent = self.event_id.encode(), b""
+        self.told = self.event_id
+        """The event it tells of, which may turn out to be another's that it completes."""
         self.origin: Origin = origin_of(span.attributes)
+        self.rewritten: bytes | None = None
+        """The span without what it may not say."""
         self.stamped = False
         """It has attributes of aicost's already."""
         self.given = False
@@ -133,16 +139,20 @@ _IDS = (("litellm.call_id", "gateway_call_id"), ("aws.request_id", "request_id")
 def origin_of(attributes: Mapping[str, bytes]) -> Origin:
     """Where a span says that it was answered, and under which ids."""
     said = next((attributes[name] for name in _HOSTS if name in attributes), None)
-    known = {field: wire.decoded(attributes[name]) for name, field in _IDS if name in attributes}
-    if known:
-        return Origin(host=_host(said), **{field: text for field, text in known.items() if isinstance(text, str)})
-    return NOWHERE if said is None else _only(said)
+    origin = NOWHERE if said is None else _only(said)
+    for name, field in _IDS:
+        if name in attributes and isinstance(text := wire.decoded(attributes[name]), str):
+            origin = Origin(**{**origin._asdict(), field: text})
+    return origin
 
 
 def given_origin(attributes: Mapping[str, bytes], origin: Origin) -> Origin:
     """The origin that a span of aicost says."""
-    values = [wire.decoded(attributes[key]) if key in attributes else None for key in ORIGIN_KEYS]
-    return Origin(origin.host, *values)
+    said = {key: wire.decoded(attributes[key]) for key in ORIGIN_KEYS if key in attributes}
+    texts = [text if isinstance(text := said.get(key), str) else None for key in ORIGIN_KEYS]
+    organization, project, credential, request_id, call_id, _, upstream_id = texts
+    declared = said.get(a.AICOST_GATEWAY_DECLARED) is True
+    return Origin(origin.host, organization, project, credential, request_id, call_id, declared, upstream_id)
 
 
 @lru_cache(maxsize=4096)

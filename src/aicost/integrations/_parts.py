@@ -21,7 +21,8 @@ from aicost.scopes.scope import current_scope
 from aicost.telemetry import guard
 from aicost.telemetry.call import Target
 from aicost.telemetry.pipeline import Pipeline
-from aicost.usage.readers import ResponseView, normal_tier, read_usage
+from aicost.usage.providers import normal_tier
+from aicost.usage.readers import ResponseView, read_usage
 from aicost.usage.reading import fields_of
 
 from ._activities import Activities, Kind, enter, open_frames
@@ -188,5 +189,5 @@ def view_of_response(response: object, provider: str | None = None) -> ResponseV
         reading=reading,
         response_id=identity if isinstance(identity, str) else None,
         model=model if isinstance(model, str) else None,
-        service_tier=normal_tier(tier) if isinstance(tier, str) else None,
+        service_tier=normal_tier(tier, provider) if isinstance(tier, str) else None,
     )

@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from aicost.telemetry.call import Target
+from aicost.usage.providers import served_by
 from aicost.usage.reading import Raw
 
 from ._calls import Asking
@@ -93,6 +94,7 @@ def _asking(client: StainlessClient) -> Asking:
         asked = body.get("model")
         model = asked if isinstance(asked, str) and asked else "unknown"
         _, _, provider, host, port = whom(instance)
+        provider, model = served_by(provider, model)
         target = Target(
             provider=provider,
             operation=endpoint.operation,

@@ -244,9 +244,7 @@ class LedgerReader:
             f"SUM(s.atto_rest) AS rest FROM sightings s {of_payload} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
             values,
         )
-        return [
-            Sightings(r["kind"], r["reason"], r["currency"], r["n"], _atto(r["nano"], r["rest"])) for r in rows
-        ]
+        return [Sightings(r["kind"], r["reason"], r["currency"], r["n"], _atto(r["nano"], r["rest"])) for r in rows]
 
     def charges(self, where: Filter = Filter()) -> list[sqlite3.Row]:
         """The charges themselves in the order they began, one row per attempt."""

@@ -103,9 +103,7 @@ class Ledger:
         """Writes waiting in memory because the file cannot be written just now."""
         return len(self._pending)
 
-    def record(
-        self, entries: Entries, *, sightings: Sequence[Sighting] = (), replaces: Sequence[str] = ()
-    ) -> None:
+    def record(self, entries: Entries, *, sightings: Sequence[Sighting] = (), replaces: Sequence[str] = ()) -> None:
         """Keep the charges of one call: one transaction, durable on return, each event once.
 
         The same event again changes nothing. A view that completes an earlier one replaces it; one that contradicts

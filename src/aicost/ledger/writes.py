@@ -55,7 +55,7 @@ class _Kept:
     lines: Sequence[Row]
 
 
-_INSERT_SIGHTING = "INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_SIGHTING = "INSERT OR IGNORE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def put_charges(
@@ -77,9 +77,8 @@ def put_charges(
 
     def apply(db: sqlite3.Connection) -> None:
         for one in kept:
-            if (below := _downstream_of(db, one)) is not None:
-                # The process further down told of it first.
-                _put_sighting(db, one.row, "joined", "downstream", below, "aicost")
+            if (counted_by := _counted_by(db, one)) is not None:
+                _put_sighting(db, one.row, "joined", "downstream", counted_by, "aicost")
                 continue
             if db.execute(_INSERT_CHARGE, one.row).rowcount:
                 db.executemany(_INSERT_LINE, one.lines)
@@ -156,11 +155,15 @@ def _replace(db: sqlite3.Connection, event_id: str, by: str, kind: str, reason: 
     db.execute("DELETE FROM charge_lines WHERE event_id = ?", (event_id,))
 
 
-def _downstream_of(db: sqlite3.Connection, one: _Kept) -> str | None:
-    """The event of a process further down that is the work of this attempt, if one told of it."""
-    said = _origin(one.row)
-    names = (one.row[0], f"gateway:{said.gateway_call_id}") if said.gateway else (one.row[0],)
-    for name in names:
+def _counted_by(db: sqlite3.Connection, one: _Kept) -> str | None:
+    """The event that counts this one, if it is known already: that of a process further down, or of a nearer view."""
+    event_id, said = one.row[0], _origin(one.row)
+    found = db.execute(
+        "SELECT COALESCE(counted_by, '') FROM sightings WHERE event_id = ? AND kind <> 'contradiction'", (event_id,)
+    ).fetchone()
+    if found is not None:
+        return str(found[0])
+    for name in (event_id, f"gateway:{said.gateway_call_id}") if said.gateway else (event_id,):
         found = db.execute("SELECT event_id FROM aliases WHERE alias = ? AND evidence <> 'caller'", (name,)).fetchone()
         if found is not None:
             return str(found[0])

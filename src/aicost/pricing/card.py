@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import lru_cache
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aicost.usage.providers import PROVIDER_ALIASES
+from aicost.usage.providers import canonical_provider, find_provider, model_names, served_by
 
 from ._text import price_text
 from .models import ModelRates
@@ -24,8 +25,6 @@ HEADER = "card.json"
 """The file of a card's folder that says which card it is; every other file in it is one provider."""
 
 _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
-_RESOURCE = ("arn:", "models/", "publishers/", "projects/", "accounts/")
-"""How the clouds' full names of a model begin; the last part is what price lists call it."""
 _MAX_REMEMBERED = 10_000
 
 Entry = Mapping[str, Any]
@@ -88,7 +87,10 @@ class RateCard:
         try:
             return self._found[key]
         except KeyError:
-            found = self._find(PROVIDER_ALIASES.get(provider, provider), model)
+            named, model = served_by(canonical_provider(provider), model)
+            row = find_provider(named)
+            sellers = (named, *row.priced_with) if row is not None else (named,)
+            found = next((rates for one in sellers if (rates := self._find(one, model)) is not None), None)
             if len(self._found) < _MAX_REMEMBERED:
                 self._found[key] = found
             return found
@@ -119,7 +121,7 @@ class RateCard:
         """What a provider charges or grants per period rather than per call, in every layer; same id, upper wins."""
         found: dict[str, Term] = {}
         for layer in self._layers():
-            entry = layer.provider(PROVIDER_ALIASES.get(provider, provider)) or {}
+            entry = layer.provider(canonical_provider(provider)) or {}
             for raw in entry.get("terms", ()):
                 found.setdefault(raw["id"], parse_term(raw, entry, layer.currency))
         return tuple(found.values())
@@ -186,10 +188,10 @@ class RateCard:
         if names is None:
             names = {n.lower(): m for m in entry.get("models", ()) for n in (m["model"], *m.get("aliases", ()))}
             self._names[provider] = names
-        found = names.get(model) or names.get(_SNAPSHOT.sub("", model)) or _by_pattern(entry, model)
-        if found is None and model.startswith(_RESOURCE):
-            return self._entry(provider, entry, model.rpartition("/")[2])
-        return found
+        called = model_names(provider, model)
+        exact = (names.get(name) or names.get(_SNAPSHOT.sub("", name)) for name in called)
+        by_pattern = (_by_pattern(entry, name) for name in called)
+        return next((found for found in chain(exact, by_pattern) if found is not None), None)
 
 
 def _by_pattern(provider: Entry, model: str) -> Entry | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity
+from aicost.usage.providers import normal_region, normal_tier
 from aicost.usage.reading import MAX_COUNT, is_sane, is_suspect
 
 from .card import RateCard
@@ -219,8 +220,10 @@ def kernel_in_force() -> Kernel:
 
 
 def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) -> Timeline | None:
-    provider, model, *values = key
+    provider, model, tier, region, speed = key
     found = card.find(provider, model)
+    # Whoever asks, and whatever the provider calls its default: what is the default is priced as that.
+    values = normal_tier(tier, provider), normal_region(region, provider, model), speed
     made = None if found is None else timeline(card, found, dict(zip(AXES, values, strict=True)))
     if len(timelines) < _MAX_PLANS:
         timelines[key] = made

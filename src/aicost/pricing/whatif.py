@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aicost.usage.meters import Quantity, group_of
-from aicost.usage.readers import normal_tier
+from aicost.usage.providers import normal_tier
 
 from .charge import Charge, ChargeStatus
 from .kernel import Billable, Inquiry, Kernel
@@ -40,7 +40,11 @@ class Scenario:
     def apply(self, event: Billable) -> Inquiry:
         """The same usage under the scenario, as a question of price. `event.usage` must be known."""
         usage = event.usage or {}
-        tier = event.service_tier if self.service_tier is None else normal_tier(self.service_tier)
+        tier = (
+            event.service_tier
+            if self.service_tier is None
+            else normal_tier(self.service_tier, self.provider or event.provider)
+        )
         return Inquiry(
             self.provider or event.provider,
             self.model or event.model,

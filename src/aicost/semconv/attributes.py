@@ -60,10 +60,10 @@ AICOST_CUSTOMER_ID: Final = "aicost.customer.id"
 """The customer on whose behalf the work is done; a tenant may have several."""
 
 AICOST_EVENT_ID: Final = "aicost.event.id"
-"""The identity under which an attempt is counted once, minted when it is made; the ledger's key. Believed only on spans of aicost's own scope."""
+"""The identity of one attempt, minted when it is made; the ledger's key. Believed on aicost's own spans only."""
 
 AICOST_EVENT_UPSTREAM_ID: Final = "aicost.event.upstream_id"
-"""The attempt of another process that this one is the work of: its event id, or `gateway:` and the id that a gateway gave the call."""
+"""The attempt of a caller in another process, its event id or `gateway:` and a call id, that this is the work of."""
 
 AICOST_FALLBACK_OF: Final = "aicost.fallback_of"
 """The event of the failed call to another model or provider that the application followed with this one."""

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 from aicost._errors import UsageError
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed
-from aicost.usage.providers import provider_named, provider_of_model
-from aicost.usage.readers import normal_tier, read_usage
+from aicost.usage.providers import find_provider, normal_tier, provider_named, provider_of_model, served_by
+from aicost.usage.readers import read_usage
 from aicost.usage.reading import Reading
 from aicost.usage.reported import PLAIN, Input, read_plain, read_reported
 
@@ -332,19 +332,22 @@ class Dialect:
         if operation is not None:
             answered = None if answered == "none" else answered  # Spring AI, of a call that failed
             model = asked or answered
-            if model is not None and "/" in model and provider is None:
-                provider, model = model.split("/", 1)
-            named = provider_named(provider) if provider not in _NO_PROVIDERS else None
-            told = named or provider_of_model(model or "")
+            named = provider_named(provider)
+            if named is None and model is not None and "/" in model:
+                head, _, rest = model.partition("/")
+                if (found := find_provider(head)) is not None:
+                    named, model = found.name, rest
+            guessed = None if named is not None else provider_of_model(model or "")
+            told, known = served_by(named or guessed or "unknown", model or "unknown")
             labels = Labels(
                 operation,
-                told or "unknown",
-                model or "unknown",
+                told,
+                known,
                 answered,
-                normal_tier(tier),
+                normal_tier(tier, told),
                 self.id,
                 named=model is not None,
-                assumed=named is None and told is not None,
+                assumed=guessed is not None,
             )
         if len(self._known) >= _MOST_LABELS:
             self._known.clear()
@@ -407,7 +410,6 @@ def _ttl_unknown(provider: str, counts: Mapping[str, Any]) -> bool:
 
 
 _BY_TTL = {"anthropic", "aws.bedrock", "gcp.vertex_ai"}
-_NO_PROVIDERS = {None, "", "strands-agents", "langchain", "None"}
 
 
 def part_of(name: str, attributes: Attributes) -> Part | None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -31,7 +31,8 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 from aicost.scopes.ids import derived_id
 from aicost.usage.event import Billed, Origin
 from aicost.usage.meters import Quantity, token_sums
-from aicost.usage.providers import same_model, same_provider
+from aicost.usage.model_names import same_model
+from aicost.usage.providers import has_weak_ids, provider_at, same_provider
 
 REMEMBERED = 20_000
 """Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""
@@ -95,7 +96,7 @@ class View(Protocol):
     @property
     def response_id(self) -> str | None: ...
     @property
-    def usage(self) -> dict[str, Quantity] | None: ...
+    def usage(self) -> Mapping[str, Quantity] | None: ...
     @property
     def billed(self) -> Billed: ...
     @property
@@ -128,7 +129,7 @@ class _Seen:
         if mine.response_id and view.response_id:
             if mine.response_id != view.response_id:
                 return None
-            if is_unique(view.response_id, mine.origin.host or view.origin.host):
+            if is_unique(view.response_id, mine.provider, mine.origin.host or view.origin.host):
                 return "same_response"
             near = abs(mine.started_ns - view.started_ns) <= _NEAR_NS and counts is not None and counts == self.counts
             return "same_response" if here and (near or one_within_the_other(mine, view.started_ns, until)) else None
@@ -341,9 +342,9 @@ class _Index(Generic[_K]):
 _TEXT = {"chat", "text_completion", "generate_content"}
 
 
-def family(operation: str | None) -> str:
-    """Operations that different observers call differently are one family; without a name, none is excluded."""
-    return "text" if operation in _TEXT else operation or ""
+def family(operation: str) -> str:
+    """Operations that different observers call differently are one family."""
+    return "text" if operation in _TEXT else operation
 
 
 def agree(one: View, other: View) -> bool:
@@ -386,20 +387,19 @@ def one_within_the_other(one: View, started_ns: int, ended_ns: int, gap: int = 0
 
 
 _AFTER_PREFIX = re.compile(r"^[a-z]+[-_]")
-_LOCAL = re.compile(r"localhost$|127\.|0\.0\.0\.0$|::1$|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|.*\.(local|internal)$")
 
 
 @lru_cache(maxsize=4096)
-def is_unique(response_id: str, host: str | None = None) -> bool:
-    """Whether a response's id names one response: long, and not a number.
+def is_unique(response_id: str, provider: str, host: str | None = None) -> bool:
+    """Whether a response's id names one response: of a provider and host known to give each once, long, no number.
 
-    Ollama draws its own from a thousand, gateways take the second, mocks repeat one. A server on one's own machines
+    Ollama draws its own from a thousand, gateways take the second, mocks repeat one. A server that nobody here knows
     may be any of those, so its ids are no evidence by themselves, however they look.
 
-    >>> is_unique("chatcmpl-CX5kFkl2Jq0Yt1AaQJ4Yy2m8"), is_unique("chatcmpl-512"), is_unique("chatcmpl-1763990000")
-    (True, False, False)
+    >>> is_unique("chatcmpl-CX5kFkl2Jq0Yt1AaQJ4Yy2m8", "openai"), is_unique("chatcmpl-512", "openai")
+    (True, False)
     """
-    if host is not None and _LOCAL.match(host):
+    if has_weak_ids(provider) or (host is not None and provider_at(host) is None):
         return False
     rest = _AFTER_PREFIX.sub("", response_id)
     drawn = [character for character in rest if character.isalnum()]

@@ -14,7 +14,6 @@ from aicost.semconv import attributes as a
 from aicost.usage.event import NOWHERE, Billed, UsageEvent
 from aicost.usage.meters import METERS, Quantity, direction_of, group_of, token_sums
 
-
 Attributes = dict[str, AttributeValue]
 
 COST_GROUPS = {

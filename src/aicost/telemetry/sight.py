@@ -26,7 +26,7 @@ class Sight:
     __slots__ = ("_inside", "billed", "by", "family", "outer", "run", "step", "wire")
 
     def __init__(self, operation: str | None, scope: Scope, outer: Sight | None, *, wire: bool) -> None:
-        self.family = family(operation)
+        self.family: str | None = None if operation is None else family(operation)
         """What it may be a view of; None while that is not known."""
         self.outer = outer
         self.run, self.step = scope.run, scope.step

@@ -9,6 +9,7 @@ speed, all of which change the price.
 from __future__ import annotations
 
 from .meters import Quantity
+from .providers import normal_region, normal_tier
 from .reading import Counts, Raw, Reading
 
 _MESSAGES = {
@@ -42,7 +43,6 @@ _TOOLS = {
     "web_fetch_requests": "tool_web_fetch",
     "code_execution_requests": "tool_code_execution",
 }
-_DEFAULT_REGIONS = {"global", "not_available"}
 
 
 def read_messages(raw: Raw) -> Reading:
@@ -62,8 +62,8 @@ def read_messages(raw: Raw) -> Reading:
     flags = counts.finish(_MESSAGES)
     return Reading(
         usage,
-        _unless(counts.text("service_tier"), {"standard"}),
-        _unless(counts.text("inference_geo"), _DEFAULT_REGIONS),
+        normal_tier(counts.text("service_tier"), "anthropic"),
+        normal_region(counts.text("inference_geo"), "anthropic"),
         _unless(counts.text("speed"), {"standard"}),
         flags,
         not flags or counts.complete,

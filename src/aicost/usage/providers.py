@@ -1,87 +1,281 @@
-"""Names of providers."""
+"""Who is meant by a name, a host or a model: what is asked of the table of providers.
+
+Everything here is a pure look-up, quick enough for each call.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from fnmatch import translate
+from functools import lru_cache
 
-PROVIDER_ALIASES = {
-    "xai": "x_ai",
-    "mistral": "mistral_ai",
-    "bedrock": "aws.bedrock",
-    "google": "gcp.gemini",
-    "gemini": "gcp.gemini",
-    "vertex": "gcp.vertex_ai",
-    "vertex_ai": "gcp.vertex_ai",
-    "azure": "azure.ai.openai",
-    "azure_openai": "azure.ai.openai",
-}
-"""Everyday names for the provider names of the OpenTelemetry conventions, which events and rate cards use."""
-
-_SPAN_NAMES = {
-    **PROVIDER_ALIASES,
-    "gcp.vertex.agent": "gcp.gemini",
-    "gcp.gen_ai": "gcp.gemini",
-    "google_genai": "gcp.gemini",
-    "google.generative-ai": "gcp.gemini",
-    "google.vertex": "gcp.vertex_ai",
-    "google_vertexai": "gcp.vertex_ai",
-    "vertexai": "gcp.vertex_ai",
-    "amazon-bedrock": "aws.bedrock",
-    "amazon_bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "azure-openai": "azure.ai.openai",
-    "az.ai.openai": "azure.ai.openai",
-    "az.ai.inference": "azure.ai.inference",
-    "mistralai": "mistral_ai",
-    "togetherai": "together",
-    "together_ai": "together",
-}
-"""What spans call providers."""
-
-_FIRST_PARTIES = (
-    (re.compile(r"(?:[a-z-]+\.)?(?:anthropic|amazon|meta|mistral|cohere|deepseek|openai|qwen)\."), "aws.bedrock"),
-    (re.compile(r"gpt-|chatgpt-|o[1-9](?:-|$)|text-embedding-(?:3|ada)|codex-"), "openai"),
-    (re.compile(r"claude-"), "anthropic"),
-    (re.compile(r"gemini-"), "gcp.gemini"),
-    (re.compile(r"command-|rerank-v|embed-v"), "cohere"),
-    (re.compile(r"(?:mistral|ministral|codestral|magistral|pixtral|devstral)-"), "mistral_ai"),
-    (re.compile(r"deepseek-(?:chat|reasoner)"), "deepseek"),
-    (re.compile(r"grok-"), "x_ai"),
+from .provider_table import (
+    APIS,
+    DEFAULT_TIERS,
+    FIRST_PARTIES,
+    NO_REGIONS,
+    NOBODY,
+    PROVIDERS,
+    Provider,
 )
 
+_REMEMBERED = 4096
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})  # noqa: S104 - names to compare
+_SIGNS = re.compile(r"[^a-z0-9]+")
 
-def provider_named(name: str | None) -> str | None:
-    """The provider a span means by a name: `OpenAI`, `gemini`, `openai.chat` (Vercel AI SDK: provider and API).
 
-    >>> provider_named("anthropic.messages")
-    'anthropic'
+def _word(name: str) -> str:
+    """A name in the form names are compared in."""
+    return _SIGNS.sub("_", name.lower()).strip("_")
+
+
+def _with_routes(rows: tuple[Provider, ...]) -> Iterator[Provider]:
+    for row in rows:
+        yield row
+        for route in row.routes:
+            # `huggingface` says that it is one of these, and not which.
+            yield Provider(f"{row.name}_{route}", loosely=(row.name,), gateway=True)
+
+
+_ROWS = tuple(_with_routes(PROVIDERS))
+_BY_CANONICAL = {row.name: row for row in _ROWS}
+_BY_WORD = {_word(name): row for row in _ROWS for name in (row.name, *row.aliases)}
+_LOOSE: dict[str, list[Provider]] = {}
+for _row in _ROWS:
+    for _name in _row.loosely:
+        _LOOSE.setdefault(_word(_name), []).append(_row)
+_BEGINNINGS = tuple((start, row) for row in _ROWS for start in row.begin)
+_HOSTS = {host: row.name for row in _ROWS for host in row.hosts if "*" not in host}
+_HOST_PATTERNS = tuple(
+    (re.compile(translate(host)), row.name)
+    for host, row in sorted(
+        ((host, row) for row in _ROWS for host in row.hosts if "*" in host), key=lambda found: -len(found[0])
+    )
+)
+_PORTS = {port: row.name for row in _ROWS for port in row.ports}
+_PATTERNS = tuple((re.compile(pattern), provider) for pattern, provider in FIRST_PARTIES)
+_EVERY_DEFAULT = DEFAULT_TIERS.union(*(row.default_tiers for row in _ROWS))
+_TIERS = {"fast": "priority"}
+"""OpenAI serves the one as the other, and says the other."""
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def find_provider(name: str | None) -> Provider | None:
+    """The row of a provider, by any name of it; None for one that is not in the table.
+
+    >>> find_provider("Azure-OpenAI").name, find_provider("vertex_ai-llama_models").name
+    ('azure.ai.openai', 'gcp.vertex_ai')
     """
     if not name:
         return None
-    lower = name.lower()
-    found = _SPAN_NAMES.get(lower)
-    if found is not None or lower.startswith(("gcp.", "aws.", "azure.ai", "ibm.")):
-        return found or lower
+    found = _BY_CANONICAL.get(name)
+    if found is not None:
+        return found
+    word = _word(name)
+    found = _BY_WORD.get(word)
+    if found is None and word in _LOOSE:
+        found = _LOOSE[word][0]
+    if found is None:
+        found = next((row for start, row in _BEGINNINGS if word.startswith(start)), None)
+    return found
+
+
+def canonical_provider(name: str) -> str:
+    """A provider by the name that events and rate cards use; one that is not in the table as it is written."""
+    found = find_provider(name)
+    return name if found is None else found.name
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def provider_named(name: str | None) -> str | None:
+    """The provider a span means by a name: `OpenAI`, `gemini`, `openai.chat` (Vercel AI SDK: provider and API).
+
+    None where that is nobody's name, such as a framework's.
+
+    >>> provider_named("anthropic.messages"), provider_named("langchain")
+    ('anthropic', None)
+    """
+    lower = (name or "").lower()
+    if _word(lower) in NOBODY:
+        return None
+    found = find_provider(lower)
+    if found is not None:
+        return found.name
     head, _, api = lower.rpartition(".")
-    if head and api in _APIS:
-        return _SPAN_NAMES.get(head, head)
-    head = lower.partition("/")[0]
-    return _SPAN_NAMES.get(head, head)
+    if head and api in APIS:
+        return provider_named(head)
+    head, slash, _ = lower.partition("/")
+    return provider_named(head) if slash else lower
 
 
-_APIS = {
-    "chat",
-    "responses",
-    "completion",
-    "embedding",
-    "messages",
-    "image",
-    "speech",
-    "transcription",
-    "textembedding",
-}
+def provider_in(words: str) -> str | None:
+    """The provider named somewhere in the name of a class or module; the longest name that fits.
+
+    >>> provider_in("azure_openai_llm"), provider_in("AnthropicVertex"), provider_in("MockLLM")
+    ('azure.ai.openai', 'gcp.vertex_ai', None)
+    """
+    parts = _word(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|(?i:llm)$", "_", words)).split("_")
+    for length in range(len(parts), 0, -1):
+        for start in reversed(range(len(parts) - length + 1)):
+            for sign in "_", "":
+                word = sign.join(parts[start : start + length])
+                if word in _BY_WORD or word in _LOOSE:
+                    return canonical_provider(word)
+    return None
 
 
 def provider_of_model(model: str) -> str | None:
     """Whose model it is, where its name says so and nobody says who serves it."""
-    return next((provider for pattern, provider in _FIRST_PARTIES if pattern.match(model)), None)
+    return next((provider for pattern, provider in _PATTERNS if pattern.match(model)), None)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def provider_at(host: str, port: int | None = None, path: str = "") -> str | None:
+    """Who answers at a host; None where that is nobody in the table.
+
+    >>> provider_at("api.groq.com"), provider_at("router.huggingface.co", path="/groq/openai/v1")
+    ('groq', 'huggingface_groq')
+    """
+    host = host.lower()
+    found = _HOSTS.get(host) or next((name for pattern, name in _HOST_PATTERNS if pattern.match(host)), None)
+    if found is None:
+        return _PORTS.get(port or 0) if host in _LOCAL else None
+    return _route(_BY_CANONICAL[found], path.strip("/").partition("/")[0]) or found
+
+
+def served_by(provider: str, model: str) -> tuple[str, str]:
+    """The provider and the model, where the model's name says to whom a router passes the call on.
+
+    >>> served_by("huggingface", "openai/gpt-oss-120b:groq")
+    ('huggingface_groq', 'openai/gpt-oss-120b')
+    """
+    row = _BY_CANONICAL.get(provider)
+    if row is not None and row.routes and ":" in model:
+        bare, _, route = model.rpartition(":")
+        found = _route(row, route)
+        if found is not None:
+            return found, bare
+    return provider, model
+
+
+def _route(row: Provider, route: str) -> str | None:
+    word = _word(route)
+    return f"{row.name}_{word}" if word in row.routes else None
+
+
+def split_model(model: str) -> tuple[str | None, str]:
+    """The provider that a model's name begins with, and the rest; else whose model it is by its name alone.
+
+    >>> split_model("gemini/gemini-2.5-pro"), split_model("gpt-4o"), split_model("meta-llama/Llama-3-8b")
+    (('gcp.gemini', 'gemini-2.5-pro'), ('openai', 'gpt-4o'), (None, 'meta-llama/Llama-3-8b'))
+    """
+    head, slash, rest = model.partition("/")
+    found = find_provider(head) if slash else None
+    return (found.name, rest) if found is not None else (provider_of_model(model), model)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def model_names(provider: str, model: str) -> tuple[str, ...]:
+    """What a provider's price list may call a model, the name as it is first: without the provider's name before it,
+    out of a cloud's full name for it, and with what the provider's models begin with.
+
+    >>> model_names("openai", "openai/gpt-4o")
+    ('openai/gpt-4o', 'gpt-4o')
+    """
+    row = find_provider(provider)
+    names = dict.fromkeys([model])
+    name = model
+    while (shorter := _shorter(name, row)) != name:
+        name = shorter
+        names[name] = None
+    for start in row.model_prefixes if row is not None else ():
+        if not name.lower().startswith(start):
+            names[start + name] = None
+    return tuple(names)
+
+
+_RESOURCE = ("arn:", "models/", "publishers/", "projects/", "accounts/", "tunedmodels/")
+"""How the clouds' full names of a model begin; the last part is what price lists call it."""
+
+
+def _shorter(model: str, row: Provider | None) -> str:
+    """The name of a model without its outermost wrapping."""
+    lower = model.lower()
+    if lower.startswith(_RESOURCE) and "/" in model:
+        return model.partition("#")[0].rpartition("/")[2] or model
+    for start in row.model_prefixes if row is not None else ():
+        if lower.startswith(start):
+            return model[len(start) :]
+    for sign in "/:":
+        head, found, rest = model.partition(sign)
+        if found and rest and row is not None and row in _meant_by(head):
+            return rest
+    return model
+
+
+def normal_tier(tier: str | None, provider: str | None = None) -> str | None:
+    """A provider's word for a service tier; None for its default one, whatever it calls that.
+
+    >>> normal_tier("on_demand", "groq"), normal_tier("fast", "openai")
+    (None, 'priority')
+    """
+    if tier is None:
+        return None
+    lower = tier.lower()
+    row = find_provider(provider)
+    # Of a provider nobody here knows a word that is somebody's default is the likeliest to be that.
+    if lower in DEFAULT_TIERS or lower in (_EVERY_DEFAULT if row is None else row.default_tiers):
+        return None
+    return _TIERS.get(lower, tier)
+
+
+def normal_region(region: str | None, provider: str | None = None, model: str = "") -> str | None:
+    """A region where it decides the price; None where a call costs what it costs in no place in particular.
+
+    A model's name may say where it is served: an inference profile of Bedrock has its price whichever region it is
+    called from.
+
+    >>> normal_region("global", "gcp.vertex_ai"), normal_region("europe-west1", "gcp.vertex_ai")
+    (None, 'europe-west1')
+    """
+    if not region:
+        return None
+    row, word = find_provider(provider), _word(region)
+    if word in NO_REGIONS or (
+        row is not None and (word in row.no_regions or model.rpartition("/")[2].startswith(row.profiles))
+    ):
+        return None
+    return region
+
+
+def has_weak_ids(provider: str | None) -> bool:
+    """Whether the ids of a provider's responses may come again. They may of one that nobody here knows."""
+    row = find_provider(provider)
+    return row is None or row.weak_ids
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def same_provider(one: str | None, other: str | None) -> bool:
+    """Whether two observers of a call may mean one provider; a name that is nobody's fits all.
+
+    >>> same_provider("gcp.gen_ai", "gcp.vertex_ai"), same_provider("gcp.gemini", "gcp.vertex_ai")
+    (True, False)
+    """
+    mine, others = provider_named(one), provider_named(other)
+    if mine is None or others is None or mine == others:
+        return True
+    return not {row.name for row in _meant_by(one)}.isdisjoint(row.name for row in _meant_by(other))
+
+
+def _meant_by(name: str | None) -> tuple[Provider, ...]:
+    """Every provider that a name may mean."""
+    word = _word(name or "")
+    exact = _BY_WORD.get(word)
+    loose = tuple(_LOOSE.get(word, ()))
+    if exact is not None:
+        return (exact, *loose)
+    if loose:
+        return loose
+    found = find_provider(provider_named(name))
+    return (found,) if found is not None else ()

@@ -10,7 +10,7 @@ from aicost._errors import UsageError
 
 from . import anthropic, bedrock, cohere, compatible, google, ollama, openai, openai_media, voyage
 from .meters import Quantity
-from .providers import PROVIDER_ALIASES
+from .providers import canonical_provider, normal_tier
 from .reading import Raw, Reading, as_object, fields_of
 from .reported import read_reported
 
@@ -115,7 +115,7 @@ _COMPATIBLE: dict[str, Reader] = {
 }
 """Readers of everybody else who answers in OpenAI's shape."""
 
-_OPENAI = {None, "openai", "azure.ai.openai"}
+_OPENAI = {"openai", "azure.ai.openai"}
 
 _TELLING: tuple[tuple[frozenset[str], str, str | None], ...] = (
     (frozenset({"response", "result"}), "batch", None),
@@ -139,8 +139,6 @@ _TELLING: tuple[tuple[frozenset[str], str, str | None], ...] = (
 
 _USUAL = {("anthropic", "responses"): "messages", ("anthropic", "chat"): "chat"}
 """What fields that fit several APIs mean when a provider has only one of them."""
-
-_DEFAULT_TIERS = {"default", "standard", "auto"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +174,9 @@ def read_usage(usage: object, *, api: str | None = None, provider: str | None = 
 def reader_of(api: str, provider: str | None = None) -> Reader:
     """The reader of an API as a provider answers it. Raises `UsageError` for an API nobody here knows."""
     found = READERS.get(api)
-    provider = PROVIDER_ALIASES.get(provider or "", provider)
-    if provider not in _OPENAI:
-        found = DIALECTS.get((provider or "", api)) or _COMPATIBLE.get(api) or found
+    named = canonical_provider(provider or "openai")
+    if named not in _OPENAI:
+        found = DIALECTS.get((named, api)) or _COMPATIBLE.get(api) or found
     if found is None:
         raise UsageError(f"no reader for api {api!r}; known: {', '.join(sorted(READERS))}")
     return found
@@ -192,7 +190,7 @@ def _guess(raw: Raw, provider: str | None) -> Reader:
         return reader_of("transcription", provider)
     for telling, api, dialect in _TELLING:
         if not telling.isdisjoint(nested):
-            return reader_of(_USUAL.get((provider or "", api), api), dialect or provider)
+            return reader_of(_USUAL.get((canonical_provider(provider or ""), api), api), dialect or provider)
     raise UsageError(
         f"cannot tell which API this usage is of from its fields {sorted(map(str, nested))[:8]}; "
         f"pass api= one of {', '.join(sorted(READERS))}"
@@ -212,15 +210,10 @@ def read_response(body: Raw, *, api: str, provider: str | None = None) -> Respon
         reading=reading,
         response_id=_text(body.get("id") or body.get("responseId") or body.get("generation_id")),
         model=_text(body.get("model") or body.get("modelVersion")),
-        service_tier=normal_tier(tier) if isinstance(tier, str) else (reading.service_tier if reading else None),
+        service_tier=normal_tier(tier, provider)
+        if isinstance(tier, str)
+        else (reading.service_tier if reading else None),
     )
-
-
-def normal_tier(tier: str | None) -> str | None:
-    """A provider's word for a service tier; None for its default one. OpenAI serves `fast` as `priority`."""
-    if tier is None or tier in _DEFAULT_TIERS:
-        return None
-    return "priority" if tier == "fast" else tier
 
 
 def _with_fees(reader: Reader, body: Raw, reading: Reading) -> Reading:

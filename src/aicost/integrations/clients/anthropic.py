@@ -20,25 +20,28 @@ import wrapt
 from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.integrations._calls import current
+from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor, Undo
 from aicost.integrations._stainless import Endpoint, StainlessClient
 from aicost.telemetry.pipeline import Pipeline
-
-from .bedrock import priced_region
+from aicost.usage.providers import canonical_provider, normal_region
 
 _RESULTS = re.compile(r"/v1/messages/batches/[^/]+/results$")
-_PLATFORMS = {"bedrock": "aws.bedrock", "vertex": "gcp.vertex_ai", "foundry": "azure.ai.inference"}
+_PLATFORMS = re.compile("Bedrock|Vertex|Foundry")
+"""What the names of the clients for other platforms have in them."""
 
 
 def _provider_of(instance: Any) -> str:
-    name = type(instance).__name__.lower()
-    return next((provider for word, provider in _PLATFORMS.items() if word in name), "anthropic")
+    platform = _PLATFORMS.search(type(instance).__name__)
+    if platform is not None:
+        return canonical_provider(platform.group())
+    url = instance.base_url  # others speak this API, too
+    return provider_at(url.host, url.port, default="anthropic", path=url.path)
 
 
 def _region_of(instance: Any, model: str) -> str | None:
-    if "Bedrock" in type(instance).__name__:
-        return priced_region(model, getattr(instance, "aws_region", None))
-    return getattr(instance, "region", None) if "Vertex" in type(instance).__name__ else None
+    region = getattr(instance, "aws_region", None) or getattr(instance, "region", None)
+    return normal_region(region, _provider_of(instance), model) if isinstance(region, str) else None
 
 
 class AnthropicInstrumentor(PackageInstrumentor):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._progress import Ask
 from aicost.telemetry.call import Target
+from aicost.usage.providers import normal_region
 from aicost.usage.reading import Raw
 
 COUNT_HEADERS = (
@@ -46,7 +46,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         model=model,
         **served_at(url),
         streaming=operation.endswith("Stream"),
-        region=priced_region(model, instance.meta.region_name),
+        region=normal_region(instance.meta.region_name, "aws.bedrock", model),
     )
     # Read from the bytes: what botocore makes of them leaves out the fields its service model does not know yet.
     return Ask(target, body=_body(parameters), count_headers=COUNT_HEADERS if api == "invoke_model" else ())
@@ -67,19 +67,6 @@ def model_of(model_id: str) -> str:
     if model_id.startswith("arn:") and "/" in model_id:
         return model_id.partition("/")[2]
     return model_id
-
-
-_LIST_REGIONS = {"us-east-1", "us-east-2", "us-west-2"}
-_PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.")
-
-
-def priced_region(model: str, region: str | None) -> str | None:
-    """The region, where it decides the price.
-
-    List prices are those of the first regions of the USA; an inference profile has its price whichever region it is
-    called from. What a model costs elsewhere is for the rate card to say.
-    """
-    return None if region in _LIST_REGIONS or _PROFILE.match(model) else region
 
 
 class BedrockInstrumentor(PackageInstrumentor):

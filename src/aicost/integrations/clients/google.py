@@ -16,10 +16,12 @@ from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._live import LIVE
 from aicost.integrations._progress import Ask
 from aicost.telemetry.call import Target
+from aicost.usage.providers import normal_region
 from aicost.usage.reading import Raw
 
 _MODEL = re.compile(r"/(?:models|tunedModels|endpoints)/([^/:]+):(\w+)$")
-_LOCATION = re.compile(r"/locations/([^/]+)/")
+LOCATION = re.compile(r"/locations/([^/]+)/")
+"""In the paths of Vertex AI, where it is asked."""
 _OPERATIONS = {
     "generateContent": ("generate_content", "generate_content"),
     "streamGenerateContent": ("generate_content", "generate_content"),
@@ -33,10 +35,10 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     request = kwargs["http_request"] if "http_request" in kwargs else args[0]
     url = urlsplit(str(request.url))
     provider = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
-    location = _LOCATION.search(url.path)
+    location = LOCATION.search(url.path)
     where: dict[str, Any] = {
         **served_at(url),
-        "region": location.group(1) if location is not None else None,
+        "region": normal_region(location.group(1), provider) if location is not None else None,
     }
     if str(request.method).lower() == "get":
         return _job(url.path, provider, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor
 from aicost.integrations._stainless import StainlessClient
 
@@ -16,5 +17,5 @@ class GroqInstrumentor(PackageInstrumentor):
     methods = StainlessClient(
         module="groq",
         posts={f"/openai/v1{path}": endpoint for path, endpoint in POSTS.items()},
-        provider_of=lambda _: "groq",
+        provider_of=lambda client: provider_at(client.base_url.host, client.base_url.port, default="groq"),
     ).methods()

@@ -5,21 +5,17 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from aicost.integrations._hosts import served_at
+from aicost.integrations._hosts import provider_at, served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._progress import Ask
 from aicost.telemetry.call import Target
+from aicost.usage.providers import served_by
 
 _TASKS = {
     "conversational": ("chat", "chat"),
     "text-generation": ("text_completion", "text_generation"),
     "feature-extraction": ("embeddings", "embeddings"),
 }
-_ROUTED = {
-    "cerebras", "fireworks-ai", "groq", "hyperbolic", "nebius", "novita", "nscale", "ovhcloud", "publicai",
-    "sambanova", "together",
-}  # fmt: skip
-"""Providers that Hugging Face routes to at prices of theirs."""
 
 
 def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
@@ -30,14 +26,18 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         return None
     body = request.json if isinstance(request.json, dict) else {}
     model = body.get("model") or request.model
-    chosen = getattr(instance, "provider", None)
+    # An endpoint of one's own is asked for by its address, which is no model's name.
+    model = model if isinstance(model, str) and model and "://" not in model else "unknown"
+    # With a key of the provider's own the client asks that provider, and not Hugging Face's router.
+    provider = provider_at(url.hostname or "", url.port, default="huggingface", path=url.path)
+    provider, model = served_by(provider, model)
+    provider, _ = served_by(provider, f"{model}:{getattr(instance, 'provider', None)}")
     operation, api = known
     target = Target(
-        provider=f"huggingface_{chosen.replace('-', '_')}" if chosen in _ROUTED else "huggingface",
+        provider=provider,
         operation=operation,
         api=api,
-        # An endpoint of one's own is asked for by its address, which is no model's name.
-        model=model if isinstance(model, str) and model and "://" not in model else "unknown",
+        model=model,
         **served_at(url),
         streaming=bool(kwargs.get("stream")),
     )

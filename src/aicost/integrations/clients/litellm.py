@@ -17,9 +17,10 @@ from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._progress import Ask
 from aicost.telemetry.call import Target
-from aicost.usage.providers import PROVIDER_ALIASES
+from aicost.usage.providers import normal_region, provider_named, served_by
 
 from .bedrock import COUNT_HEADERS
+from .google import LOCATION
 
 _GEMINI = r"/(?:models|endpoints)/(?P<model>[^/:]+)"
 _GENERATE, _EMBED = "(?:streamG|g)enerateContent", "(?:batchEmbedContents|embedContent|predict)"
@@ -62,18 +63,20 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
     said = known.get("custom_llm_provider")
     if isinstance(body, (str, bytes)):
         body = LazyBody(body)
+    provider = named or provider_at(host, url.port, default=provider_named(said) or "openai", path=url.path)
     model = unquote(in_path) if in_path else asked or _bare(known.get("model"), said)
     if model is None and isinstance(body, LazyBody):
         model = body.get("model")
+    provider, model = served_by(provider, model if isinstance(model, str) and model else "unknown")
     target = Target(
-        provider=named or provider_at(host, url.port, default=PROVIDER_ALIASES.get(said, said) if said else "openai"),
+        provider=provider,
         operation=operation,
         api=api,
-        model=model if isinstance(model, str) and model else "unknown",
+        model=model,
         server_address=host,
         server_port=url.port or (443 if url.scheme == "https" else 80),
         streaming=bool(kwargs.get("stream")),
-        region=_region(host),
+        region=normal_region(_region(host, url.path), provider, model),
     )
     headers = COUNT_HEADERS if api == "invoke_model" else ()
     return Ask(target, body=body if isinstance(body, Mapping) else None, count_headers=headers)
@@ -84,9 +87,10 @@ def _bare(model: object, provider: object) -> str | None:
     return model.removeprefix(f"{provider}/") if isinstance(model, str) else None
 
 
-def _region(host: str) -> str | None:
-    found = re.match(r"bedrock-runtime\.([a-z0-9-]+)\.amazonaws\.com$|([a-z0-9-]+)-aiplatform\.googleapis\.com$", host)
-    return (found.group(1) or found.group(2)) if found is not None else None
+def _region(host: str, path: str) -> str | None:
+    """Where Bedrock is asked, by its host, or Vertex AI, by the path."""
+    found = re.match(r"bedrock-[a-z-]+\.([a-z0-9-]+)\.(?:amazonaws\.com|api\.aws)", host) or LOCATION.search(path)
+    return found.group(1) if found is not None else None
 
 
 _MODULE = "litellm.llms.custom_httpx.http_handler"

@@ -17,7 +17,7 @@ def _provider_of(instance: Any) -> str:
     if "Azure" in type(instance).__name__:
         return "azure.ai.openai"
     url = instance.base_url
-    return provider_at(url.host, url.port)
+    return provider_at(url.host, url.port, path=url.path)
 
 
 def _characters(body: Raw) -> Raw:

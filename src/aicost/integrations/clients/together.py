@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor
 from aicost.integrations._stainless import Endpoint, StainlessClient
 
@@ -18,5 +19,5 @@ class TogetherInstrumentor(PackageInstrumentor):
     methods = StainlessClient(
         module="together",
         posts={base + path: endpoint for base in ("", "/v1") for path, endpoint in _POSTS.items()},
-        provider_of=lambda _: "together",
+        provider_of=lambda client: provider_at(client.base_url.host, client.base_url.port, default="together"),
     ).methods()

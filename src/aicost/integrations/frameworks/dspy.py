@@ -14,7 +14,7 @@ from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._parts import model_view, view_of_response
 from aicost.telemetry.call import Target
 from aicost.telemetry.pipeline import Pipeline
-from aicost.usage.providers import PROVIDER_ALIASES
+from aicost.usage.providers import split_model
 from aicost.usage.readers import ResponseView
 
 
@@ -62,8 +62,8 @@ def _and_ours(pipeline: Pipeline) -> Callable[..., Any]:
 
 
 def _target(instance: Any, args: Any, kwargs: Any) -> Target:  # noqa: ARG001
-    provider, _, model = str((args[0] if args else kwargs["lm"]).model).partition("/")
-    return Target(PROVIDER_ALIASES.get(provider, provider), "chat", "reported", model or provider)
+    provider, model = split_model(str((args[0] if args else kwargs["lm"]).model))
+    return Target(provider or "unknown", "chat", "reported", model)
 
 
 def _view(result: Any) -> tuple[ResponseView | None, bool]:

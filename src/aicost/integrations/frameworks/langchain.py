@@ -21,8 +21,8 @@ from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.call import Target
 from aicost.telemetry.pipeline import Pipeline
-from aicost.usage.providers import PROVIDER_ALIASES
-from aicost.usage.readers import ResponseView, normal_tier
+from aicost.usage.providers import normal_tier, provider_named
+from aicost.usage.readers import ResponseView
 from aicost.usage.reported import read_reported
 
 RUN_ID = "aicost_run_id"
@@ -31,14 +31,6 @@ RUN_ID = "aicost_run_id"
 _HIDDEN = "langsmith:hidden"
 _JOINTS = ("Runnable", "Channel", "Branch", "_")
 """How the names of langchain's own joints begin; a chain that somebody named is a step."""
-_PROVIDERS = {
-    **PROVIDER_ALIASES,
-    "amazon_bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "google_genai": "gcp.gemini",
-    "google_vertexai": "gcp.vertex_ai",
-    "mistralai": "mistral_ai",
-}
 
 
 class _Callbacks:
@@ -137,9 +129,9 @@ class _Callbacks:
         **_: Any,
     ) -> None:
         said, params = metadata or {}, invocation_params or {}
-        provider = str(said.get("ls_provider") or "unknown")
+        provider = provider_named(str(said.get("ls_provider") or "")) or "unknown"
         model = said.get("ls_model_name") or params.get("model_name") or params.get("model") or "unknown"
-        target = Target(_PROVIDERS.get(provider, provider), operation, "reported", str(model))
+        target = Target(provider, operation, "reported", str(model))
         enter(self.activities.ask(run_id, target, parent=parent_run_id, again=_is_again(tags)))
 
     on_chat_model_start = partialmethod(_ask, "chat")

@@ -15,22 +15,8 @@ from aicost.integrations._instrumentor import Extension, PackageInstrumentor, Un
 from aicost.integrations._parts import view_of_response
 from aicost.telemetry.call import Target
 from aicost.telemetry.pipeline import Pipeline
+from aicost.usage.providers import provider_in
 
-_PROVIDERS = (
-    ("azure", "azure.ai.openai"),
-    ("openai", "openai"),
-    ("anthropic", "anthropic"),
-    ("bedrock", "aws.bedrock"),
-    ("vertex", "gcp.vertex_ai"),
-    ("gemini", "gcp.gemini"),
-    ("genai", "gcp.gemini"),
-    ("mistral", "mistral_ai"),
-    ("cohere", "cohere"),
-    ("groq", "groq"),
-    ("ollama", "ollama"),
-    ("together", "together"),
-)
-"""By what is in the name of a model's class; the first that fits."""
 _RUNS = {"run", "query", "aquery", "chat", "achat", "stream_chat", "astream_chat", "retrieve", "aretrieve"}
 _QUERIES = {"BaseQueryEngine": "workflow", "BaseRetriever": "step", "BaseChatEngine": "workflow"}
 
@@ -98,8 +84,8 @@ class _Events:
         name, key = type(event).__name__, ("model", event.span_id)
         if name in ("LLMChatStartEvent", "LLMCompletionStartEvent"):
             about = event.model_dict
-            kind = str(about.get("class_name", "")).lower()
-            provider = next((known for word, known in _PROVIDERS if word in kind), kind or "unknown")
+            kind = str(about.get("class_name", ""))
+            provider = provider_in(kind) or kind.lower() or "unknown"
             operation = "chat" if name == "LLMChatStartEvent" else "text_completion"
             model = str(about.get("model") or about.get("model_name") or "unknown")
             target = Target(provider, operation, "reported", model)

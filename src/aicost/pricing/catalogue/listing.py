@@ -11,34 +11,9 @@ from fractions import Fraction
 from typing import Any
 
 from aicost.pricing._text import price_text
+from aicost.usage.providers import find_provider
 
 Entry = dict[str, Any]
-
-PROVIDERS = {
-    "aws": "aws.bedrock",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "azure_text": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "vertex_ai": "gcp.vertex_ai",
-    "x-ai": "x_ai",
-    "xai": "x_ai",
-    "mistral": "mistral_ai",
-    "codestral": "mistral_ai",
-    "text-completion-codestral": "mistral_ai",
-    "text-completion-openai": "openai",
-    "cohere_chat": "cohere",
-    "together_ai": "together",
-    "fireworks_ai": "fireworks",
-    "fireworks_ai-embedding-models": "fireworks",
-    "voyageai": "voyage",
-    "moonshotai": "moonshot",
-    "watsonx": "ibm.watsonx.ai",
-}
-"""The lists' names for providers, as the OpenTelemetry conventions have them."""
 
 
 def provider_name(listed: str) -> str:
@@ -47,8 +22,8 @@ def provider_name(listed: str) -> str:
     >>> provider_name("vertex_ai-anthropic_models"), provider_name("github-copilot")
     ('gcp.vertex_ai', 'github_copilot')
     """
-    known = PROVIDERS.get(listed) or ("gcp.vertex_ai" if listed.startswith("vertex_ai-") else None)
-    return known or re.sub(r"[^a-z0-9.]+", "_", listed.lower()).strip("_")
+    known = find_provider(listed)
+    return re.sub(r"[^a-z0-9.]+", "_", listed.lower()).strip("_") if known is None else known.name
 
 
 @dataclass(slots=True)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from aicost.usage.providers import canonical_provider
+
 from .listing import Entry, Listing, Price, PriceList, exact, near, over, provider_name, unique
 
 Model = Mapping[str, Any]
@@ -122,9 +124,8 @@ def _listing(key: str, listed: str, model: Model, found: PriceList) -> Listing |
 
 def _name(key: str, listed: str, provider: str) -> tuple[str | None, Entry]:
     """The name that answers carry, and where the price holds."""
-    name = key
-    for prefix in (listed, "bedrock", "azure", "vertex_ai", "gemini", "codestral"):
-        name = name.removeprefix(f"{prefix}/")
+    head, slash, rest = key.partition("/")
+    name = rest if slash and (head == listed or canonical_provider(head) == provider) else key
     if provider == "azure.ai.openai":
         zone, slash, rest = name.partition("/")
         if slash and zone in _AZURE_ZONES:

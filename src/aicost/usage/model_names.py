@@ -1,0 +1,83 @@
+"""Whether two names can be one model's: `gpt-4o` and `openai/gpt-4o-2024-08-06` can, `gpt-4o` and `gpt-4o-mini` not."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from .providers import find_provider, served_by
+
+_REMEMBERED = 4096
+_UNKNOWN = frozenset({"", "unknown", "none"})
+_VENDOR = re.compile(
+    r"(?:(?:us|us-gov|eu|apac|jp|au|ca|global)\.)?"
+    r"(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshotai?|nvidia|openai|qwen|stability|"
+    r"twelvelabs|writer|xai|zai)\.(?=[a-z])"
+)
+"""How Bedrock's names begin: where it is served, and whose it is."""
+_REVISION = re.compile(r"-v?(\d+(?:\.\d+)?):\d+$|-v(\d+(?:\.\d+)?)$|:\d+$")
+_DATE = re.compile(
+    r"[-@](\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{8}|\d{6}|\d{4}|\d{3})$|(?<=-preview)-(\d{2}-\d{2})$|(?<=-exp)-(\d{2}-\d{2})$"
+)
+_ANY = re.compile(r"[-@:](?:latest|default)$")
+"""What says no more than that it is whichever snapshot there is."""
+_SPELT = (("gpt-35-", "gpt-3.5-"),)
+"""Azure's own spelling."""
+
+
+class _Identity(NamedTuple):
+    """A model's name in its parts: what it is, and which snapshot and revision of that, where it says so."""
+
+    stem: str
+    date: str | None
+    revision: str | None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def same_model(one: str | None, other: str | None) -> bool:
+    """Whether two observers of a call may mean one model; a name that is not known fits all.
+
+    They may where the names are equal but for prefixes and case, or one is a dated, numbered or latest snapshot of the
+    other. Two different snapshots are two models.
+
+    >>> same_model("claude-haiku-4-5", "us.anthropic.claude-haiku-4-5-20251001-v1:0"), same_model("o3", "o3-pro")
+    (True, False)
+    """
+    mine, others = _identity(one), _identity(other)
+    if mine is None or others is None:
+        return True
+    return mine.stem == others.stem and all(
+        a is None or b is None or a == b for a, b in zip(mine[1:], others[1:], strict=True)
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _identity(name: str | None) -> _Identity | None:
+    model = _bare((name or "").lower())
+    if model in _UNKNOWN:
+        return None
+    parts: dict[str, str | None] = {"date": None, "revision": None}
+    while True:
+        if (found := _ANY.search(model)) is not None:
+            pass
+        elif (found := _DATE.search(model)) is not None and parts["date"] is None:
+            parts["date"] = next(filter(None, found.groups())).replace("-", "")
+        elif (found := _REVISION.search(model)) is not None and parts["revision"] is None:
+            parts["revision"] = found.group(1) or found.group(2)
+        if found is None or found.start() == 0:
+            return _Identity(model, parts["date"], parts["revision"])
+        model = model[: found.start()]
+
+
+def _bare(model: str) -> str:
+    """A model's name without whose it is, where it is and who serves it."""
+    model = served_by("huggingface", model.partition("#")[0].rstrip("/"))[1].rpartition("/")[2]
+    head, colon, rest = model.partition(":")
+    if colon and find_provider(head) is not None and not rest.isdigit():
+        model = rest
+    model = _VENDOR.sub("", model, count=1) if _VENDOR.match(model) else model
+    for theirs, ours in _SPELT:
+        if model.startswith(theirs):
+            model = ours + model[len(theirs) :]
+    return model
