@@ -47,6 +47,18 @@ def derived_id(*parts: object) -> str:
     return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def credential_digest(secret: str) -> str:
+    """A keyed digest of an API key: what spans and ledgers have of it, and what a bill's key id can be mapped to.
+
+    Keyed by `AICOST_ID_KEY`. Give it your keys once to know which digest is which.
+
+    >>> credential_digest("sk-proj-...")
+    'c:a2f60c7c5bd6f05e'
+    """
+    key = os.environ.get("AICOST_ID_KEY", "aicost").encode()
+    return "c:" + hmac.new(key, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+
+
 def opaque(key: str, value: object) -> str:
     """`value` as an id fit to export: text of at most 256 characters, hashed if it looks like personal data.
 

@@ -124,6 +124,7 @@ class Call:
         "_run_id",
         "_scope",
         "_sight",
+        "_unbilled",
         "context",
         "span",
         "target",
@@ -185,6 +186,7 @@ class Call:
         self._run_id = run.id if run is not None else self._implicit_run()
         self._attempts: list[_Attempt] = []
         self._content: Mapping[str, AttributeValue] = {}
+        self._unbilled: Covered | None = None
         self._origin = Origin(host=self.target.server_address, upstream_id=self._scope.upstream_id)
         self._done = False
         self._lock = threading.Lock()
@@ -206,9 +208,14 @@ class Call:
         """The attempt under way is an event that has an identity already: a line of a batch, a background response."""
         self._current().event_id = event_id
 
-    def answered(self, origin: Origin) -> None:
-        """Who answered the attempt under way, and under which ids."""
-        self._current().origin = origin
+    def traced(self, said: Mapping[str, str]) -> None:
+        """What is known of where the attempt under way went, and under which ids: fields of its `Origin`."""
+        attempt = self._current()
+        attempt.origin = attempt.origin._replace(**said)  # type: ignore[arg-type]
+
+    def not_billed(self, reason: Reason) -> None:
+        """No model was asked for the answer: what it says was used is not charged."""
+        self._unbilled = Covered(reason, None)
 
     @property
     def event_id(self) -> str:
@@ -267,7 +274,7 @@ class Call:
         events.append(self._last_event(view, outcome, last))
         verdict = self._decide(events[-1])
         if verdict.covered is not None:
-            self._cover(events[-1], verdict)
+            self._cover(events, verdict)
             return
         if verdict.completes is not None:
             events[-1] = replace(events[-1], event_id=verdict.completes)
@@ -308,17 +315,25 @@ class Call:
 
     def _decide(self, event: UsageEvent) -> Verdict:
         """Whether this view of the call is counted, or somebody else's is."""
+        if self._unbilled is not None:
+            return Verdict(self._unbilled)
         wire, sight = self._observer is WIRE, self._sight
         nested = None if wire else sight.covered(with_usage=bool(event.usage))
         return self._pipeline.counted.decide(
             event, Observer(self._observer), wire=wire, nested=nested, now=0 if wire else time.time_ns()
         )
 
-    def _cover(self, event: UsageEvent, verdict: Verdict) -> None:
-        """Say on the span why it has no amount, and keep what it would have been for whoever compares."""
+    def _cover(self, events: list[UsageEvent], verdict: Verdict) -> None:
+        """Say on the span why it has no amount, and keep what it would have been for whoever compares.
+
+        What attempts before the last one may have cost is counted all the same.
+        """
+        *before, event = events
         covered = verdict.covered
         if covered is None:
             return
+        if before:
+            self._pipeline.settle(before, run=self._scope.run, step=self._scope.step)
         self.span.set_attributes(covered_attributes(covered))
         if event.error_type is not None:
             self.span.set_attribute(a.ERROR_TYPE, event.error_type)

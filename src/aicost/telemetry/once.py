@@ -166,6 +166,10 @@ class Counted:
         seen = self._known.get(event_id)
         return seen is not None and seen.counted
 
+    def knows(self, event_id: str) -> bool:
+        """Whether there is an event of that identity, with its usage or without."""
+        return event_id in self._known
+
     def news(self, view: View) -> Literal["event", "usage"] | None:
         """What of an event was not counted yet. Of one whose usage was unknown, that is news once it is known."""
         mine = _Known(view.usage is not None, view.billed is Billed.YES)
