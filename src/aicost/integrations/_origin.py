@@ -7,38 +7,55 @@ its cache answered), and the documentation of Portkey, Cloudflare's AI Gateway, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from aicost.scopes.ids import credential_digest
 
-_FIELDS = {
+_CACHE, _CACHE_KEY, _KEY = "cache", "cache_key", "key"
+
+
+def _either(table: Mapping[str, str]) -> dict[str | bytes, str]:
+    """By names as text and as bytes: httpx keeps its headers as bytes, and looking one up costs as much as all."""
+    return {key: what for name, what in table.items() for key in (name, name.encode())}
+
+
+_BOTH = {
     "openai-organization": "organization",
     "anthropic-organization-id": "organization",
     "openai-project": "project",
-    "x-goog-user-project": "project",
-    "x-request-id": "request_id",
-    "request-id": "request_id",
-    "apim-request-id": "request_id",
-    "x-amzn-requestid": "request_id",
-    "x-litellm-call-id": "gateway_call_id",
-    "x-portkey-trace-id": "gateway_call_id",
-    "helicone-id": "gateway_call_id",
-    "cf-aig-log-id": "gateway_call_id",
 }
-"""By header, of a request or a response: the field of an `Origin`."""
-
-_CACHES = {
-    "cf-aig-cache-status",
-    "helicone-cache",
-    "x-cache-status",  # Kong's AI semantic cache
-    "x-openrouter-cache-status",
-    "x-portkey-cache-status",
-}
-"""Headers of gateways that say `HIT` (`SEMANTIC HIT`) where their own cache answered."""
-
-_KEYS = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}
+_REQUEST = _either(
+    {**_BOTH, "x-goog-user-project": "project"}
+    | dict.fromkeys(("authorization", "x-api-key", "api-key", "x-goog-api-key"), _KEY)
+)
+"""By header of a request: the field of an `Origin`, or that it is a key."""
+_RESPONSE = _either(
+    {
+        **_BOTH,
+        "x-request-id": "request_id",
+        "request-id": "request_id",
+        "apim-request-id": "request_id",
+        "x-amzn-requestid": "request_id",
+        "x-litellm-call-id": "gateway_call_id",
+        "x-portkey-trace-id": "gateway_call_id",
+        "helicone-id": "gateway_call_id",
+        "cf-aig-log-id": "gateway_call_id",
+        "x-litellm-cache-key": _CACHE_KEY,
+    }
+    # Gateways whose own cache says `HIT` (or `SEMANTIC HIT`); `x-cache-status` is Kong's.
+    | dict.fromkeys(
+        (
+            "cf-aig-cache-status",
+            "helicone-cache",
+            "x-cache-status",
+            "x-openrouter-cache-status",
+            "x-portkey-cache-status",
+        ),
+        _CACHE,
+    )
+)
 _SHORT_LIVED = ("ya29.", "eyJ")
 """How access tokens begin that are new every hour, and so are nobody's key."""
 _LONGEST = 200
@@ -47,47 +64,54 @@ _LONGEST = 200
 def said_in_request(headers: Any) -> dict[str, str]:
     """What a request's headers say: the fields of an `Origin`, the key as a digest."""
     found: dict[str, str] = {}
-    for name, value in _pairs(headers):
-        if name in _KEYS:
-            digest = _digest(value)
-            if digest is not None:
-                found["credential"] = digest
-        elif name in _FIELDS and name != "x-request-id":  # a client's own would not be the provider's
-            found[_FIELDS[name]] = value[:_LONGEST]
+    for name, value in getattr(headers, "raw", None) or headers.items():
+        what = _REQUEST.get(name.lower())
+        if what is None:
+            continue
+        if what is not _KEY:
+            found.setdefault(what, _text(value))
+        elif (digest := _digest(_text(value, 4096))) is not None:
+            found["credential"] = digest
     return found
 
 
 def said_in_response(response: Any) -> tuple[dict[str, str], bool]:
     """What a response's headers say, and whether a cache answered and no model was asked."""
     found: dict[str, str] = {}
-    # requests-cache; hishel before 1.0, and since.
-    extensions = getattr(response, "extensions", None) or {}
-    cached = getattr(response, "from_cache", False) is True or (
-        isinstance(extensions, dict)
-        and (extensions.get("from_cache") is True or extensions.get("hishel_from_cache") is True)
-    )
-    for name, value in _pairs(response.headers):
-        field = _FIELDS.get(name)
-        if field is not None:
-            found[field] = value[:_LONGEST]
-        elif name in _CACHES:
-            cached = cached or "HIT" in value.upper().split()
-        elif name == "x-litellm-cache-key":
+    cached = _is_from_cache(response)
+    headers = response.headers
+    for name, value in getattr(headers, "raw", None) or headers.items():
+        what = _RESPONSE.get(name.lower())
+        if what is None:
+            continue
+        if what is _CACHE:
+            cached = cached or "HIT" in _text(value).upper().split()
+        elif what is _CACHE_KEY:
             cached = cached or bool(value)
+        else:
+            found.setdefault(what, _text(value))
     return found, cached
 
 
-def _pairs(headers: Any) -> Iterable[tuple[str, str]]:
-    """Names in lower case and values, of any library's headers. One look-up in httpx's costs as much."""
-    raw = getattr(headers, "raw", None)
-    for name, value in raw if raw is not None else headers.items():
-        key = name.decode("latin-1") if isinstance(name, bytes) else str(name)
-        yield key.lower(), value.decode("latin-1") if isinstance(value, bytes) else str(value)
+def _is_from_cache(response: Any) -> bool:
+    """Whether a cache in the process says it answered: requests-cache 1.2; hishel before 1.0, and since."""
+    if getattr(response, "from_cache", False) is True:
+        return True
+    extensions = getattr(response, "extensions", None)
+    return isinstance(extensions, dict) and (
+        extensions.get("from_cache") is True or extensions.get("hishel_from_cache") is True
+    )
+
+
+def _text(value: Any, longest: int = _LONGEST) -> str:
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value))[:longest]
 
 
 @lru_cache(maxsize=256)
 def _digest(value: str) -> str | None:
     kind, _, secret = value.rpartition(" ")
-    if kind.startswith("AWS4-"):  # a signature, which names the key it was made with
+    if value.startswith("AWS4-"):  # a signature, which names the key it was made with
         secret = value.partition("Credential=")[2].partition("/")[0]
+    elif kind.lower() not in {"", "bearer"}:
+        return None
     return credential_digest(secret) if secret and not secret.startswith(_SHORT_LIVED) else None

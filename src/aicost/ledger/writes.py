@@ -24,9 +24,12 @@ from .schema import CHARGE_COLUMNS, ORIGIN, OWNERS
 _log = logging.getLogger("aicost.ledger")
 
 _INSERT_CHARGE = (
-    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) VALUES ({', '.join('?' * len(CHARGE_COLUMNS))}) "
+    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) SELECT {', '.join('?' * len(CHARGE_COLUMNS))} "
+    "WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE event_id = ? AND kind <> 'contradiction') "
+    "AND NOT EXISTS (SELECT 1 FROM aliases WHERE alias IN (?, ?) AND evidence <> 'caller') "
     "ON CONFLICT (event_id) DO NOTHING"
 )
+"""One charge, unless it is there, or another counts it: then follow its id twice, and its gateway's name for it."""
 # Whose work it was is known where it was asked for, and not where somebody comes back for the answer.
 _KEPT = frozenset(("run_id", "root_run_id", "workflow", "step", "step_id", "agent", *OWNERS, "retry_of", "fallback_of"))
 _REPLACE_CHARGE = (
@@ -77,14 +80,17 @@ def put_charges(
 
     def apply(db: sqlite3.Connection) -> None:
         for one in kept:
-            if (counted_by := _counted_by(db, one)) is not None:
+            event_id, gateway = one.row[0], one.event.origin.gateway
+            call = _gateway_name(one.row) if gateway else event_id
+            if db.execute(_INSERT_CHARGE, (*one.row, event_id, event_id, call)).rowcount:
+                db.executemany(_INSERT_LINE, one.lines)
+            elif (counted_by := _counted_by(db, event_id, call)) is not None:
                 _put_sighting(db, one.row, "joined", "downstream", counted_by, "aicost")
                 continue
-            if db.execute(_INSERT_CHARGE, one.row).rowcount:
-                db.executemany(_INSERT_LINE, one.lines)
             else:
                 _put_again(db, one)
-            _put_aliases(db, one)
+            if gateway or one.event.origin.upstream_id is not None:
+                _put_aliases(db, one)
         for event_id in replaces:
             _replace(db, event_id, kept[-1].row[0], "replaced", "")
         for kind, reason, by, observer, event, charge in sightings:
@@ -155,19 +161,19 @@ def _replace(db: sqlite3.Connection, event_id: str, by: str, kind: str, reason: 
     db.execute("DELETE FROM charge_lines WHERE event_id = ?", (event_id,))
 
 
-def _counted_by(db: sqlite3.Connection, one: _Kept) -> str | None:
-    """The event that counts this one, if it is known already: that of a process further down, or of a nearer view."""
-    event_id, said = one.row[0], _origin(one.row)
+def _counted_by(db: sqlite3.Connection, event_id: str, call: str) -> str | None:
+    """The event that counts this one, if another does: that of a process further down, or of a nearer view."""
     found = db.execute(
-        "SELECT COALESCE(counted_by, '') FROM sightings WHERE event_id = ? AND kind <> 'contradiction'", (event_id,)
+        "SELECT COALESCE(counted_by, '') FROM sightings WHERE event_id = ? AND kind <> 'contradiction' "
+        "UNION ALL SELECT event_id FROM aliases WHERE alias IN (?, ?) AND evidence <> 'caller'",
+        (event_id, event_id, call),
     ).fetchone()
-    if found is not None:
-        return str(found[0])
-    for name in (event_id, f"gateway:{said.gateway_call_id}") if said.gateway else (event_id,):
-        found = db.execute("SELECT event_id FROM aliases WHERE alias = ? AND evidence <> 'caller'", (name,)).fetchone()
-        if found is not None:
-            return str(found[0])
-    return None
+    return None if found is None else str(found[0])
+
+
+def _gateway_name(row: Row) -> str:
+    """What a process behind a gateway calls the attempt that reached it."""
+    return f"gateway:{_origin(row).gateway_call_id}"
 
 
 def _origin(row: Row) -> Origin:
@@ -179,8 +185,7 @@ def _put_aliases(db: sqlite3.Connection, one: _Kept) -> None:
     """Remember whose work an attempt is, and under which name a process further down may tell of it."""
     origin, event_id = _origin(one.row), one.row[0]
     if origin.gateway and origin.gateway_call_id is not None:
-        caller = (f"gateway:{origin.gateway_call_id}", event_id)
-        db.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?, 'caller')", caller)
+        db.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?, 'caller')", (_gateway_name(one.row), event_id))
     upstream = origin.upstream_id
     if upstream is None or one.event.billed is Billed.NO:
         return

@@ -110,38 +110,51 @@ class View(Protocol):
 class _Seen:
     """A view that is counted, and who has seen what it is a view of."""
 
-    __slots__ = ("counts", "event_id", "kind", "observers", "process", "view", "wire")
+    __slots__ = ("counts", "event_id", "kind", "observers", "process", "response_id", "view", "wire")
 
     def __init__(self, view: View, observer: Observer, wire: bool) -> None:
         self.view, self.wire = view, wire
         self.event_id, self.process = view.event_id, observer.process
+        self.response_id = view.response_id
+        """Its alias, which another observer may have told."""
         self.kind = family(view.operation)
-        self.observers = {observer}
+        self.observers = {observer: view.response_id is not None}
+        """Who has seen it, and whether the response's id said so."""
         self.counts = None if view.usage is None else token_sums(view.usage)
 
-    def is_one_with(self, view: View, counts: tuple[int, int] | None, observer: Observer, until: int) -> Reason | None:
-        """Why that view is of the same inference, if it is."""
-        mine = self.view
-        if observer in self.observers or self.kind != family(view.operation) or not agree(mine, view):
+    def is_one_with(
+        self, view: View, counts: tuple[int, int] | None, observer: Observer, until: int
+    ) -> tuple[Reason, bool] | None:
+        """Why that view is of the same inference, if it is, and whether it can be of no other.
+
+        What its observer took for it by time and counts alone gives way to what has the response's id.
+        """
+        mine, by_id = self.view, self.observers.get(observer)
+        if by_id or self.kind != family(view.operation) or not agree(mine, view):
             return None
         here = self.process == observer.process
-        alike = counts is None or self.counts is None or counts == self.counts
-        if mine.response_id and view.response_id:
-            if mine.response_id != view.response_id:
+        equal = counts is not None and counts == self.counts
+        within = here and one_within_the_other(mine, view.started_ns, until)
+        if self.response_id and view.response_id:
+            if self.response_id != view.response_id:
                 return None
             if is_unique(view.response_id, mine.provider, mine.origin.host or view.origin.host):
-                return "same_response"
-            near = abs(mine.started_ns - view.started_ns) <= _NEAR_NS and counts is not None and counts == self.counts
-            return "same_response" if here and (near or one_within_the_other(mine, view.started_ns, until)) else None
-        # Some make a span of a stream's end alone, just after it.
-        gap = _SLACK_NS if counts is not None and counts == self.counts else 0
-        if not (here and alike and one_within_the_other(mine, view.started_ns, until, gap)):
+                return "same_response", True
+            if equal and within:
+                return "same_response", True
+            near = here and equal and abs(mine.started_ns - view.started_ns) <= _NEAR_NS
+            return ("same_response", False) if by_id is None and (near or within) else None
+        if by_id is not None:
             return None
-        if counts is None or self.counts is None:
-            # Without counts to compare, the model has to be named by both; and what was not billed used nothing.
-            lacks = counts is not None and mine.billed is not Billed.YES
-            return "same_call" if names_same_model(mine, view) and not lacks else None
-        return "same_call" if any(counts) else None
+        if equal:
+            # Some make a span of a stream's end alone, just after it.
+            close = here and one_within_the_other(mine, view.started_ns, until, _SLACK_NS)
+            return ("same_call", within) if close and counts != (0, 0) else None
+        if not within or (counts is not None and self.counts is not None):
+            return None
+        # Without counts to compare, the model has to be named by both; and what was not billed used nothing.
+        lacks = counts is not None and mine.billed is not Billed.YES
+        return ("same_call", False) if names_same_model(mine, view) and not lacks else None
 
 
 class Counted:
@@ -213,44 +226,81 @@ class Counted:
             self._put_in_order()
             counts = None if view.usage is None else token_sums(view.usage)
             replaced = nested.by if wire and nested is not None else None
-            found = self._match(view, observer, counts, wire, max(view.ended_ns, now))
-            if found is not None and (replaced is None or replaced == found[0].event_id):
-                return self._joined(*found, view, observer, counts, wire)
+            until = max(view.ended_ns, now)
+            if wire:
+                return self._take_over(view, observer, counts, replaced, until)
+            found = self._match(view, observer, counts, until)
+            if found is not None:
+                return self._joined(*found, view, observer, counts)
             self._keep(_Seen(view, observer, wire))
-        return COUNTED if replaced is None else Verdict(replaces=(replaced,))
+        return COUNTED
+
+    def _take_over(
+        self, view: View, observer: Observer, counts: tuple[int, int] | None, replaced: str | None, until: int
+    ) -> Verdict:
+        """The wire's own view, which is counted; what was counted for it from further away is not any more."""
+        mine = _Seen(view, observer, wire=True)
+        likely: list[_Seen] = []
+        replaces, differs = [] if replaced is None else [replaced], False
+        told = {observer}
+        for seen in self._candidates(view, observer, counts, wire=True):
+            found = seen.is_one_with(view, counts, observer, until) or (replaced == seen.event_id and ("below", True))
+            if found and found[1] and told.isdisjoint(seen.observers):
+                told.update(seen.observers)
+                mine.observers.update(seen.observers)
+                likely.insert(0, seen)
+            elif found:
+                likely.append(seen)
+        for seen in likely:
+            # Of what may be of another, one of each observer.
+            if mine.observers.keys() >= seen.observers.keys() or told.isdisjoint(seen.observers):
+                told.update(seen.observers)
+                differs = differs or (None not in (counts, seen.counts) and counts != seen.counts)
+                if seen.event_id not in replaces:
+                    replaces.append(seen.event_id)
+                seen.kind = ""
+        self._keep(mine)
+        return Verdict(replaces=tuple(replaces), differs=differs)
 
     def _match(
-        self, view: View, observer: Observer, counts: tuple[int, int] | None, wire: bool, until: int
-    ) -> tuple[_Seen, Reason] | None:
-        """What this is another view of: rather one with its counts than one that only shares the response's id."""
-        other = None
-        for seen in self._candidates(view, observer, counts, wire):
-            reason = None if wire and seen.wire else seen.is_one_with(view, counts, observer, until)
-            if reason is not None:
-                if counts == seen.counts:
-                    return seen, reason
-                other = other or (seen, reason)
-        return other
+        self, view: View, observer: Observer, counts: tuple[int, int] | None, until: int
+    ) -> tuple[_Seen, Reason, bool] | None:
+        """What this is another view of: rather what it must be of than what it may be of."""
+        best: tuple[_Seen, Reason, bool] | None = None
+        for seen in self._candidates(view, observer, counts, wire=False):
+            found = seen.is_one_with(view, counts, observer, until)
+            if found is None:
+                continue
+            if found[1]:
+                return seen, *found
+            if best is None or (counts == seen.counts and counts != best[0].counts):
+                best = (seen, *found)
+        return best
 
     def _joined(
         self,
         seen: _Seen,
         reason: Reason,
+        certain: bool,
         view: View,
         observer: Observer,
         counts: tuple[int, int] | None,
-        wire: bool,
     ) -> Verdict:
-        differs = counts is not None and seen.counts is not None and counts != seen.counts
-        seen.observers.add(observer)
-        if wire:
-            before, seen.wire, seen.event_id = seen.event_id, True, view.event_id
-            seen.view, seen.counts = view, counts if counts is not None else seen.counts
-            return Verdict(replaces=(before,), differs=differs)
+        """A view of what is counted already."""
         if counts is not None and seen.counts is None and seen.view.billed is Billed.YES:
-            seen.counts = counts
-            return Verdict(completes=seen.event_id)
-        return Verdict(Covered(reason, seen.event_id), differs=differs)
+            if seen.wire:
+                seen.counts = counts
+                seen.observers[observer] = reason == "same_response"
+                return Verdict(completes=seen.event_id)
+            seen.kind = ""  # nobody's twin any more: this view says all that it did
+            self._keep(_Seen(view, observer, wire=False))
+            return Verdict(replaces=(seen.event_id,))
+        if certain:  # one for one: but a view that may be of another takes no place
+            seen.observers[observer] = reason == "same_response"
+            if seen.response_id is None and view.response_id is not None:
+                seen.response_id = view.response_id
+                self._by_response.add((seen.wire, view.response_id), seen)
+        return Verdict(Covered(reason, seen.event_id), differs=None not in (counts, seen.counts) and counts != seen.counts)
 
     def _candidates(
         self, view: View, observer: Observer, counts: tuple[int, int] | None, wire: bool
@@ -283,8 +333,8 @@ class Counted:
 
     def _keep(self, seen: _Seen) -> None:
         where = (seen.wire, seen.process, seen.kind)
-        if seen.view.response_id is not None:
-            self._by_response.add((seen.wire, seen.view.response_id), seen)
+        if seen.response_id is not None:
+            self._by_response.add((seen.wire, seen.response_id), seen)
         self._of_kind.add(where, seen)
         if seen.counts is None:
             self._without_usage.add(where, seen)
