@@ -213,6 +213,8 @@ SAME = [
     ("gcp.vertex.agent", "gcp.vertex_ai"),
     ("google", "gcp.vertex_ai"),
     ("google", "google_genai"),
+    ("google.chat", "gcp.vertex_ai"),
+    ("azure/gpt-4o", "azure.ai.inference"),
     ("azure", "azure.ai.openai"),
     ("azure", "azure.ai.inference"),
     ("aws", "aws.bedrock"),

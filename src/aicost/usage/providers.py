@@ -20,7 +20,9 @@ from .provider_table import (
     Provider,
 )
 
-_REMEMBERED = 4096
+REMEMBERED = 4096
+LONGEST = 256
+"""No name is longer. What spans say may be, and is not kept."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})  # noqa: S104 - names to compare
 _SIGNS = re.compile(r"[^a-z0-9]+")
 
@@ -60,7 +62,6 @@ _TIERS = {"fast": "priority"}
 """OpenAI serves the one as the other, and says the other."""
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def find_provider(name: str | None) -> Provider | None:
     """The row of a provider, by any name of it; None for one that is not in the table.
 
@@ -87,7 +88,6 @@ def canonical_provider(name: str) -> str:
     return name if found is None else found.name
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def provider_named(name: str | None) -> str | None:
     """The provider a span means by a name: `OpenAI`, `gemini`, `openai.chat` (Vercel AI SDK: provider and API).
 
@@ -96,17 +96,21 @@ def provider_named(name: str | None) -> str | None:
     >>> provider_named("anthropic.messages"), provider_named("langchain")
     ('anthropic', None)
     """
-    lower = (name or "").lower()
-    if _word(lower) in NOBODY:
-        return None
-    found = find_provider(lower)
-    if found is not None:
-        return found.name
-    head, _, api = lower.rpartition(".")
-    if head and api in APIS:
-        return provider_named(head)
-    head, slash, _ = lower.partition("/")
-    return provider_named(head) if slash else lower
+    head = _head(name or "")
+    return None if _word(head) in NOBODY else canonical_provider(head)
+
+
+def _head(name: str) -> str:
+    """A name in lower case, without the API or the model that some write after it."""
+    lower = name.lower()
+    if find_provider(lower) is None:
+        head, _, api = lower.rpartition(".")
+        if head and api in APIS:
+            return _head(head)
+        head, slash, _ = lower.partition("/")
+        if slash:
+            return _head(head)
+    return lower
 
 
 def provider_in(words: str) -> str | None:
@@ -130,7 +134,7 @@ def provider_of_model(model: str) -> str | None:
     return next((provider for pattern, provider in _PATTERNS if pattern.match(model)), None)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=REMEMBERED)
 def provider_at(host: str, port: int | None = None, path: str = "") -> str | None:
     """Who answers at a host; None where that is nobody in the table.
 
@@ -175,7 +179,6 @@ def split_model(model: str) -> tuple[str | None, str]:
     return (found.name, rest) if found is not None else (provider_of_model(model), model)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def model_names(provider: str, model: str) -> tuple[str, ...]:
     """What a provider's price list may call a model, the name as it is first: without the provider's name before it,
     out of a cloud's full name for it, and with what the provider's models begin with.
@@ -243,7 +246,7 @@ def normal_region(region: str | None, provider: str | None = None, model: str = 
         return None
     row, word = find_provider(provider), _word(region)
     if word in NO_REGIONS or (
-        row is not None and (word in row.no_regions or model.rpartition("/")[2].startswith(row.profiles))
+        row is not None and (word in row.no_regions or model.lower().rpartition("/")[2].startswith(row.profiles))
     ):
         return None
     return region
@@ -255,27 +258,27 @@ def has_weak_ids(provider: str | None) -> bool:
     return row is None or row.weak_ids
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def same_provider(one: str | None, other: str | None) -> bool:
     """Whether two observers of a call may mean one provider; a name that is nobody's fits all.
 
     >>> same_provider("gcp.gen_ai", "gcp.vertex_ai"), same_provider("gcp.gemini", "gcp.vertex_ai")
     (True, False)
     """
+    if one is None or other is None or one == other:
+        return True
+    return len(one) <= LONGEST and len(other) <= LONGEST and _same(one, other)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _same(one: str, other: str) -> bool:
     mine, others = provider_named(one), provider_named(other)
     if mine is None or others is None or mine == others:
         return True
     return not {row.name for row in _meant_by(one)}.isdisjoint(row.name for row in _meant_by(other))
 
 
-def _meant_by(name: str | None) -> tuple[Provider, ...]:
+def _meant_by(name: str) -> tuple[Provider, ...]:
     """Every provider that a name may mean."""
-    word = _word(name or "")
-    exact = _BY_WORD.get(word)
-    loose = tuple(_LOOSE.get(word, ()))
-    if exact is not None:
-        return (exact, *loose)
-    if loose:
-        return loose
-    found = find_provider(provider_named(name))
-    return (found,) if found is not None else ()
+    head = _head(name)
+    found, loose = find_provider(head), _LOOSE.get(_word(head), ())
+    return tuple(dict.fromkeys((found, *loose) if found is not None else loose))
