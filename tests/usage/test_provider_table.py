@@ -247,7 +247,9 @@ def test_two_observers_may_mean_one_provider_or_cannot(one: str | None, other: s
     ("kind", "provider"),
     [
         ("openai_llm", "openai"),
-        ("openai_like_llm", "openai"),
+        ("openai_like_llm", None),
+        ("OpenAILike", None),
+        ("LiteLLM", None),
         ("azure_openai_llm", "azure.ai.openai"),
         ("AzureOpenAI", "azure.ai.openai"),
         ("AnthropicVertex", "gcp.vertex_ai"),

@@ -124,6 +124,8 @@ def provider_in(words: str) -> str | None:
         for start in reversed(range(len(parts) - length + 1)):
             for sign in "_", "":
                 word = sign.join(parts[start : start + length])
+                if length > 1 and word in NOBODY:
+                    return None
                 if word in _BY_WORD or word in _LOOSE:
                     return canonical_provider(word)
     return None
@@ -198,8 +200,8 @@ def model_names(provider: str, model: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-_RESOURCE = ("arn:", "models/", "publishers/", "projects/", "accounts/", "tunedmodels/")
-"""How the clouds' full names of a model begin; the last part is what price lists call it."""
+_RESOURCE = ("arn:", "models/", "publishers/", "projects/", "accounts/", "tunedmodels/", "converse/", "invoke/")
+"""How full names of a model begin, those of the clouds and litellm's; the last part is what price lists call it."""
 
 
 def _shorter(model: str, row: Provider | None) -> str:
