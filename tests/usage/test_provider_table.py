@@ -94,6 +94,7 @@ def test_no_name_means_two_providers_without_saying_so() -> None:
     assert all(name == providers._word(name) for row in PROVIDERS for name in (*row.aliases, *row.loosely))
     hosts = Counter(host for row in PROVIDERS for host in row.hosts)
     assert max(hosts.values()) == 1
+    assert all(host.count("*") <= 1 and host == host.lower() for host in hosts)
 
 
 def test_every_provider_of_the_bundled_card_is_found_by_its_own_name() -> None:

@@ -28,7 +28,7 @@ class Provider:
     begin: tuple[str, ...] = ()
     """How names begin that all mean it: litellm has one for each of Vertex AI's families of models."""
     hosts: tuple[str, ...] = ()
-    """Where it answers; `*` is any part of a name."""
+    """Where it answers; one `*` is any part of a name."""
     ports: tuple[int, ...] = ()
     """Where its server listens on one's own machine, unless it is told otherwise."""
     default_tiers: tuple[str, ...] = ()

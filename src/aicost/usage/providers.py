@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import translate
 from functools import lru_cache
 
 from .provider_table import (
@@ -49,11 +48,9 @@ for _row in _ROWS:
         _LOOSE.setdefault(_word(_name), []).append(_row)
 _BEGINNINGS = tuple((start, row) for row in _ROWS for start in row.begin)
 _HOSTS = {host: row.name for row in _ROWS for host in row.hosts if "*" not in host}
-_HOST_PATTERNS = tuple(
-    (re.compile(translate(host)), row.name)
-    for host, row in sorted(
-        ((host, row) for row in _ROWS for host in row.hosts if "*" in host), key=lambda found: -len(found[0])
-    )
+_HOST_PATTERNS = sorted(
+    ((*host.split("*"), row.name) for row in _ROWS for host in row.hosts if "*" in host),
+    key=lambda found: -len(found[0] + found[1]),
 )
 _PORTS = {port: row.name for row in _ROWS for port in row.ports}
 _PATTERNS = tuple((re.compile(pattern), provider) for pattern, provider in FIRST_PARTIES)
@@ -144,7 +141,9 @@ def provider_at(host: str, port: int | None = None, path: str = "") -> str | Non
     ('groq', 'huggingface_groq')
     """
     host = host.lower()
-    found = _HOSTS.get(host) or next((name for pattern, name in _HOST_PATTERNS if pattern.match(host)), None)
+    found = _HOSTS.get(host) or next(
+        (name for start, end, name in _HOST_PATTERNS if host.startswith(start) and host.endswith(end)), None
+    )
     if found is None:
         return _PORTS.get(port or 0) if host in _LOCAL else None
     return _route(_BY_CANONICAL[found], path.strip("/").partition("/")[0]) or found
