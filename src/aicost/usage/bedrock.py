@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from . import anthropic, cohere, openai
 from .meters import Quantity
+from .providers import normal_tier
 from .reading import Counts, Raw, Reading, fields_of
 
 _CONVERSE = {
@@ -74,7 +75,7 @@ def read_converse(raw: Raw) -> Reading:
     latency = Counts(raw).inside("performanceConfig").text("latency") if nested is not None else None
     return Reading(
         counts.usage(usage),
-        service_tier=None if tier in {None, "default"} else tier,
+        service_tier=normal_tier(tier, "aws.bedrock"),
         speed=None if latency in {None, "standard"} else latency,
         flags=counts.finish(_CONVERSE),
         complete=counts.complete,

@@ -14,6 +14,7 @@ from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from .meters import Quantity
+from .providers import normal_tier
 from .reading import Counts, Raw, Reading, fields_of
 
 _MODALITIES = {
@@ -72,7 +73,7 @@ def read_generate_content(raw: Raw) -> Reading:
     if counts.has("total_token_count") and counts.take("total_token_count") != prompt + tools + answered + thoughts:
         counts.flag("total_tokens_mismatch")
     traffic, tier = counts.text("traffic_type"), (counts.text("service_tier") or "").lower()
-    served = _TIERS.get((traffic or "").upper()) or (tier if tier not in {"", "standard", "unspecified"} else None)
+    served = _TIERS.get((traffic or "").upper()) or normal_tier(tier or None, "gcp.gemini")
     flags = counts.finish(_KNOWN)
     return Reading(counts.usage(usage), service_tier=served, flags=flags, complete=counts.complete)
 
