@@ -13,6 +13,7 @@ from typing import NamedTuple
 from aicost.telemetry.once import Counted, Covered, agree, family
 from aicost.usage.meters import token_sums
 
+from .memory import Memory
 from .view import View
 
 REMEMBERED = 100_000
@@ -33,12 +34,16 @@ class _Verdict(NamedTuple):
 class Once:
     """Decides which views are counted, and remembers it for those that come in later requests. Of one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = memory
+        self._news: list[View] = []
         self._verdicts: dict[str, _Verdict] = {}
         """By the event that the view tells of."""
         self._spans: dict[bytes, _Verdict] = {}
         """By trace and span, and, with a mark, by the span around it."""
         self._counted = Counted(REMEMBERED)
+        for view in memory.remembered() if memory is not None else ():
+            self._decide(view)
 
     def settle(self, views: list[View], links: Callable[[], Links]) -> None:
         """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
@@ -50,8 +55,19 @@ class Once:
         for view in views:
             self.decide(view)
 
+    def keep(self) -> None:
+        """Have what was decided survive a restart."""
+        if self._memory is not None and self._news:
+            self._memory.keep(self._news)
+            self._news.clear()
+
     def decide(self, view: View) -> None:
         """Decide for one view; those inside of it were decided before."""
+        self._decide(view)
+        if self._memory is not None and not view.known:
+            self._news.append(view)
+
+    def _decide(self, view: View) -> None:
         event_id = view.told = view.event_id
         verdict = self._verdicts.get(event_id)
         if verdict is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -83,7 +84,9 @@ class View:
         self.encoded = encoded
         self.span, self.attributes = span, span.attributes
         self.inference, self.resource = inference, resource
-        self.observer = Observer(scope.name, resource)
+        if scope.observer is None:
+            scope.observer = Observer(scope.name, blake2b(resource, digest_size=16).digest())
+        self.observer = scope.observer
         labels, self.response_id, reading, self.estimated, _ = inference
         self.provider, self.service_tier = labels.provider, labels.service_tier
         self.request_model = labels.request_model
@@ -127,6 +130,46 @@ class View:
         """Events that were counted for it from further away."""
         self.known = False
         """It came before."""
+
+    def remembered(self) -> tuple[Any, ...]:
+        """What tells whether other views are of the same inference, as JSON can hold it; `of_memory` reads it."""
+        usage = None if self.usage is None else {meter: _plain(quantity) for meter, quantity in self.usage.items()}
+        name, process = self.observer
+        told = (
+            self.told,
+            self.key.hex(),
+            self.parent.hex(),
+            self.given,
+            name,
+            process.hex(),
+            self.provider,
+            self.model,
+        )
+        seen = (self.request_model, self.operation, self.response_id, usage, self.billed.value)
+        return (*told, *seen, self.started_ns, self.ended_ns, self.origin.host, self.origin.upstream_id)
+
+    @classmethod
+    def of_memory(cls, fields: list[Any]) -> View:
+        """A view that was seen before a restart. Raises `ValueError` or `TypeError` for anything else."""
+        view = cls.__new__(cls)
+        told, key, parent, view.given, name, process, view.provider, view.model, *seen = fields
+        view.request_model, view.operation, view.response_id, usage, billed, *times = seen
+        view.started_ns, view.ended_ns, host, upstream_id = times
+        view.event_id = view.told = told
+        view.key, view.parent = bytes.fromhex(key), bytes.fromhex(parent)
+        view.observer = Observer(name, bytes.fromhex(process))
+        view.usage = None if usage is None else {meter: _quantity(text) for meter, text in usage.items()}
+        view.billed, view.origin = Billed(billed), Origin(host=host, upstream_id=upstream_id)
+        view.covered, view.differs, view.replaces, view.known = None, False, (), False
+        return view
+
+
+def _plain(quantity: Quantity) -> int | str:
+    return quantity if isinstance(quantity, int) else str(quantity)
+
+
+def _quantity(said: int | str) -> Quantity:
+    return said if isinstance(said, int) else Decimal(said)
 
 
 _HOSTS = (a.SERVER_ADDRESS, "url.full", "http.url", "gen_ai.openai.api_base", "net.peer.name")
