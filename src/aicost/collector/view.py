@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from aicost.scopes.ids import derived_id
@@ -21,6 +21,25 @@ from . import wire
 from .wire import ScopeSpans
 
 _NAMELESS = bytes(16)
+
+
+class Glance(NamedTuple):
+    """What is remembered of a view: what tells whether another is of the same inference."""
+
+    event_id: str
+    operation: str
+    provider: str
+    model: str
+    request_model: str | None
+    response_id: str | None
+    usage: Mapping[str, Quantity] | None
+    billed: Billed
+    started_ns: int
+    ended_ns: int
+    origin: Origin
+
+
+_new = tuple.__new__
 
 
 class View:
@@ -114,7 +133,7 @@ class View:
             self.key, self.parent = self.event_id.encode(), b""
         self.told = self.event_id
         """The event it tells of, which may turn out to be another's that it completes."""
-        self.origin: Origin = origin_of(span.attributes)
+        self.origin: Origin = origin_of(span.attributes, encoded)
         self.rewritten: bytes | None = None
         """The span without what it may not say."""
         self.stamped = False
@@ -130,6 +149,25 @@ class View:
         """Events that were counted for it from further away."""
         self.known = False
         """It came before."""
+
+    def glance(self) -> Glance:
+        """What is remembered of it: not the span, which is many times as large."""
+        return _new(
+            Glance,
+            (
+                self.event_id,
+                self.operation,
+                self.provider,
+                self.model,
+                self.request_model,
+                self.response_id,
+                self.usage,
+                self.billed,
+                self.started_ns,
+                self.ended_ns,
+                self.origin,
+            ),
+        )
 
     def remembered(self) -> tuple[Any, ...]:
         """What tells whether other views are of the same inference, as JSON can hold it; `of_memory` reads it."""
@@ -172,17 +210,21 @@ def _quantity(said: int | str) -> Quantity:
     return said if isinstance(said, int) else Decimal(said)
 
 
-_HOSTS = (a.SERVER_ADDRESS, "url.full", "http.url", "gen_ai.openai.api_base", "net.peer.name")
-"""Where spans say whom they asked: a name, or a URL."""
+_URLS = ("url.full", "http.url", "gen_ai.openai.api_base")
+"""Where spans that name no server say whom they asked."""
 
 _IDS = (("litellm.call_id", "gateway_call_id"), ("aws.request_id", "request_id"), ("gcp.project_id", "project"))
 """What spans of others say that a bill can be joined by, and the field of an `Origin`."""
 
 
-def origin_of(attributes: Mapping[str, bytes]) -> Origin:
+def origin_of(attributes: Mapping[str, bytes], encoded: bytes) -> Origin:
     """Where a span says that it was answered, and under which ids."""
-    said = next((attributes[name] for name in _HOSTS if name in attributes), None)
+    said = attributes.get(a.SERVER_ADDRESS)
+    if said is None and b"http" in encoded:
+        said = next((attributes[name] for name in _URLS if name in attributes), None)
     origin = NOWHERE if said is None else _only(said)
+    if b"_id" not in encoded:
+        return origin
     for name, field in _IDS:
         if name in attributes and isinstance(text := wire.decoded(attributes[name]), str):
             origin = Origin(**{**origin._asdict(), field: text})
