@@ -67,6 +67,7 @@ class View:
     speed: str | None = None
     provider_cost: str | None = None
     provider_currency = "USD"
+    request_model: str | None = None
 
     def __init__(
         self,
