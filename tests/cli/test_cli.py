@@ -112,12 +112,12 @@ def test_explain_adds_up_to_the_run_and_names_rates_and_sources(demo: dict[str, 
         assert Decimal(line["quantity"]) * Decimal(line["unit_price"]) / line["per"] == Decimal(line["amount"])
         assert line["rate_id"].split("/")[0] in {"openai", "anthropic"}
         assert line["source"].startswith("https://")
-        assert line["checked"] == "2026-11-21"
+        assert line["checked"] == "2026-11-25"
     shown = aicost("explain", demo["runs"][0], "--ledger", demo["ledger"]).stdout
-    assert "bundled@2026-11-21" in shown
+    assert "bundled@2026-11-25" in shown
     for line in lines:
         assert f"{line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}" in shown
-        assert f"{line['rate_id']}  bundled@2026-11-21  {line['source']} (checked {line['checked']})" in shown
+        assert f"{line['rate_id']}  bundled@2026-11-25  {line['source']} (checked {line['checked']})" in shown
     assert "429" in shown
     span_id = data["attempts"][0]["span_id"]
     assert json.loads(aicost("explain", span_id, "--json", "--ledger", demo["ledger"]).stdout)["kind"] == "span"
@@ -165,7 +165,7 @@ def test_price_reads_lines_and_goes_on_after_a_bad_one() -> None:
         ("unpriced", None),
     ]
     assert out[0]["currency"] == "USD"
-    assert out[0]["rate_card"] == "bundled@2026-11-21"
+    assert out[0]["rate_card"] == "bundled@2026-11-25"
     assert out[0]["lines"][0] == {
         "meter": "input",
         "quantity": 1000,

@@ -84,7 +84,7 @@ def test_a_rate_explains_where_it_comes_from() -> None:
     assert about is not None
     assert about["price"] == "2.5"
     assert about["source"].startswith("https://")
-    assert about["checked"] == "2026-11-21"
+    assert about["checked"] == "2026-11-25"
     assert RateCard.bundled().describe("openai/gpt-4o/nothing@always") is None
 
 
