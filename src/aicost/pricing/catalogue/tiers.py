@@ -33,8 +33,10 @@ def tiers_as_modifiers(prices: Sequence[Price], as_of: str) -> tuple[list[Price]
                 plainly[price.meter] = ratio
         for meter in ratios:
             levels = sum(p.meter == meter and axis not in p.when for p in current.values())
-            if levels != sum(p.meter == meter and p.when.get(axis) == [value] for p in current.values()):
-                ratios[meter].add(None)  # it has a threshold that the tier has not, or the other way round
+            stated = sum(p.meter == meter and p.when.get(axis) == [value] for p in current.values())
+            # A threshold that the tier has not, or the other way round. Without a price below it, it was forgotten.
+            if stated != levels and meter in plainly:
+                ratios[meter].add(None)
         fixed = {meter: next(iter(some)) for meter, some in ratios.items() if len(some) == 1 and None not in some}
         unsaid = {p.meter for p in current.values() if not set(p.when) & set(AXES)} - ratios.keys()
         implied = {meter: plainly.get(direction_of(meter) or "") for meter in unsaid}
@@ -65,14 +67,22 @@ def _ratio(price: Price, axis: str, prices: Iterable[Price], current: Mapping[st
 
 
 def not_sold(provider: str, entry: Entry, as_of: str) -> Iterator[tuple[str, list[str]]]:
-    """The tiers of a model, with the meters that no list prices there; fees of tools and calls are the same on all."""
+    """The tiers of a model, with the meters that no list prices there; fees of tools and calls are the same on all.
+
+    What is sold on a tier in some region only is left aside.
+    """
     rates = [rate for rate in entry.get("rates", ()) if not rate.get("valid_to", "9") <= as_of]
-    modifiers = entry.get("modifiers", ())
-    tiers = {tier for some in (*rates, *modifiers) for tier in some.get("when", {}).get("service_tier", ())}
-    plain = {rate["meter"] for rate in rates if not set(rate.get("when", {})) & set(AXES)}
-    for tier in sorted(tiers):
-        there = {m for some in modifiers if some["when"].get("service_tier") == [tier] for m in expand(some["meters"])}
-        there |= {rate["meter"] for rate in rates if rate.get("when", {}).get("service_tier") == [tier]}
-        lacking = sorted(meter for meter in plain - there if not meter.startswith("tool_"))
+    plain = {rate["meter"] for rate in rates if not _axes(rate)}
+    there: dict[str, set[str]] = {}
+    for one in (*rates, *entry.get("modifiers", ())):
+        if _axes(one) == {"service_tier"}:
+            for tier in one["when"]["service_tier"]:
+                there.setdefault(tier, set()).update(expand(one.get("meters") or [one["meter"]]))
+    for tier, meters in sorted(there.items()):
+        lacking = sorted(meter for meter in plain - meters if not meter.startswith("tool_"))
         if lacking:
             yield f"{provider}/{entry['model']}: {tier}", lacking
+
+
+def _axes(one: Entry) -> set[str]:
+    return set(one.get("when", {})) & set(AXES)
