@@ -164,6 +164,16 @@ WRONG: list[tuple[str, Any, str]] = [
         r"valid_from is not before valid_to",
     ),
     (
+        "attested before it holds",
+        document(rate("input", "1", valid_from="2026-02-01", attested_from="2026-02-01")),
+        r"attested_from is not between valid_from and valid_to",
+    ),
+    (
+        "attested after it holds",
+        document(rate("input", "1", valid_to="2026-02-01", attested_from="2026-02-01")),
+        r"attested_from is not between valid_from and valid_to",
+    ),
+    (
         "a marginal threshold on another meter",
         document(rate("input", "1", when={"context": CONTEXT})),
         r"a marginal threshold must count that meter alone",
