@@ -244,9 +244,9 @@ def kernel_in_force() -> Kernel:
 
 def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) -> Timeline | None:
     provider, model, *values = key
-    said: tuple[Any, ...] = key
+    said: tuple[Any, ...] = key  # an event's types are promised, not checked
     if not isinstance(said[1], str) or not all(isinstance(part, _TEXT) for part in said):
-        return None  # no card can have it
+        return None
     found = card.find(provider, model)
     made = None if found is None else timeline(card, found, dict(zip(AXES, values, strict=True)))
     if len(timelines) < _MAX_PLANS:
