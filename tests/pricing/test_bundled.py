@@ -96,6 +96,11 @@ HISTORY = [
     ("x_ai", "grok-4.5", "input_cache_read", "2026-07-08", "0.5", True),
     ("x_ai", "grok-4.5", "input_cache_read", "2026-08-15", "0.3", False),
     ("x_ai", "grok-4.5", "input_cache_read", "2026-11-25", "0.3", True),
+    ("x_ai", "grok-4.20", "input", "2026-04-29", "2", True),
+    ("x_ai", "grok-4.20-beta-0309-reasoning", "input", "2026-04-29", "1.25", False),
+    ("x_ai", "grok-4.20-beta-0309-reasoning", "input", "2026-04-30", "1.25", True),
+    ("gcp.vertex_ai", "xai/grok-4.20-reasoning", "output", "2026-04-29", "2.5", False),
+    ("azure.ai.openai", "gpt-5.6", "input", "2026-08-01", "5", True),
     ("x_ai", "grok-4-fast-reasoning", "input", "2026-05-15T18:59:59Z", "0.2", True),
     ("x_ai", "grok-4-fast-reasoning", "input", "2026-05-15T19:00:00Z", "1.25", True),
 ]

@@ -456,6 +456,22 @@ def test_a_seller_of_a_model_whose_maker_changed_its_price_has_followed_then(now
     assert stated(lists([maker, listing("gpt-90", price("input", now))], [])) == [("input", now, None, None, None)]
 
 
+def test_a_snapshot_has_the_past_that_its_model_has_in_another_list() -> None:
+    history = [dated("5", None, "2026-03-01"), dated("2", "2026-03-01")]
+    made = lists([listing("m", *history)], [listing("m-2026-01-01", price("input", "2"))])
+    assert [model["model"] for model in made.providers["p"]["models"]] == ["m"]
+    other = lists([listing("m", *history)], [listing("m-2026-01-01", price("input", "3"))])
+    assert [model["model"] for model in other.providers["p"]["models"]] == ["m", "m-2026-01-01"]
+
+
+@pytest.mark.parametrize(("now", "attested"), [("2", "2026-03-01"), ("3", None), ("5", None)])
+def test_a_variant_of_a_model_that_costs_the_same_has_changed_with_it(now: str, attested: str | None) -> None:
+    history = [dated("5", None, "2026-03-01"), dated("2", "2026-03-01")]
+    maker = listing("grok-9", *history, provider="x_ai")
+    made = lists([maker, listing("grok-9-beta-reasoning", price("input", now), provider="x_ai")], [])
+    assert made.providers["x_ai"]["models"][1]["rates"][0].get("attested_from") == attested
+
+
 def test_a_meter_that_costs_what_its_kind_costs_changes_with_it() -> None:
     history = [dated("5", None, "2027-01-01", "output"), dated("9", "2027-01-01", None, "output")]
     made = lists([listing("m", *history)], [listing("m", price("output_reasoning", "5"))])

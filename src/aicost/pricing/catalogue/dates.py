@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from aicost.usage.meters import METERS, direction_of
 
@@ -13,8 +14,17 @@ SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 _MAKERS = ("anthropic", "gcp.gemini", "openai", "x_ai")
 """Whose prices others follow who sell the same models; what runs open models has prices of its own."""
 
-Changes = Mapping[str, Mapping[str, tuple[str, Price]]]
-"""Of each model whose maker changed its prices: by meter since when, and what it was before."""
+
+class Change(NamedTuple):
+    """A price of a model that its maker changed: since when, from what, and to what it is now."""
+
+    since: str
+    before: Price
+    after: Price
+
+
+Changes = Mapping[str, Mapping[str, Change]]
+"""The latest change of each meter, by model."""
 
 
 def current(prices: Iterable[Price], as_of: str) -> dict[str, Price]:
@@ -25,14 +35,13 @@ def current(prices: Iterable[Price], as_of: str) -> dict[str, Price]:
 
 def changes_of(lists: Sequence[PriceList], as_of: str) -> Changes:
     """The latest changes of prices by the makers of models, as far as any list has them."""
-    found: dict[str, dict[str, tuple[str, Price]]] = {}
+    found: dict[str, dict[str, Change]] = {}
     for listing in (one for each in lists for one in each.listings if one.provider in _MAKERS):
-        for price in listing.prices:
-            before = price.valid_to
-            if not price.when and before is not None and before <= as_of:
-                known = found.setdefault(listing.model.lower(), {}).get(price.meter)
-                if known is None or known[0] < before:
-                    found[listing.model.lower()][price.meter] = (before, price)
+        now = current(listing.prices, as_of)
+        for before in listing.prices:
+            after = now.get(before.key)
+            if not before.when and after is not None and after.valid_from == before.valid_to is not None:
+                found.setdefault(listing.model.lower(), {})[before.meter] = Change(before.valid_to, before, after)
     return found
 
 
@@ -55,23 +64,36 @@ def attest(listing: Listing, as_of: str, changes: Changes) -> None:
     """Say since when prices without dates are attested, where they are known to have changed.
 
     They are if the list that dates them has another price for the same tokens before, on another tier or of another
-    kind, or if the model's maker had; unless this seller still has the price of before.
+    kind, or if the model's maker had, and this seller has not still the price of before. A model whose name goes on
+    after another's has changed with it if it costs the same now.
     """
     plain = {p.meter: p for p in current(listing.prices, as_of).values() if not p.when}
-    name = SNAPSHOT.sub("", listing.model.lower())
-    maker = next((changes[n] for n in changes if name == n or name.endswith((f".{n}", f"/{n}"))), {})
     for price in listing.prices:
         if price.history or price.valid_from or price.valid_to:
             continue
         alike = (price.meter, direction_of(price.meter) or "")
         own = next((plain[m] for m in alike if m in plain and plain[m].history), None)
-        changed = next((maker[m] for m in alike if m in maker), None)
+        change = next(_changes_like(listing.model.lower(), alike, plain, changes), None)
         if own is not None:
             price.attested_from = own.valid_from
-        elif changed is not None and listing.provider not in _MAKERS:
-            since, before = changed
-            now = plain.get(before.meter)
-            price.attested_from = None if now is not None and agree(now, before) else since
+        elif change is not None:
+            price.attested_from = change.since
+
+
+def _changes_like(model: str, meters: Iterable[str], plain: Mapping[str, Price], changes: Changes) -> Iterator[Change]:
+    name = SNAPSHOT.sub("", model)
+    for known, by_meter in changes.items():
+        same = name == known or name.endswith((f".{known}", f"/{known}"))
+        if same or name.rpartition("/")[2].startswith(f"{known}-"):
+            for meter in meters:
+                if meter in by_meter:
+                    change, now = by_meter[meter], plain.get(meter)
+                    followed = (
+                        now is None or not agree(now, change.before) if same else now and agree(now, change.after)
+                    )
+                    if followed:
+                        yield change
+                    return
 
 
 def adopt_history(kept: Listing, mine: Mapping[str, Price], listing: Listing, theirs: Mapping[str, Price]) -> None:

@@ -97,7 +97,7 @@ def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, m
             ),
             [name],
         )
-        _long_context_of_its_model(known, models.get(SNAPSHOT.sub("", listing.model.lower())), as_of, made)
+        _what_its_model_has(known, models.get(SNAPSHOT.sub("", listing.model.lower())), as_of, made)
         for one in listing.names():
             models.setdefault(one, known)
         return
@@ -144,8 +144,8 @@ def _note_threshold(known: _Merged, price: Price, mine: Mapping[str, Price], nam
         known.notes[price.key] = f"{known.lists[0]} has no such threshold"
 
 
-def _long_context_of_its_model(snapshot: _Merged, known: _Merged | None, as_of: str, made: Catalogue) -> None:
-    """A dated snapshot in one list has the thresholds that another has for its model, if it costs the same below them.
+def _what_its_model_has(snapshot: _Merged, known: _Merged | None, as_of: str, made: Catalogue) -> None:
+    """A dated snapshot in one list has the thresholds and the past that its model has in another, if it costs the same.
 
     The other list means the snapshot, too: lists forget more than they invent.
     """
@@ -161,6 +161,7 @@ def _long_context_of_its_model(snapshot: _Merged, known: _Merged | None, as_of: 
         if "context" in price.when and same and price.meter not in has_some:
             one.prices.append(replace(price))
             _forgotten(snapshot, key, price, known.lists[0], name, made)
+    adopt_history(one, mine, known.listing, theirs)
 
 
 def _forgotten(known: _Merged, key: str, price: Price, first: str, name: str, made: Catalogue) -> None:
