@@ -112,12 +112,15 @@ def test_explain_adds_up_to_the_run_and_names_rates_and_sources(demo: dict[str, 
         assert Decimal(line["quantity"]) * Decimal(line["unit_price"]) / line["per"] == Decimal(line["amount"])
         assert line["rate_id"].split("/")[0] in {"openai", "anthropic"}
         assert line["source"].startswith("https://")
-        assert line["checked"] == "2026-11-21"
+        assert line["checked"] == "2026-11-25"
     shown = aicost("explain", demo["runs"][0], "--ledger", demo["ledger"]).stdout
-    assert "bundled@2026-11-21" in shown
+    assert "bundled@2026-11-25" in shown
     for line in lines:
         assert f"{line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}" in shown
-        assert f"{line['rate_id']}  bundled@2026-11-21  {line['source']} (checked {line['checked']})" in shown
+        assert (
+            f"{line['rate_id']}  bundled@2026-11-25  {line['source']} (checked {line['checked']}) attested from "
+            in shown
+        )
     assert "429" in shown
     span_id = data["attempts"][0]["span_id"]
     assert json.loads(aicost("explain", span_id, "--json", "--ledger", demo["ledger"]).stdout)["kind"] == "span"
@@ -165,7 +168,7 @@ def test_price_reads_lines_and_goes_on_after_a_bad_one() -> None:
         ("unpriced", None),
     ]
     assert out[0]["currency"] == "USD"
-    assert out[0]["rate_card"] == "bundled@2026-11-21"
+    assert out[0]["rate_card"] == "bundled@2026-11-25"
     assert out[0]["lines"][0] == {
         "meter": "input",
         "quantity": 1000,
@@ -187,6 +190,11 @@ def test_rates_list_show_and_validate(tmp_path: Path) -> None:
     shown = json.loads(aicost("rates", "show", "anthropic", "claude-sonnet-5", "--json").stdout)
     assert {rate["meter"] for rate in shown["rates"]} >= {"input", "output", "input_cache_write_1h"}
     assert "x 1/2 when" in aicost("rates", "show", "openai", "gpt-5").stdout
+    luna = json.loads(aicost("rates", "show", "github_copilot", "gpt-5.6-luna", "--json").stdout)["rates"][0]
+    assert (luna["attested_from"], luna["estimated_before"]) == ("2026-07-30", "2026-07-30")
+    o3 = json.loads(aicost("rates", "show", "openai", "o3", "--json").stdout)["rates"]
+    said = {rate["id"]: (rate["attested_from"], rate["estimated_before"]) for rate in o3 if rate["meter"] == "output"}
+    assert said["openai/o3/output@2025-06-10"] == ("2025-06-10", None)
     missing = aicost("rates", "show", "openai", "gpt-99")
     assert (missing.returncode, "has no model 'gpt-99'" in missing.stderr) == (1, True)
     path = tmp_path / "card.json"

@@ -59,6 +59,7 @@ def _price(span: Any, dialect: Any, kernel: Kernel, profiles: tuple[CostProfile,
             flags=flags,
             billed=billed,
             estimated=estimated,
+            request_model=labels.request_model,
         )
     )
     trace, number = span.trace_id.hex(), span.span_id.hex()

@@ -116,3 +116,13 @@ def test_ids_are_found_by_index_however_large_the_ledger(metered: Path) -> None:
     steps = [row["detail"] for plan in plans for row in plan]
     assert len(steps) >= 8
     assert [step for step in steps if not step.startswith("SEARCH")] == []
+
+
+def test_a_recorded_call_can_be_priced_again_as_the_model_that_was_asked_for(path: Path) -> None:
+    known = event(model="m:v2", request_model="m", usage={"input": 10, "output": 10})
+    ledger = Ledger.open(path)
+    ledger.record([(known, priced(5))])
+    ledger.close()
+    with LedgerReader(path) as reader:
+        [recorded] = reader.recorded()
+    assert (recorded.inquiry.model, recorded.inquiry.request_model) == ("m:v2", "m")

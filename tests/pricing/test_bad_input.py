@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import aicost
 from aicost import ChargeStatus
@@ -60,6 +63,73 @@ def test_only_bad_quantities_are_unpriced_even_for_an_unknown_model(quantity: An
         assert charge.reason
 
 
+KINDS: dict[str, RateCard] = {
+    "flat": card(rate("input", "1", 1), rate("output", "2", 1)),
+    "a threshold": card(
+        rate("input", "1", 1),
+        rate("output", "2", 1),
+        rate("input", "3", 1, when={"context": {"basis": ["tokens"], "op": "ge", "value": 9, "scope": "cliff"}}),
+    ),
+    "steps": card(
+        rate("input", "1", 1),
+        rate("input", "3", 1, when={"context": {"basis": ["input"], "op": "gt", "value": 9, "scope": "marginal"}}),
+        rate("output", "2", 1),
+    ),
+    "hours": card(
+        rate("input", "1", 1),
+        rate("output", "2", 1, when={"window": {"start": "00:00", "end": "09:00"}}),
+        rate("output", "2", 1),
+    ),
+    "not attested": card(rate("input", "1", 1, attested_from="2026-10-01"), rate("output", "2", 1)),
+    "a fee": card(rate("input", "1", 1), rate("output", "2", 1), rate("requests", "1", 1)),
+}
+JUNK = st.one_of(
+    st.sampled_from([row[1] for row in QUANTITIES if row[2] is None]),
+    st.text(max_size=5),
+    st.floats(),
+    st.decimals(),
+    st.integers(),
+    st.booleans(),
+    st.binary(max_size=3),
+    st.lists(st.integers(), max_size=2),
+)
+METERS = st.sampled_from(
+    ["input", "output", "input_image", "output_reasoning", "m/input", "x/input", "pages", "requests"]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.dictionaries(METERS | st.sampled_from(["", 7, None]), JUNK, max_size=5),
+    st.sampled_from(["m", "unknown", "", None, 7, ["m"]]),
+    st.sampled_from([None, "0", "0.5", "much", "", 0.25, Decimal("NaN"), [1]]),
+    st.sampled_from([0, -(10**30), 10**30, 1_795_000_000 * 10**9]),
+)
+def test_nothing_an_event_holds_makes_pricing_fail(
+    kind: str, usage: dict[Any, Any], model: Any, cost: Any, started_ns: int
+) -> None:
+    made = replace(event({}), usage=usage, model=model, provider_cost=cost, started_ns=started_ns)
+    charge = Kernel(KINDS[kind]).price(made)
+    assert {line.meter for line in charge.lines} >= {str(meter) for meter in usage}
+    for line in charge.lines:
+        assert isinstance(line.quantity, (int, Decimal))
+        assert abs(line.quantity) <= MAX_COUNT
+    known = [line.atto for line in charge.lines if line.atto is not None]
+    if charge.status is not ChargeStatus.PROVIDER_REPORTED:
+        assert charge.atto == (sum(known) if known else 0 if not charge.lines and charge.atto == 0 else None)
+    assert charge.status is ChargeStatus.PRICED or charge.reason or charge.status is ChargeStatus.PROVIDER_REPORTED
+
+
+@pytest.mark.parametrize("junk", [row[1] for row in QUANTITIES if row[2] is None], ids=lambda q: type(q).__name__)
+def test_what_is_no_quantity_moves_no_request_over_or_under_a_threshold(junk: Any) -> None:
+    high = {"context": {"basis": ["tokens"], "op": "gt", "value": 10, "scope": "cliff"}}
+    kernel = Kernel(card(rate("input", "1", 1), rate("input", "2", 1, when=high), rate("output", "0", 1)))
+    for size, amount in ((10, 10), (11, 22)):
+        charge = kernel.price(event({"input": size, "output": junk}))
+        assert (charge.amount, charge.reason) == (amount, "invalid_quantity:output")
+
+
 @pytest.mark.parametrize("at", ["0001-01-01", "1969-12-31", "2025-12-31T23:59:59"])
 def test_a_time_before_any_rate_is_unpriced(at: str) -> None:
     charge = Kernel(card(rate("input", "1", valid_from="2026-01-01"))).price(event({"input": 5}, at=at))
@@ -69,7 +139,7 @@ def test_a_time_before_any_rate_is_unpriced(at: str) -> None:
 @pytest.mark.parametrize("cost", ["1e-999999999", "1e999999999", "-1", "NaN", "", "free"])
 def test_a_cost_no_provider_can_mean_is_not_believed(cost: str) -> None:
     charge = Kernel(card(rate("input", "1", 1))).price(event({"input": 5}, provider_cost=cost))
-    assert (charge.amount, charge.reason) == (5, "invalid_provider_cost")
+    assert (charge.amount, charge.status, charge.reason) == (5, ChargeStatus.ESTIMATED, "invalid_provider_cost")
     reading = read_usage({"prompt_tokens": 1, "completion_tokens": 1, "cost": cost}, api="chat", provider="openrouter")
     assert reading.provider_cost is None
 

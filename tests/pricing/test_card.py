@@ -84,7 +84,7 @@ def test_a_rate_explains_where_it_comes_from() -> None:
     assert about is not None
     assert about["price"] == "2.5"
     assert about["source"].startswith("https://")
-    assert about["checked"] == "2026-11-21"
+    assert about["checked"] == "2026-11-25"
     assert RateCard.bundled().describe("openai/gpt-4o/nothing@always") is None
 
 
@@ -162,6 +162,16 @@ WRONG: list[tuple[str, Any, str]] = [
         "dates the wrong way round",
         document(rate("input", "1", valid_from="2026-02-01", valid_to="2026-01-01")),
         r"valid_from is not before valid_to",
+    ),
+    (
+        "attested before it holds",
+        document(rate("input", "1", valid_from="2026-02-01", attested_from="2026-02-01")),
+        r"attested_from is not between valid_from and valid_to",
+    ),
+    (
+        "attested after it holds",
+        document(rate("input", "1", valid_to="2026-02-01", attested_from="2026-02-01")),
+        r"attested_from is not between valid_from and valid_to",
     ),
     (
         "a marginal threshold on another meter",

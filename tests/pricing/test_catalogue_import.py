@@ -76,6 +76,25 @@ KEYS: list[tuple[str, dict[str, Any], list[tuple[str, str, int, dict[str, Any]]]
         ],
     ),
     (
+        "cheaper days by name",
+        {
+            "input_cost_per_token": 2e-06,
+            "off_peak_pricing": {
+                "input_cost_per_token": 1e-06,
+                "windows": [{"hours_utc": "00:00-00:00", "weekdays": ["saturday", "Sunday"]}],
+            },
+        },
+        [
+            ("input", "1.0", 10**6, {"window": {"start": "00:00", "end": "00:00", "days": ["sat", "sun"]}}),
+            ("input", "2.0", 10**6, {}),
+        ],
+    ),
+    (
+        "image tokens in a batch, which are no size of an image",
+        {"output_cost_per_image_token": 3e-05, "output_cost_per_image_token_batches": 1.5e-05},
+        [("output_image", "15.0", 10**6, {"service_tier": ["batch"]}), ("output_image", "30.0", 10**6, {})],
+    ),
+    (
         "searches by size",
         {"search_context_cost_per_query": {"search_context_size_low": 0.03, "search_context_size_medium": 0.035}},
         [
@@ -319,6 +338,218 @@ def test_a_tier_at_one_ratio_is_a_factor() -> None:
     [model] = made.providers["p"]["models"]
     assert model["modifiers"] == [{"id": "batch", "multiply": "1/2", "when": tier, "meters": ["input", "output"]}]
     assert [rate["meter"] for rate in model["rates"] if "when" in rate] == ["input_cache_read"]
+
+
+BATCH = {"service_tier": ["batch"]}
+
+
+def factors(made: Catalogue) -> dict[str, dict[str, list[str]]]:
+    """The factors on a batch, with their meters, by model."""
+    models = made.providers["p"]["models"]
+    return {m["model"]: {f["multiply"]: f["meters"] for f in m.get("modifiers", ())} for m in models}
+
+
+DIRECTIONS: list[tuple[str, list[Price], dict[str, list[str]], list[str]]] = [
+    (
+        "what is not named follows its direction",
+        [
+            *(price(m, "2") for m in ("input", "output", "output_reasoning", "input_cache_read", "input_image")),
+            price("input", "1", when=BATCH),
+            price("output", "1", when=BATCH),
+        ],
+        {"1/2": ["input", "input_cache_read", "input_image", "output", "output_reasoning"]},
+        [],
+    ),
+    (
+        "each its own",
+        [
+            *(price(m, "2") for m in ("input", "output", "output_reasoning", "input_cache_read")),
+            price("input", "1", when=BATCH),
+            price("output", "1.8", when=BATCH),
+        ],
+        {"1/2": ["input", "input_cache_read"], "9/10": ["output_reasoning"]},
+        ["output"],
+    ),
+    (
+        "unless the list says otherwise",
+        [
+            *(price(m, "2") for m in ("input", "output", "input_cache_read")),
+            price("input", "1", when=BATCH),
+            price("output", "1", when=BATCH),
+            price("input_cache_read", "2", when=BATCH),
+        ],
+        {"1/2": ["input", "output"]},
+        ["input_cache_read"],
+    ),
+    (
+        "and only where it says anything",
+        [*(price(m, "2") for m in ("input", "output", "output_reasoning", "pages")), price("input", "1", when=BATCH)],
+        {"1/2": ["input"]},
+        [],
+    ),
+    (
+        "by the plain price, where the tier has no threshold",
+        [
+            price("input", "2"),
+            price("input", "4", when=LONG),
+            price("input_cache_read", "1"),
+            price("input", "1", when=BATCH),
+        ],
+        {"1/2": ["input_cache_read"]},
+        ["input"],
+    ),
+    (
+        "a threshold says what the tier is below it, too",
+        [price("input", "2"), price("input", "4", when=LONG), price("input", "2", when={**BATCH, **LONG})],
+        {"1/2": ["input"]},
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("prices", "expected", "stated"), [r[1:] for r in DIRECTIONS], ids=[r[0] for r in DIRECTIONS])
+def test_a_tier_s_factor_covers_its_direction(
+    prices: list[Price], expected: dict[str, list[str]], stated: list[str]
+) -> None:
+    made = lists([listing("m", *prices)], [])
+    assert factors(made)["m"] == expected
+    [model] = made.providers["p"]["models"]
+    assert [rate["meter"] for rate in model["rates"] if "service_tier" in rate.get("when", {})] == stated
+
+
+def test_what_no_list_prices_on_a_tier_is_listed() -> None:
+    made = lists([listing("m", price("input", "2"), price("output", "2"), price("input", "1", when=BATCH))], [])
+    assert made.not_sold == {"p/m: batch": ["output"]}
+
+
+def dated(amount: str, start: str | None, end: str | None = None, meter: str = "input", **more: Any) -> Price:
+    return price(meter, amount, valid_from=start, valid_to=end, history=True, **more)
+
+
+def stated(made: Catalogue, provider: str = "p") -> list[tuple[str, str, str | None, str | None, str | None]]:
+    rates = made.providers[provider]["models"][0]["rates"]
+    return [(r["meter"], r["price"], *(r.get(d) for d in ("valid_from", "valid_to", "attested_from"))) for r in rates]
+
+
+def test_the_list_that_says_what_prices_were_is_believed_on_it_if_it_is_right_today() -> None:
+    history = [dated("5", None, "2026-03-01"), dated("2", "2026-03-01")]
+    agreed = lists([listing("m", price("input", "2"))], [listing("m", *history)])
+    assert stated(agreed) == [("input", "5", None, "2026-03-01", None), ("input", "2", "2026-03-01", None, None)]
+    differing = lists([listing("m", price("input", "3"))], [listing("m", *history)])
+    assert stated(differing) == [("input", "3", None, None, None)]
+    assert len(differing.conflicts) == 1
+
+
+def test_what_goes_with_a_price_that_changed_is_attested_since_the_change() -> None:
+    history = [dated("5", None, "2026-03-01"), dated("2", "2026-03-01")]
+    made = lists([listing("m", *history)], [listing("m", price("input_cache_write_12h", "4"), price("pages", "1"))])
+    assert ("input_cache_write_12h", "4", None, None, "2026-03-01") in stated(made)
+    assert ("pages", "1", None, None, None) in stated(made)
+
+
+@pytest.mark.parametrize(("now", "attested"), [("2", "2026-03-01"), ("2.2", "2026-03-01"), ("5", None)])
+def test_a_seller_of_a_model_whose_maker_changed_its_price_has_followed_then(now: str, attested: str | None) -> None:
+    history = [dated("5", None, "2026-03-01"), dated("2", "2026-03-01")]
+    maker = listing("gpt-9", *history, provider="openai")
+    made = lists([maker, listing("vendor/gpt-9-2026-01-01", price("input", now))], [])
+    assert stated(made) == [("input", now, None, None, attested)]
+    assert stated(lists([maker, listing("gpt-90", price("input", now))], [])) == [("input", now, None, None, None)]
+
+
+def test_a_snapshot_has_the_past_that_its_model_has_in_another_list() -> None:
+    history = [dated("5", None, "2026-03-01"), dated("2", "2026-03-01")]
+    made = lists([listing("m", *history)], [listing("m-2026-01-01", price("input", "2"))])
+    assert [model["model"] for model in made.providers["p"]["models"]] == ["m"]
+    other = lists([listing("m", *history)], [listing("m-2026-01-01", price("input", "3"))])
+    assert [model["model"] for model in other.providers["p"]["models"]] == ["m", "m-2026-01-01"]
+
+
+@pytest.mark.parametrize(("now", "attested"), [("2", "2026-03-01"), ("3", None), ("5", None)])
+def test_a_variant_of_a_model_that_costs_the_same_has_changed_with_it(now: str, attested: str | None) -> None:
+    history = [dated("5", None, "2026-03-01"), dated("2", "2026-03-01")]
+    maker = listing("grok-9", *history, provider="x_ai")
+    made = lists([maker, listing("grok-9-beta-reasoning", price("input", now), provider="x_ai")], [])
+    assert made.providers["x_ai"]["models"][1]["rates"][0].get("attested_from") == attested
+
+
+def test_a_meter_that_costs_what_its_kind_costs_changes_with_it() -> None:
+    history = [dated("5", None, "2027-01-01", "output"), dated("9", "2027-01-01", None, "output")]
+    made = lists([listing("m", *history)], [listing("m", price("output_reasoning", "5"))])
+    assert [row[0] for row in stated(made)] == ["output", "output"]
+    other = lists([listing("m", *history)], [listing("m", price("output_reasoning", "4"))])
+    assert [row[0] for row in stated(other)] == ["output", "output", "output_reasoning"]
+
+
+def test_a_snapshot_has_the_long_context_that_its_model_has_in_another_list() -> None:
+    made = lists(
+        [listing("m", price("input", "1"), price("input", "2", when=LONG), patterns=["m-*"])],
+        [listing("m", price("input", "1")), listing("m-2026-01-01", price("input", "1"))],
+    )
+    assert rates(made) == {
+        "m": [("input", "2", "other has no such threshold"), ("input", "1", None)],
+    }
+    assert sorted((c.model, dict(c.said)["one"], dict(c.said)["other"]) for c in made.conflicts) == [
+        ("m", "2 per 1000000", None),
+        ("m-2026-01-01", "2 per 1000000", None),
+    ]
+
+
+def test_a_tier_s_dated_prices_are_those_of_their_day() -> None:
+    data = json.loads(json.dumps(GENAI))
+    model = data[0]["models"][0]
+    model["prices"] = [
+        {"prices": {"input_mtok": 2}},
+        {"constraint": {"start_date": "2027-01-01"}, "prices": {"input_mtok": 4}},
+    ]
+    variant = {"when": {"processing": "batch"}}
+    model["price_variants"] = [
+        {**variant, "constraint": {"start_date": "2027-01-01"}, "prices": {"input_mtok": 2}},
+        {**variant, "constraint": {"start_date": "2026-10-14"}, "prices": {"input_mtok": 1}},
+    ]
+    found = genai_prices_list(json.dumps(data).encode(), "test")
+    made = merge([found], as_of="2026-11-21", trust={})
+    [entry] = [m for m in made.providers["anthropic"]["models"] if m["model"] == "claude-x"]
+    assert [(m["id"], m["multiply"]) for m in entry["modifiers"]] == [("batch", "1/2")]
+    assert [(r["price"], r.get("valid_from")) for r in entry["rates"]] == [("2", None), ("4", "2027-01-01")]
+
+
+def test_cheaper_hours_are_of_the_prices_before_them_in_the_list() -> None:
+    data = json.loads(json.dumps(GENAI))
+    hours = {"start_time": "00:30:00Z", "end_time": "16:30:00Z"}
+    data[0]["models"][1]["prices"] = [
+        {"prices": {"input_mtok": 2}},
+        {"constraint": {"start_date": "2026-05-01"}, "prices": {"input_mtok": 4}},
+        {"constraint": hours, "prices": {"input_mtok": 3}},
+        {"constraint": {"start_date": "2026-09-01"}, "prices": {"input_mtok": 5}},
+    ]
+    _, found = genai_prices_list(json.dumps(data).encode(), "test").listings
+    assert sorted((float(p.price), p.valid_from, p.valid_to, bool(p.when)) for p in found.prices) == [
+        (2.0, None, "2026-05-01", False),
+        (3.0, "2026-05-01", "2026-09-01", True),
+        (4.0, "2026-05-01", "2026-09-01", False),
+        (5.0, "2026-09-01", None, False),
+    ]
+
+
+def test_what_only_the_compatible_endpoint_of_bedrock_has_is_bedrock_s() -> None:
+    one = {"mode": "chat", "litellm_provider": "bedrock_mantle"}
+    found = litellm.read(
+        {
+            "bedrock_mantle/openai.gpt-oss-9": {**one, "input_cost_per_token": 1e-6},
+            "bedrock_mantle/us-gov-west-1/openai.gpt-oss-9": {**one, "input_cost_per_token": 2e-6},
+            "bedrock_mantle/both": {**one, "input_cost_per_token": 3e-6},
+            "both": {**one, "litellm_provider": "bedrock", "input_cost_per_token": 4e-6},
+        },
+        "litellm",
+    )
+    at_bedrock = [
+        (x.model, int(x.prices[0].price), x.prices[0].when) for x in found.listings if x.provider == "aws.bedrock"
+    ]
+    assert at_bedrock == [
+        ("both", 4, {}),
+        ("openai.gpt-oss-9", 1, {}),
+        ("openai.gpt-oss-9", 2, {"region": ["us-gov-west-1"]}),
+    ]
 
 
 def test_snapshots_that_cost_the_same_are_found_by_the_model_s_name() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from aicost.pricing.card import RateCard
+from aicost.pricing.catalogue.genai_prices import read
 from aicost.pricing.catalogue.listing import provider_name
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.pricing.rates import to_ns
@@ -139,3 +140,19 @@ def test_every_model_they_know_is_found() -> None:
             if card.find(named, name_of(model, provider)) is None:
                 lost.append(f"{named}/{model.id}")
     assert lost == []
+
+
+def test_what_they_date_is_dated_here_too_or_reported() -> None:
+    said = json.loads((Path(__file__).resolve().parents[2] / "docs" / "catalogue-report.json").read_text())
+    reported = {(one["provider"], one["model"].lower(), one["meter"]) for one in said["conflicts"]}
+    catalogue = RateCard.bundled().base
+    assert catalogue is not None
+    for listing in read(providers, "theirs").listings:
+        changed = {p.meter for p in listing.prices if not p.when and p.valid_to and p.valid_to <= catalogue.version}
+        found = catalogue.find(listing.provider, listing.model)
+        for meter in changed if found is not None else ():
+            assert found is not None
+            plain = [r for r in found.rates.get(meter, ()) if not r.axes and r.context is None and r.window is None]
+            dated = any(r.valid_from or r.valid_to_ns or r.attested_from for r in plain)
+            names = {listing.model.lower(), found.name.lower()}
+            assert dated or not plain or any((listing.provider, name, meter) in reported for name in names), meter

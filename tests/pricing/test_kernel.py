@@ -335,6 +335,67 @@ def test_the_provider_s_own_amount_wins_and_ours_stays_beside_it() -> None:
     assert charge.computed_atto == 5 * ATTO
 
 
+@pytest.mark.parametrize(
+    ("price_", "usage", "cost", "status", "amount", "reason"),
+    [
+        ("1", {"input": 5}, "0", ChargeStatus.ESTIMATED, 5, "provider_cost_zero"),
+        ("1", {"input": 5}, "0.000", ChargeStatus.ESTIMATED, 5, "provider_cost_zero"),
+        ("0", {"input": 5}, "0", ChargeStatus.PROVIDER_REPORTED, 0, None),
+        ("1", {"input": 0}, "0", ChargeStatus.PROVIDER_REPORTED, 0, None),
+        ("1", {}, "0", ChargeStatus.PROVIDER_REPORTED, 0, None),
+        ("1", {"pages": 5}, "0", ChargeStatus.PROVIDER_REPORTED, 0, "no_rate:pages"),
+        ("1", {"input": 5, "pages": 5}, "0", ChargeStatus.PARTIAL, 5, "no_rate:pages;provider_cost_zero"),
+        ("1", {"input": 5}, "0.000001", ChargeStatus.PROVIDER_REPORTED, Decimal("0.000001"), None),
+    ],
+    ids=["zero", "zero in full", "a free model", "nothing counted", "nothing used", "unknown", "in part", "little"],
+)
+def test_a_cost_of_zero_is_believed_only_of_what_is_free(
+    price_: str, usage: dict[str, int], cost: str, status: ChargeStatus, amount: Any, reason: str | None
+) -> None:
+    charge = Kernel(card(rate("input", price_, 1))).price(event(usage, provider_cost=cost))
+    assert (charge.status, charge.amount, charge.reason) == (status, amount, reason)
+
+
+@pytest.mark.parametrize(
+    ("provider", "answered", "asked", "reason"),
+    [
+        ("openai", "davinci:2023-07-21-v2", "davinci-002", "assumed_model:davinci-002"),
+        (
+            "aws.bedrock",
+            "claude-3-haiku-48k-20240307",
+            "anthropic.claude-3-haiku-20240307-v1:0",
+            "assumed_model:anthropic.claude-3-haiku-20240307-v1:0",
+        ),
+    ],
+)
+def test_an_unknown_answer_is_priced_as_what_was_asked_for(
+    provider: str, answered: str, asked: str, reason: str
+) -> None:
+    kernel = Kernel(RateCard.bundled())
+    one = event({"input": 1000, "output": 10}, provider=provider, model=answered, request_model=asked)
+    charge = kernel.price(one)
+    assert (charge.status, charge.reason) == (ChargeStatus.ESTIMATED, reason)
+    assert charge.amount == kernel.price(replace(one, model=asked)).amount
+    assert charge.amount
+
+
+@pytest.mark.parametrize(
+    ("at", "status", "reason"),
+    [
+        ("2026-05-31T23:59:59", ChargeStatus.ESTIMATED, "price_before_attested:input"),
+        ("2026-06-01", ChargeStatus.PRICED, None),
+    ],
+)
+def test_before_a_price_is_attested_it_is_an_estimate(at: str, status: ChargeStatus, reason: str | None) -> None:
+    known = card(rate("input", "1", 1, attested_from="2026-06-01"), rate("output", "2", 1))
+    charge = Kernel(known).price(event({"input": 5, "output": 1}, at=at))
+    assert (charge.status, charge.reason, charge.amount) == (status, reason, 7)
+    about = known.describe("p/m/input@always")
+    assert about is not None
+    assert about["attested_from"] == "2026-06-01"
+    assert (known.describe("p/m/output@always") or {})["attested_from"] == "2026-11-01", "the day it was checked"
+
+
 def test_a_price_no_decimal_can_hold_is_rounded_once_half_even() -> None:
     charge = Kernel(card(rate("input", "1", 3))).price(event({"input": 1}))
     assert charge.atto == 333_333_333_333_333_333

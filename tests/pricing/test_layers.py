@@ -120,6 +120,30 @@ def test_layers_may_be_several() -> None:
     assert charge.lines[0].rate_id == "p/m/input@always*team*group"
 
 
+SNAPSHOTS = [
+    ("gpt-4o", {}, "gpt-4o", True),
+    ("gpt-4o", {}, "gpt-4o-2024-08-06", True),
+    ("gpt-4o", {}, "gpt-4o-2024-05-13", False),
+    ("acme", {"patterns": ["gpt-4o*"]}, "gpt-4o-2024-05-13", False),
+    ("acme", {"patterns": ["gpt-4o*"]}, "gpt-4o-mini", False),
+    ("acme", {"patterns": ["gpt-4o*"]}, "gpt-4o-of-ours", True),
+    ("gpt-4o", {"aliases": ["gpt-4o-2024-05-13"]}, "gpt-4o-2024-05-13", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "asked", "ours"), SNAPSHOTS, ids=[f"{r[0]} {r[1]} {r[2]}" for r in SNAPSHOTS]
+)
+def test_a_contract_for_a_model_prices_no_other_that_the_list_knows_better(
+    model: str, names: dict[str, Any], asked: str, ours: bool
+) -> None:
+    deal = {"model": model, **names, "rates": [rate("input", "0.5", 1), rate("output", "1", 1)]}
+    card = over(RateCard.bundled(), models=[deal], provider="openai")
+    one = event({"input": 1, "output": 1}, provider="openai", model=asked)
+    charge, listed = Kernel(card).price(one), Kernel(RateCard.bundled()).price(one)
+    assert charge == listed if not ours else charge.amount == Decimal("1.5")
+
+
 def test_a_line_explains_its_modifiers() -> None:
     card = over(modifiers=[TENTH_OFF])
     line = Kernel(card).price(event({"input": 1})).lines[0]

@@ -75,6 +75,11 @@ ODD: list[tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = [
         [("provenance", "p/m/input@always", "its source is 'TODO'; name a page or a contract")],
     ),
     (
+        "attested after it was checked",
+        document(rate("input", "1", attested_from="2026-11-10")),
+        [("provenance", "p/m/input@always", "attested from 2026-11-10, after it was checked")],
+    ),
+    (
         "checked in the future",
         provider({"model": "m", "rates": [rate("input", "1", checked="2027-01-01")]}),
         [("provenance", "p/m/input@always", "checked on 2027-01-01, which is still to come")],
@@ -108,11 +113,27 @@ def test_a_contract_for_a_model_that_is_not_there(model: dict[str, Any], found: 
 
 def test_what_changed_between_two_cards() -> None:
     half = {"id": "batch", "multiply": "1/2", "when": {"service_tier": ["batch"]}, "meters": ["input"]}
-    before = RateCard(document(rate("input", "1"), rate("output", "4"), rate("pages", "1", 1)))
-    after = RateCard(document(rate("input", "2"), rate("output", "4"), rate("queries", "1", 1), modifiers=(half,)))
+    doubtful = rate("output_audio", "4", attested_from="2026-05-01", valid_to="2026-09-01")
+    before = RateCard(
+        document(
+            rate("input", "1"),
+            rate("output", "4"),
+            rate("output_audio", "4", valid_to="2026-09-01"),
+            rate("pages", "1", 1),
+        )
+    )
+    after = RateCard(
+        document(rate("input", "2"), rate("output", "4"), doubtful, rate("queries", "1", 1), modifiers=(half,))
+    )
     assert [(d.what, d.change, d.before, d.after) for d in differences(before, after)] == [
         ("input@always", "changed", "1 USD per 1,000,000", "2 USD per 1,000,000"),
         ("modifier batch", "added", None, "x 1/2 when service_tier=batch on input"),
+        (
+            "output_audio@always",
+            "changed",
+            "4 USD per 1,000,000 until 2026-09-01",
+            "4 USD per 1,000,000 attested from 2026-05-01 until 2026-09-01",
+        ),
         ("pages@always", "removed", "1 USD per 1", None),
         ("queries@always", "added", None, "1 USD per 1"),
     ]

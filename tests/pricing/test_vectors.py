@@ -31,6 +31,7 @@ def inquiry(event: Mapping[str, Any]) -> Inquiry:
     usage = event["usage"]
     known = {key: event[key] for key in ("service_tier", "region", "speed", "complete", "estimated") if key in event}
     known |= {key: event[key] for key in ("provider_cost", "provider_currency") if key in event}
+    known |= {"request_model": event["request_model"]} if "request_model" in event else {}
     return Inquiry(
         event["provider"],
         event["model"],

@@ -102,6 +102,12 @@ def test_traffic_under_a_scenario(scenario: Scenario, amount: str | None, partia
     assert (outcome.calls, outcome.partial, outcome.unpriced) == (2, partial, unpriced)
 
 
+def test_another_model_is_not_assumed_to_be_the_one_that_was_asked_for() -> None:
+    assumed = [event({"input": 1}, model="m:v2", request_model="m")]
+    as_used, small, nobody = compare(assumed, [Scenario("small", model="small"), Scenario("?", model="huge")], kernel())
+    assert (as_used.atto, small.atto, nobody.unpriced) == ({"USD": 4 * ATTO}, {"USD": ATTO}, 1)
+
+
 def test_calls_without_usage_are_counted_and_not_invented() -> None:
     [_, outcome] = compare([event(None, billed=Billed.POSSIBLY)], [Scenario("batch", service_tier="batch")], kernel())
     assert (outcome.calls, outcome.unpriced, outcome.atto) == (1, 1, {})
@@ -115,6 +121,7 @@ def test_what_a_provider_reported_holds_only_for_the_call_that_was_made() -> Non
 
 def test_repricing_with_the_same_card_changes_nothing() -> None:
     every = [*TRAFFIC, event(None, billed=Billed.NO), event({"pages": 1}), event({"input": 1}, provider_cost="7")]
+    every += [event({"input": 1}, provider_cost="0"), event({"input": 1}, model="m:v2", request_model="m")]
     assert list(reprice(every, kernel())) == [kernel().price(one) for one in every]
 
 

@@ -213,7 +213,7 @@ def test_a_whole_span(app: App, emulator: ProviderEmulator) -> None:
         "aicost.cost.cache_read": 0.00128,
         "aicost.cost.output": 0.00016,
         "aicost.cost.reasoning": 0.00064,
-        "aicost.cost.rate_card": "bundled@2026-11-21",
+        "aicost.cost.rate_card": "bundled@2026-11-25",
         "aicost.cost.rate_ids": (
             "openai/gpt-4o/input@always",
             "openai/gpt-4o/input_cache_read@always",

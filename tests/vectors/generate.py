@@ -192,6 +192,21 @@ def times() -> Cases:
     moments += ["2025-06-10T00:00:00Z", "2025-06-10T01:59:59+02:00", "2026-01-01T07:59:59Z", "2026-01-01T08:00:00Z"]
     for moment in [*moments, "2099-01-01T00:00:00Z"]:
         found[f"dated rates at {moment}"] = ([card(model(*dated))], event({"input": "1000000"}, at=moment))
+    doubtful = [rate("input", "4", attested_from="2026-06-01"), rate("output", "8")]
+    changed = [
+        rate("input", "9", valid_to="2026-05-01"),
+        rate("input", "4", valid_from="2026-05-01", attested_from="2026-06-01T08:00:00Z"),
+        rate("input", "5", when={"service_tier": ["batch"]}),
+        rate("output", "8"),
+        rate("output", "1", attested_from="2026-07-01", when={"window": {"start": "00:00", "end": "06:00"}}),
+    ]
+    for moment in ("2026-04-30", "2026-05-01", "2026-05-31T23:59:59Z", "2026-06-01T00:00:00Z", "2026-06-01T08:00:00Z"):
+        for name, rates in (("a price attested later", doubtful), ("one after another", changed)):
+            for more in ({}, {"complete": False}, {"provider_cost": "0.5"}, {"service_tier": "batch"}):
+                asked = event({"input": "7", "output": "3"}, at=moment, **more)
+                half = [{"id": "batch", "multiply": "1/2", "when": {"service_tier": ["batch"]}, "meters": ["tokens"]}]
+                said = f"{name} at {moment}{''.join(f', {key}' for key in more)}"
+                found[said] = ([card(model(*rates, modifiers=half))], asked)
     promo = [{"id": "promo", "multiply": "3/4", "meters": ["*"], "valid_from": "2026-06-01", "valid_to": "2026-07-01"}]
     for moment in ("2026-05-31T23:59:59Z", "2026-06-01T00:00:00Z", "2026-06-30T23:59:59Z", "2026-07-01T00:00:00Z"):
         contract = card(id="contract", modifiers=promo)
@@ -266,6 +281,27 @@ def layers() -> Cases:
                 [contract, below],
                 event({"input": "101", "output": "7", "pages": "2"}, **known),
             )
+    dear = card(
+        model(rate("input", "4"), rate("output", "8"), aliases=["alias-2026-01-01"], patterns=["m-*"]),
+        model(rate("input", "9"), rate("output", "20"), name="m-2024-05-13"),
+        model(rate("input", "7"), name="m-pro", patterns=["m-pro-*"]),
+        modifiers=[half],
+    )
+    narrow = {
+        "the base model": card(model(rate("input", "3")), id="contract"),
+        "a pattern for the family": card(model(rate("input", "3"), name="ours", patterns=["m-*"]), id="contract"),
+        "a narrower pattern": card(model(rate("input", "3"), name="ours", patterns=["m-pro-1*"]), id="contract"),
+        "the snapshot itself": card(model(rate("input", "3"), name="m-2024-05-13"), id="contract"),
+        "the snapshot as an alias": card(model(rate("input", "3"), aliases=["m-2024-05-13"]), id="contract"),
+        "the list's alias": card(model(rate("input", "3"), name="alias-2026-01-01"), id="contract"),
+    }
+    names = ["m", "m-2024-05-13", "m-2026-01-01", "alias-2026-01-01", "m-pro", "m-pro-1", "m-pro-2", "m-other", "ours"]
+    for name, contract in narrow.items():
+        for asked in names:
+            found[f"a contract for {name}: {asked}"] = (
+                [contract, dear],
+                event({"input": "101", "output": "7"}, model=asked),
+            )
     three = [card(id="team", modifiers=[{**tenth, "id": "team"}]), contracts["a discount"], below]
     found["three layers"] = (three, event({"input": "101"}, service_tier="batch"))
     return found
@@ -323,6 +359,34 @@ def states() -> Cases:
         "an unknown model, nothing read": (priced, event({}, model="n", flags=["unknown_field:x"])),
         "an unknown provider": (priced, event({"input": "2"}, provider="q")),
         "an unknown model and a bad quantity": (priced, event({"input": "-2"}, model="n")),
+    }
+    fit = [card(model(rate("input", "3", 1)), model(rate("input", "5", 1), name="n"))]
+    found |= {
+        "the model that answered is unknown": (fit, event({"input": "2"}, model="x", request_model="n")),
+        "it is unknown, and a meter as well": (fit, event({"input": "2", "pages": "1"}, model="x", request_model="n")),
+        "it is unknown, and the usage doubtful": (
+            fit,
+            event({"input": "2"}, model="x", request_model="n", flags=["x_exceeded"]),
+        ),
+        "it is unknown, and the provider said what it cost": (
+            fit,
+            event({"input": "2"}, model="x", request_model="n", provider_cost="7"),
+        ),
+        "it is unknown, and so is the one asked for": (fit, event({"input": "2"}, model="x", request_model="y")),
+        "the model that answered is known": (fit, event({"input": "2"}, request_model="n")),
+        "it is known, if not for this": (fit, event({"pages": "2"}, request_model="n")),
+        "the provider says 0, of what is free": (
+            [card(model(rate("input", "0", 1)))],
+            event({"input": "2"}, provider_cost="0"),
+        ),
+        "the provider says 0, of nothing used": (priced, event({}, provider_cost="0")),
+        "the provider says 0, of an unknown model": (priced, event({"input": "2"}, model="x", provider_cost="0.00")),
+        "the provider says 0, one meter unknown": (priced, event({"input": "2", "pages": "1"}, provider_cost="0")),
+        "the provider says 0, without usage": (priced, event(None, provider_cost="0")),
+        "the provider says 0, of an incomplete usage": (
+            priced,
+            event({"input": "2"}, complete=False, provider_cost="0"),
+        ),
     }
     for billed in ("yes", "no", "possibly"):
         found[f"no usage, billed {billed}"] = (priced, event(None, billed=billed))

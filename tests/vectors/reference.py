@@ -27,19 +27,22 @@ def price(cards: list[dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
     reported = money(event["provider_cost"]) if event.get("provider_cost") is not None else None
     if event.get("usage") is None:
         if reported is not None:
-            return finish(cards, event, currency, [], None, None, reported)
+            return finish(cards, event, currency, [], [], [], None, reported)
         if event.get("billed", "yes") == "no":
             return charge("priced", Fraction(0), currency, None, None, [])
         reason = "usage_not_received" if event.get("billed") == "possibly" else "usage_not_reported"
         return charge("unpriced", None, currency, reason, None, [])
-    found = find(cards, event["provider"], event["model"])
+    found, doubts = find(cards, event["provider"], event["model"]), []
+    if found is None and event.get("request_model"):
+        found = find(cards, event["provider"], event["request_model"])
+        doubts = [f"assumed_model:{event['request_model']}"] if found else []
     if found is None:
         said = event.get("flags") or not event.get("complete", True) or event.get("provider_cost") is not None
         if not event["usage"] and not said:
             return charge("priced", Fraction(0), currency, None, None, [])
         lines = [blank(meter, quantity) for meter, quantity in event["usage"].items()]
         reason = f"unknown_model:{event['provider']}/{event['model']}"
-        return finish(cards, event, currency, lines, reason, None, reported)
+        return finish(cards, event, currency, lines, [reason], [], None, reported)
     name, layers = found
     currency = currency_of(cards, event, name, layers)
     lines, missing = [], {}
@@ -53,9 +56,25 @@ def price(cards: list[dict[str, Any]], event: dict[str, Any]) -> dict[str, Any]:
         lines += made
         if problem:
             missing.setdefault(problem, []).append("requests")
-    reason = reason_of(event, missing) if missing else None
+    lost = [reason_of(event, missing)] if missing else []
+    applied = [one["meter"] for one in lines if one["rate_id"] and not attested(cards, event, layers, one)]
+    doubts += [f"price_before_attested:{','.join(dict.fromkeys(applied))}"] if applied else []
     said = "+".join(dict.fromkeys(f"{c['id']}@{c['version']}" for c, p, m in layers if says_something(layers, c, p, m)))
-    return finish(cards, event, currency, lines, reason, said, reported)
+    return finish(cards, event, currency, lines, lost, doubts, said, reported)
+
+
+def attested(cards: list[dict[str, Any]], event: dict[str, Any], layers: list[Any], made: dict[str, Any]) -> bool:
+    """Whether the rate of a line is known to have had its price at that time; a qualified meter has another model's."""
+    model, _, meter = made["meter"].rpartition("/")
+    if model:
+        layers = (find(cards, event["provider"], model) or ("", []))[1]
+    name = made["rate_id"].partition("*")[0].partition("/")[2].rpartition("@")[0].partition("[")[0].rpartition("/")[0]
+    for wanted in (meter, METERS.get(meter, {}).get("priced_as")):
+        for rate in rates_of(layers, name, wanted) if wanted else []:
+            if rate["id"] == made["rate_id"].partition("*")[0]:
+                since = rate["raw"].get("attested_from")
+                return since is None or instant(since) <= instant(event["at"])
+    return True
 
 
 def finish(
@@ -63,16 +82,22 @@ def finish(
     event: dict[str, Any],
     currency: str,
     lines: list[dict[str, Any]],
-    reason: str | None,
+    lost: list[str],
+    doubts: list[str],
     card: str | None,
     reported: Fraction | None,
 ) -> dict[str, Any]:
+    """`lost` is what the amount lacks, `doubts` are why it is only an estimate."""
     known = [Fraction(line["amount"]) for line in lines if line["amount"] is not None]
     nothing = (bool(lines) and not known) or event.get("usage") is None or (card is None)
     total = None if nothing else sum(known, Fraction(0))
     if event.get("provider_cost") is not None and reported is None:
-        reason = f"{reason};invalid_provider_cost" if reason else "invalid_provider_cost"
+        doubts = [*doubts, "invalid_provider_cost"]
+    elif reported == 0 and total:
+        doubts = [*doubts, "provider_cost_zero"]
+        reported = None
     if reported is not None:
+        reason = ";".join([*lost, *doubts]) or None
         native = event.get("provider_currency", "USD")
         if native != currency:
             exchange = fx(cards, native, currency, instant(event["at"]))
@@ -81,18 +106,17 @@ def finish(
                 return charge("provider_reported", reported, native, reason, None, bare)
             reported *= exchange[0]
         return charge("provider_reported", reported, currency, reason, card, lines)
-    if total is None:
-        return charge("unpriced", None, currency, reason, card, lines)
     flags = event.get("flags", [])
     complete = event.get("complete", True)
     harmless = ("unknown_field:", "missing_count:", "invalid_count:")
-    if reason is None and any(not flag.startswith(harmless) for flag in flags):
-        reason = "usage_suspect:" + ",".join(flags)
-    if reason is None and not complete:
-        reason = "usage_incomplete"
-    if reason and not lines:
+    if not lost and total is not None and any(not flag.startswith(harmless) for flag in flags):
+        lost = ["usage_suspect:" + ",".join(flags)]
+    if not lost and total is not None and not complete:
+        lost = ["usage_incomplete"]
+    reason = ";".join([*lost, *doubts]) or None
+    if total is None or (lost and not lines):
         return charge("unpriced", None, currency, reason, card, lines)
-    status = "partial" if reason else "estimated" if event.get("estimated") else "priced"
+    status = "partial" if lost else "estimated" if doubts or event.get("estimated") else "priced"
     return charge(status, total, currency, reason, card, lines)
 
 
@@ -260,24 +284,42 @@ def graduated(term: dict[str, Any], quantity: Fraction) -> Fraction:
 
 def find(cards: list[dict[str, Any]], provider: str, model: str) -> tuple[str, list[Any]] | None:
     """The model's name in the lowest card that has it, and what each card says of the provider and the model."""
-    asked = name = model.lower()
-    layers = []
-    for card in cards:
-        entry = next((p for p in card["providers"] if p["provider"] == provider), None)
-        if entry is not None:
-            own = entry_of(entry, asked) or entry_of(entry, name)
-            layers.append((card, entry, own))
-            name = own["model"].lower() if own else name
+    entries = [(card, p) for card in cards for p in card["providers"] if p["provider"] == provider]
+    said = meant([entry for _, entry in entries], model.lower())
+    layers = [(card, entry, own) for (card, entry), own in zip(entries, said, strict=True)]
     named = [own["model"] for _, _, own in layers if own]
     return (named[-1], layers) if named else None
 
 
-def entry_of(provider: dict[str, Any], model: str) -> dict[str, Any] | None:
+def meant(providers: list[dict[str, Any]], asked: str) -> list[dict[str, Any] | None]:
+    """The entry of each card, the uppermost first, for the model that is asked for."""
+    found: list[dict[str, Any] | None] = []
+    name = asked
+    for n, provider in enumerate(providers):
+        fit, own = entry_of(provider, asked)
+        rivals = [entry_of(below, asked) for below in providers[n + 1 :]]
+        best = max([r for r, _ in rivals], default=(0, 0))
+        if best > fit:
+            rival = next(entry for how, entry in rivals if how == best)
+            exact, same = entry_of(provider, (rival or {})["model"].lower())
+            own = same if exact == EXACT else None
+        if own is None and name != asked:
+            own = meant(providers[n:], name)[0]
+        name = own["model"].lower() if own else name
+        found.append(own)
+    return found
+
+
+EXACT, SNAPSHOT, PATTERN = (3, 0), (2, 0), 1
+
+
+def entry_of(provider: dict[str, Any], model: str) -> tuple[tuple[int, int], dict[str, Any] | None]:
+    """How well the best entry of one card fits a name, and that entry."""
     models = provider.get("models", [])
-    for wanted in (model, re.sub(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$", "", model)):
+    for fit, wanted in ((EXACT, model), (SNAPSHOT, re.sub(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$", "", model))):
         for entry in models:
             if wanted in [name.lower() for name in (entry["model"], *entry.get("aliases", []))]:
-                return entry
+                return fit, entry
     matching = [
         (len(pattern.replace("*", "")), n)
         for n, entry in enumerate(models)
@@ -285,9 +327,9 @@ def entry_of(provider: dict[str, Any], model: str) -> dict[str, Any] | None:
         if fnmatchcase(model, pattern.lower())
     ]
     if matching:
-        return models[max(matching)[1]]
+        return (PATTERN, max(matching)[0]), models[max(matching)[1]]
     full = model.startswith(("arn:", "models/", "publishers/", "projects/", "accounts/"))
-    return entry_of(provider, model.rpartition("/")[2]) if full else None
+    return entry_of(provider, model.rpartition("/")[2]) if full else ((0, 0), None)
 
 
 def rates_of(layers: list[Any], name: str, meter: str) -> list[dict[str, Any]]:

@@ -81,12 +81,19 @@ def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> No
             {"rate_card": card.key, "model": found.name, "rates": [_rate(r) for r in rates], "modifiers": modifiers}
         )
         return
-    table = Table("rate", "price", "per", "source", "checked", title=f"{found.provider}/{found.name} in {card.key}")
+    table = Table(
+        "rate",
+        "price",
+        "per",
+        "source",
+        "checked",
+        "attested from",
+        title=f"{found.provider}/{found.name} in {card.key}",
+    )
     for rate in rates:
         name = rate.id.removeprefix(f"{found.provider}/{found.name}/")
-        table.add_row(
-            escape(name), f"{price_text(rate.price)} {rate.currency}", f"{rate.per:,}", rate.source, rate.checked
-        )
+        price = f"{price_text(rate.price)} {rate.currency}"
+        table.add_row(escape(name), price, f"{rate.per:,}", rate.source, rate.checked, rate.attested)
     out = console()
     out.print(table)
     for modifier in found.modifiers:
@@ -153,6 +160,8 @@ def _rate(rate: Rate) -> dict[str, Any]:
         "currency": rate.currency,
         "source": rate.source,
         "checked": rate.checked,
+        "attested_from": rate.attested,
+        "estimated_before": rate.attested_from,
         "note": rate.note,
     }
 

@@ -382,6 +382,7 @@ def _recorded(lines: Sequence[sqlite3.Row]) -> Recorded:
         bool(row["estimated"]),
         to_text(atto) if reported and atto is not None else None,
         row["currency"],
+        row["request_model"],
     )
     return Recorded(row["event_id"], inquiry, row["currency"], atto)
 

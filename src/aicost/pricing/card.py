@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import lru_cache
-from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,10 +29,16 @@ _MAX_REMEMBERED = 10_000
 Entry = Mapping[str, Any]
 
 
-class _Found(NamedTuple):
-    card: RateCard
-    provider: Entry
-    model: Entry | None
+class _Match(NamedTuple):
+    """What a card has for a name, and how well it fits."""
+
+    fit: int
+    """`_EXACT` by name or alias, `_SNAPSHOT_OF` as a dated snapshot, below that as much as a pattern pins down."""
+    entry: Entry | None
+
+
+_EXACT, _SNAPSHOT_OF = 1 << 30, 1 << 29
+_NOTHING = _Match(-1, None)
 
 
 class RateCard:
@@ -79,9 +84,9 @@ class RateCard:
         return f"{self.id}@{self.version}"
 
     def find(self, provider: str, model: str) -> ModelRates | None:
-        """The rates of a model, or None: by exact name, then alias, then dated snapshot, then pattern.
+        """The rates of a model, or None: by exact name or alias, then dated snapshot, then pattern.
 
-        In every layer; what an upper one says comes first.
+        In every layer; what an upper one says comes first, unless one below fits the name better and is another model.
         """
         key = (provider, model)
         try:
@@ -142,8 +147,9 @@ class RateCard:
     def describe(self, rate_id: str) -> Mapping[str, str] | None:
         """Where a rate comes from, or None.
 
-        Gives `source`, `checked`, `price`, `per`, `currency`, `valid_from`, and `note` if there is one. What a charge
-        line's rate id says after a `*` (modifiers, an exchange rate) is described as `modifiers`.
+        Gives `source`, `checked`, `price`, `per`, `currency`, `valid_from`, `attested_from` (always a date: since when
+        a source is known to have it), and `note` if there is one. What a charge line's rate id says after a `*`
+        (modifiers, an exchange rate) is described as `modifiers`.
         """
         bare, *applied = rate_id.split("*")
         provider, _, rest = bare.partition("/")
@@ -153,6 +159,7 @@ class RateCard:
             if rate.id == bare and found is not None:
                 about = {"source": rate.source, "checked": rate.checked, "price": price_text(rate.price)}
                 about |= {"per": str(rate.per), "currency": rate.currency, "valid_from": bare.rpartition("@")[2]}
+                about["attested_from"] = rate.attested
                 said = [f"{m.id} x {m.factor} ({m.source})" for m in found.modifiers if m.id in applied]
                 said += [f"{fx.id} x {fx.price} ({fx.source})" for fx in self._all_fx() if fx.id in applied]
                 extra = {"note": rate.note, "modifiers": "; ".join(said)}
@@ -160,19 +167,12 @@ class RateCard:
         return None
 
     def _find(self, provider: str, model: str) -> ModelRates | None:
-        layers: list[_Found] = []
-        name = model.lower()
-        for layer in self._layers():
-            entry = layer.provider(provider)
-            if entry is None:
-                continue
-            own = layer._entry(provider, entry, model.lower()) or layer._entry(provider, entry, name)
-            layers.append(_Found(layer, entry, own))
-            if own is not None:
-                name = own["model"].lower()
-        if not any(found.model is not None for found in layers):
+        layers = [(layer, entry) for layer in self._layers() if (entry := layer.provider(provider)) is not None]
+        found = _resolve(layers, model.lower())
+        if not any(found):
             return None
-        return ModelRates(provider, [(f.card.key, f.card.currency, f.provider, f.model) for f in layers])
+        said = zip(layers, found, strict=True)
+        return ModelRates(provider, [(layer.key, layer.currency, entry, own) for (layer, entry), own in said])
 
     def _layers(self) -> Iterator[RateCard]:
         card: RateCard | None = self
@@ -183,18 +183,42 @@ class RateCard:
     def _all_fx(self) -> Iterator[ExchangeRate]:
         return (fx for layer in self._layers() for fx in layer._fx)
 
-    def _entry(self, provider: str, entry: Entry, model: str) -> Entry | None:
-        names = self._names.get(provider)
+    def _match(self, entry: Entry, model: str) -> _Match:
+        """What this layer itself has for a name in lower case."""
+        names = self._names.get(entry["provider"])
         if names is None:
             names = {n.lower(): m for m in entry.get("models", ()) for n in (m["model"], *m.get("aliases", ()))}
-            self._names[provider] = names
-        called = model_names(provider, model)
-        exact = (names.get(name) or names.get(_SNAPSHOT.sub("", name)) for name in called)
-        by_pattern = (_by_pattern(entry, name) for name in called)
-        return next((found for found in chain(exact, by_pattern) if found is not None), None)
+            self._names[entry["provider"]] = names
+        called = model_names(entry["provider"], model)
+        for fit in (_EXACT, _SNAPSHOT_OF):
+            for name in called:
+                named = names.get(name if fit == _EXACT else _SNAPSHOT.sub("", name))
+                if named is not None:
+                    return _Match(fit, named)
+        return next((found for name in called if (found := _by_pattern(entry, name)).entry is not None), _NOTHING)
 
 
-def _by_pattern(provider: Entry, model: str) -> Entry | None:
+def _resolve(layers: Sequence[tuple[RateCard, Entry]], name: str) -> list[Entry | None]:
+    """What each layer, the uppermost first, says of the model that a name means."""
+    matches = [layer._match(entry, name) for layer, entry in layers]
+    found: list[Entry | None] = []
+    meant = name
+    for n, (layer, entry) in enumerate(layers):
+        better = max(matches[n:], key=lambda match: match.fit)
+        own = matches[n].entry
+        if better.entry is not None and better.fit > matches[n].fit:
+            # A layer below knows the name better: this one speaks of another model, unless it has that very one.
+            known = layer._match(entry, better.entry["model"].lower())
+            own = known.entry if known.fit == _EXACT else None
+        if own is None and meant != name:
+            own = _resolve(layers[n:], meant)[0]
+        if own is not None:
+            meant = own["model"].lower()
+        found.append(own)
+    return found
+
+
+def _by_pattern(provider: Entry, model: str) -> _Match:
     best, found = -1, None
     for entry in provider.get("models", ()):
         for pattern in entry.get("patterns", ()):
@@ -203,7 +227,7 @@ def _by_pattern(provider: Entry, model: str) -> Entry | None:
                 # What two models claim equally well is neither's.
                 found = None if score == best and entry is not found else entry
                 best = score
-    return found
+    return _NOTHING if found is None else _Match(best, found)
 
 
 def specificity(pattern: str) -> int:

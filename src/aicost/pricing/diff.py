@@ -47,7 +47,9 @@ def _prices(model: ModelRates | None) -> dict[str, str]:
         return {}
     start = len(f"{model.provider}/{model.name}/")
     said = {
-        rate.id[start:]: f"{price_text(rate.price)} {rate.currency} per {rate.per:,}" + _until(rate.valid_to_ns)
+        rate.id[start:]: f"{price_text(rate.price)} {rate.currency} per {rate.per:,}"
+        + (f" attested from {rate.attested_from}" if rate.attested_from else "")
+        + _until(rate.valid_to_ns)
         for rates in model.rates.values()
         for rate in rates
     }

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity
@@ -18,13 +18,17 @@ from aicost.usage.reading import MAX_COUNT, is_sane, is_suspect
 
 from .card import RateCard
 from .charge import ATTO, Charge, ChargeLine, ChargeStatus
-from .plans import CALL_FEE, Option, Plan, Step, Timeline, timeline
+from .plans import CALL_FEE, Option, Plan, Step, Timeline, timeline, valid_quantity
 from .rates import AXES
 
 _MAX_PLANS = 10_000
 
 _new = tuple.__new__
 _PRICED = ChargeStatus.PRICED
+_TEXT = (str, type(None))
+_NOT_ATTESTED = "price_before_attested"
+_DOUBTS = (_NOT_ATTESTED, "assumed_model:")
+"""Reasons for which an amount is an estimate; for any other it lacks something."""
 
 
 class Billable(Protocol):
@@ -34,6 +38,8 @@ class Billable(Protocol):
     def provider(self) -> str: ...
     @property
     def model(self) -> str: ...
+    @property
+    def request_model(self) -> str | None: ...
     @property
     def usage(self) -> Mapping[str, Quantity] | None: ...
     @property
@@ -74,6 +80,8 @@ class Inquiry(NamedTuple):
     estimated: bool = False
     provider_cost: str | None = None
     provider_currency: str = "USD"
+    request_model: str | None = None
+    """The model asked for, which prices the call where no card has the one that answered."""
 
 
 _Key = tuple[str, str, "str | None", "str | None", "str | None"]
@@ -111,16 +119,23 @@ class Kernel:
             return self._without_usage(event)
         card, timelines = self._state
         key = (event.provider, event.model, event.service_tier, event.region, event.speed)
+        missing: list[str] = []
         try:
             found = timelines[key]
-        except KeyError:
+        except (KeyError, TypeError):
             found = _compile(card, timelines, key)
         if found is None:
-            if not usage and event.complete and not event.flags and event.provider_cost is None:
-                return Charge(_PRICED, card.currency, 0, ())  # nothing was used, whoever was asked
-            unknown = f"unknown_model:{event.provider}/{event.model}"
-            lost = tuple(_unpriced(meter, quantity) for meter, quantity in usage.items())
-            return _finish(card, event, None, card.currency, lost, unknown, None)
+            asked = event.request_model
+            if asked and asked != event.model:
+                asked_key = (event.provider, asked, *key[2:])
+                found = timelines.get(asked_key) or _compile(card, timelines, asked_key)
+            if found is None:
+                if not usage and event.complete and not event.flags and event.provider_cost is None:
+                    return Charge(_PRICED, card.currency, 0, ())  # nothing was used, whoever was asked
+                unknown = f"unknown_model:{event.provider}/{event.model}"
+                lost = tuple(_unpriced(meter, quantity) for meter, quantity in usage.items())
+                return _finish(card, event, None, card.currency, lost, [unknown], None)
+            missing.append(f"assumed_model:{asked}")
         started = event.started_ns
         _, starts, plans = found
         plan = plans[bisect_right(starts, started) - 1]
@@ -129,7 +144,6 @@ class Kernel:
             table = plan.for_request(usage, started)
         lines: list[ChargeLine] = []
         total = 0
-        missing: list[str] = []
         step_of, add, most = table.get, lines.append, MAX_COUNT
         for meter, quantity in usage.items():
             step = step_of(meter)
@@ -148,9 +162,8 @@ class Kernel:
             total += self._unusual(event, plan, CALL_FEE, 1, table.get(CALL_FEE), lines, missing)
         if not missing and event.complete and not event.flags and event.provider_cost is None and not event.estimated:
             return _new(Charge, (_PRICED, plan.currency, total, tuple(lines), None, found.card, None))
-        nothing = bool(missing) and all(line.atto is None for line in lines)
-        reason = _missing_text(event, missing) if missing else None
-        return _finish(card, event, found.card, plan.currency, tuple(lines), reason, None if nothing else total)
+        nothing = bool(lines) and all(line.atto is None for line in lines)
+        return _finish(card, event, found.card, plan.currency, tuple(lines), missing, None if nothing else total)
 
     def _unusual(
         self,
@@ -163,36 +176,47 @@ class Kernel:
         missing: list[str],
     ) -> int:
         """Price a meter that is not a whole number times one price; what it adds to the total."""
+        meter = meter if type(meter) is str else str(meter)
         valid = valid_quantity(quantity)
         if valid is None:
             lines.append(_unpriced(meter, quantity))
             missing.append(f"invalid_quantity:{meter}")
             return 0
         if step is not None:
-            made = _by_steps(meter, valid, step[5] or (Option(*step[:5], None),))
+            options = step[5] or (Option(*step[:5], None),)
+            made = _by_steps(meter, valid, options)
+            doubtful = {option.rate_id for option in options if not option.attested}
+            if any(line.rate_id in doubtful for line in made):
+                missing.append(f"{_NOT_ATTESTED}:{meter}")
         else:
-            made = self._of_another_model(event, plan, meter, valid)
+            made = self._of_another_model(event, plan, meter, valid, missing)
         lines += made
         if any(line.atto is None for line in made):
             missing.append(f"no_fx:{meter}" if meter in plan.unconverted else f"no_rate:{meter}")
         return sum(line.atto or 0 for line in made)
 
-    def _of_another_model(self, event: Billable, plan: Plan, meter: str, quantity: Quantity) -> list[ChargeLine]:
+    def _of_another_model(
+        self, event: Billable, plan: Plan, meter: str, quantity: Quantity, missing: list[str]
+    ) -> list[ChargeLine]:
         """The lines of a meter that the model has no rate for; a qualified one is priced as its own model's."""
         model, _, bare = meter.rpartition("/")
         if model and event.usage is not None:
             # Its thresholds count what that model did, and not the rest of the call.
-            own = {m.rpartition("/")[2]: q for m, q in event.usage.items() if m.rpartition("/")[0] == model}
+            parts = ((*str(m).rpartition("/"), q) for m, q in event.usage.items())
+            own = {name: q for owner, _, name, q in parts if owner == model}
             axes = (event.service_tier, event.region, event.speed)
             charge = self.price(Inquiry(event.provider, model, own, event.started_ns, *axes))
             if charge.currency == plan.currency:
+                doubts = (charge.reason or "").split(";")
+                if any(one.startswith(_NOT_ATTESTED) and bare in one.partition(":")[2].split(",") for one in doubts):
+                    missing.append(f"{_NOT_ATTESTED}:{meter}")
                 return [line._replace(meter=meter) for line in charge.lines if line.meter == bare]
         return [ChargeLine(meter, quantity, None, 1, None, None)]
 
     def _without_usage(self, event: Billable) -> Charge:
         card = self.card
         if event.provider_cost is not None:
-            return _finish(card, event, None, card.currency, (), None, None)
+            return _finish(card, event, None, card.currency, (), [], None)
         if event.billed is Billed.NO:
             return Charge(ChargeStatus.PRICED, card.currency, 0, ())
         reason = "usage_not_received" if event.billed is Billed.POSSIBLY else "usage_not_reported"
@@ -221,6 +245,9 @@ def kernel_in_force() -> Kernel:
 
 def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) -> Timeline | None:
     provider, model, tier, region, speed = key
+    said: tuple[Any, ...] = key  # an event's types are promised, not checked
+    if not isinstance(said[1], str) or not all(isinstance(part, _TEXT) for part in said):
+        return None
     found = card.find(provider, model)
     # Whoever asks, and whatever the provider calls its default: what is the default is priced as that.
     values = normal_tier(tier, provider), normal_region(region, provider, model), speed
@@ -236,28 +263,33 @@ def _finish(
     priced_by: str | None,
     currency: str,
     lines: tuple[ChargeLine, ...],
-    reason: str | None,
+    missing: list[str],
     atto: int | None,
 ) -> Charge:
     """The charge of an event that is not simply priced."""
+    lost = [one for one in missing if not one.startswith(_DOUBTS)]
+    doubts = [one for one in missing if one.startswith(_DOUBTS)]
     if event.provider_cost is not None:
         cost = sane_amount(event.provider_cost)
-        if cost is not None:
-            return _reported(card, event, cost, priced_by, currency, lines, reason, atto)
-        reason = f"{reason};invalid_provider_cost" if reason else "invalid_provider_cost"
-    if atto is None:
-        return Charge(ChargeStatus.UNPRICED, currency, None, lines, reason, priced_by)
-    if reason is None and not (event.complete and not event.flags):
+        if cost is None:
+            doubts.append("invalid_provider_cost")
+        elif cost == 0 and atto:
+            doubts.append("provider_cost_zero")  # what the card has a price for was not free
+        else:
+            return _reported(card, event, cost, priced_by, currency, lines, _text_of(event, [*lost, *doubts]), atto)
+    if not lost and atto is not None and not (event.complete and not event.flags):
         if is_suspect(event.flags):
-            reason = "usage_suspect:" + ",".join(event.flags)
+            lost = ["usage_suspect:" + ",".join(event.flags)]
         elif not event.complete:
-            reason = "usage_incomplete"
-    if reason is not None:
-        if not lines:  # nothing could be read, which is not that nothing was used
-            return Charge(ChargeStatus.UNPRICED, currency, None, lines, reason, priced_by)
+            lost = ["usage_incomplete"]
+    reason = _text_of(event, [*lost, *doubts])
+    # No line at all with something lost: nothing could be read, which is not that nothing was used.
+    if atto is None or (lost and not lines):
+        return Charge(ChargeStatus.UNPRICED, currency, None, lines, reason, priced_by)
+    if lost:
         status = ChargeStatus.PARTIAL
     else:
-        status = ChargeStatus.ESTIMATED if event.estimated else ChargeStatus.PRICED
+        status = ChargeStatus.ESTIMATED if doubts or event.estimated else ChargeStatus.PRICED
     return Charge(status, currency, atto, lines, reason, priced_by)
 
 
@@ -285,22 +317,10 @@ def _reported(
 def sane_amount(text: str) -> Fraction | None:
     """An amount of money as a provider reports it; None when it is no finite number of at least 0."""
     try:
-        amount = Decimal(text)
+        amount = Decimal(str(text))
     except InvalidOperation:
         return None
     return Fraction(amount) if is_sane(amount) else None
-
-
-def valid_quantity(quantity: object) -> Quantity | None:
-    """A quantity that can be priced: a whole or decimal number from 0 to `MAX_COUNT`. None for anything else.
-
-    A float is taken at the decimal it is written as.
-    """
-    if type(quantity) is float:
-        quantity = Decimal(repr(quantity))
-    if isinstance(quantity, Decimal):
-        return quantity if is_sane(quantity) else None
-    return quantity if type(quantity) is int and 0 <= quantity <= MAX_COUNT else None
 
 
 def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list[ChargeLine]:
@@ -331,20 +351,21 @@ def _divide(num: int, den: int) -> int:
     return whole + (2 * rest > den or (2 * rest == den and whole % 2 == 1))
 
 
-def _unpriced(meter: str, quantity: object) -> ChargeLine:
+def _unpriced(meter: object, quantity: object) -> ChargeLine:
     """A line without a price, with the quantity as it came if a store can keep it."""
     valid = valid_quantity(quantity)
     if valid is None:
         valid = quantity if type(quantity) is int and -MAX_COUNT <= quantity < 0 else 0
-    return ChargeLine(meter, valid, None, 1, None, None)
+    return ChargeLine(str(meter), valid, None, 1, None, None)
 
 
-def _missing_text(event: Billable, missing: list[str]) -> str:
-    """`no_rate:input,output[service_tier=scale];invalid_quantity:seconds`"""
+def _text_of(event: Billable, missing: list[str]) -> str | None:
+    """`no_rate:input,output[service_tier=scale];invalid_quantity:seconds`, or None if there is nothing to say."""
     kinds: dict[str, list[str]] = {}
     for one in missing:
-        kind, _, meter = one.partition(":")
-        kinds.setdefault(kind, []).append(meter)
+        kind, colon, meter = one.partition(":")
+        kinds.setdefault(kind + colon, []).append(meter)
     said = [f"{axis}={value}" for axis in AXES if (value := getattr(event, axis)) is not None]
     axes = f"[{';'.join(said)}]" if said else ""
-    return ";".join(f"{kind}:{','.join(meters)}{axes if kind == 'no_rate' else ''}" for kind, meters in kinds.items())
+    parts = [f"{kind}{','.join(meters)}{axes if kind == 'no_rate:' else ''}" for kind, meters in kinds.items()]
+    return ";".join(parts) or None

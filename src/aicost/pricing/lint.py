@@ -67,6 +67,8 @@ def _provenance(rates: list[Rate], now_ns: int) -> Iterator[Finding]:
         checked = parse_instant(rate.checked)
         if rate.source.strip().lower() in _NO_SOURCE:
             yield Finding("provenance", rate.id, f"its source is {rate.source!r}; name a page or a contract")
+        if rate.attested_from is not None and (rate.attested_from_ns or 0) > checked:
+            yield Finding("provenance", rate.id, f"attested from {rate.attested_from}, after it was checked")
         if checked > now_ns + 86_400 * 10**9:
             yield Finding("provenance", rate.id, f"checked on {rate.checked}, which is still to come")
         elif checked < now_ns - STALE_NS and rate.valid_to_ns is None:

@@ -53,10 +53,11 @@ class ModelRates:
         return bool(fresh)
 
     def dates(self) -> Iterator[int]:
-        """Every instant at which a rate or a modifier begins or ends."""
-        every: list[Dated] = [*(rate for rates in self.rates.values() for rate in rates), *self.modifiers]
-        for dated in every:
-            yield from (edge for edge in (dated.valid_from_ns, dated.valid_to_ns) if edge is not None)
+        """Every instant at which a rate or a modifier begins or ends, or a rate's price begins to be attested."""
+        rates = [rate for every in self.rates.values() for rate in every]
+        dated: list[Dated] = [*rates, *self.modifiers]
+        edges = [edge for one in dated for edge in (one.valid_from_ns, one.valid_to_ns)]
+        yield from (edge for edge in (*edges, *(rate.attested_from_ns for rate in rates)) if edge is not None)
 
 
 def rate_id(provider: str, model: str, raw: Entry) -> str:
@@ -93,8 +94,10 @@ def _rate(raw: Entry, provider: str, name: str, model: Entry, above: Entry, curr
         layer=depth,
         context=parse_context(when["context"]) if "context" in when else None,
         window=parse_window(when["window"]) if "window" in when else None,
+        valid_from=raw.get("valid_from"),
         valid_from_ns=_instant(raw, "valid_from"),
         valid_to_ns=_instant(raw, "valid_to"),
+        attested_from=raw.get("attested_from"),
         note=raw.get("note") or model.get("note"),
     )
 

@@ -8,11 +8,13 @@ that holds it has one flat table of meters.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
 from aicost._money import ATTO
 from aicost.usage.meters import METERS, Quantity
+from aicost.usage.reading import MAX_COUNT, is_sane
 
 from ._text import price_text
 from .card import RateCard
@@ -36,10 +38,15 @@ class Option(NamedTuple):
     rate_id: str
     above: Context | None
     """The marginal threshold it holds above."""
+    attested: bool = True
+    """Whether a source has the price for that time, or it is only the nearest one known."""
 
 
 Step = tuple[int, int, str, int, str, "tuple[Option, ...] | None"]
-"""What prices a meter: num, den, unit price, per, rate id, and, where the price changes within a request, all steps."""
+"""What prices a meter: num, den, unit price, per, rate id, and all options where that is not all there is to say.
+
+It is not where the price changes within a request, or is not attested for its time.
+"""
 
 Table = Mapping[str, Step]
 
@@ -110,7 +117,8 @@ class Plan:
                 size = 0
                 for meter, quantity in usage.items():
                     if meter in basis:
-                        size += quantity
+                        # What is no number that can be priced counts nothing, either.
+                        size += quantity if type(quantity) is int and 0 <= quantity <= MAX_COUNT else _counted(quantity)
             if size > value or (inclusive and size == value):
                 holding |= bit
         found = self._tables.get(holding)
@@ -123,7 +131,7 @@ class Plan:
         minute = at_ns // _MINUTE_NS
         known, bits = self._hours
         if known != minute:
-            bits = sum(bit for bit, window in self._windows if window.holds(at_ns))
+            bits = sum(bit for bit, window in self._windows if _holds(window, at_ns))
             self._hours = (minute, bits)
         return bits
 
@@ -142,7 +150,7 @@ class Plan:
             if not fitting:
                 continue
             best = max(plain, key=lambda c: c.rank).option if plain else None
-            if not steps and best is not None:
+            if not steps and best is not None and best.attested:
                 table[meter] = (*best[:5], None)
             else:
                 first = best or steps[-1].option
@@ -151,6 +159,29 @@ class Plan:
             if declared.priced_as in table and declared.id not in self._rated:
                 table[declared.id] = table[declared.priced_as]
         return table
+
+
+def valid_quantity(quantity: object) -> Quantity | None:
+    """A quantity that can be priced: a whole or decimal number from 0 to `MAX_COUNT`. None for anything else.
+
+    A float is taken at the decimal it is written as.
+    """
+    if type(quantity) is float:
+        quantity = Decimal(repr(quantity))
+    if isinstance(quantity, Decimal):
+        return quantity if is_sane(quantity) else None
+    return quantity if type(quantity) is int and 0 <= quantity <= MAX_COUNT else None
+
+
+def _counted(quantity: object) -> Quantity:
+    return valid_quantity(quantity) or 0
+
+
+def _holds(window: Window, at_ns: int) -> bool:
+    try:
+        return window.holds(at_ns)
+    except (ValueError, OverflowError, OSError):  # a time that no calendar has
+        return False
 
 
 class Timeline(NamedTuple):
@@ -193,7 +224,7 @@ def _plan(card: RateCard, model: ModelRates, axes: Axes, modifiers: list[Modifie
         for score, rate, mine in found:
             into = exchange.get(rate.currency)
             if rate.currency == currency or into is not None:
-                option = _option(rate, mine, None if rate.currency == currency else into)
+                option = _option(rate, mine, None if rate.currency == currency else into, at_ns)
                 candidates.setdefault(meter, []).append(_Candidate(score, rate.context, rate.window, option))
             else:
                 unconverted.add(meter)
@@ -201,7 +232,7 @@ def _plan(card: RateCard, model: ModelRates, axes: Axes, modifiers: list[Modifie
     return Plan(currency, candidates, rated=model.rates.keys(), unconverted=frozenset(unconverted))
 
 
-def _option(rate: Rate, modifiers: list[Modifier], exchange: tuple[Fraction, str] | None) -> Option:
+def _option(rate: Rate, modifiers: list[Modifier], exchange: tuple[Fraction, str] | None, at_ns: int) -> Option:
     price, applied = rate.price, [rate.id]
     for modifier in modifiers:
         price *= modifier.factor
@@ -211,4 +242,5 @@ def _option(rate: Rate, modifiers: list[Modifier], exchange: tuple[Fraction, str
         applied.append(exchange[1])
     unit = price * ATTO / rate.per
     above = rate.context if rate.context is not None and rate.context.marginal else None
-    return Option(unit.numerator, unit.denominator, price_text(price), rate.per, "*".join(applied), above)
+    attested = rate.attested_from_ns is None or rate.attested_from_ns <= at_ns
+    return Option(unit.numerator, unit.denominator, price_text(price), rate.per, "*".join(applied), above, attested)

@@ -108,9 +108,22 @@ class Rate:
     """How far below the card that was asked: a discount holds for the layers under its own."""
     context: Context | None = None
     window: Window | None = None
+    valid_from: str | None = None
     valid_from_ns: int | None = None
     valid_to_ns: int | None = None
+    attested_from: str | None = None
+    """The first day on which a source has this price, where it is known to have been another before."""
     note: str | None = None
+
+    @property
+    def attested_from_ns(self) -> int | None:
+        """The instant before which the price is only the nearest one known; None where nothing is in doubt."""
+        return parse_instant(self.attested_from) if self.attested_from else None
+
+    @property
+    def attested(self) -> str:
+        """Since when a source is known to have this price: of one without dates, the day it was looked at."""
+        return self.attested_from or self.valid_from or self.checked
 
     def matches(self, axes: Mapping[str, str | None], modified: frozenset[str]) -> int | None:
         """How specifically the rate fits the request, or None when it does not.

@@ -141,6 +141,10 @@ class _RateEntry(_Dated):
     per: int = Field(gt=0)
     currency: Currency | None = None
     when: _When | None = None
+    attested_from: Instant | None = Field(
+        default=None,
+        description="The price was another one before, and nobody knows which: earlier calls are estimated.",
+    )
 
     @model_validator(mode="after")
     def _has_one_price(self) -> _RateEntry:
@@ -360,6 +364,9 @@ def _rate_conflicts(path: _Path, provider: str, model: _Raw, currency: str, *, f
         start, end = _validity(rate)
         if start >= end:
             yield (*path, "rates", index), f"{rate['meter']}: valid_from is not before valid_to"
+        if "attested_from" in rate and not start < parse_instant(rate["attested_from"]) < end:
+            problem = f"{rate['meter']}: attested_from is not between valid_from and valid_to"
+            yield (*path, "rates", index), problem
         by_meter.setdefault(rate["meter"], []).append((index, rate))
     for same in by_meter.values():
         for (_, one), (index, other) in combinations(same, 2):

@@ -59,6 +59,7 @@ class Scenario:
             event.estimated,
             None if self.changes_the_call() else event.provider_cost,
             event.provider_currency,
+            event.request_model if self.model is None else None,
         )
 
 

@@ -25,7 +25,10 @@ _IN_WORDS = {
     "no_rate": "the rate card has no rate for some of the usage",
     "no_fx": "some rates are in another currency and the rate card has no exchange rate for it",
     "invalid_quantity": "some of the usage is no number that can be priced",
-    "invalid_provider_cost": "the provider stated a cost that is no amount",
+    "invalid_provider_cost": "the provider stated a cost that is no amount: the rate card's price stands in for it",
+    "provider_cost_zero": "the provider stated a cost of 0 for usage that is not free: the rate card's price stands in",
+    "price_before_attested": "some prices are known to have been others at that time, and not which",
+    "assumed_model": "the rate card has no model of the answer's name: priced as the one that was asked for",
     "usage_suspect": "the usage contradicts itself",
 }
 
@@ -119,6 +122,7 @@ def _line_text(line: Mapping[str, Any], rate_card: str | None) -> str:
     where = f"{line['rate_id']}  {rate_card}"
     if line["source"]:
         where += f"  {line['source']} (checked {line['checked']})"
+        where += f" attested from {line['attested_from']}" if line["attested_from"] else ""
     said = [line[name] for name in ("modifiers", "note") if line[name]]
     where += f"  {'; '.join(said)}" if said else ""
     product = f"{line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}"
@@ -187,6 +191,7 @@ def _line(row: sqlite3.Row) -> dict[str, Any]:
         "rate_id": row["rate_id"],
         "source": about.get("source"),
         "checked": about.get("checked"),
+        "attested_from": about.get("attested_from"),
         "modifiers": about.get("modifiers"),
         "note": about.get("note"),
     }

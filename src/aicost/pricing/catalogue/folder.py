@@ -36,6 +36,7 @@ def report(catalogue: Catalogue, lists: list[PriceList]) -> dict[str, Any]:
         "conflicts": [asdict(conflict) for conflict in catalogue.conflicts],
         "dropped_names": catalogue.dropped,
         "implausible": catalogue.implausible,
+        "not_sold": catalogue.not_sold,
         "left_out": {one.name: one.left_out for one in lists},
     }
 

@@ -6,7 +6,8 @@ Only what its objects say is used, by attribute names, so that nothing of the pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -115,36 +116,60 @@ def _name(clause: Any) -> tuple[str | None, str | None]:
     return None, shape.format(text) if shape else None
 
 
+Dated = list[tuple["str | None", list[Price]]]
+"""Prices by the day from which they hold; None is always."""
+
+
 def _history(model: Any, found: PriceList, where: str) -> Iterator[Price]:
-    """The prices of all times, then those of other tiers, which are the current ones."""
+    """The prices of all times, then those of other tiers."""
     conditional = model.prices if isinstance(model.prices, list) else [None]
-    dated: list[tuple[str | None, list[Price]]] = []
+    dated: Dated = []
+    hours: Dated = []
     for one in conditional:
         prices = list(_prices(model.prices if one is None else one.prices, {}, found, where))
         rule = None if one is None else getattr(one, "constraint", None)
         window = _window(rule)
-        start = getattr(rule, "start_date", None)
         if window is not None:
-            yield from (Price(p.meter, p.price, p.per, {**p.when, "window": window}) for p in prices)
+            # The last rule that holds decides, so hours are of the prices they follow and end with the next ones.
+            since = dated[-1][0] if dated else None
+            hours.append((since, [replace(p, when={**p.when, "window": window}, valid_from=since) for p in prices]))
         else:
-            dated.append((start.isoformat() if isinstance(start, date) else None, prices))
+            dated.append((_start(rule), prices))
     dated.sort(key=lambda pair: pair[0] or "")
     current = {price.key: price for price in dated[-1][1]} if dated else {}
+    for since, prices in hours:
+        until = next((start for start, _ in dated if (start or "") > (since or "")), None)
+        yield from (replace(price, valid_to=until) for price in prices)
     yield from _merged(dated)
+    yield from _variants(model, current, found, where)
+
+
+def _variants(model: Any, current: Mapping[str, Price], found: PriceList, where: str) -> Iterator[Price]:
+    """The prices of other tiers and speeds. What the first of one were before its date the list does not say."""
+    dated: dict[tuple[str, str], Dated] = {}
     for variant in getattr(model, "price_variants", None) or ():
         [(axis, value), *more] = variant.when.items()
         when = _VARIANTS.get((axis, value))
         if when is not None and not more:
-            yield from _prices(variant.prices, when, found, where)
+            prices = list(_prices(variant.prices, when, found, where))
+            dated.setdefault((axis, value), []).append((_start(getattr(variant, "constraint", None)), prices))
         elif (axis, value) != ("service_tier", "default"):
             found.leave_out(f"variant {axis}={value}", where)
         elif any(
             current.get(p.key) and current[p.key].price != p.price for p in _prices(variant.prices, {}, found, where)
         ):
             found.leave_out("a default tier unlike the plain price", where)
+    for one in dated.values():
+        one.sort(key=lambda pair: pair[0] or "")
+        yield from _merged([(start if n else None, prices) for n, (start, prices) in enumerate(one)])
 
 
-def _merged(dated: list[tuple[str | None, list[Price]]]) -> Iterator[Price]:
+def _start(rule: Any) -> str | None:
+    start = getattr(rule, "start_date", None)
+    return start.isoformat() if isinstance(start, date) else None
+
+
+def _merged(dated: Dated) -> Iterator[Price]:
     """Each price from where it begins to where another takes over; one that stays the same is one."""
     for n, (start, prices) in enumerate(dated):
         before = {(p.key, p.price) for p in dated[n - 1][1]} if n else set()
@@ -156,7 +181,7 @@ def _merged(dated: list[tuple[str | None, list[Price]]]) -> Iterator[Price]:
                 for later_start, later in dated[n + 1 :]
                 if (price.key, price.price) not in {(p.key, p.price) for p in later}
             )
-            price.valid_from, price.valid_to = start, next(ends, None)
+            price.valid_from, price.valid_to, price.history = start, next(ends, None), len(dated) > 1
             yield price
 
 

@@ -36,6 +36,10 @@ class Price:
     when: Entry = field(default_factory=dict)
     valid_from: str | None = None
     valid_to: str | None = None
+    attested_from: str | None = None
+    """Since when it is known to be this much, where it was another price before."""
+    history: bool = False
+    """Whether the list says what it was at all times, rather than only what it is."""
 
     @property
     def key(self) -> str:
@@ -46,8 +50,8 @@ class Price:
         """The rate in a card's file form."""
         made: Entry = {"meter": self.meter, "price": price_text(self.price), "per": self.per}
         made |= {"when": self.when} if self.when else {}
-        made |= {"valid_from": self.valid_from} if self.valid_from else {}
-        return made | ({"valid_to": self.valid_to} if self.valid_to else {})
+        dates = {"valid_from": self.valid_from, "valid_to": self.valid_to, "attested_from": self.attested_from}
+        return made | {name: date for name, date in dates.items() if date}
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -74,6 +75,10 @@ MODES = {
 }
 
 
+MANTLE = "bedrock_mantle"
+"""Bedrock's OpenAI-compatible endpoint, which the map has as a provider. Calls to it are Bedrock's."""
+
+
 def read(data: Mapping[str, Any], name: str) -> PriceList:
     """The list in `data`, the JSON of the price map; `name` says which version it is."""
     found = PriceList(name, [])
@@ -89,7 +94,15 @@ def read(data: Mapping[str, Any], name: str) -> PriceList:
             found.leave_out("no price", key)
         else:
             found.listings.append(listing)
+    found.listings += _at_bedrock(found.listings)
     return found
+
+
+def _at_bedrock(listings: list[Listing]) -> list[Listing]:
+    """The models that only the compatible endpoint has under their names, as Bedrock's own."""
+    known = {listing.model for listing in listings if listing.provider == "aws.bedrock"}
+    only = (one for one in listings if one.provider == MANTLE and one.model not in known)
+    return [replace(one, provider="aws.bedrock", prices=[replace(price) for price in one.prices]) for one in only]
 
 
 def _listing(key: str, listed: str, model: Model, found: PriceList) -> Listing | None:
@@ -125,13 +138,13 @@ def _listing(key: str, listed: str, model: Model, found: PriceList) -> Listing |
 def _name(key: str, listed: str, provider: str) -> tuple[str | None, Entry]:
     """The name that answers carry, and where the price holds."""
     head, slash, rest = key.partition("/")
-    name = rest if slash and (head == listed or canonical_provider(head) == provider) else key
+    name = rest if slash and (head in (listed, MANTLE) or canonical_provider(head) == provider) else key
     if provider == "azure.ai.openai":
         zone, slash, rest = name.partition("/")
         if slash and zone in _AZURE_ZONES:
             region = _AZURE_ZONES[zone]
             return rest, {"region": [region]} if region else {}
-    if provider == "aws.bedrock":
+    if provider in {"aws.bedrock", MANTLE}:
         if "commitment" in name:
             return None, {}  # rented by the hour, not priced by use
         name = re.sub(r"^(invoke|converse)/", "", name)
@@ -185,7 +198,7 @@ def _by_other_unit(name: str, amount: Fraction, model: Model, mode: str) -> Pric
     if name == "output_cost_per_image":
         return Price("output_images", amount, 1)
     sized = _SIZED_IMAGE.match(name)
-    if sized and sized[1] != "token":
+    if sized and not sized[1].startswith("token"):
         return Price(f"output_images_{sized[1].lower()}", amount, 1)
     sized = _SIZED_VIDEO.match(name)
     if sized:
@@ -240,7 +253,7 @@ def _by_range(tiers: object) -> Iterator[Price]:
 
 
 def _off_peak(rules: object) -> Iterator[Price]:
-    """Cheaper hours: prices, and windows of `hours_utc` ("00:30-16:30", or several) and `weekdays` (1 is Monday)."""
+    """Cheaper hours: prices, and windows of `hours_utc` ("00:30-16:30", or several) and `weekdays`."""
     if not isinstance(rules, Mapping):
         return
     for window in rules.get("windows") or ():
@@ -249,7 +262,7 @@ def _off_peak(rules: object) -> Iterator[Price]:
             start, _, end = str(span).partition("-")
             said: Entry = {"start": start, "end": end}
             if days and len(days) < len(_DAYS):
-                said["days"] = [_DAYS[int(day) - 1] for day in days]
+                said["days"] = [_day(day) for day in days]
             for name, meter in _PER_TOKEN.items():
                 amount = exact(rules.get(name))
                 if amount is not None:
@@ -257,6 +270,11 @@ def _off_peak(rules: object) -> Iterator[Price]:
 
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _day(said: object) -> str:
+    """A day of the week, which the map has counted from Monday (1) since October 2026 and named before."""
+    return _DAYS[int(said) - 1] if isinstance(said, int) else _DAYS[_DAYS.index(str(said).lower()[:3])]
 
 
 def _modifiers(model: Model) -> Iterator[Entry]:

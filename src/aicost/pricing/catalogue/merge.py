@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,14 +13,15 @@ from aicost.pricing.lint import far_off
 from aicost.pricing.models import rate_id
 from aicost.pricing.validate import meet
 
+from .dates import SNAPSHOT, Changes, adopt_history, attest, changes_of, current, follow
 from .listing import Entry, Listing, Price, PriceList, agree
+from .tiers import not_sold, tiers_as_modifiers
 
-_SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
-_AXES = ("service_tier", "region", "speed")
-_WRITES_ARE_INPUT = {"openai", "azure.ai.openai"}
+_WRITES_ARE_INPUT = re.compile(r"(openai|azure\.ai\.openai)/|aws\.bedrock/([a-z]+\.)?amazon\.nova-")
 """Where writing to the cache costs nothing beyond the input itself unless a price is listed for it.
 
-Source: https://platform.openai.com/docs/guides/prompt-caching.
+Sources: https://platform.openai.com/docs/guides/prompt-caching, and for Amazon's own models
+https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html (as models.dev reads it, pull request 6793).
 """
 
 
@@ -47,6 +47,8 @@ class Catalogue:
     """Names that two models claimed."""
     implausible: list[str] = field(default_factory=list)
     """Prices that were left out because their unit must be another one."""
+    not_sold: dict[str, list[str]] = field(default_factory=dict)
+    """Meters that no list has a price for on a tier that the model has, by `provider/model: tier`."""
 
 
 def merge(lists: Sequence[PriceList], *, as_of: str, trust: Mapping[str, str]) -> Catalogue:
@@ -55,6 +57,7 @@ def merge(lists: Sequence[PriceList], *, as_of: str, trust: Mapping[str, str]) -
     `as_of` is the date (ISO) on which the lists were taken: the prices of that day are compared.
     """
     made = Catalogue({})
+    changes = changes_of(lists, as_of)
     for provider in sorted({listing.provider for one in lists for listing in one.listings}):
         first = trust.get(provider, lists[0].name)
         ordered = sorted(lists, key=lambda one: one.name != first)
@@ -62,7 +65,7 @@ def merge(lists: Sequence[PriceList], *, as_of: str, trust: Mapping[str, str]) -
         for one in ordered:
             for listing in (found for found in one.listings if found.provider == provider):
                 _take(models, listing, one.name, as_of, made)
-        entry = _provider(provider, ordered, models, as_of, made)
+        entry = _provider(provider, ordered, models, as_of, made, changes)
         if entry["models"]:
             made.providers[provider] = entry
     return made
@@ -94,11 +97,12 @@ def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, m
             ),
             [name],
         )
+        _what_its_model_has(known, models.get(SNAPSHOT.sub("", listing.model.lower())), as_of, made)
         for one in listing.names():
             models.setdefault(one, known)
         return
     kept = known.listing
-    mine, theirs = _current(kept.prices, as_of), _current(listing.prices, as_of)
+    mine, theirs = current(kept.prices, as_of), current(listing.prices, as_of)
     # Where the lists disagree on a plain price, what else the other says of that meter belongs to another price list.
     unlike = {p.meter for key, p in theirs.items() if key in mine and not p.when and not agree(p, mine[key])}
     # Under another name it is the same model only if it costs the same.
@@ -113,7 +117,12 @@ def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, m
                 known.notes[key] = f"{name}: {_said(price)}"
         elif same and price.meter not in unlike:
             _note_threshold(known, price, mine, name, made)
+    for key, price in mine.items():
+        plain = theirs.get(Price(price.meter, price.price, price.per).key)
+        if set(price.when) == {"context"} and key not in theirs and plain and name not in known.lists:
+            _forgotten(known, key, price, known.lists[0], name, made)
     if same:
+        adopt_history(kept, mine, listing, theirs)
         kept.prices += [p for p in listing.prices if p.key not in mine and p.meter not in unlike]
         ids = {modifier["id"] for modifier in kept.modifiers}
         kept.modifiers += [modifier for modifier in listing.modifiers if modifier["id"] not in ids]
@@ -135,23 +144,54 @@ def _note_threshold(known: _Merged, price: Price, mine: Mapping[str, Price], nam
         known.notes[price.key] = f"{known.lists[0]} has no such threshold"
 
 
-def _current(prices: Iterable[Price], as_of: str) -> dict[str, Price]:
-    now = (p for p in prices if (p.valid_from or "") <= as_of and (p.valid_to is None or as_of < p.valid_to))
-    return {price.key: price for price in now}
+def _what_its_model_has(snapshot: _Merged, known: _Merged | None, as_of: str, made: Catalogue) -> None:
+    """A dated snapshot in one list has the thresholds and the past that its model has in another, if it costs the same.
+
+    The other list means the snapshot, too: lists forget more than they invent.
+    """
+    name, one = snapshot.lists[0], snapshot.listing
+    if known is None or name == known.lists[0]:
+        return
+    mine, theirs = current(one.prices, as_of), current(known.listing.prices, as_of)
+    has_some = {price.meter for price in mine.values() if "context" in price.when}
+    for key, price in theirs.items():
+        below = {name: said for name, said in price.when.items() if name != "context"}
+        plain = Price(price.meter, price.price, price.per, below).key
+        same = plain in mine and plain in theirs and agree(mine[plain], theirs[plain])
+        if "context" in price.when and same and price.meter not in has_some:
+            one.prices.append(replace(price))
+            _forgotten(snapshot, key, price, known.lists[0], name, made)
+    adopt_history(one, mine, known.listing, theirs)
+
+
+def _forgotten(known: _Merged, key: str, price: Price, first: str, name: str, made: Catalogue) -> None:
+    """Report a threshold that only the list which is believed has."""
+    one = known.listing
+    made.conflicts.append(
+        Conflict(one.provider, one.model, price.meter, price.when, {first: _said(price), name: None}, first)
+    )
+    known.notes.setdefault(key, f"{name} has no such threshold")
 
 
 def _said(price: Price) -> str:
     return f"{price_text(price.price)} per {price.per}"
 
 
-def _provider(name: str, lists: Sequence[PriceList], models: dict[str, _Merged], as_of: str, made: Catalogue) -> Entry:
+def _provider(
+    name: str,
+    lists: Sequence[PriceList],
+    models: dict[str, _Merged],
+    as_of: str,
+    made: Catalogue,
+    changes: Changes,
+) -> Entry:
     used = [one for one in lists if any(listing.provider == name for listing in one.listings)]
     page = next((one.pages[name] for one in used if name in one.pages), None)
     said = " and ".join(one.name for one in used)
     entries = []
     merged = sorted({id(m): m for m in models.values()}.values(), key=lambda m: m.listing.model.lower())
     for one in merged:
-        entry = _model(one, as_of)
+        entry = _model(one, as_of, changes)
         if len(one.lists) < len(used) or (one.listing.url and one.listing.url != page):
             via = f"via {' and '.join(one.lists)}"
             entry["source"] = f"{one.listing.url} ({via})" if one.listing.url else f"{page or name} ({via})"
@@ -161,17 +201,24 @@ def _provider(name: str, lists: Sequence[PriceList], models: dict[str, _Merged],
     entries = _without_snapshots(entries)
     _leave_out_unit_errors(name, entries, made)
     _make_unambiguous(name, entries, made)
+    made.not_sold |= {where: meters for entry in entries for where, meters in not_sold(name, entry, as_of)}
     source = f"{page} (via {said})" if page else said
     return {"provider": name, "source": source, "checked": as_of, "models": entries}
 
 
-def _model(one: _Merged, as_of: str) -> Entry:
+def _model(one: _Merged, as_of: str, changes: Changes) -> Entry:
     listing = one.listing
     meters = {price.meter for price in listing.prices}
-    if listing.provider in _WRITES_ARE_INPUT and "input_cache_read" in meters and "input_cache_write" not in meters:
+    if (
+        _WRITES_ARE_INPUT.match(f"{listing.provider}/{listing.model}")
+        and "input_cache_read" in meters
+        and "input_cache_write" not in meters
+    ):
         written = (replace(p, meter="input_cache_write") for p in listing.prices if p.meter == "input")
         listing.prices += list(written)
-    prices, modifiers = _tiers_as_modifiers(listing.prices, as_of)
+    follow(listing, as_of)
+    attest(listing, as_of, changes)
+    prices, modifiers = tiers_as_modifiers(listing.prices, as_of)
     entry: Entry = {"model": listing.model, "aliases": listing.aliases, "patterns": listing.patterns}
     ids = {modifier["id"] for modifier in listing.modifiers}
     entry["modifiers"] = [*listing.modifiers, *(modifier for modifier in modifiers if modifier["id"] not in ids)]
@@ -186,39 +233,12 @@ def _order(price: Price) -> tuple[str, str, str]:
     return price.meter, price.key, price.valid_from or ""
 
 
-def _tiers_as_modifiers(prices: Sequence[Price], as_of: str) -> tuple[list[Price], list[Entry]]:
-    """A tier whose prices are all the same fraction of the plain ones is that fraction."""
-    current = _current(prices, as_of)
-    left, modifiers = list(prices), []
-    said = sorted({(name, value) for p in prices for name in _AXES for value in p.when.get(name, ())})
-    for axis, value in said:
-        mine = {key: price for key, price in current.items() if price.when.get(axis) == [value]}
-        ratios: dict[str, set[Any]] = {}
-        for price in mine.values():
-            when = {name: said for name, said in price.when.items() if name != axis}
-            plain = current.get(Price(price.meter, price.price, price.per, when).key)
-            same = plain is not None and plain.price and plain.per == price.per
-            ratios.setdefault(price.meter, set()).add(price.price / plain.price if same and plain else None)
-        for meter in ratios:
-            levels = sum(p.meter == meter and axis not in p.when for p in current.values())
-            if levels != sum(price.meter == meter for price in mine.values()):
-                ratios[meter].add(None)  # it has a threshold that the tier has not, or the other way round
-        fixed = {meter: next(iter(some)) for meter, some in ratios.items() if len(some) == 1 and None not in some}
-        if not fixed:
-            continue
-        usual = Counter(fixed.values()).most_common(1)[0][0]
-        meters = sorted(meter for meter, ratio in fixed.items() if ratio == usual)
-        modifiers.append({"id": value, "multiply": str(usual), "when": {axis: [value]}, "meters": meters})
-        left = [p for p in left if not (p.when.get(axis) == [value] and p.meter in meters)]
-    return left, modifiers
-
-
 def _without_snapshots(entries: list[Entry]) -> list[Entry]:
     """Dated snapshots that cost what their model costs are found by its name."""
     by_name = {entry["model"].lower(): entry for entry in entries}
     kept = []
     for entry in entries:
-        base = by_name.get(_SNAPSHOT.sub("", entry["model"].lower()))
+        base = by_name.get(SNAPSHOT.sub("", entry["model"].lower()))
         same = base is not None and base is not entry and all(base[k] == entry[k] for k in ("rates", "modifiers"))
         if not same or entry["patterns"]:
             kept.append(entry)
