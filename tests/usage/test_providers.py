@@ -106,15 +106,14 @@ CASES: list[Case] = [
             "outputTokens": 20,
             "cacheReadInputTokens": 300,
             "cacheWriteInputTokens": 70,
-            "cacheDetails": [{"ttl": "1h", "inputTokens": 40}, {"ttl": "5m", "inputTokens": 20}],
+            "cacheDetails": [{"ttl": "1h", "inputTokens": 40}, {"ttl": "5m", "inputTokens": 30}],
             "totalTokens": 400,
         },
         {
             "input": 10,
             "input_cache_read": 300,
-            "input_cache_write": 10,
             "input_cache_write_1h": 40,
-            "input_cache_write_5m": 20,
+            "input_cache_write_5m": 30,
             "output": 20,
         },
     ),
@@ -592,6 +591,18 @@ WRONG: list[tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = [
         ("total_tokens_mismatch",),
     ),
     (
+        "converse's writes that no life is told of",
+        "aws.bedrock",
+        "converse",
+        {
+            "inputTokens": 1,
+            "outputTokens": 1,
+            "cacheWriteInputTokens": 9,
+            "cacheDetails": [{"ttl": "1h", "inputTokens": 4}],
+        },
+        ("assumed_cache_ttl:default",),
+    ),
+    (
         "deepseek's misses",
         "deepseek",
         "chat",
@@ -748,7 +759,7 @@ BODIES: list[tuple[str, str, str, dict[str, Any], dict[str, Any], str | None]] =
                 }
             },
         },
-        {"input": 1, "output": 2, "tool_guardrail": 4},
+        {"input": 1, "output": 2, "tool_guardrail_topic": 1, "tool_guardrail_content": 1},
         "flex",
     ),
     (

@@ -187,6 +187,8 @@ class Dialect:
     """Providers whose counts it passes on as they are, so that cached tokens are beside the input."""
     inclusive_with: str | None = None
     """What only those versions say that have changed to inclusive input."""
+    zero_is_silence: Names = ()
+    """Where a zero may be what was not counted."""
     blind: bool = False
     """Whether a span without any count of cached tokens may have had some: its amount is then an estimate."""
     blind_if: tuple[str, str] | None = None
@@ -252,6 +254,9 @@ class Dialect:
                 told = None if where is None else _text(decode(attributes[where]))
                 return Inference(labels, told, plain, False, layout)
         counts = {ours: count for ours, one in layout.counts if (count := decode(attributes[one])) is not None}
+        for ours, one in layout.counts if self.zero_is_silence else ():
+            if one in self.zero_is_silence and counts.get(ours) == 0:
+                del counts[ours]
         if inside is not None:
             for ours, paths in self._paths.items():
                 if ours in self.counts and counts.get(ours) is None:
