@@ -61,7 +61,7 @@ def inquiry(
     answered = view.model or model
     reading = view.reading
     if reading is None:
-        return Inquiry(provider, answered, None, at, tier, region)
+        return Inquiry(provider, answered, None, at, tier, region, request_model=model)
     return Inquiry(
         provider,
         answered,
@@ -75,6 +75,7 @@ def inquiry(
         Billed.YES,
         False,
         reading.provider_cost,
+        request_model=model,
     )
 
 

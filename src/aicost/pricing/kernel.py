@@ -74,6 +74,8 @@ class Inquiry(NamedTuple):
     estimated: bool = False
     provider_cost: str | None = None
     provider_currency: str = "USD"
+    request_model: str | None = None
+    """The model asked for, which prices the call where no card has the one that answered."""
 
 
 _Key = tuple[str, str, "str | None", "str | None", "str | None"]

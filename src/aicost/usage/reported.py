@@ -7,6 +7,8 @@ pass on what the provider said, and with Anthropic and Bedrock that is input wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from .meters import Quantity
@@ -69,6 +71,21 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     return None if value != value else value
+
+
+def read_meters(usage: object) -> Reading | None:
+    """Quantities by meter, as an application counts them itself; None for what is no mapping.
+
+    A quantity is a whole number or a `Decimal` of at least 0. What is none is left out and flagged: it is not known.
+    """
+    if not isinstance(usage, Mapping):
+        return None
+    raw = {str(meter): quantity for meter, quantity in usage.items()}
+    counts = Counts(raw)
+    found: dict[str, Quantity] = {}
+    for meter, quantity in raw.items():
+        found[meter] = counts.decimal(meter) or 0 if isinstance(quantity, Decimal) else counts.require(meter)
+    return Reading(counts.usage(found), flags=counts.finish(raw.keys()), complete=counts.complete)
 
 
 PLAIN = ("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "cache_write_tokens")
