@@ -45,8 +45,8 @@ EMBED = Fields(
     metadata=Fields("billable_character_count"),
     embeddings=Fields(statistics=_STATISTICS),
     predictions=Fields(embeddings=Fields(statistics=_STATISTICS)),
-    usage_metadata=GENERATE,
 )
+"""Of a response without usage metadata."""
 CACHED = Fields("createTime expireTime", usageMetadata=Fields("totalTokenCount"))
 _ONE_FEE_PER_PROMPT = re.compile(r"gemini-[12]\b")
 """Models that bill a grounded prompt once, however many searches it made (source: ai.google.dev/pricing)."""
