@@ -263,13 +263,13 @@ class Dialect:
                     value = inside.first(paths)
                     if value is not None:
                         counts[ours] = value
-        if not counts and (self.partial_views or not labels.named or name in _AROUND):
+        raw = inside.first(self._paths["raw"]) if inside is not None and "raw" in self._paths else None
+        if not counts and not raw and (self.partial_views or not labels.named or name in _AROUND):
             # One that names no model and counts nothing is somebody's span with a name like ours.
             return None
         response_id = None if layout.response_id is None else _text(decode(attributes[layout.response_id]))
         if response_id is None and inside is not None and "id" in self._paths:
             response_id = _text(inside.first(self._paths["id"]))
-        raw = inside.first(self._paths["raw"]) if inside is not None and "raw" in self._paths else None
         if isinstance(raw, dict) and raw:
             with suppress(UsageError):
                 return Inference(labels, response_id, read_usage(raw, provider=labels.provider), labels.assumed)
