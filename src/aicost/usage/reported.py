@@ -84,7 +84,11 @@ def read_meters(usage: object) -> Reading | None:
     counts = Counts(raw)
     found: dict[str, Quantity] = {}
     for meter, quantity in raw.items():
-        found[meter] = counts.decimal(meter) or 0 if isinstance(quantity, Decimal) else counts.require(meter)
+        if isinstance(quantity, Decimal):
+            number = counts.decimal(meter) or 0
+            found[meter] = int(number) if number == int(number) else number
+        else:
+            found[meter] = counts.require(meter)
     return Reading(counts.usage(found), flags=counts.finish(raw.keys()), complete=counts.complete)
 
 
