@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from aicost._errors import UsageError
 
@@ -196,8 +196,7 @@ _USUAL = {("anthropic", "responses"): "messages", ("anthropic", "chat"): "chat"}
 """What fields that fit several APIs mean when a provider has only one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseView:
+class ResponseView(NamedTuple):
     """What a complete response says beyond its content: who answered, how it was served, what it used."""
 
     reading: Reading | None
@@ -229,9 +228,9 @@ def read_answer(
     """
     raw = as_object(answer)
     reader = reader_of(api, provider) if api is not None else _guess(raw, provider)
-    if reader.found_at and not any(name in raw for name in reader.found_at):
+    if reader.found_at and raw.keys().isdisjoint(reader.found_at):
         reading = with_stated_cost(reader.read(raw), raw)
-        return ResponseView(reading, service_tier=reading.service_tier)
+        return ResponseView(reading, None, None, reading.service_tier)
     return _view(reader, raw, provider, model)
 
 
