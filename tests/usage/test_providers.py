@@ -450,6 +450,19 @@ CASES: list[Case] = [
         {"input": 500, "input_cache_read": 1000, "input_cache_write": 1500, "output": 25},
     ),
     (
+        "writer: details under a name of its own",
+        "writer",
+        "chat",
+        {
+            "prompt_tokens": 90,
+            "completion_tokens": 30,
+            "total_tokens": 120,
+            "prompt_token_details": {"cached_tokens": 50},
+            "completion_token_details": {"reasoning_tokens": 10},
+        },
+        {"input": 40, "input_cache_read": 50, "output": 20, "output_reasoning": 10},
+    ),
+    (
         "openrouter: searches",
         "openrouter",
         "chat",
@@ -850,6 +863,13 @@ WRONG: list[tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = [
             "iterations": [{"type": "dream", "input_tokens": 1, "output_tokens": 1}],
         },
         ("unknown_field:iterations.dream",),
+    ),
+    (
+        "a model of Bedrock that counts nothing",
+        "aws.bedrock",
+        "invoke_model",
+        {"completions": []},
+        ("missing_count:usage",),
     ),
     ("cohere without what it bills", "cohere", "chat", {"tokens": {}}, ("missing_count:billed_units",)),
     ("speech without a count", "openai", "transcription", {"type": "duration"}, ("missing_count:seconds",)),

@@ -7,7 +7,7 @@ returns each family's own body.
 
 from __future__ import annotations
 
-from . import anthropic, cohere, openai
+from . import anthropic, cohere, compatible
 from .meters import Quantity
 from .providers import normal_tier
 from .reading import Counts, Fields, Raw, Reading, fields_of
@@ -107,8 +107,8 @@ def read_invoke_model(body: Raw) -> Reading:
     reading = _read_body(body)
     if counted and (reading is None or not reading.complete):
         reading = _read_metrics(counted)
-    if reading is None:
-        reading = _read_titan(body)
+    if reading is None:  # older models say nothing in their bodies, and only the headers count
+        reading = Reading({}, flags=("missing_count:usage",), complete=False)
     tier, latency = headers.get(_TIER), headers.get(_LATENCY)
     return reading._replace(
         service_tier=normal_tier(tier if isinstance(tier, str) else None) or reading.service_tier,
@@ -144,7 +144,7 @@ def _by_family(usage: Raw) -> Reading:
     if "inputTokens" in usage:
         return read_converse(usage)
     if "prompt_tokens" in usage:
-        return openai.read_chat(usage)
+        return compatible.read_chat(usage)
     return anthropic.read_messages(usage)
 
 

@@ -72,9 +72,13 @@ CHAT = Fields(
     f"prompt_tokens completion_tokens total_tokens {_EXTRA}",
     informs=_INFORMS,
     prompt_tokens_details=_INPUT,
+    prompt_token_details=_INPUT,  # Writer
     completion_tokens_details=_OUTPUT,
+    completion_token_details=_OUTPUT,
     **_TOOLS,
 )
+_PROMPT_DETAILS = ("prompt_tokens_details", "prompt_token_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "completion_token_details")
 RESPONSES = Fields(
     f"input_tokens output_tokens total_tokens {_EXTRA}",
     informs=_INFORMS,
@@ -84,7 +88,7 @@ RESPONSES = Fields(
 )
 EMBEDDINGS = Fields(
     "prompt_tokens input_tokens total_tokens completion_tokens service_tier",
-    informs=f"prompt_tokens_details {_INFORMS}",
+    informs=f"prompt_tokens_details prompt_token_details {_INFORMS}",
 )
 GENERATED = Fields(details=Fields("generated_tokens"))
 OCR = Fields("pages_processed pages_processed_annotation", informs="doc_size_bytes")
@@ -99,7 +103,9 @@ def read_chat(raw: Raw) -> Reading:
         raw = snake_case(raw)  # protobuf as JSON
     counts = Counts(raw)
     counted = counts.require("prompt_tokens"), counts.take("completion_tokens")
-    return _read(counts, *counted, CHAT, "prompt_tokens_details", "completion_tokens_details")
+    inside = next((name for name in _PROMPT_DETAILS if counts.has(name)), "prompt_tokens_details")
+    inside_output = next((name for name in _COMPLETION_DETAILS if counts.has(name)), "completion_tokens_details")
+    return _read(counts, *counted, CHAT, inside, inside_output)
 
 
 def read_responses(raw: Raw) -> Reading:
