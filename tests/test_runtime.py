@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -183,17 +184,34 @@ def test_a_misspelt_setting_in_the_file_is_refused(tmp_path: Path, monkeypatch: 
         load()
 
 
-def test_recorded_usage_is_a_call_like_any_other(app: App) -> None:
+@pytest.mark.parametrize(
+    ("said", "charges"),
+    [
+        ({"response_id": "r-1"}, 2),  # an id may be repeated by whoever gives it
+        ({"response_id": "r-1", "idempotency_key": "k"}, 1),
+        ({"idempotency_key": "k"}, 1),
+        ({}, 2),
+    ],
+)
+def test_recorded_usage_is_a_call_like_any_other(app: App, said: dict[str, str], charges: int) -> None:
     with aicost.run_scope("w", tenant_id="t") as run:
-        aicost.record_usage(
-            provider="openai", model="gpt-4o", operation="chat", usage={"input": 100, "output": 10}, response_id="r-1"
-        )
-        aicost.record_usage(
-            provider="openai", model="gpt-4o", operation="chat", usage={"input": 100, "output": 10}, response_id="r-1"
-        )
-    assert run.cost == app.ledger_total() == Decimal("0.00035"), "the same response is one charge"
-    assert sum(app.metrics()["aicost.cost"].values()) == pytest.approx(0.00035)
-    assert app.inferences[0]["aicost.event.id"] == "openai:r-1"
+        for _ in range(2):
+            aicost.record_usage(
+                provider="openai", model="gpt-4o", operation="chat", usage={"input": 100, "output": 10}, **said
+            )
+    assert run.cost == app.ledger_total() == charges * Decimal("0.00035")
+    assert run.calls == charges
+    assert sum(app.metrics()["aicost.cost"].values()) == pytest.approx(charges * 0.00035)
+    ids = {span["aicost.event.id"] for span in app.inferences}
+    assert ids == {charge["event_id"] for charge in app.charges()}
+
+
+def test_an_outcome_recorded_twice_with_one_key_counts_once(app: App) -> None:
+    for key in ("k", "k", "other", None, None):
+        aicost.record_outcome("document", idempotency_key=key)
+    aicost.flush()
+    with sqlite3.connect(app.ledger_path) as db:
+        assert db.execute("SELECT SUM(count) FROM outcomes").fetchone() == (4,)
 
 
 def test_quantities_that_are_none_are_left_out_and_flagged(app: App, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,6 +21,7 @@ from . import integrations
 from ._errors import RateCardError
 from ._settings import load as load_settings
 from .pricing.card import RateCard
+from .scopes.ids import derived_id
 from .scopes.runs import Run
 from .scopes.scope import check_keys, current_scope
 from .semconv import attributes as a
@@ -164,12 +165,15 @@ def record_usage(
     usage: Mapping[str, Quantity],
     response_id: str | None = None,
     service_tier: str | None = None,
+    idempotency_key: str | None = None,
 ) -> None:
     """Record a call that no integration sees: a span, a charge and a ledger entry like any other.
 
     `usage` holds disjoint quantities by meter (`input`, `output`, `input_cache_read`, ...; see
-    `aicost.usage.meters`), whole numbers or `Decimal`. Never raises, and never loses the call: a quantity that is no
-    such number of at least 0 is left out and flagged, and without any usage the call is one that reported none.
+    `aicost.usage.meters`), whole numbers or `Decimal`. Each call of this is a charge of its own, unless
+    `idempotency_key` says that it is one that was recorded before: the same key of the same provider is one charge, in
+    any process. Never raises, and never loses the call: a quantity that is no such number of at least 0 is left out and
+    flagged, and without any usage the call is one that reported none.
 
     >>> aicost.record_usage(provider="acme", model="m", operation="chat", usage={"input": 120, "output": 40})
     """
@@ -181,6 +185,8 @@ def record_usage(
             _log.warning("record_usage(%s/%s): left out %s: not a count of at least 0", provider, model, flags)
         call = Call(_pipeline(), Target(canonical_provider(provider), operation, "custom", model))
         call.attempt_started()
+        if idempotency_key is not None:
+            call.identify(derived_id("idempotency_key", provider, idempotency_key))
         tier = normal_tier(service_tier, provider) if isinstance(service_tier, str) else None
         view = ResponseView(reading, response_id if isinstance(response_id, str) else None, model, tier)
         call.finish(view, Outcome(complete=not flags))
@@ -188,10 +194,11 @@ def record_usage(
         guard.failed("record usage", error)
 
 
-def record_outcome(name: str, count: int = 1) -> None:
+def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = None) -> None:
     """Count units of value, the denominator of cost per unit: a document processed, a ticket resolved.
 
-    The outcome belongs to the run and owner in scope. Never raises.
+    The outcome belongs to the run and owner in scope. One recorded twice with one `idempotency_key` counts once.
+    Never raises.
 
     >>> aicost.record_outcome("document")
     """
@@ -208,6 +215,7 @@ def record_outcome(name: str, count: int = 1) -> None:
                 run_id=scope.run.id if scope.run else None,
                 attribution=scope.attribution,
                 at_ns=time.time_ns(),
+                idempotency_key=idempotency_key,
             )
     except Exception as error:  # noqa: BLE001 - the application comes first
         guard.failed("record an outcome", error)

@@ -212,3 +212,9 @@ def test_bad_lines_each_have_a_status_and_a_reason_and_none_is_zero() -> None:
             assert row["status"] in {"unpriced", "partial"}
         assert row["amount"] is None or row["status"] == "partial" or float(row["amount"]) > 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("provider", ["mistral_ai", "mistral", "MistralAI"])
+def test_a_provider_is_listed_by_any_of_its_names(provider: str) -> None:
+    listed = aicost("rates", "list", "--provider", provider, "--json")
+    assert {row["provider"] for row in json.loads(listed.stdout)["models"]} == {"mistral_ai"}

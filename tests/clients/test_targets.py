@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aicost.integrations._hosts import provider_at
 from aicost.integrations.clients import anthropic, bedrock, google, huggingface, litellm, openai
 from aicost.integrations.frameworks import dspy
 from aicost.telemetry.call import Target
@@ -110,6 +111,14 @@ def client(kind: str, host: str, path: str = "/v1/", **more: Any) -> Any:
 )
 def test_a_client_object_says_who_answers(module: Any, instance: Any, provider: str) -> None:
     assert module._provider_of(instance) == provider
+
+
+@pytest.mark.parametrize(
+    ("port", "default", "provider"),
+    [(11434, "openai", "ollama"), (11434, "anthropic", "ollama"), (8000, "openai", "vllm"), (8000, "groq", "groq")],
+)
+def test_a_port_says_who_answers_where_others_speak_the_api(port: int, default: str, provider: str) -> None:
+    assert provider_at("localhost", port, default) == provider
 
 
 @pytest.mark.parametrize(

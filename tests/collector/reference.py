@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.telemetry.dialect_table import dialect_of
 from aicost.telemetry.dialects import failure_of
+from aicost.telemetry.once import span_event_id
 from aicost.telemetry.profiles import CostProfile
 from aicost.usage.event import Billed
 
@@ -40,7 +41,7 @@ def _price(span: Any, dialect: Any, kernel: Kernel, profiles: tuple[CostProfile,
     found = dialect.read(span.name, attributes)
     if found is None or "aicost.covered.reason" in attributes or "aicost.cost.status" in attributes:
         return
-    labels, response_id, reading, estimated, _ = found
+    labels, _, reading, estimated, _ = found
     billed, error = Billed.YES, None
     if span.status.code == 2:
         billed, error = failure_of(attributes, found)
@@ -62,7 +63,7 @@ def _price(span: Any, dialect: Any, kernel: Kernel, profiles: tuple[CostProfile,
     )
     trace, number = span.trace_id.hex(), span.span_id.hex()
     new: dict[str, Any] = {
-        "aicost.event.id": f"{labels.provider}:{response_id}" if response_id else f"span:{trace}:{number}:1",
+        "aicost.event.id": span_event_id(trace, number, span.start_time_unix_nano),
         "aicost.step.name": labels.operation,
         "aicost.request.status": "success" if error is None else "failure",
         "aicost.request.billed": billed.value,

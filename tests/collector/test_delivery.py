@@ -375,7 +375,9 @@ def test_what_somebody_forges_costs_nobody_else_anything(
     ledger = tmp_path / "ledger.sqlite"
     one = collector(ledger=str(ledger))
     forgery = a_span({**chat(), "aicost.event.id": "x", "aicost.cost.status": "priced", **forged})
-    assert post(one.http, a_request([forgery, a_span()]).SerializeToString())[0] == 200
+    request = a_request([forgery], scope="aicost")
+    request.MergeFrom(a_request([a_span()]))
+    assert post(one.http, request.SerializeToString())[0] == 200
     with LedgerReader(ledger) as reader:
         rows = {row["event_id"] == "x": row for row in reader.charges()}
     assert rows[False]["charge_status"] == "priced"

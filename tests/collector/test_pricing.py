@@ -18,6 +18,7 @@ from aicost.collector.pricing import Priced, Pricer
 from aicost.collector.wire import MalformedRequestError, encoded, read_request
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
+from aicost.telemetry.once import span_event_id
 from aicost.telemetry.profiles import CostProfile
 from aicost.testing import assert_conforms
 
@@ -223,7 +224,7 @@ def test_a_priced_span_says_everything() -> None:
     (found,) = priced(span)
     new = {key: value for key, value in found.items() if key not in chat(7)}
     assert new == {
-        "aicost.event.id": "openai:resp-7",
+        "aicost.event.id": span_event_id(f"{7:032x}", f"{7:016x}", span.start_time_unix_nano),
         "aicost.run.id": f"{7:032x}",
         "aicost.run.root_id": f"{7:032x}",
         "aicost.run.implicit": True,
@@ -442,7 +443,8 @@ def test_spans_that_aicost_priced_are_the_very_bytes_that_came_and_not_metered_a
     (told,) = again.counted
     assert told.known
     ((event, _),) = told.entries
-    assert event.event_id == "openai:resp-3"
+    (said,) = spans_of(ExportTraceServiceRequest.FromString(once.data))
+    assert event.event_id == attributes_of(said)["aicost.event.id"]
     assert event.usage == {"input": 1000, "output": 500}
     assert str(told.charge.amount) == "0.0075"
 

@@ -18,7 +18,7 @@ import pytest
 from aicost import LedgerError
 from aicost.ledger import Ledger
 from aicost.ledger.query import LedgerReader
-from aicost.ledger.schema import VERSION
+from aicost.ledger.schema import ORIGIN, VERSION
 
 from .charges import event, priced
 
@@ -72,15 +72,21 @@ def test_a_newer_ledger_is_not_read_as_if_it_were_ours(tmp_path: Path) -> None:
     Ledger.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 2\); upgrade"):
+    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 3\); upgrade"):
         LedgerReader(path)
 
 
 def as_schema_1(path: Path) -> None:
-    """Make a ledger what the first schema was."""
+    """Make a ledger what the first schema was, with one contradiction in it."""
     with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE charges DROP COLUMN retry_of")
-        db.execute("ALTER TABLE charges DROP COLUMN fallback_of")
+        for name in ("retry_of", "fallback_of", *ORIGIN):
+            db.execute(f"ALTER TABLE charges DROP COLUMN {name}")
+        db.executescript(
+            "DROP TABLE sightings; DROP TABLE aliases; CREATE TABLE quarantine (event_id TEXT NOT NULL, "
+            "payload_hash TEXT NOT NULL, seen_ns INTEGER NOT NULL, payload TEXT NOT NULL, "
+            "PRIMARY KEY (event_id, payload_hash)) WITHOUT ROWID;"
+            """INSERT INTO quarantine VALUES ('e-1', 'd', 5, '{"currency": "USD", "nano": 7, "atto_rest": 3}');"""
+        )
         db.execute("PRAGMA user_version = 1")
 
 
@@ -91,13 +97,16 @@ def test_an_older_ledger_is_read_as_it_is_and_upgraded_when_written(tmp_path: Pa
     as_schema_1(path)
     with LedgerReader(path) as ledger:
         assert ledger.breakdown(None) == []
+        assert [(s.kind, s.count, s.atto) for s in ledger.sightings()] == [("contradiction", 1, 7_000_000_003)]
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
     Ledger.open(path).close()
     with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
         columns = [row[1] for row in db.execute("PRAGMA table_info(charges)")]
-    assert columns[-2:] == ["retry_of", "fallback_of"]
+        kept = db.execute("SELECT event_id, kind, nano, atto_rest FROM sightings").fetchall()
+    assert columns[-2 - len(ORIGIN) :] == ["retry_of", "fallback_of", *ORIGIN]
+    assert kept == [("e-1", "contradiction", 7, 3)]
 
 
 OPENER = """

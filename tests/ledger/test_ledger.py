@@ -56,7 +56,7 @@ def test_the_same_event_again_changes_nothing(path: Path) -> None:
     for _ in range(5):
         ledger.record([(event(), charge())])
     ledger.close()
-    assert (count(path), total(path), count(path, "quarantine")) == (1, 5, 0)
+    assert (count(path), total(path), count(path, "sightings")) == (1, 5, 0)
 
 
 def test_a_view_that_completes_an_earlier_one_replaces_it(path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_view_that_completes_an_earlier_one_replaces_it(path: Path) -> None:
     ledger.record([(event(usage={"input": 10, "output": 2}), charge(5))])
     ledger.record([(event(usage={"input": 10}, complete=False), charge(3))])
     ledger.close()
-    assert (total(path), count(path, "quarantine")) == (5, 0)
+    assert (total(path), count(path, "sightings")) == (5, 0)
     with LedgerReader(path) as reader:
         (row,) = reader.charges()
     assert row["revision"] == 2
@@ -91,7 +91,7 @@ def test_a_contradiction_is_set_aside_and_the_first_view_counts(path: Path, capl
     ledger.record([(event(), charge(5))])
     ledger.record([(event(usage={"input": 99}), charge(99))])
     ledger.close()
-    assert (total(path), count(path), count(path, "quarantine")) == (5, 1, 1)
+    assert (total(path), count(path), count(path, "sightings")) == (5, 1, 1)
     assert "e-1 was seen twice with different usage" in caplog.text
 
 

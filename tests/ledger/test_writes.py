@@ -120,7 +120,7 @@ def test_a_lesser_view_never_replaces_one_whose_meter_a_threshold_split(path: Pa
         ledger.record([view])
     ledger.close()
     assert total(path) == 344
-    assert rows(path, "SELECT COUNT(*) FROM quarantine") == [(0,)]
+    assert rows(path, "SELECT COUNT(*) FROM sightings") == [(0,)]
 
 
 class Rates:

@@ -58,10 +58,11 @@ def test_a_scope_that_came_along_is_continued(make_app: Callable[..., App]) -> N
 def test_wrapped_clients_send_the_scope_to_allowed_hosts_only(
     make_app: Callable[..., App], emulator: ProviderEmulator
 ) -> None:
-    make_app(baggage_keys=("tenant_id",), baggage_hosts=("127.0.0.1",))
+    app = make_app(baggage_keys=("tenant_id",), baggage_hosts=("127.0.0.1",))
     with aicost.attribution(tenant_id="t-1"):
         doors.chat(doors.connect(emulator), "x")
-    assert emulator.requests[-1].headers["baggage"] == "aicost.tenant.id=t-1"
+    sent = dict(pair.split("=") for pair in emulator.requests[-1].headers["baggage"].split(","))
+    assert sent == {"aicost.tenant.id": "t-1", "aicost.event.id": app.inference["aicost.event.id"]}
 
 
 def test_an_unknown_key_is_refused(make_app: Callable[..., App]) -> None:

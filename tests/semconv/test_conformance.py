@@ -31,7 +31,12 @@ INFERENCE = {
     "aicost.cost.status": "unpriced",
     "aicost.cost.reason": "usage_not_reported",
 }
-ATTEMPT = {"aicost.request.attempt": 1, "aicost.request.status": "success", "aicost.request.billed": "yes"}
+ATTEMPT = {
+    "aicost.event.id": "e",
+    "aicost.request.attempt": 1,
+    "aicost.request.status": "success",
+    "aicost.request.billed": "yes",
+}
 
 
 def in_span(

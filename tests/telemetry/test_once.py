@@ -108,7 +108,8 @@ def test_a_clients_own_event_comes_before_every_view(app: App) -> None:
     assert app.ledger_total() == ONE
     assert reasons(app) == ["below"]
     covered = next(s for s in app.spans if s.instrumentation_scope.name == "framework")
-    assert covered.attributes["aicost.covered.by"] == "openai:chatcmpl-1"
+    (charge,) = app.charges()
+    assert covered.attributes["aicost.covered.by"] == charge["event_id"]
     assert "aicost.cost.status" not in covered.attributes
 
 

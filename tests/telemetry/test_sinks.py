@@ -19,6 +19,7 @@ from tests.clients import both as doors
 from tests.conftest import App
 
 import aicost
+from aicost.scopes.ids import credential_digest
 from aicost.telemetry.metrics import MAX_SERIES
 from aicost.testing import Fail, OtlpReceiver, ProviderEmulator, Reply, attributes_of
 
@@ -188,7 +189,9 @@ def test_a_whole_span(app: App, emulator: ProviderEmulator) -> None:
         "aicost.run.root_id": current.id,
         "aicost.step.name": "draft",
         "aicost.step.id": step["aicost.step.id"],
-        "aicost.event.id": f"openai:{billed.call_id}",
+        "aicost.event.id": app.charges()[0]["event_id"],
+        "aicost.provider.credential": credential_digest("test-key"),
+        "aicost.provider.request_id": "req_0",
         "aicost.request.status": "success",
         "aicost.request.retry_count": 0,
         "aicost.request.billed": "yes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aicost.usage.model_names import same_model
+from aicost.usage.providers import same_provider
 
 SAME = [
     ("gpt-4o", "gpt-4o"),
@@ -70,3 +71,10 @@ DIFFERENT = [
 )
 def test_two_names_can_be_one_model_s_or_cannot(one: str | None, other: str | None, same: bool) -> None:
     assert same_model(one, other) is same_model(other, one) is same
+
+
+def test_what_is_no_name_is_kept_by_nobody() -> None:
+    long = "x" * 100_000
+    assert same_model(long, long)
+    assert not same_model(long, "gpt-4o")
+    assert not same_provider(long, "openai")

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +17,9 @@ from aicost import integrations
 from aicost._errors import AicostError
 from aicost._settings import Settings, load
 from aicost._version import __version__
+from aicost.ledger.query import LedgerReader
 from aicost.pricing.card import RateCard
+from aicost.reports.money import readable
 
 from ._options import json_option, print_json
 
@@ -93,7 +96,19 @@ def _ledger(settings: Settings) -> dict[str, Any]:
             pass
     except OSError as error:
         return _check("ledger", "error", f"{path} cannot be written ({error.strerror}); choose another AICOST_LEDGER")
-    return _check("ledger", "ok", str(path))
+    return _check("ledger", "ok", str(path) + _seen_besides(path))
+
+
+def _seen_besides(path: Path) -> str:
+    """What a ledger has of views that are no money."""
+    if not path.exists():
+        return ""
+    try:
+        with LedgerReader(path) as ledger:
+            seen = [f"{s.count} {s.kind} ({readable(s.atto, s.currency or 'USD')})" for s in ledger.sightings()]
+    except AicostError as error:
+        return f"; cannot be read: {error}"
+    return f"; seen besides what is counted: {', '.join(seen)}" if seen else ""
 
 
 def _exporter(settings: Settings) -> dict[str, Any]:

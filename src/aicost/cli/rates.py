@@ -19,6 +19,7 @@ from aicost.pricing.diff import differences
 from aicost.pricing.lint import findings
 from aicost.pricing.models import ModelRates
 from aicost.pricing.rates import Rate, in_force
+from aicost.usage.providers import canonical_provider
 
 from ._options import console, json_option, print_json
 from .rates_export import export_rates
@@ -46,7 +47,8 @@ command.add_command(refresh)
 def list_models(provider: str | None, rate_card: Path | None, as_json: bool) -> None:
     """List the models of a card."""
     card = _card(rate_card)
-    models = [model for model in card.models() if provider in (None, model.provider)]
+    wanted = None if provider is None else canonical_provider(provider)
+    models = [model for model in card.models() if wanted in (None, model.provider)]
     if as_json:
         rows = [{"provider": m.provider, "model": m.name, "meters": sorted(m.rates)} for m in models]
         print_json({"rate_card": card.key, "models": rows})

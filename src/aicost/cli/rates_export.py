@@ -16,6 +16,7 @@ import click
 from aicost._money import ATTO
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Inquiry, Kernel
+from aicost.usage.providers import canonical_provider
 
 _METERS = {"input": "input", "cache_read": "input_cache_read", "cache_write": "input_cache_write", "output": "output"}
 _SOME = 1_000
@@ -50,9 +51,9 @@ def export_rates(kind: str, providers: tuple[str, ...], rate_card: Path | None) 
 
 def _prices(card: RateCard, providers: tuple[str, ...], now: int) -> Iterator[tuple[str, str, dict[str, float]]]:
     """Provider, model and price per token of what has one on the default tier; input and output at least."""
-    kernel = Kernel(card)
+    kernel, wanted = Kernel(card), {canonical_provider(name) for name in providers}
     for model in card.models():
-        if providers and model.provider not in providers:
+        if wanted and model.provider not in wanted:
             continue
         found: dict[str, float] = {}
         for name, meter in _METERS.items():

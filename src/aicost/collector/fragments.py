@@ -29,7 +29,7 @@ from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.meters import direction_of, group_of
 
 from . import wire
-from .once import View
+from .view import View
 
 _MOST_TEMPLATES = 10_000
 _PLAIN = ChargeStatus.PRICED

@@ -21,9 +21,10 @@ from aicost.usage.meters import METERS, Quantity
 from aicost.usage.reading import MAX_COUNT
 
 from . import wire
-from .once import View
+from .view import View, given_origin
 
 _MOST_RETRIES = 1000
+_LONGEST_ID = 128
 _METER = f"{a.AICOST_USAGE_METER}."
 _METER_KEYS = tuple((meter, _METER + meter) for meter in METERS)
 
@@ -32,7 +33,10 @@ def take_given(view: View) -> None:
     """Take the identity, usage and outcome that a span of aicost says."""
     said = wire.Attributes(view.attributes)
     view.given = True
-    view.event_id = str(said.get(a.AICOST_EVENT_ID) or view.event_id)
+    stated = said.get(a.AICOST_EVENT_ID)
+    if isinstance(stated, str) and 0 < len(stated) <= _LONGEST_ID:
+        view.event_id = stated
+    view.origin = given_origin(view.attributes, view.origin)
     known = said.get(a.AICOST_USAGE_SOURCE) != "none"
     view.usage = _usage(said) if known else None
     view.complete = said.get(a.AICOST_USAGE_COMPLETE) is not False
@@ -85,12 +89,12 @@ def given_attempts(view: View, event: UsageEvent) -> list[UsageEvent]:
     found = []
     for told in Span.FromString(view.encoded).events:
         said = dict(wire.plain_attributes(told))
-        number = said.get(a.AICOST_REQUEST_ATTEMPT)
+        number, stated = said.get(a.AICOST_REQUEST_ATTEMPT), said.get(a.AICOST_EVENT_ID)
         if told.name == "aicost.attempt" and isinstance(number, int) and 0 < number < event.attempt:
             found.append(
                 replace(
                     event,
-                    event_id=f"span:{event.trace_id}:{event.span_id}:{number}",
+                    event_id=stated if isinstance(stated, str) else f"{event.event_id}:{number}",
                     response_id=None,
                     usage=None,
                     ended_ns=told.time_unix_nano,

@@ -126,7 +126,7 @@ class Intake:
 
     async def _keep(self, priced: Priced) -> None:
         """Write what it costs to the ledger, so that it is safe there."""
-        if self._ledger is None or self._writing is None or not priced.counted:
+        if self._ledger is None or self._writing is None or not (priced.counted or priced.joined):
             return
         kept = await asyncio.get_running_loop().run_in_executor(self._writing, _record, self._ledger, priced)
         if not kept:
@@ -165,7 +165,11 @@ class Intake:
 def _record(ledger: Ledger, priced: Priced) -> bool:
     """Whether all of it is safe, but for what no ledger could ever hold; that is counted in `lost`."""
     lost = ledger.lost
-    ledger.record([entry for one in priced.counted for entry in one.entries])
+    sightings = [one.sighting for one in priced.joined if one.sighting is not None]
+    ledger.record([entry for one in priced.counted for entry in one.entries], sightings=sightings)
+    for one in priced.counted:
+        if one.replaces:
+            ledger.record(one.entries[-1:], replaces=one.replaces)
     if ledger.lost != lost:
         # One of them cannot be kept; the others must not go with it.
         ledger.lost = lost

@@ -72,8 +72,8 @@ class CostMeters:
         self.owners = tuple(ATTRIBUTES[key] for key in config.attributes)
         self._series: dict[tuple[Any, ...], _Series] = {}
         self._by_labels: dict[_Labels, _Series] = {}
-        self._metered: dict[bytes, None] = {}
-        """Spans that were counted: one may come again, or twice at a time."""
+        self._metered: dict[str, None] = {}
+        """Events that were counted: one may come again, or twice at a time."""
         self._instance = str(uuid.uuid4())
         self._since = self._started = time.time_ns()
         self._sent: dict[tuple[str, _Labels], Any] = {}
@@ -84,9 +84,9 @@ class CostMeters:
         series = self._series
         metered = self._metered
         for one in priced.counted:
-            if one.given or one.key in metered:
+            if one.given or one.event_id in metered:
                 continue
-            metered[one.key] = None
+            metered[one.event_id] = None
             key = (one.labels, one.resource, *one.owners)
             found = series.get(key)
             if found is None:
@@ -266,6 +266,10 @@ class Health:
         """`received`, `rejected`."""
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Spans of models: by what became of them, and dialect or reason."""
+        self.joined: Counter[tuple[str, str]] = Counter()
+        """Views that are no money, by kind and reason."""
+        self.joined_atto: Counter[tuple[str, str, str]] = Counter()
+        """What they would have come to, by currency too."""
         self.in_flight = 0
 
     def count(self, priced: Priced) -> None:
@@ -274,6 +278,10 @@ class Health:
         self.spans["rejected"] += priced.rejected
         self.outcomes.update(priced.seen)
         outcomes = self.outcomes
+        for view in priced.joined:
+            self.joined[view.kind, view.reason] += 1
+            if view.charge.atto is not None:
+                self.joined_atto[view.kind, view.reason, view.charge.currency] += view.charge.atto
         for one in priced.counted:
             outcomes["given" if one.given else one.charge.status.value, one.labels.dialect] += 1
 

@@ -15,13 +15,14 @@ from google.protobuf.message import DecodeError
 
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel, kernel_in_force
+from aicost.pricing.sighting import Sighting, SightingKind
 from aicost.scopes.ids import opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.dialect_table import dialect_of
 from aicost.telemetry.dialects import Dialect, Labels, failure_of, part_of
-from aicost.telemetry.once import Covered
+from aicost.telemetry.once import WIRE, Covered
 from aicost.telemetry.profiles import PROFILE_KEYS, CostProfile
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.meters import Quantity
@@ -30,7 +31,8 @@ from aicost.usage.reading import MAX_COUNT
 from . import wire
 from .fragments import Fragments
 from .given import given_attempts, given_charge, given_event, take_given
-from .once import Links, Once, View
+from .nesting import Links, Once
+from .view import View
 
 _ERROR = 2
 _new = tuple.__new__
@@ -41,8 +43,8 @@ _OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
 class Counted(NamedTuple):
     """An inference that is counted, with what metrics and a ledger want to know of it."""
 
-    key: bytes
-    """Its trace and span."""
+    event_id: str
+    """Of the span that tells of it."""
     labels: Labels
     resource: bytes
     owners: tuple[bytes | None, ...]
@@ -54,9 +56,21 @@ class Counted(NamedTuple):
     known: bool
     """It came before."""
     given: bool
-    """It was priced where it was made."""
+    """It was priced, or metered, where it was made."""
     entries: Sequence[tuple[UsageEvent, Charge]]
     """For a ledger, if that was asked for: the call, and its attempts that failed before."""
+    replaces: Sequence[str] = ()
+    """Events that were counted for it from further away."""
+
+
+class Joined(NamedTuple):
+    """A view of what is counted elsewhere, and what it would have been."""
+
+    kind: SightingKind
+    reason: str
+    charge: Charge
+    sighting: Sighting | None
+    """For a ledger, if that was asked for."""
 
 
 @dataclass(slots=True)
@@ -69,6 +83,7 @@ class Priced:
     counted: list[Counted] = field(default_factory=list)
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Spans of models that are not counted, by why: `("covered", reason)`, `("settled", dialect)`."""
+    joined: list[Joined] = field(default_factory=list)
     rejected: int = 0
     """Spans that are left out, because they cannot be decoded."""
 
@@ -151,14 +166,16 @@ class Pricer:
         if view.given:
             charge = given_charge(view)
         elif view.covered is not None:
-            view.scope.edits.append(wire.Edit(*view.place, _covered(view.covered)))
+            view.scope.edits.append(wire.Edit(*view.place, _covered(view.covered), view.rewritten))
             done.seen["covered", view.covered.reason] += 1
+            if not view.known:
+                done.joined.append(self._joined(view, view.covered))
             return
         else:
             charge = self.kernel.price(view)
-            span = None
+            span = view.rewritten
             if self._replaced and any(key in view.attributes for key in self._replaced):
-                span = wire.without(view.encoded, self._replaced)
+                span = wire.without(span or view.encoded, self._replaced)
                 view.attributes = wire.Span.FromString(span).attributes
             view.scope.edits.append(wire.Edit(*view.place, self._fragments.of(view, charge), span))
         entries = self._entries(view, charge) if self._events else ()
@@ -167,7 +184,7 @@ class Pricer:
             _new(
                 Counted,
                 (
-                    view.key,
+                    view.told,
                     labels,
                     view.resource,
                     tuple([owners(name) for name in self._owners]),
@@ -176,11 +193,20 @@ class Pricer:
                     view.error_type is not None,
                     charge,
                     view.known or view.given,
-                    view.given,
+                    view.given or view.metered,
                     entries,
+                    view.replaces,
                 ),
             )
         )
+
+    def _joined(self, view: View, covered: Covered) -> Joined:
+        charge = self.kernel.price(view)
+        kind: SightingKind = "differs" if view.differs else "joined"
+        sighting = None
+        if self._events:
+            sighting = Sighting(kind, covered.reason, covered.by, view.scope.name, event_of(view), charge)
+        return Joined(kind, covered.reason, charge, sighting)
 
     def _entries(self, view: View, charge: Charge) -> list[tuple[UsageEvent, Charge]]:
         event = event_of(view)
@@ -242,16 +268,41 @@ def _read(
         return None
     view = View(scope, place, encoded, span, inference, resource.resource)
     if _STAMP in encoded:
-        if a.AICOST_COVERED_REASON in attributes:
+        if scope.name != WIRE:
+            _ignore_statements(view)
+        elif a.AICOST_COVERED_REASON in attributes:
             done.seen["settled", dialect.id] += 1
             return None
-        if a.AICOST_COST_STATUS in attributes:
+        elif a.AICOST_COST_STATUS in attributes:
             take_given(view)
         view.stamped = True
     if span.status.code == _ERROR and not view.given:
         view.billed, view.error_type = failure_of(wire.Attributes(attributes), inference)
         view.complete = view.complete and view.billed is not Billed.POSSIBLY
     return view
+
+
+_STATED = tuple(
+    f"aicost.{name}." for name in ("cost", "covered", "event", "usage", "request", "response", "provider", "gateway")
+)
+"""How attributes begin that only aicost's own spans are believed to say."""
+
+
+def _ignore_statements(view: View) -> None:
+    """Take out what a span of somebody else says of its identity and cost.
+
+    One that aicost adopted in its process says the very id that it has here; it was metered there, and is priced again.
+    """
+    stated = [key for key in view.attributes if key.startswith(_STATED)]
+    if not stated:
+        return
+    said = view.attributes.get(a.AICOST_EVENT_ID)
+    view.metered = said is not None and wire.decoded(said) == view.event_id
+    if not view.metered and a.AICOST_COVERED_REASON not in view.attributes:
+        view.flags = (*view.flags, "ignored_statement:aicost")
+    view.rewritten = wire.without(view.encoded, frozenset(stated))
+    view.span = wire.Span.FromString(view.rewritten)
+    view.attributes = view.span.attributes
 
 
 def _links(data: bytes, resources: Sequence[wire.ResourceSpans]) -> Links:
@@ -283,8 +334,8 @@ def event_of(view: View) -> UsageEvent:
         usage=view.usage,
         started_ns=min(view.started_ns, MAX_COUNT),
         ended_ns=min(view.ended_ns, MAX_COUNT),
-        request_model=labels.request_model,
-        response_id=view.inference.response_id,
+        request_model=view.request_model,
+        response_id=view.response_id,
         api="reported",
         service_tier=view.service_tier,
         region=view.region,
@@ -304,6 +355,7 @@ def event_of(view: View) -> UsageEvent:
         step_id=get(a.AICOST_STEP_ID),
         agent=get(a.GEN_AI_AGENT_NAME),
         attribution=owners_of(view),
+        origin=view.origin,
     )
     return given_event(view, event) if view.given else event
 

@@ -25,6 +25,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import CollectorRegistry
 
 from aicost._errors import AicostError, ConfigError
+from aicost._money import ATTO
 from aicost.ledger import Ledger
 
 from .cards import CardWatch
@@ -285,6 +286,18 @@ class Service:
             "Spans of models, by what became of them and by dialect or reason.",
             ("outcome", "detail"),
             health.outcomes.items(),
+        )
+        yield counter(
+            f"{name}joined_views",
+            "Views of calls that are counted elsewhere, by kind (`differs`: with other counts) and reason.",
+            ("kind", "reason"),
+            health.joined.items(),
+        )
+        yield counter(
+            f"{name}joined_amount",
+            "What those views would have come to, had they been counted.",
+            ("kind", "reason", "currency"),
+            [(key, atto / ATTO) for key, atto in health.joined_atto.items()],
         )
         yield gauge(f"{name}in_flight_bytes", "Of requests under way.", health.in_flight)
         yield gauge(f"{name}rate_card_info", "The rate card in force.", 1, rate_card=cards.version)

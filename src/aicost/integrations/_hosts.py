@@ -8,6 +8,8 @@ from typing import Any
 from aicost.usage import providers
 
 _named: Mapping[str, str] = {}
+_SPOKEN = {"openai", "anthropic"}
+"""Whose APIs the servers on one's own machine speak: only there does a port say more than the client."""
 
 
 def name_hosts(hosts: Mapping[str, str]) -> None:
@@ -25,7 +27,7 @@ def provider_at(host: str, port: int | None = None, default: str = "openai", pat
     """The provider name of a host, or of what is behind a path of it; `default` where nobody is known to be there."""
     host = host.lower()
     named = _named.get(f"{host}:{port}") or _named.get(host)
-    return named or providers.provider_at(host, port, path) or default
+    return named or providers.provider_at(host, port if default in _SPOKEN else None, path) or default
 
 
 def served_at(url: Any) -> dict[str, Any]:

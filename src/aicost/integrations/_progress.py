@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aicost.scopes import propagation
+from aicost.scopes.ids import derived_id
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
 from aicost.telemetry.options import Message
@@ -19,6 +20,7 @@ from aicost.usage.reading import Raw, Reading
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
 from ._framing import first_object
+from ._origin import said_in_request, said_in_response
 from ._wire import EndOfBody
 
 _PER_MESSAGE = 4
@@ -48,6 +50,8 @@ class Ask(NamedTuple):
     """For a job that is asked after: the results in the response. Without any, nothing is recorded."""
     each_line: bool = False
     """The response is a file with one result of its own in each line."""
+    job: str | None = None
+    """The batch or file that results are of, where each has an id of its own in it."""
     count_headers: tuple[str, ...] = ()
     """Headers of the response that count what it used, whatever its body says; they are read beside it."""
 
@@ -59,10 +63,12 @@ class InProgress:
         "amended",
         "ask",
         "call",
+        "credential",
         "failed",
         "in_flight",
         "pipeline",
         "response",
+        "results_read",
         "started_ns",
         "watched",
     )
@@ -72,10 +78,13 @@ class InProgress:
         self.pipeline = pipeline
         self.started_ns = time.time_ns()
         self.call = None if ask.results is not None or ask.each_line else Call(pipeline, ask.target)
+        self.credential: str | None = None
+        """A digest of the key that the last request had."""
         self.amended: Arguments | None = None
         """The call's arguments, where usage is asked for on the application's behalf."""
         self.response: Any = None
         """The HTTP response of the attempt that succeeded."""
+        self.results_read = 0
         self.watched = False
         self.in_flight = False
         self.failed: tuple[str, int | None, Billed] | None = None
@@ -93,10 +102,28 @@ class InProgress:
         if self.call is not None:
             self.call.attempt_started()
         try:
+            said = said_in_request(headers)
+            self.credential = said.get("credential")
+            if self.call is not None and said:
+                self.call.traced(said)
             if propagation.enabled():
-                propagation.inject(headers, host=host)
+                propagation.inject(headers, host=host, event_id=None if self.call is None else self.call.event_id)
         except Exception as error:  # noqa: BLE001 - the application's request comes first
             guard.failed("send the scope along", error)
+
+    def answered(self, response: Any) -> None:
+        """The request was answered, in whichever way."""
+        call = self.call
+        if call is None:
+            return
+        try:
+            said, cached = said_in_response(response)
+            if said:
+                call.traced(said)
+            if cached:
+                call.not_billed("cache")
+        except Exception as error:  # noqa: BLE001 - the application's response comes first
+            guard.failed("read a response's headers", error)
 
     def refused(self, status: int) -> None:
         """The request was answered with an error status."""
@@ -168,21 +195,47 @@ class InProgress:
         except Exception as error:  # noqa: BLE001 - also the application's own redaction
             guard.failed("record content", error)
 
-    def seen(self, view: ResponseView) -> bool:
-        """Whether this response was counted before: results can be fetched twice."""
-        return view.response_id is not None and self.pipeline.counted.has_seen(
-            f"{self.ask.target.provider}:{view.response_id}"
-        )
+    def stored(self, response_id: str) -> str:
+        """The event of a response that its provider keeps: the same when it is asked for and when it is fetched."""
+        return derived_id("response", self.ask.target.server_address, self.credential, response_id)
+
+    def identify(self, view: ResponseView | None) -> None:
+        """Say which event it is, if the answer is one that will be fetched later."""
+        asked = self.ask.body
+        if self.call is None or view is None or view.response_id is None or asked is None:
+            return
+        if self.ask.target.api == "responses" and asked.get("background") is True:
+            self.call.identify(self.stored(view.response_id))
 
     def record_result(self, result: Raw) -> None:
         """Record the result of a job as a call of its own, the first time it is fetched."""
+        self.results_read += 1
         view = self.view(result)
-        if view is None or view.reading is None or not (view.reading.usage or view.reading.flags) or self.seen(view):
+        if view is None or view.reading is None or not (view.reading.usage or view.reading.flags):
             return
+        event_id = self._result_id(result, view)
+        counted = self.pipeline.counted
+        if event_id is None or counted.has_seen(event_id):
+            return
+        if self.ask.target.api == "responses" and result.get("background") is not True and not counted.knows(event_id):
+            return  # it was answered, and recorded, when it was asked for
         target = self.ask.target if view.model is None else self.ask.target._replace(model=view.model)
         call = Call(self.pipeline, target)
         call.attempt_started(self.started_ns)
+        call.identify(event_id)
+        if self.credential is not None:
+            call.traced({"credential": self.credential})
         call.finish(view, Outcome(complete=view.reading.complete))
+
+    def _result_id(self, result: Raw, view: ResponseView) -> str | None:
+        """The event of a result. A line of a file is told by the file and its own ids, not by the response's."""
+        job = self.ask.job
+        if job is None:
+            return None if view.response_id is None else self.stored(view.response_id)
+        ids = [result.get(name) for name in ("id", "custom_id", "key")]
+        if not any(isinstance(one, str) for one in ids):
+            ids = [self.results_read]
+        return derived_id("line", self.ask.target.server_address, job, *ids)
 
 
 def returned(progress: InProgress, result: Any) -> None:
@@ -205,6 +258,7 @@ def returned(progress: InProgress, result: Any) -> None:
             progress.call.finish(None, Outcome(RequestStatus.FAILURE, billed, error_type, status))
             return
         view = progress.view(body)
+        progress.identify(view)
         if progress.pipeline.options.capture_content:
             said = _json_of(progress.response) if progress.response is not None and whole else None
             progress.say(answer_of(said or {}))
@@ -278,6 +332,7 @@ class BodyOutcome:
         cut = end.closed_early or end.error is not None or end.error_type is not None
         # What was asked for is no proof that it was made; what the provider has counted is, wherever it says so.
         view = progress.view(body) if body is not None or not cut or progress.counted else None
+        progress.identify(view)
         known = (end.complete or progress.counted or not cut) and view is not None and view.reading is not None
         estimated = False
         if not cut and (view is None or view.reading is None) and end.events:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from aicost.telemetry.call import Target
@@ -113,6 +114,7 @@ def _asking(client: StainlessClient) -> Asking:
             typed=_TYPED.get(endpoint.api),
             results=endpoint.results,
             each_line=endpoint.each_line,
+            job=urlsplit(str(options.url)).path if endpoint.each_line else None,
         )
 
     return asking
@@ -153,7 +155,7 @@ def _with_items(result: Any) -> Raw | None:
         return None
     # As they are: what hosted tools did is in a few fields of them, and dumping their content would cost more than the
     # rest together.
-    told = {name: getattr(result, name, None) for name in ("status", "output", "tools", "tool_usage")}
+    told = {name: getattr(result, name, None) for name in ("status", "background", "output", "tools", "tool_usage")}
     return {**body, **told}
 
 

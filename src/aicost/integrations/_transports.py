@@ -110,6 +110,7 @@ def _answered(progress: InProgress, response: Any, status: int | None = None) ->
     try:
         progress.in_flight = False
         code = response.status_code if status is None else status
+        progress.answered(response)
         if code >= 400:
             progress.refused(code)
             return

@@ -10,7 +10,7 @@ from aicost._errors import LedgerError
 
 from .schema import READ_AS_IF, TABLES, UPGRADES, VERSION
 
-_OURS = {"charges", "charge_lines", "quarantine"}
+_OURS = {"charges", "charge_lines"}
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """To what the write-ahead log is cut back after a long reader has let it grow."""
@@ -79,8 +79,8 @@ def _snapshot(path: Path, how: str, timeout_s: float) -> sqlite3.Connection:
         known = _version(db, path)
         if known is None:
             raise LedgerError(f"{path} is not an aicost ledger: it is empty")
-        if known in READ_AS_IF:
-            db.execute(READ_AS_IF[known])
+        for statement in filter(str.strip, READ_AS_IF.get(known, "").split(";")):
+            db.execute(statement)
     except BaseException:
         db.close()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -158,6 +159,20 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Sightings:
+    """Views of one kind that are no money: how many, and what they would have come to in 1e-18 of the currency.
+
+    `kind` is `joined`, `differs`, `replaced` or `contradiction` (`aicost.pricing.sighting`).
+    """
+
+    kind: str
+    reason: str
+    currency: str
+    count: int
+    atto: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """An attempt as it was recorded: the question of its price, and the answer it got then."""
 
@@ -219,6 +234,17 @@ class LedgerReader:
             values,
         )
         return [Gap(r["provider"], r["model"], r["charge_status"], r["billed"], r["reason"], r["n"]) for r in rows]
+
+    def sightings(self, where: Filter = Filter()) -> list[Sightings]:
+        """Views that are no money, by what they are and why, with what they would have come to."""
+        condition, values = _where(where)
+        of_payload = re.sub(r"\bc\.(\w+)", r"json_extract(s.payload, '$.\1')", condition)
+        rows = self._rows(
+            "SELECT s.kind, s.reason, COALESCE(s.currency, '') AS currency, COUNT(*) AS n, SUM(s.nano) AS nano, "
+            f"SUM(s.atto_rest) AS rest FROM sightings s {of_payload} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
+            values,
+        )
+        return [Sightings(r["kind"], r["reason"], r["currency"], r["n"], _atto(r["nano"], r["rest"])) for r in rows]
 
     def charges(self, where: Filter = Filter()) -> list[sqlite3.Row]:
         """The charges themselves in the order they began, one row per attempt."""

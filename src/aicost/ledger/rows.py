@@ -9,14 +9,15 @@ from typing import Any
 
 from aicost._money import to_text
 from aicost.pricing.charge import Charge
-from aicost.usage.event import UsageEvent
+from aicost.usage.event import NOWHERE, UsageEvent
 from aicost.usage.meters import Quantity
 
-from .schema import OWNERS
+from .schema import ORIGIN, OWNERS
 
 NANO = 10**9
 
 Row = tuple[Any, ...]
+_NO_ORIGIN = (None,) * len(ORIGIN)
 
 
 def limbs(atto: int | None) -> tuple[int | None, int | None]:
@@ -70,6 +71,7 @@ def charge_row(event: UsageEvent, charge: Charge) -> Row:
         charge.rate_card,
         event.retry_of,
         event.fallback_of,
+        *(event.origin if event.origin is not NOWHERE else _NO_ORIGIN),
     )
 
 

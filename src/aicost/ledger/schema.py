@@ -7,7 +7,7 @@ overflow 64 bits below nine billion units or nine billion rows.
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 OWNERS = (
     "tenant_id",
@@ -24,7 +24,45 @@ OWNERS = (
 )
 """Attribution keys, each a column."""
 
+ORIGIN = (
+    "host",
+    "provider_organization",
+    "provider_project",
+    "credential",
+    "request_id",
+    "gateway_call_id",
+    "gateway_declared",
+    "upstream_id",
+)
+"""Where an attempt was answered, and what a bill can be joined by: the fields of `Origin`, each a column."""
+
+_ORIGIN_COLUMNS = ",\n".join(f"    {name} TEXT" for name in ORIGIN)
 _OWNER_COLUMNS = ",\n".join(f"    {name} TEXT" for name in OWNERS)
+
+_SIGHTINGS = """
+-- Views that are no money, and what they would have been: of what is counted elsewhere, or contradicting it.
+CREATE TABLE IF NOT EXISTS sightings (
+    event_id TEXT NOT NULL,
+    payload_hash TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    counted_by TEXT,
+    observer TEXT NOT NULL,
+    seen_ns INTEGER NOT NULL,
+    currency TEXT,
+    nano INTEGER,
+    atto_rest INTEGER,
+    payload TEXT NOT NULL,
+    PRIMARY KEY (event_id, payload_hash)
+) WITHOUT ROWID;
+
+-- By what else an event is known: the attempt of a caller that it is the work of.
+CREATE TABLE IF NOT EXISTS aliases (
+    alias TEXT PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    evidence TEXT NOT NULL
+) WITHOUT ROWID;
+"""
 
 TABLES = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -71,7 +109,8 @@ CREATE TABLE IF NOT EXISTS charges (
     computed_amount TEXT,
     rate_card TEXT,
     retry_of TEXT,
-    fallback_of TEXT
+    fallback_of TEXT,
+{_ORIGIN_COLUMNS}
 );
 CREATE INDEX IF NOT EXISTS charges_started ON charges (started_ns);
 CREATE INDEX IF NOT EXISTS charges_run ON charges (run_id);
@@ -133,23 +172,32 @@ CREATE TABLE IF NOT EXISTS outcomes (
     attribution TEXT NOT NULL
 );
 
--- A second view of a charge that contradicts the first: kept for a person to look at, never counted.
-CREATE TABLE IF NOT EXISTS quarantine (
-    event_id TEXT NOT NULL,
-    payload_hash TEXT NOT NULL,
-    seen_ns INTEGER NOT NULL,
-    payload TEXT NOT NULL,
-    PRIMARY KEY (event_id, payload_hash)
-) WITHOUT ROWID;
+{_SIGHTINGS}
 """
+
+_QUARANTINED = """
+SELECT event_id, payload_hash, 'contradiction' AS kind, '' AS reason, event_id AS counted_by, '' AS observer, seen_ns,
+    json_extract(payload, '$.currency') AS currency, json_extract(payload, '$.nano') AS nano,
+    json_extract(payload, '$.atto_rest') AS atto_rest, payload
+FROM quarantine
+"""
+"""What schema 2 kept of contradictions."""
+
+_NO_ORIGIN = ", ".join(f"NULL AS {name}" for name in ORIGIN)
 
 UPGRADES = {
     1: "ALTER TABLE charges ADD COLUMN retry_of TEXT; ALTER TABLE charges ADD COLUMN fallback_of TEXT;",
+    2: "".join(f"ALTER TABLE charges ADD COLUMN {name} TEXT; " for name in ORIGIN)
+    + _SIGHTINGS
+    + f"INSERT INTO sightings {_QUARANTINED}; DROP TABLE quarantine;",
 }
 """What turns a ledger of each older schema into one of the next."""
 
 READ_AS_IF = {
-    1: "CREATE TEMP VIEW charges AS SELECT *, NULL AS retry_of, NULL AS fallback_of FROM main.charges",
+    1: "CREATE TEMP VIEW charges AS SELECT *, NULL AS retry_of, NULL AS fallback_of, "
+    f"{_NO_ORIGIN} FROM main.charges; CREATE TEMP VIEW sightings AS {_QUARANTINED}",
+    2: f"CREATE TEMP VIEW charges AS SELECT *, {_NO_ORIGIN} FROM main.charges; "
+    f"CREATE TEMP VIEW sightings AS {_QUARANTINED}",
 }
 """What makes an older ledger, that may only be read, answer like one of this schema."""
 
@@ -194,4 +242,5 @@ CHARGE_COLUMNS = (
     "rate_card",
     "retry_of",
     "fallback_of",
+    *ORIGIN,
 )

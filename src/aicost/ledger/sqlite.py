@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 
 from aicost._errors import LedgerError
 from aicost.pricing.charge import Charge
+from aicost.pricing.sighting import Sighting
 from aicost.usage.event import UsageEvent
 
 from .connection import connect
@@ -102,13 +103,14 @@ class Ledger:
         """Writes waiting in memory because the file cannot be written just now."""
         return len(self._pending)
 
-    def record(self, entries: Entries) -> None:
+    def record(self, entries: Entries, *, sightings: Sequence[Sighting] = (), replaces: Sequence[str] = ()) -> None:
         """Keep the charges of one call: one transaction, durable on return, each event once.
 
         The same event again changes nothing. A view that completes an earlier one replaces it; one that contradicts
-        it goes to quarantine and is not counted.
+        it is a sighting, and not counted. So are `sightings`, views of what is counted elsewhere, and the events in
+        `replaces`, which were counted until the last entry told of them from nearer to the wire.
         """
-        self._write(put_charges(entries, self._new_rates(entries)))
+        self._write(put_charges(entries, self._new_rates(entries), sightings, replaces))
 
     def start_run(
         self,
@@ -153,10 +155,17 @@ class Ledger:
         self._write(put("UPDATE steps SET status = ?, ended_ns = ? WHERE step_id = ?", (status, ended_ns, step_id)))
 
     def record_outcome(
-        self, name: str, *, count: int, run_id: str | None, attribution: Mapping[str, str], at_ns: int
+        self,
+        name: str,
+        *,
+        count: int,
+        run_id: str | None,
+        attribution: Mapping[str, str],
+        at_ns: int,
+        idempotency_key: str | None = None,
     ) -> None:
-        """Keep units of value delivered."""
-        self._write(put_outcome(name, count, run_id, at_ns, attribution))
+        """Keep units of value delivered; of one name and key once."""
+        self._write(put_outcome(name, count, run_id, at_ns, attribution, idempotency_key))
 
     def flush(self) -> bool:
         """Try to write what is waiting. Returns whether nothing is left."""

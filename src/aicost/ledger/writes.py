@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import random
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,21 +13,29 @@ from decimal import Decimal
 from typing import Any
 
 from aicost.pricing.charge import Charge
-from aicost.usage.event import UsageEvent
+from aicost.pricing.sighting import Sighting
+from aicost.scopes.ids import derived_id
+from aicost.usage.event import Billed, Origin, UsageEvent
 from aicost.usage.meters import Quantity
 
 from .rows import Row, charge_row, line_rows, payload_hash, storable, supersedes
-from .schema import CHARGE_COLUMNS
+from .schema import CHARGE_COLUMNS, ORIGIN, OWNERS
 
 _log = logging.getLogger("aicost.ledger")
 
 _INSERT_CHARGE = (
-    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) VALUES ({', '.join('?' * len(CHARGE_COLUMNS))}) "
+    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) SELECT {', '.join('?' * len(CHARGE_COLUMNS))} "
+    "WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE event_id = ? AND kind <> 'contradiction') "
+    "AND NOT EXISTS (SELECT 1 FROM aliases WHERE alias IN (?, ?) AND evidence <> 'caller') "
     "ON CONFLICT (event_id) DO NOTHING"
 )
+"""One charge, unless it is there, or another counts it: then follow its id twice, and its gateway's name for it."""
+# Whose work it was is known where it was asked for, and not where somebody comes back for the answer.
+_KEPT = frozenset(("run_id", "root_run_id", "workflow", "step", "step_id", "agent", *OWNERS, "retry_of", "fallback_of"))
 _REPLACE_CHARGE = (
-    f"UPDATE charges SET {', '.join(f'{c} = ?' for c in CHARGE_COLUMNS[1:])}, revision = revision + 1 "
-    "WHERE event_id = ?"
+    "UPDATE charges SET "
+    + ", ".join(f"{name} = COALESCE({name}, ?)" if name in _KEPT else f"{name} = ?" for name in CHARGE_COLUMNS[1:])
+    + ", revision = revision + 1 WHERE event_id = ?"
 )
 _INSERT_LINE = (
     "INSERT INTO charge_lines (event_id, position, meter, quantity, unit_price, per, rate_id, nano, atto_rest) "
@@ -50,8 +58,20 @@ class _Kept:
     lines: Sequence[Row]
 
 
-def put_charges(entries: Sequence[tuple[UsageEvent, Charge]], rates: Sequence[Row]) -> Write:
-    """Keep charges, each event once, and the (card, rate id, about) of rates they are the first to use."""
+_INSERT_SIGHTING = "INSERT OR IGNORE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def put_charges(
+    entries: Sequence[tuple[UsageEvent, Charge]],
+    rates: Sequence[Row],
+    sightings: Sequence[Sighting] = (),
+    replaces: Sequence[str] = (),
+) -> Write:
+    """Keep charges, each event once, and the (card, rate id, about) of rates they are the first to use.
+
+    `sightings` are views that are no money; `replaces` are events that the last entry tells of from nearer to the
+    wire, which become sightings.
+    """
     kept: list[_Kept] = []
     for event, charge in entries:
         row = storable(charge_row(event, charge))
@@ -60,10 +80,21 @@ def put_charges(entries: Sequence[tuple[UsageEvent, Charge]], rates: Sequence[Ro
 
     def apply(db: sqlite3.Connection) -> None:
         for one in kept:
-            if db.execute(_INSERT_CHARGE, one.row).rowcount:
+            event_id, gateway = one.row[0], one.event.origin.gateway
+            call = _gateway_name(one.row) if gateway else event_id
+            if db.execute(_INSERT_CHARGE, (*one.row, event_id, event_id, call)).rowcount:
                 db.executemany(_INSERT_LINE, one.lines)
+            elif (counted_by := _counted_by(db, event_id, call)) is not None:
+                _put_sighting(db, one.row, "joined", "downstream", counted_by, "aicost")
+                continue
             else:
                 _put_again(db, one)
+            if gateway or one.event.origin.upstream_id is not None:
+                _put_aliases(db, one)
+        for event_id in replaces:
+            _replace(db, event_id, kept[-1].row[0], "replaced", "")
+        for kind, reason, by, observer, event, charge in sightings:
+            _put_sighting(db, storable(charge_row(event, charge)), kind, reason, by, observer)
         if about:
             db.executemany("INSERT OR IGNORE INTO rates VALUES (?, ?, ?)", about)
 
@@ -76,11 +107,18 @@ def put(sql: str, values: Sequence[Any]) -> Write:
     return Write(lambda db: db.execute(sql, row))
 
 
-def put_outcome(name: str, count: int, run_id: str | None, at_ns: int, attribution: Mapping[str, str]) -> Write:
-    """Units of value. They have no identity of their own, so they are given one: tried twice, they count once."""
+def put_outcome(
+    name: str, count: int, run_id: str | None, at_ns: int, attribution: Mapping[str, str], key: str | None = None
+) -> Write:
+    """Units of value. Without a key of the caller's they are given an identity: tried twice, they count once.
+
+    Of the operating system's randomness: of two processes that seed `random` alike, one would lose its outcomes.
+    """
+    drawn = os.urandom(8) if key is None else bytes.fromhex(derived_id("outcome", name, key))[:8]
+    outcome_id = int.from_bytes(drawn, "big") >> 1
     return put(
         "INSERT OR IGNORE INTO outcomes (id, name, count, run_id, at_ns, attribution) VALUES (?, ?, ?, ?, ?, ?)",
-        (random.getrandbits(63), name, count, run_id, at_ns, json.dumps(dict(attribution))),
+        (outcome_id, name, count, run_id, at_ns, json.dumps(dict(attribution))),
     )
 
 
@@ -100,11 +138,65 @@ def _put_again(db: sqlite3.Connection, one: _Kept) -> None:
         # A lesser view that holds nothing the kept one lacks is no contradiction.
         if not event.complete and all(n <= old_usage.get(meter, 0) for meter, n in event.usage.items()):
             return
-        db.execute(
-            "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)",
-            (event_id, digest, time.time_ns(), json.dumps(dict(zip(CHARGE_COLUMNS, one.row, strict=True)))),
-        )
+        _put_sighting(db, one.row, "contradiction", "", event_id, "")
         _log.warning("ledger: %s was seen twice with different usage; the first view counts", event_id)
+
+
+def _put_sighting(db: sqlite3.Connection, row: Row, kind: str, reason: str, by: str | None, observer: str) -> None:
+    """Keep a view that is no money, with what it would have been."""
+    said = dict(zip(CHARGE_COLUMNS, row, strict=True))
+    payload = json.dumps({name: value for name, value in said.items() if value is not None})
+    amount = (said["currency"], said["nano"], said["atto_rest"])
+    key = (said["event_id"], said["payload_hash"])
+    db.execute(_INSERT_SIGHTING, storable((*key, kind, reason, by, observer, time.time_ns(), *amount, payload)))
+
+
+def _replace(db: sqlite3.Connection, event_id: str, by: str, kind: str, reason: str) -> None:
+    """A charge was told of by something nearer to the wire: it is a sighting from now on."""
+    row = db.execute(f"SELECT {', '.join(CHARGE_COLUMNS)} FROM charges WHERE event_id = ?", (event_id,)).fetchone()
+    if row is None or event_id == by:
+        return
+    _put_sighting(db, row, kind, reason, by, "")
+    db.execute("DELETE FROM charges WHERE event_id = ?", (event_id,))
+    db.execute("DELETE FROM charge_lines WHERE event_id = ?", (event_id,))
+
+
+def _counted_by(db: sqlite3.Connection, event_id: str, call: str) -> str | None:
+    """The event that counts this one, if another does: that of a process further down, or of a nearer view."""
+    found = db.execute(
+        "SELECT COALESCE(counted_by, '') FROM sightings WHERE event_id = ? AND kind <> 'contradiction' "
+        "UNION ALL SELECT event_id FROM aliases WHERE alias IN (?, ?) AND evidence <> 'caller'",
+        (event_id, event_id, call),
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _gateway_name(row: Row) -> str:
+    """What a process behind a gateway calls the attempt that reached it."""
+    return f"gateway:{_origin(row).gateway_call_id}"
+
+
+def _origin(row: Row) -> Origin:
+    """The origin of a row, as a ledger can hold it."""
+    return Origin(*row[-len(ORIGIN) :])
+
+
+def _put_aliases(db: sqlite3.Connection, one: _Kept) -> None:
+    """Remember whose work an attempt is, and under which name a process further down may tell of it."""
+    origin, event_id = _origin(one.row), one.row[0]
+    if origin.gateway and origin.gateway_call_id is not None:
+        db.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?, 'caller')", (_gateway_name(one.row), event_id))
+    upstream = origin.upstream_id
+    if upstream is None or one.event.billed is Billed.NO:
+        return
+    evidence = "gateway_call" if upstream.startswith("gateway:") else "propagated"
+    caller = db.execute("SELECT event_id FROM aliases WHERE alias = ? AND evidence = 'caller'", (upstream,)).fetchone()
+    _replace(db, caller[0] if caller is not None else upstream, event_id, "joined", "downstream")
+    db.execute(
+        "INSERT INTO aliases VALUES (?, ?, ?) ON CONFLICT (alias) DO UPDATE "
+        "SET event_id = excluded.event_id, evidence = excluded.evidence WHERE evidence = 'caller'",
+        (upstream, event_id, evidence),
+    )
 
 
 def _usage(db: sqlite3.Connection, event_id: str) -> dict[str, Quantity]:

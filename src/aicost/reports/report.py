@@ -12,18 +12,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from aicost.ledger.query import Filter, Gap, LedgerReader, Sums
+from aicost.ledger.query import Filter, Gap, LedgerReader, Sightings, Sums
 
 from .money import exact, readable
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Totals per currency, the breakdowns asked for, and every gap in what is known."""
+    """Totals per currency, the breakdowns asked for, every gap in what is known, and views that are no money."""
 
     totals: tuple[Sums, ...]
     by: dict[str, tuple[Sums, ...]]
     gaps: tuple[Gap, ...]
+    sightings: tuple[Sightings, ...] = ()
 
 
 def build_report(path: str | Path, by: Sequence[str], where: Filter = Filter()) -> Report:
@@ -33,6 +34,7 @@ def build_report(path: str | Path, by: Sequence[str], where: Filter = Filter()) 
             totals=tuple(ledger.breakdown(None, where)),
             by={name: tuple(ledger.breakdown(name, where)) for name in by},
             gaps=tuple(ledger.gaps(where)),
+            sightings=tuple(ledger.sightings(where)),
         )
 
 
@@ -53,6 +55,16 @@ def to_json(report: Report) -> dict[str, Any]:
             }
             for gap in report.gaps
         ],
+        "sightings": [
+            {
+                "kind": seen.kind,
+                "reason": seen.reason,
+                "count": seen.count,
+                "amount": None if seen.atto is None else exact(seen.atto),
+                "currency": seen.currency or None,
+            }
+            for seen in report.sightings
+        ],
     }
 
 
@@ -66,6 +78,7 @@ def render(report: Report, console: Console) -> None:
     for name, rows in report.by.items():
         console.print(_table(name, rows, report.totals))
     _print_gaps(report.gaps, console)
+    _print_sightings(report.sightings, console)
 
 
 def _row(sums: Sums, whole: Mapping[str, int]) -> dict[str, Any]:
@@ -150,6 +163,26 @@ def _print_gaps(gaps: Sequence[Gap], console: Console) -> None:
     for gap in gaps:
         what = "possibly billed" if gap.billed == "possibly" else gap.status
         text = f"  {gap.count} x {gap.provider}/{gap.model}: {what} ({gap.reason})"
+        console.print(text, highlight=False, markup=False)
+
+
+_SAID = {
+    "joined": "another view of a call that is counted",
+    "differs": "another view of a call that is counted, with other counts",
+    "replaced": "counted until its client told of it itself",
+    "contradiction": "contradicts what was counted; the first view counts",
+}
+
+
+def _print_sightings(sightings: Sequence[Sightings], console: Console) -> None:
+    if not sightings:
+        return
+    alarming = any(seen.kind in {"differs", "contradiction"} for seen in sightings)
+    console.print(f"[{'yellow' if alarming else 'dim'}]Seen besides, and not in the amounts above:[/]")
+    for seen in sightings:
+        reason = f" ({seen.reason})" if seen.reason else ""
+        amount = readable(seen.atto, seen.currency or "USD")
+        text = f"  {seen.count:,} x {_SAID.get(seen.kind, seen.kind)}{reason}: {amount}"
         console.print(text, highlight=False, markup=False)
 
 

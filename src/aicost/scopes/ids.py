@@ -1,4 +1,4 @@
-"""Ids are opaque: what looks like personal data or a secret is never exported as it is."""
+"""Ids: how they are made, and what looks like personal data or a secret, which is never exported as it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import hmac
 import logging
 import os
-import random
 import re
+import time
 
 _log = logging.getLogger("aicost")
 
@@ -20,8 +20,43 @@ _warned: set[str] = set()
 
 
 def new_id() -> str:
-    """A random 128-bit id in hex. `random` is reseeded after a fork, so children do not repeat each other."""
-    return f"{random.getrandbits(128):032x}"
+    """A new 128-bit id in hex, of the operating system's randomness.
+
+    Not of `random`: applications seed it, and two processes that seed it alike would make the same ids.
+    """
+    return os.urandom(16).hex()
+
+
+def new_event_id() -> str:
+    """A new id that sorts by when it was made: milliseconds (48 bits), then 80 random bits.
+
+    A ledger finds its place for it, and its period, by the id alone.
+    """
+    return (time.time_ns() // 1_000_000).to_bytes(6, "big").hex() + os.urandom(10).hex()
+
+
+def derived_id(*parts: object) -> str:
+    """The 128-bit id, in hex, of what is identified by these parts: the same wherever it is made.
+
+    >>> derived_id("span", "5b8e", "6e0c", 1) == derived_id("span", "5b8e", "6e0c", "1")
+    True
+    """
+    # With the length of each, so that no two lists of parts are one text.
+    texts = [part if part.__class__ is str else str(part) for part in parts]
+    whole = "".join([f"{len(text)}:{text}" for text in texts])
+    return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def credential_digest(secret: str) -> str:
+    """A keyed digest of an API key: what spans and ledgers have of it, and what a bill's key id can be mapped to.
+
+    Keyed by `AICOST_ID_KEY`. Give it your keys once to know which digest is which.
+
+    >>> credential_digest("sk-proj-...")
+    'c:a2f60c7c5bd6f05e'
+    """
+    key = os.environ.get("AICOST_ID_KEY", "aicost").encode()
+    return "c:" + hmac.new(key, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
 
 
 def opaque(key: str, value: object) -> str:

@@ -6,8 +6,10 @@ are is nobody's business but yours, least of all a provider's. What comes in is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
@@ -22,6 +24,7 @@ from .scope import ATTRIBUTES, Scope, current_scope, with_scope
 
 _NAMES: Mapping[str, str] = {**ATTRIBUTES, "run_id": a.AICOST_RUN_ID, "workflow": a.GEN_AI_WORKFLOW_NAME}
 _HEADER = "baggage"
+_EVENT_ID = re.compile(r"[0-9a-f]{32}")
 _propagator = W3CBaggagePropagator()
 
 _keys: tuple[str, ...] = ()
@@ -39,13 +42,14 @@ def allow(keys: tuple[str, ...], hosts: tuple[str, ...]) -> None:
 
 def enabled() -> bool:
     """Whether anything may leave at all."""
-    return bool(_keys and _hosts)
+    return bool(_hosts)
 
 
-def inject(headers: MutableMapping[str, str], *, host: str) -> None:
+def inject(headers: MutableMapping[str, str], *, host: str, event_id: str | None = None) -> None:
     """Add the scope to the headers of a request to `host`, if the host is allow-listed.
 
-    Baggage that is there already is kept. Clients that aicost wraps do this by themselves.
+    Baggage that is there already is kept. Clients that aicost wraps do this by themselves, and send the `event_id` of
+    the attempt along, so that whoever does its work further down tells of the same charge.
 
     >>> aicost.inject(request.headers, host="billing.internal")
     """
@@ -56,6 +60,8 @@ def inject(headers: MutableMapping[str, str], *, host: str) -> None:
     if scope.run is not None:
         values |= {"run_id": scope.run.id, "workflow": scope.run.workflow}
     context = Context()
+    if event_id is not None:
+        context = baggage.set_baggage(a.AICOST_EVENT_ID, event_id, context)
     for key in _keys:
         if key in values:
             context = baggage.set_baggage(_NAMES[key], values[key], context)
@@ -87,6 +93,9 @@ def received(headers: Mapping[str, object]) -> Scope:
     values = {key: str(found[_NAMES[key]]) for key in _keys if _NAMES[key] in found}
     run_id, workflow = values.pop("run_id", None), values.pop("workflow", None)
     scope = current_scope().owned_by(values)
+    upstream_id = found.get(a.AICOST_EVENT_ID)
+    if isinstance(upstream_id, str) and _EVENT_ID.fullmatch(upstream_id):
+        scope = replace(scope, upstream_id=upstream_id)
     if run_id is not None:
         scope = scope.in_run(Run(workflow or "remote", run_id=run_id))
     return scope

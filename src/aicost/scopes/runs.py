@@ -150,46 +150,52 @@ class Run:
         with self._lock:
             return self._totals.possibly_billed
 
-    def add(self, event: UsageEvent, *, atto: int | None, currency: str, step: Step | None = None) -> None:
-        """Count one attempt in this run, all runs above it and the step it belongs to."""
+    def add(
+        self, event: UsageEvent, *, atto: int | None, currency: str, step: Step | None = None, times: int = 1
+    ) -> None:
+        """Count one attempt in this run, all runs above it and the step it belongs to.
+
+        `times` is -1 for one that is taken back, because something nearer to the wire tells of it.
+        """
         wasted = event.status is not RequestStatus.SUCCESS or (step is not None and step.is_wasted())
         with self._lock:
             run: Run | None = self
             while run is not None:
-                run._count(event, atto, currency, wasted)
+                run._count(event, atto, currency, wasted, times)
                 run = run.parent
             if step is not None and atto and not wasted:
-                step._spend(currency, atto)
+                step._spend(currency, times * atto)
 
-    def _count(self, event: UsageEvent, atto: int | None, currency: str, wasted: bool) -> None:
+    def _count(self, event: UsageEvent, atto: int | None, currency: str, wasted: bool, times: int) -> None:
         totals = self._totals
-        if event.event_id in totals.pending:
-            totals.pending.discard(event.event_id)
+        was_pending = event.event_id in totals.pending
+        totals.pending.discard(event.event_id)
+        if was_pending and times > 0:
             totals.unpriced -= atto is not None
         else:
-            totals.attempts += 1
-            totals.app_retries += event.retry_of is not None
-            totals.fallbacks += event.fallback_of is not None
+            totals.attempts += times
+            totals.app_retries += times * (event.retry_of is not None)
+            totals.fallbacks += times * (event.fallback_of is not None)
             if event.status is RequestStatus.RETRY:
-                totals.retries += 1
+                totals.retries += times
             else:
-                totals.calls += 1
+                totals.calls += times
             if event.billed is Billed.POSSIBLY:
-                totals.possibly_billed += 1
+                totals.possibly_billed += times
             elif atto is None:
-                totals.unpriced += 1
-                if event.usage is None and len(totals.pending) < _MAX_PENDING:
+                totals.unpriced += times
+                if times > 0 and event.usage is None and len(totals.pending) < _MAX_PENDING:
                     totals.pending.add(event.event_id)
         for meter, quantity in (event.usage or {}).items():
-            totals.usage[meter] = totals.usage.get(meter, 0) + quantity
+            totals.usage[meter] = totals.usage.get(meter, 0) + times * quantity
         if atto is not None:
-            totals.atto[currency] += atto
+            totals.atto[currency] += times * atto
             key = (event.step or event.operation, currency)
             if key not in totals.by_step and len(totals.by_step) >= _MAX_STEPS:
                 key = ("other", currency)
-            totals.by_step[key] += atto
+            totals.by_step[key] += times * atto
             if wasted:
-                totals.wasted[currency] += atto
+                totals.wasted[currency] += times * atto
 
     def _waste(self, spent: Mapping[str, int]) -> None:
         run: Run | None = self

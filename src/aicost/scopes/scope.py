@@ -48,6 +48,8 @@ class Scope:
     step: Step | None = None
     agent: str | None = None
     stamp: Mapping[str, str] = field(default_factory=dict)
+    upstream_id: str | None = None
+    """The attempt of a caller in another process that this work is done for."""
 
     def owned_by(self, attribution: Mapping[str, object | None]) -> Scope:
         """This scope with more ownership. Keys at None are left as they are."""
@@ -57,7 +59,7 @@ class Scope:
         if not added:
             return self
         stamp = {**self.stamp, **{ATTRIBUTES[key]: value for key, value in added.items()}}
-        return Scope({**self.attribution, **added}, self.run, self.step, self.agent, stamp)
+        return Scope({**self.attribution, **added}, self.run, self.step, self.agent, stamp, self.upstream_id)
 
     def in_run(self, run: Run) -> Scope:
         """This scope inside `run`; the step and agent around it stay outside."""
@@ -65,14 +67,14 @@ class Scope:
         stamp |= {a.AICOST_RUN_ID: run.id, a.AICOST_RUN_ROOT_ID: run.root_id, a.GEN_AI_WORKFLOW_NAME: run.workflow}
         if run.parent is not None:
             stamp[a.AICOST_RUN_PARENT_ID] = run.parent.id
-        return Scope(self.attribution, run, None, None, stamp)
+        return Scope(self.attribution, run, None, None, stamp, self.upstream_id)
 
     def in_step(self, step: Step, agent: str | None = None) -> Scope:
         """This scope inside `step`, which may be an agent's turn."""
         stamp = {**self.stamp, a.AICOST_STEP_NAME: step.name, a.AICOST_STEP_ID: step.id}
         if agent is not None:
             stamp[a.GEN_AI_AGENT_NAME] = agent
-        return Scope(self.attribution, self.run, step, agent or self.agent, stamp)
+        return Scope(self.attribution, self.run, step, agent or self.agent, stamp, self.upstream_id)
 
 
 _defaults = Scope()

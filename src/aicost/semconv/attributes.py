@@ -60,13 +60,22 @@ AICOST_CUSTOMER_ID: Final = "aicost.customer.id"
 """The customer on whose behalf the work is done; a tenant may have several."""
 
 AICOST_EVENT_ID: Final = "aicost.event.id"
-"""The identity under which the charge is counted once; the ledger's key."""
+"""The identity of one attempt, minted when it is made; the ledger's key. Believed on aicost's own spans only."""
+
+AICOST_EVENT_UPSTREAM_ID: Final = "aicost.event.upstream_id"
+"""The attempt of a caller in another process, its event id or `gateway:` and a call id, that this is the work of."""
 
 AICOST_FALLBACK_OF: Final = "aicost.fallback_of"
 """The event of the failed call to another model or provider that the application followed with this one."""
 
 AICOST_FEATURE_ID: Final = "aicost.feature.id"
 """The product feature the work serves."""
+
+AICOST_GATEWAY_CALL_ID: Final = "aicost.gateway.call_id"
+"""The id that a gateway on the way gave the call."""
+
+AICOST_GATEWAY_DECLARED: Final = "aicost.gateway.declared"
+"""Whether the application has declared the host a gateway, so that its call id is proof of one call."""
 
 AICOST_HANDOFF_FROM: Final = "aicost.handoff.from"
 """The agent that handed the work over to this one."""
@@ -88,6 +97,18 @@ AICOST_PRODUCT: Final = "aicost.product"
 
 AICOST_PROJECT_ID: Final = "aicost.project.id"
 """The project the work belongs to."""
+
+AICOST_PROVIDER_CREDENTIAL: Final = "aicost.provider.credential"
+"""A keyed digest of the API key; never the key."""
+
+AICOST_PROVIDER_ORGANIZATION: Final = "aicost.provider.organization"
+"""The provider's organisation, workspace or account that is billed."""
+
+AICOST_PROVIDER_PROJECT: Final = "aicost.provider.project"
+"""The provider's project that is billed."""
+
+AICOST_PROVIDER_REQUEST_ID: Final = "aicost.provider.request_id"
+"""The provider's id of the request, from its headers."""
 
 AICOST_REQUEST_ATTEMPT: Final = "aicost.request.attempt"
 """The number of the attempt, from 1."""

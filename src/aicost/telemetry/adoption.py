@@ -23,7 +23,7 @@ from . import guard
 from .call import Call, Outcome, Target
 from .dialect_table import dialect_of
 from .dialects import Dialect, Inference, Part, failure_of, may_be_inference, part_of
-from .once import Sight, mark_span, sight_around
+from .sight import Sight, mark_span, sight_around
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline

@@ -18,15 +18,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from aicost.scopes.ids import new_id
+from aicost.scopes.ids import new_event_id, new_id
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import NOWHERE, Billed, Origin, RequestStatus, UsageEvent
 from aicost.usage.readers import ResponseView
 
 from . import guard
-from .once import WIRE, Covered, Reason, Sight, sight_around, with_sight
+from .once import WIRE, Covered, Observer, Reason, Verdict, span_event_id
 from .pipeline import Pipeline
+from .sight import Sight, sight_around, with_sight
 
 _NOTHING = ResponseView(reading=None)
 _INVALID_TRACE = "0" * 32
@@ -50,12 +51,14 @@ class Target(NamedTuple):
 
 @dataclass(slots=True)
 class _Attempt:
+    event_id: str
     started_ns: int
     ended_ns: int = 0
     backoff_ns: int = 0
     http_status: int | None = None
     error_type: str | None = None
     billed: Billed = Billed.NO
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,15 @@ class Call:
         "_attempts",
         "_content",
         "_done",
+        "_is_of_another",
         "_lock",
         "_observer",
+        "_origin",
         "_pipeline",
         "_run_id",
         "_scope",
         "_sight",
+        "_unbilled",
         "context",
         "span",
         "target",
@@ -159,6 +165,7 @@ class Call:
         self._sight = Sight(target.operation, scope, sight_around(parent), wire=observer is WIRE)
         self.context: Context = with_sight(self._sight, self.span, set_span_in_context(self.span, parent))
         self._begin()
+        self._is_of_another = False
         self._after = None if (before := _failed.get()) is None else self._answers(before)
 
     @classmethod
@@ -170,6 +177,7 @@ class Call:
         call._pipeline, call.target, call._observer = pipeline, target, observer
         call._scope, call._sight, call.span, call.context = scope, sight, span, Context()
         call._begin()
+        call._is_of_another = True
         call._after = None
         return call
 
@@ -178,18 +186,41 @@ class Call:
         self._run_id = run.id if run is not None else self._implicit_run()
         self._attempts: list[_Attempt] = []
         self._content: Mapping[str, AttributeValue] = {}
+        self._unbilled: Covered | None = None
+        self._origin = Origin(host=self.target.server_address, upstream_id=self._scope.upstream_id)
         self._done = False
         self._lock = threading.Lock()
 
     def attempt_started(self, at_ns: int | None = None) -> None:
-        """A request is about to go out. If one went out before, its client has waited since that one failed."""
+        """A request is about to go out. If one went out before, its client has waited since that one failed.
+
+        Each attempt is an event of its own, and has an id of its own from here on.
+        """
         now = time.time_ns() if at_ns is None else at_ns
         if self._attempts:
             before = self._attempts[-1]
             if not before.ended_ns:  # answered, and tried again all the same
                 before.ended_ns, before.error_type, before.billed = now, "retried", Billed.POSSIBLY
             before.backoff_ns = now - before.ended_ns
-        self._attempts.append(_Attempt(now))
+        self._attempts.append(_Attempt(self._new_id(now, len(self._attempts) + 1), now, origin=self._origin))
+
+    def identify(self, event_id: str) -> None:
+        """The attempt under way is an event that has an identity already: a line of a batch, a background response."""
+        self._current().event_id = event_id
+
+    def traced(self, said: Mapping[str, str]) -> None:
+        """What is known of where the attempt under way went, and under which ids: fields of its `Origin`."""
+        attempt = self._current()
+        attempt.origin = attempt.origin._replace(**said)  # type: ignore[arg-type]
+
+    def not_billed(self, reason: Reason) -> None:
+        """No model was asked for the answer: what it says was used is not charged."""
+        self._unbilled = Covered(reason, None)
+
+    @property
+    def event_id(self) -> str:
+        """The event of the attempt under way."""
+        return self._current().event_id
 
     def attempt_failed(self, *, billed: Billed, error_type: str, http_status: int | None = None) -> None:
         """The request under way failed; the client may try again."""
@@ -241,12 +272,12 @@ class Call:
         failed, scope = self._attempts[:-1], self._scope
         events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
         events.append(self._last_event(view, outcome, last))
-        if self._observer is not WIRE:
-            if self._is_covered(events[-1]):
-                return
-            known = self._pipeline.counted.completes(events[-1], self._observer)
-            if known is not None:
-                events[-1] = replace(events[-1], event_id=known)
+        verdict = self._decide(events[-1])
+        if verdict.covered is not None:
+            self._cover(events, verdict)
+            return
+        if verdict.completes is not None:
+            events[-1] = replace(events[-1], event_id=verdict.completes)
         attributes = self._describe(view, outcome, events)
         self._sight.tell(events[-1].event_id)
         if self._observer is not WIRE:
@@ -256,12 +287,18 @@ class Call:
         if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
             _failed.set(self._as_failed(scope.run.id, events[-1].event_id))
         self._pipeline.settle(
-            events, run=scope.run, step=scope.step, span=self.span, attributes=attributes, observer=self._observer
+            events,
+            run=scope.run,
+            step=scope.step,
+            span=self.span,
+            attributes=attributes,
+            replaces=verdict.replaces,
+            is_nearest=self._observer is WIRE,
         )
 
     def failure(self) -> Failed | None:
         """This call as what the next one answers, once it has failed; in no run, nothing is linked."""
-        run, by = self._scope.run, self._sight.by or self._span_identity(len(self._attempts))
+        run, by = self._scope.run, self._sight.by or self._current().event_id
         return None if run is None else self._as_failed(run.id, by, linked=True)
 
     def _as_failed(self, run_id: str, event_id: str, *, linked: bool = False) -> Failed:
@@ -276,16 +313,32 @@ class Call:
             linked,
         )
 
-    def _is_covered(self, event: UsageEvent) -> bool:
-        """Whether somebody else counts it; the span then says why it has no amount."""
-        covered = self._pipeline.counted.covered(self._sight, event, self._observer)
+    def _decide(self, event: UsageEvent) -> Verdict:
+        """Whether this view of the call is counted, or somebody else's is."""
+        if self._unbilled is not None:
+            return Verdict(self._unbilled)
+        wire, sight = self._observer is WIRE, self._sight
+        nested = None if wire else sight.covered(with_usage=bool(event.usage))
+        return self._pipeline.counted.decide(
+            event, Observer(self._observer), wire=wire, nested=nested, now=0 if wire else time.time_ns()
+        )
+
+    def _cover(self, events: list[UsageEvent], verdict: Verdict) -> None:
+        """Say on the span why it has no amount, and keep what it would have been for whoever compares.
+
+        What attempts before the last one may have cost is counted all the same.
+        """
+        *before, event = events
+        covered = verdict.covered
         if covered is None:
-            return False
+            return
+        if before:
+            self._pipeline.settle(before, run=self._scope.run, step=self._scope.step)
         self.span.set_attributes(covered_attributes(covered))
         if event.error_type is not None:
             self.span.set_attribute(a.ERROR_TYPE, event.error_type)
             self.span.set_status(Status(StatusCode.ERROR, event.error_type))
-        return True
+        self._pipeline.join(event, covered, self._observer, differs=verdict.differs)
 
     def _describe(self, view: ResponseView, outcome: Outcome, events: list[UsageEvent]) -> dict[str, AttributeValue]:
         """Status and attempts on the span; what is known only now comes back as attributes."""
@@ -310,7 +363,7 @@ class Call:
 
     def _failed_event(self, number: int, attempt: _Attempt) -> UsageEvent:
         return self._event(
-            event_id=self._span_identity(number),
+            event_id=attempt.event_id,
             usage=None,
             started_ns=attempt.started_ns,
             ended_ns=attempt.ended_ns,
@@ -321,15 +374,15 @@ class Call:
             retry_count=number - 1,
             backoff_ns=attempt.backoff_ns,
             complete=attempt.billed is not Billed.POSSIBLY,
+            origin=attempt.origin,
         )
 
     def _last_event(self, view: ResponseView, outcome: Outcome, attempt: _Attempt) -> UsageEvent:
         number, reading, target = len(self._attempts), view.reading, self.target
-        identity = f"{target.provider}:{view.response_id}" if view.response_id else self._span_identity(number)
         before = self._after
         same = before is not None and (before.provider, before.model) == (target.provider, target.model)
         return self._event(
-            event_id=identity,
+            event_id=attempt.event_id,
             model=view.model or target.model,
             usage=None if reading is None else reading.usage,
             started_ns=attempt.started_ns,
@@ -349,6 +402,7 @@ class Call:
             provider_cost=None if reading is None else reading.provider_cost,
             retry_of=before.event_id if before is not None and same else None,
             fallback_of=before.event_id if before is not None and not same else None,
+            origin=attempt.origin,
         )
 
     def _event(self, **known: Any) -> UsageEvent:
@@ -372,11 +426,12 @@ class Call:
             **known,
         )
 
-    def _span_identity(self, number: int) -> str:
+    def _new_id(self, started_ns: int, number: int) -> str:
+        """Minted, unless it is somebody else's span that tells: that is the same event wherever it is read."""
+        if not self._is_of_another:
+            return new_event_id()
         context = self.span.get_span_context()
-        if not context.is_valid:  # no SDK is set up: nothing else identifies the call
-            return f"call:{new_id()}:{number}"
-        return f"span:{context.trace_id:032x}:{context.span_id:016x}:{number}"
+        return span_event_id(f"{context.trace_id:032x}", f"{context.span_id:016x}", started_ns, number)
 
     def _answers(self, before: Failed) -> Failed | None:
         """The failed call this one is made instead of, if it is of the same step of the same run."""
@@ -407,6 +462,7 @@ def covered_attributes(covered: Covered) -> dict[str, AttributeValue]:
 
 def _attempt_attributes(event: UsageEvent, attempt: _Attempt) -> Mapping[str, Any]:
     attributes: dict[str, Any] = {
+        a.AICOST_EVENT_ID: event.event_id,
         a.AICOST_REQUEST_ATTEMPT: event.attempt,
         a.AICOST_REQUEST_STATUS: event.status.value,
         a.AICOST_REQUEST_BILLED: event.billed.value,

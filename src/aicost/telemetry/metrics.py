@@ -19,7 +19,7 @@ from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
-from aicost.usage.meters import direction_of
+from aicost.usage.meters import token_sums
 
 from . import guard
 
@@ -107,29 +107,32 @@ class Metrics:
             duration.name, duration.unit, duration.description, explicit_bucket_boundaries_advisory=_SECOND_BUCKETS
         )
 
-    def attempt(self, event: UsageEvent, charge: Charge, *, known: bool = False) -> None:
-        """Count one attempt and its charge; of one that is `known` already, only the charge, which has come since."""
+    def attempt(self, event: UsageEvent, charge: Charge, *, attempts: int = 1, times: int = 1) -> None:
+        """Count an attempt and its charge. `attempts` is 0 for one that is known, whose charge has come since.
+
+        `times` is -1 for one that is taken back, because something nearer to the wire tells of it.
+        """
         base = self._base(event)
         with self._lock:
-            if not known:
-                self._attempts.add((*base, (a.AICOST_REQUEST_STATUS, event.status.value)), 1)
+            if attempts:
+                self._attempts.add((*base, (a.AICOST_REQUEST_STATUS, event.status.value)), times * attempts)
             if event.status is RequestStatus.RETRY:
-                self._retries.add(base, 1)
+                self._retries.add(base, times)
             for meter, quantity in (event.usage or {}).items():
                 self._usage.add(
-                    (*base, (a.AICOST_METER, meter)), quantity if type(quantity) is int else float(quantity)
+                    (*base, (a.AICOST_METER, meter)), times * (quantity if type(quantity) is int else float(quantity))
                 )
             for flag in event.flags:
                 kind, _, field = flag.partition(":")
                 if kind == "unknown_field":
-                    self._unknown_fields.add((*base, (a.AICOST_USAGE_FIELD, field)), 1)
+                    self._unknown_fields.add((*base, (a.AICOST_USAGE_FIELD, field)), times)
             if charge.atto:
                 money = ((a.AICOST_COST_CURRENCY, charge.currency), (a.AICOST_COST_STATUS, charge.status.value))
-                self._cost.add((*base, *money), charge.atto)
+                self._cost.add((*base, *money), times * charge.atto)
             if event.billed is Billed.POSSIBLY:
-                self._possibly.add(base, 1)
+                self._possibly.add(base, times)
             elif charge.status in (ChargeStatus.UNPRICED, ChargeStatus.PARTIAL):
-                self._unpriced.add((*base, (a.AICOST_COST_REASON, (charge.reason or "").partition(":")[0])), 1)
+                self._unpriced.add((*base, (a.AICOST_COST_REASON, (charge.reason or "").partition(":")[0])), times)
 
     def call(self, event: UsageEvent, started_ns: int) -> None:
         """Record the duration of a finished call and its tokens, if known. `event` is its last attempt."""
@@ -160,18 +163,6 @@ class Metrics:
         owner = event.attribution
         series.extend((attribute, owner[key]) for key, attribute in self._owner_keys if key in owner)
         return tuple(series)
-
-
-def token_sums(usage: Mapping[str, Any]) -> tuple[int, int]:
-    """Input and output tokens in upstream's inclusive sense: cached ones are input, reasoning is output."""
-    inputs = outputs = 0
-    for meter, quantity in usage.items():
-        direction = direction_of(meter)
-        if direction == "input":
-            inputs += quantity
-        elif direction == "output":
-            outputs += quantity
-    return inputs, outputs
 
 
 def _own_errors(_: CallbackOptions) -> Iterable[Observation]:

@@ -5,8 +5,9 @@ One place prices and one place writes, so no sink can disagree with another.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from opentelemetry.trace import Span, Tracer, TracerProvider, get_tracer
 from opentelemetry.util.types import AttributeValue
@@ -14,12 +15,13 @@ from opentelemetry.util.types import AttributeValue
 from aicost._version import __version__
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel
+from aicost.pricing.sighting import Sighting, SightingKind
 from aicost.scopes.runs import Run, Step
 from aicost.usage.event import UsageEvent
 
 from . import guard
 from .metrics import Metrics
-from .once import WIRE, Counted
+from .once import Counted, Covered
 from .options import CallOptions
 from .profiles import CostProfile, span_attributes
 
@@ -29,7 +31,25 @@ _DEFAULT_OPTIONS = CallOptions()
 class ChargeStore(Protocol):
     """Where charges are kept; the ledger is one. `record` is one transaction and returns when it is durable."""
 
-    def record(self, entries: Sequence[tuple[UsageEvent, Charge]]) -> None: ...
+    def record(
+        self,
+        entries: Sequence[tuple[UsageEvent, Charge]],
+        *,
+        sightings: Sequence[Sighting] = (),
+        replaces: Sequence[str] = (),
+    ) -> None: ...
+
+
+_MOST_REPLACEABLE = 2_000
+
+
+class _Counted(NamedTuple):
+    """What was counted for a view that something nearer to the wire may yet replace."""
+
+    event: UsageEvent
+    charge: Charge
+    run: Run | None
+    step: Step | None
 
 
 class Pipeline:
@@ -52,6 +72,7 @@ class Pipeline:
         self.profiles = tuple(profiles)
         self.options = options
         self.counted = Counted()
+        self._replaceable: OrderedDict[str, _Counted] = OrderedDict()
 
     def settle(
         self,
@@ -61,29 +82,37 @@ class Pipeline:
         step: Step | None = None,
         span: Span | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
-        observer: str = WIRE,
+        replaces: Sequence[str] = (),
+        is_nearest: bool = True,
     ) -> Charge:
         """Price the attempts of one call, the last one being its outcome, and tell every sink. Returns its charge.
 
         `attributes` go on the span together with those of the charge, since each setting of attributes costs.
-        `observer` is who saw the call.
+        `replaces` are events of the same call that were counted for views further from the wire; `is_nearest` is False
+        for such a view.
         """
         price = self.kernel.price
         entries = [(event, price(event)) for event in attempts]
         last, charge = entries[-1]
         try:
             if self.store is not None:
-                self.store.record(entries)
+                self.store.record(entries, replaces=replaces)
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("write to the ledger", error)
         try:
-            fresh = [(*entry, news) for entry in entries if (news := self.counted.news(entry[0], observer))]
+            for event_id in replaces:
+                self._take_back(event_id)
+            fresh = [(*entry, news) for entry in entries if (news := self.counted.news(entry[0]))]
+            if not is_nearest:
+                self._replaceable[last.event_id] = _Counted(last, charge, run, step)
+                if len(self._replaceable) > _MOST_REPLACEABLE:
+                    self._replaceable.popitem(last=False)
             if run is not None:
                 for event, priced, _ in fresh:
                     run.add(event, atto=priced.atto, currency=priced.currency, step=step)
             if self.metrics is not None and fresh:
                 for event, priced, news in fresh:
-                    self.metrics.attempt(event, priced, known=news == "usage")
+                    self.metrics.attempt(event, priced, attempts=int(news == "event"))
                 if fresh[-1][2] == "usage":
                     self.metrics.tokens(last)
                 else:
@@ -96,3 +125,25 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("set cost attributes", error)
         return charge
+
+    def join(self, event: UsageEvent, covered: Covered, observer: str, *, differs: bool = False) -> None:
+        """Keep a view of a call that is counted elsewhere: it is no money, but what it would have been is shown."""
+        if self.store is None:
+            return
+        try:
+            kind: SightingKind = "differs" if differs else "joined"
+            sighting = Sighting(kind, covered.reason, covered.by, observer, event, self.kernel.price(event))
+            self.store.record((), sightings=(sighting,))
+        except Exception as error:  # noqa: BLE001 - a sink's failure is ours
+            guard.failed("write to the ledger", error)
+
+    def _take_back(self, event_id: str) -> None:
+        """Take out of the live totals and metrics what was counted for a view that is replaced."""
+        found = self._replaceable.pop(event_id, None)
+        if found is None:
+            return
+        event, charge, run, step = found
+        if run is not None:
+            run.add(event, atto=charge.atto, currency=charge.currency, step=step, times=-1)
+        if self.metrics is not None:
+            self.metrics.attempt(event, charge, times=-1)

@@ -11,10 +11,8 @@ from opentelemetry.util.types import AttributeValue
 from aicost._money import ATTO, to_text
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
-from aicost.usage.event import Billed, UsageEvent
-from aicost.usage.meters import METERS, Quantity, direction_of, group_of
-
-from .metrics import token_sums
+from aicost.usage.event import NOWHERE, Billed, UsageEvent
+from aicost.usage.meters import METERS, Quantity, direction_of, group_of, token_sums
 
 Attributes = dict[str, AttributeValue]
 
@@ -47,6 +45,18 @@ class CostProfile(str, Enum):
     """`llm.cost.total`, `.prompt`, `.completion`."""
 
 
+ORIGIN_KEYS = (
+    a.AICOST_PROVIDER_ORGANIZATION,
+    a.AICOST_PROVIDER_PROJECT,
+    a.AICOST_PROVIDER_CREDENTIAL,
+    a.AICOST_PROVIDER_REQUEST_ID,
+    a.AICOST_GATEWAY_CALL_ID,
+    a.AICOST_GATEWAY_DECLARED,
+    a.AICOST_EVENT_UPSTREAM_ID,
+)
+"""Of the fields of an `Origin` after the host, which is `server.address`."""
+
+
 class Used(Protocol):
     """What was used, as events have it."""
 
@@ -73,6 +83,10 @@ def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequ
     }
     if event.response_id is not None:
         attributes[a.GEN_AI_RESPONSE_ID] = event.response_id
+    if event.origin is not NOWHERE:
+        for key, value in zip(ORIGIN_KEYS, event.origin[1:], strict=True):
+            if value:
+                attributes[key] = value
     if event.retry_count:
         attributes[a.HTTP_REQUEST_RESEND_COUNT] = event.retry_count
     if event.error_type is not None:

@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from . import guard
 
@@ -25,6 +26,19 @@ _ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )
+
+
+class _Ids(RandomIdGenerator):
+    """Ids of the operating system's randomness. The SDK draws its own from `random`, which applications seed: two
+    processes that seed it alike would be in one trace, and an implicit run is a trace."""
+
+    def generate_span_id(self) -> int:
+        """A span's id."""
+        return int.from_bytes(os.urandom(8), "big") or 1
+
+    def generate_trace_id(self) -> int:
+        """A trace's id."""
+        return int.from_bytes(os.urandom(16), "big") or 1
 
 
 # OpenTelemetry lets the global providers be set only once, so one that was closed here stays and is passed over.
@@ -40,7 +54,7 @@ def set_up_tracing(exporter: str | SpanExporter | None, service_name: str | None
     """
     present = trace.get_tracer_provider()
     if isinstance(present, trace.ProxyTracerProvider) or present in _closed:
-        provider = TracerProvider(resource=_resource(service_name))
+        provider = TracerProvider(resource=_resource(service_name), id_generator=_Ids())
         chosen = span_exporter(exporter) if exporter is None or isinstance(exporter, str) else exporter
         if chosen is not None:
             provider.add_span_processor(BatchSpanProcessor(chosen))

@@ -69,7 +69,7 @@ def read_converse(raw: Raw) -> Reading:
     latency = Counts(raw).inside("performanceConfig").text("latency") if nested is not None else None
     return Reading(
         counts.usage(usage),
-        service_tier=None if tier in {None, "default"} else tier,
+        service_tier=normal_tier(tier, "aws.bedrock"),
         speed=None if latency in {None, "standard"} else latency,
         flags=counts.finish(CONVERSE),
         complete=counts.complete,
@@ -111,7 +111,7 @@ def read_invoke_model(body: Raw) -> Reading:
         reading = Reading({}, flags=("missing_count:usage",), complete=False)
     tier, latency = headers.get(_TIER), headers.get(_LATENCY)
     return reading._replace(
-        service_tier=normal_tier(tier if isinstance(tier, str) else None) or reading.service_tier,
+        service_tier=normal_tier(tier if isinstance(tier, str) else None, "aws.bedrock") or reading.service_tier,
         speed=latency if isinstance(latency, str) and latency != "standard" else reading.speed,
     )
 

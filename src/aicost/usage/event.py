@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from .meters import Quantity
 
@@ -30,6 +31,29 @@ class Billed(str, Enum):
     """Refused before any work: a 429, a 5xx, a connection never made."""
     POSSIBLY = "possibly"
     """The provider may have done work whose usage never reached us: a read timeout, a cut stream."""
+
+
+class Origin(NamedTuple):
+    """Where an attempt was answered, and the ids by which a bill or a downstream hop may tell of it."""
+
+    host: str | None = None
+    organization: str | None = None
+    """The provider's organisation, workspace or account that is billed."""
+    project: str | None = None
+    """The provider's project."""
+    credential: str | None = None
+    """A keyed digest of the API key (`aicost.scopes.ids.credential_digest`); never the key."""
+    request_id: str | None = None
+    """The provider's id of the request, of its headers: what its support asks for."""
+    gateway_call_id: str | None = None
+    """The id that a gateway on the way gave the call."""
+    gateway: bool = False
+    """Whether the host is a gateway that the application has declared, so that its call id is proof of one call."""
+    upstream_id: str | None = None
+    """The attempt of another process that this one is the work of: its event id, or `gateway:` and the call id."""
+
+
+NOWHERE = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +108,7 @@ class UsageEvent:
     fallback_of: str | None = None
     """The event of the failed call to another model or provider that the application followed with this one."""
     attribution: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = NOWHERE
 
     @property
     def is_storage(self) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import ROUND_UP, Decimal
 
 from .meters import Quantity
+from .providers import normal_tier
 from .reading import Counts, Fields, Raw, Reading, fields_of, snake_case
 
 _MODALITIES = {
@@ -82,7 +83,7 @@ def read_generate_content(raw: Raw) -> Reading:
     if counts.has("total_token_count") and counts.take("total_token_count") not in sums:
         counts.flag("total_tokens_mismatch")
     traffic, tier = counts.text("traffic_type"), (counts.text("service_tier") or "").lower()
-    served = _TIERS.get((traffic or "").upper()) or (tier if tier not in {"", "standard", "unspecified"} else None)
+    served = _TIERS.get((traffic or "").upper()) or normal_tier(tier or None, "gcp.gemini")
     flags = counts.finish(GENERATE)
     return Reading(counts.usage(usage), service_tier=served, flags=flags, complete=counts.complete)
 

@@ -7,9 +7,10 @@ undo that before anything is priced.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 Quantity = int | Decimal
 Direction = Literal["input", "output"]
@@ -134,3 +135,15 @@ def direction_of(meter: str) -> Direction | None:
     """
     known = declared(meter)
     return known.direction if known else None
+
+
+def token_sums(usage: Mapping[str, Any]) -> tuple[int, int]:
+    """Input and output tokens in upstream's inclusive sense: cached ones are input, reasoning is output."""
+    inputs = outputs = 0
+    for meter, quantity in usage.items():
+        direction = direction_of(meter)
+        if direction == "input":
+            inputs += quantity
+        elif direction == "output":
+            outputs += quantity
+    return inputs, outputs

@@ -6,9 +6,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from .providers import find_provider, served_by
+from .providers import LONGEST, REMEMBERED, find_provider, served_by
 
-_REMEMBERED = 4096
 _UNKNOWN = frozenset({"", "unknown", "none"})
 _VENDOR = re.compile(
     r"(?:(?:us|us-gov|eu|apac|jp|au|ca|global)\.)?"
@@ -34,7 +33,6 @@ class _Identity(NamedTuple):
     revision: str | None
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def same_model(one: str | None, other: str | None) -> bool:
     """Whether two observers of a call may mean one model; a name that is not known fits all.
 
@@ -44,6 +42,13 @@ def same_model(one: str | None, other: str | None) -> bool:
     >>> same_model("claude-haiku-4-5", "us.anthropic.claude-haiku-4-5-20251001-v1:0"), same_model("o3", "o3-pro")
     (True, False)
     """
+    if one is None or other is None or one == other:
+        return True
+    return len(one) <= LONGEST and len(other) <= LONGEST and _same(one, other)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _same(one: str, other: str) -> bool:
     mine, others = _identity(one), _identity(other)
     if mine is None or others is None:
         return True
@@ -52,9 +57,8 @@ def same_model(one: str | None, other: str | None) -> bool:
     )
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _identity(name: str | None) -> _Identity | None:
-    model = _bare((name or "").lower())
+def _identity(name: str) -> _Identity | None:
+    model = _bare(name.lower())
     if model in _UNKNOWN:
         return None
     parts: dict[str, str | None] = {"date": None, "revision": None}

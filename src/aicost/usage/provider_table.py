@@ -28,7 +28,7 @@ class Provider:
     begin: tuple[str, ...] = ()
     """How names begin that all mean it: litellm has one for each of Vertex AI's families of models."""
     hosts: tuple[str, ...] = ()
-    """Where it answers; `*` is any part of a name."""
+    """Where it answers; one `*` is any part of a name."""
     ports: tuple[int, ...] = ()
     """Where its server listens on one's own machine, unless it is told otherwise."""
     default_tiers: tuple[str, ...] = ()
@@ -59,12 +59,7 @@ _HUGGINGFACE_ROUTES = (
 """Read in huggingface_hub 2.4 (`inference/_providers/`), and those of 1.0 that have gone since."""
 
 PROVIDERS: tuple[Provider, ...] = (
-    Provider(
-        "openai",
-        aliases=("text_completion_openai", "custom_openai", "openai_like", "openailike", "aiohttp_openai",
-                 "openai_agents_sdk"),
-        hosts=("*.openai.com",),
-    ),
+    Provider("openai", aliases=("text_completion_openai",), hosts=("*.openai.com",)),
     Provider(
         "azure.ai.openai",
         aliases=("azure_openai", "azureopenai", "azure_text", "az_ai_openai", "azure_ai_foundry_openai"),
@@ -91,7 +86,6 @@ PROVIDERS: tuple[Provider, ...] = (
                  "google_generative_ai", "googlegenerativeai"),
         hosts=("generativelanguage.googleapis.com",),
         default_tiers=("on_demand", "unspecified", "traffic_type_unspecified"),
-        model_prefixes=("models/", "tunedmodels/"),
     ),
     Provider(
         "gcp.vertex_ai",
@@ -112,7 +106,6 @@ PROVIDERS: tuple[Provider, ...] = (
         hosts=("*.amazonaws.com", "*.amazonaws.com.cn", "*.api.aws"),
         # List prices are those of the first regions of the USA.
         no_regions=("us_east_1", "us_east_2", "us_west_2"),
-        model_prefixes=("converse/", "invoke/"),
         profiles=("us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "global."),
     ),
     Provider(
@@ -208,9 +201,10 @@ NOBODY = frozenset({
     "", "none", "unknown", "other", "custom", "ai", "langchain", "langgraph", "llamaindex", "llama_index", "strands",
     "strands_agents", "crewai", "haystack", "dspy", "autogen", "ag2", "agno", "smolagents", "pydantic_ai",
     "openai_agents", "google_adk", "claude_agent_sdk", "agent_framework", "microsoft_agent_framework",
-    "semantic_kernel", "spring_ai", "litellm", "browser_use", "mem0", "letta", "mcp",
+    "semantic_kernel", "spring_ai", "litellm", "browser_use", "mem0", "letta", "mcp", "openai_like", "openailike",
+    "custom_openai", "aiohttp_openai",
 })  # fmt: skip
-"""What frameworks write where a provider's name belongs: their own, or that they know none."""
+"""What frameworks write where a provider's name belongs: their own, that they know none, or whose API it speaks."""
 
 APIS = frozenset({
     "chat", "responses", "completion", "completions", "embedding", "embeddings", "messages", "image", "speech",

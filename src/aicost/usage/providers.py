@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import translate
 from functools import lru_cache
 
 from .provider_table import (
@@ -20,7 +19,9 @@ from .provider_table import (
     Provider,
 )
 
-_REMEMBERED = 4096
+REMEMBERED = 4096
+LONGEST = 256
+"""No name is longer. What spans say may be, and is not kept."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})  # noqa: S104 - names to compare
 _SIGNS = re.compile(r"[^a-z0-9]+")
 
@@ -47,11 +48,9 @@ for _row in _ROWS:
         _LOOSE.setdefault(_word(_name), []).append(_row)
 _BEGINNINGS = tuple((start, row) for row in _ROWS for start in row.begin)
 _HOSTS = {host: row.name for row in _ROWS for host in row.hosts if "*" not in host}
-_HOST_PATTERNS = tuple(
-    (re.compile(translate(host)), row.name)
-    for host, row in sorted(
-        ((host, row) for row in _ROWS for host in row.hosts if "*" in host), key=lambda found: -len(found[0])
-    )
+_HOST_PATTERNS = sorted(
+    ((*host.split("*"), row.name) for row in _ROWS for host in row.hosts if "*" in host),
+    key=lambda found: -len(found[0] + found[1]),
 )
 _PORTS = {port: row.name for row in _ROWS for port in row.ports}
 _PATTERNS = tuple((re.compile(pattern), provider) for pattern, provider in FIRST_PARTIES)
@@ -60,7 +59,6 @@ _TIERS = {"fast": "priority"}
 """OpenAI serves the one as the other, and says the other."""
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def find_provider(name: str | None) -> Provider | None:
     """The row of a provider, by any name of it; None for one that is not in the table.
 
@@ -87,7 +85,6 @@ def canonical_provider(name: str) -> str:
     return name if found is None else found.name
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def provider_named(name: str | None) -> str | None:
     """The provider a span means by a name: `OpenAI`, `gemini`, `openai.chat` (Vercel AI SDK: provider and API).
 
@@ -96,17 +93,21 @@ def provider_named(name: str | None) -> str | None:
     >>> provider_named("anthropic.messages"), provider_named("langchain")
     ('anthropic', None)
     """
-    lower = (name or "").lower()
-    if _word(lower) in NOBODY:
-        return None
-    found = find_provider(lower)
-    if found is not None:
-        return found.name
-    head, _, api = lower.rpartition(".")
-    if head and api in APIS:
-        return provider_named(head)
-    head, slash, _ = lower.partition("/")
-    return provider_named(head) if slash else lower
+    head = _head(name or "")
+    return None if _word(head) in NOBODY else canonical_provider(head)
+
+
+def _head(name: str) -> str:
+    """A name in lower case, without the API or the model that some write after it."""
+    lower = name.lower()
+    if find_provider(lower) is None:
+        head, _, api = lower.rpartition(".")
+        if head and api in APIS:
+            return _head(head)
+        head, slash, _ = lower.partition("/")
+        if slash:
+            return _head(head)
+    return lower
 
 
 def provider_in(words: str) -> str | None:
@@ -120,6 +121,8 @@ def provider_in(words: str) -> str | None:
         for start in reversed(range(len(parts) - length + 1)):
             for sign in "_", "":
                 word = sign.join(parts[start : start + length])
+                if length > 1 and word in NOBODY:
+                    return None
                 if word in _BY_WORD or word in _LOOSE:
                     return canonical_provider(word)
     return None
@@ -130,7 +133,7 @@ def provider_of_model(model: str) -> str | None:
     return next((provider for pattern, provider in _PATTERNS if pattern.match(model)), None)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=REMEMBERED)
 def provider_at(host: str, port: int | None = None, path: str = "") -> str | None:
     """Who answers at a host; None where that is nobody in the table.
 
@@ -138,7 +141,9 @@ def provider_at(host: str, port: int | None = None, path: str = "") -> str | Non
     ('groq', 'huggingface_groq')
     """
     host = host.lower()
-    found = _HOSTS.get(host) or next((name for pattern, name in _HOST_PATTERNS if pattern.match(host)), None)
+    found = _HOSTS.get(host) or next(
+        (name for start, end, name in _HOST_PATTERNS if host.startswith(start) and host.endswith(end)), None
+    )
     if found is None:
         return _PORTS.get(port or 0) if host in _LOCAL else None
     return _route(_BY_CANONICAL[found], path.strip("/").partition("/")[0]) or found
@@ -175,7 +180,6 @@ def split_model(model: str) -> tuple[str | None, str]:
     return (found.name, rest) if found is not None else (provider_of_model(model), model)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def model_names(provider: str, model: str) -> tuple[str, ...]:
     """What a provider's price list may call a model, the name as it is first: without the provider's name before it,
     out of a cloud's full name for it, and with what the provider's models begin with.
@@ -195,8 +199,8 @@ def model_names(provider: str, model: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-_RESOURCE = ("arn:", "models/", "publishers/", "projects/", "accounts/", "tunedmodels/")
-"""How the clouds' full names of a model begin; the last part is what price lists call it."""
+_RESOURCE = ("arn:", "models/", "publishers/", "projects/", "accounts/", "tunedmodels/", "converse/", "invoke/")
+"""How full names of a model begin, those of the clouds and litellm's; the last part is what price lists call it."""
 
 
 def _shorter(model: str, row: Provider | None) -> str:
@@ -243,7 +247,7 @@ def normal_region(region: str | None, provider: str | None = None, model: str = 
         return None
     row, word = find_provider(provider), _word(region)
     if word in NO_REGIONS or (
-        row is not None and (word in row.no_regions or model.rpartition("/")[2].startswith(row.profiles))
+        row is not None and (word in row.no_regions or model.lower().rpartition("/")[2].startswith(row.profiles))
     ):
         return None
     return region
@@ -255,27 +259,27 @@ def has_weak_ids(provider: str | None) -> bool:
     return row is None or row.weak_ids
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def same_provider(one: str | None, other: str | None) -> bool:
     """Whether two observers of a call may mean one provider; a name that is nobody's fits all.
 
     >>> same_provider("gcp.gen_ai", "gcp.vertex_ai"), same_provider("gcp.gemini", "gcp.vertex_ai")
     (True, False)
     """
+    if one is None or other is None or one == other:
+        return True
+    return len(one) <= LONGEST and len(other) <= LONGEST and _same(one, other)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _same(one: str, other: str) -> bool:
     mine, others = provider_named(one), provider_named(other)
     if mine is None or others is None or mine == others:
         return True
     return not {row.name for row in _meant_by(one)}.isdisjoint(row.name for row in _meant_by(other))
 
 
-def _meant_by(name: str | None) -> tuple[Provider, ...]:
+def _meant_by(name: str) -> tuple[Provider, ...]:
     """Every provider that a name may mean."""
-    word = _word(name or "")
-    exact = _BY_WORD.get(word)
-    loose = tuple(_LOOSE.get(word, ()))
-    if exact is not None:
-        return (exact, *loose)
-    if loose:
-        return loose
-    found = find_provider(provider_named(name))
-    return (found,) if found is not None else ()
+    head = _head(name)
+    found, loose = find_provider(head), _LOOSE.get(_word(head), ())
+    return tuple(dict.fromkeys((found, *loose) if found is not None else loose))

@@ -66,9 +66,9 @@ def _job(path: str, provider: str, where: dict[str, Any]) -> Ask | None:
     """A batch that is asked after, or the file its results are in."""
     target = Target(provider, "generate_content", "batch", "unknown", **where)
     if re.search(r"/batches/[^/]+$", path):
-        return Ask(target, results=_inlined)
+        return Ask(target, results=_inlined, job=path)
     if path.endswith(":download"):
-        return Ask(target, each_line=True)
+        return Ask(target, each_line=True, job=path)
     return None
 
 

@@ -15,7 +15,7 @@ from aicost.integrations._instrumentor import Extension, PackageInstrumentor, Un
 from aicost.integrations._parts import view_of_response
 from aicost.telemetry.call import Target
 from aicost.telemetry.pipeline import Pipeline
-from aicost.usage.providers import provider_in
+from aicost.usage.providers import provider_in, provider_named
 
 _RUNS = {"run", "query", "aquery", "chat", "achat", "stream_chat", "astream_chat", "retrieve", "aretrieve"}
 _QUERIES = {"BaseQueryEngine": "workflow", "BaseRetriever": "step", "BaseChatEngine": "workflow"}
@@ -85,7 +85,7 @@ class _Events:
         if name in ("LLMChatStartEvent", "LLMCompletionStartEvent"):
             about = event.model_dict
             kind = str(about.get("class_name", ""))
-            provider = provider_in(kind) or kind.lower() or "unknown"
+            provider = provider_in(kind) or provider_named(kind) or "unknown"
             operation = "chat" if name == "LLMChatStartEvent" else "text_completion"
             model = str(about.get("model") or about.get("model_name") or "unknown")
             target = Target(provider, operation, "reported", model)

@@ -16,6 +16,7 @@ class BilledCall:
     """One attempt that generated. `delivered` is the usage whose bytes were handed to the client's connection."""
 
     call_id: str
+    """The id that its answer carries, which others may carry, too."""
     provider: str
     api: str
     model: str
@@ -56,20 +57,27 @@ class Book:
         self._lock = threading.Lock()
 
     def charge(
-        self, call_id: str, provider: str, api: str, model: str, service_tier: str | None, usage: Mapping[str, int]
+        self,
+        bill_id: str,
+        call_id: str,
+        provider: str,
+        api: str,
+        model: str,
+        service_tier: str | None,
+        usage: Mapping[str, int],
     ) -> None:
         """Bill a call; nothing of its usage has been delivered yet."""
         amount = _decimal(bill(provider, model, usage, service_tier))
         call = BilledCall(call_id, provider, api, model, service_tier, dict(usage), amount, None, Decimal(0))
         with self._lock:
-            self._calls[call_id] = call
+            self._calls[bill_id] = call
 
-    def delivered(self, call_id: str, usage: Mapping[str, int]) -> None:
+    def delivered(self, bill_id: str, usage: Mapping[str, int]) -> None:
         """Note that this usage is now on its way to the client."""
         with self._lock:
-            call = self._calls[call_id]
+            call = self._calls[bill_id]
             amount = _decimal(bill(call.provider, call.model, usage, call.service_tier))
-            self._calls[call_id] = replace(call, delivered=dict(usage), delivered_amount=amount)
+            self._calls[bill_id] = replace(call, delivered=dict(usage), delivered_amount=amount)
 
     def bill(self) -> Bill:
         """The bill so far."""

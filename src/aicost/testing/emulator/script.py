@@ -43,6 +43,12 @@ class Reply:
     """Bill it, but leave the usage out of the response."""
     raw_usage: Mapping[str, Any] | None = None
     """A usage object to send as it is, in place of the true one."""
+    response_id: str | None = None
+    """The id that the answer carries, in place of one of its own: some servers give one id to several."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """More headers of the answer."""
+    billed: bool = True
+    """False for what a cache answers: it is on no bill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

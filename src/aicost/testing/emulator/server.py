@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -130,11 +131,13 @@ class ProviderEmulator:
 
     def charge(self, made: Generated, provider: str, tier: str | None) -> None:
         """Put a generated answer on the bill."""
-        self._book.charge(made.call_id, provider, made.api, made.model, tier, made.usage)
+        if made.reply.billed:
+            self._book.charge(made.bill_id, made.call_id, provider, made.api, made.model, tier, made.usage)
 
     def delivered(self, made: Generated) -> None:
         """Note that the usage of an answer is on its way to the client."""
-        self._book.delivered(made.call_id, made.usage)
+        if made.reply.billed:
+            self._book.delivered(made.bill_id, made.usage)
 
     def next_action(self, raw: bytes, model: str, api: str) -> Action:
         """What the script says to do with a request."""
@@ -219,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         coding = self.emulator._content_coding
         if coding == "gzip":
             body = gzip.compress(body)
-        self._head(200, route.whole_type, coding)
+        self._head(200, route.whole_type, coding, made.reply.headers)
         self.send_header("content-length", str(len(body)))
         if route.counts_in_headers and not made.reply.omit_usage:
             self.send_header("x-amzn-bedrock-input-token-count", str(made.usage.get("input", 0)))
@@ -240,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, route: Route, made: Generated, request: Request, action: Action) -> None:
         assert route.stream is not None  # noqa: S101 - narrowing: the caller has looked
         coding = self.emulator._content_coding
-        self._head(200, route.stream_type, coding)
+        self._head(200, route.stream_type, coding, made.reply.headers)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         packer = zlib.compressobj(wbits=31) if coding == "gzip" else None
@@ -251,8 +254,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self._wait_for_client(action.seconds)
                 self._reset()
                 return
-            if event.usage is not None and made.reply.raw_usage is None:
-                self.emulator._book.delivered(made.call_id, event.usage)
+            if event.usage is not None and made.reply.raw_usage is None and made.reply.billed:
+                self.emulator._book.delivered(made.bill_id, event.usage)
             data = event.data
             if packer is not None:
                 data = packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -265,11 +268,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
-    def _head(self, status: int, content_type: str, coding: str | None = None) -> None:
+    def _head(
+        self, status: int, content_type: str, coding: str | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
         self.send_header("content-type", content_type)
-        self.send_header("x-request-id", "req_0")
-        self.send_header("request-id", "req_0")
+        for name, value in {"x-request-id": "req_0", "request-id": "req_0", **(more or {})}.items():
+            self.send_header(name, value)
         if coding is not None:
             self.send_header("content-encoding", coding)
 

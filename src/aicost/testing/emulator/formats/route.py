@@ -33,11 +33,17 @@ class Request:
 class Generated:
     """A generated answer: who, what, and its usage as disjoint meters."""
 
-    call_id: str
+    bill_id: str
+    """Under which it is on the bill, however often the id that the answer carries is given."""
     api: str
     model: str
     reply: Reply
     usage: Usage
+
+    @property
+    def call_id(self) -> str:
+        """The id that the answer carries."""
+        return self.reply.response_id or self.bill_id
 
     @property
     def prompt(self) -> int:

@@ -1,0 +1,123 @@
+"""Which views are inside which, told from finished spans in whatever order they come; `once` decides what follows.
+
+A span that comes a second time, because its sender never heard that it had arrived, is decided as it was the first
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from aicost.telemetry.once import Counted, Covered, agree, family
+from aicost.usage.meters import token_sums
+
+from .view import View
+
+REMEMBERED = 100_000
+"""Spans of models that are remembered, at least a third of them by all that they may be met again by."""
+
+Links = Mapping[bytes, "tuple[bytes, bool]"]
+"""By trace and span: the parent, and whether the span is an agent, tool, workflow or step."""
+
+
+class _Verdict(NamedTuple):
+    """What became of a view."""
+
+    event_id: str
+    covered: Covered | None
+    view: View
+
+
+class Once:
+    """Decides which views are counted, and remembers it for those that come in later requests. Of one thread."""
+
+    def __init__(self) -> None:
+        self._verdicts: dict[str, _Verdict] = {}
+        """By the event that the view tells of."""
+        self._spans: dict[bytes, _Verdict] = {}
+        """By trace and span, and, with a mark, by the span around it."""
+        self._counted = Counted(REMEMBERED)
+
+    def settle(self, views: list[View], links: Callable[[], Links]) -> None:
+        """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
+        if not views:
+            return
+        views.sort(key=_ended)
+        if any(view.scope is not views[0].scope for view in views):
+            _find_outer(views, links())
+        for view in views:
+            self.decide(view)
+
+    def decide(self, view: View) -> None:
+        """Decide for one view; those inside of it were decided before."""
+        event_id = view.told = view.event_id
+        verdict = self._verdicts.get(event_id)
+        if verdict is not None:
+            view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
+            view.differs = view.usage != verdict.view.usage
+            return
+        decided = self._counted.decide(view, view.observer, wire=view.given, nested=self._nested(view))
+        view.covered, view.differs, view.replaces = decided.covered, decided.differs, decided.replaces
+        if decided.completes is not None:
+            view.event_id = decided.completes
+        verdict = self._verdicts[event_id] = _Verdict(view.event_id, view.covered, view)
+        self._spans[view.key] = verdict
+        if view.covered is None:
+            self._counted.news(view)
+            self._spans[view.parent + b"<"] = verdict
+        if len(self._spans) > 2 * REMEMBERED:
+            for old in list(islice(self._spans, REMEMBERED // 2)):
+                del self._spans[old]
+        if len(self._verdicts) > REMEMBERED:
+            for known in list(islice(self._verdicts, REMEMBERED // 2)):
+                del self._verdicts[known]
+
+    def _nested(self, view: View) -> Covered | None:
+        """The view inside of this one or around it that is counted, if it is of the same inference."""
+        below = self._spans.get(view.key + b"<")
+        if below is not None and _is_one(below.view, view):
+            return Covered("below", below.event_id)
+        above = self._spans.get(view.parent)
+        if above is not None and above.covered is None and _is_one(above.view, view):
+            return Covered("above", above.event_id)
+        return None
+
+
+def _ended(view: View) -> int:
+    return view.ended_ns
+
+
+def _is_one(one: View, other: View) -> bool:
+    """Whether two views, one inside the other, are of the same inference."""
+    if family(one.operation) != family(other.operation) or (one.given and other.given):
+        return False
+    ids = one.response_id, other.response_id
+    if None in ids or ids[0] == ids[1]:
+        return agree(one, other)
+    # Each has an id of its own: they are surely two only if they count differently, too.
+    return token_sums(one.usage or {}) == token_sums(other.usage or {}) and agree(one, other)
+
+
+def _find_outer(views: list[View], links: Links) -> None:
+    """Make each view's parent the nearest view around it, or the outermost span that is known to be around it.
+
+    An agent, tool, workflow or step between two views makes them two calls.
+    """
+    here = {view.key: view.operation for view in views}
+    for view in views:
+        trace, outer, operation = view.trace_id, view.parent, view.operation
+        for _ in range(len(links)):
+            if outer in here:
+                if family(here[outer]) != family(operation):
+                    outer = b""
+                break
+            parent, boundary = links.get(outer, (b"", False))
+            if boundary:
+                outer = b""
+                break
+            if not parent:
+                break
+            outer = trace + parent
+        view.parent = outer

@@ -1,0 +1,91 @@
+"""Views of what may be an inference while they are open in this process: which is inside which.
+
+A `Sight` travels in the context, so it needs no telemetry to be set up; across foreign spans it travels on the span
+objects themselves. What follows from it is decided in `once`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, get_current_span
+
+from aicost.scopes.scope import Scope
+
+from .once import Covered, family
+
+_KEY = otel_context.create_key("aicost-sight")
+_ON_SPAN = "_aicost_sight"
+
+
+class Sight:
+    """One view of what may be an inference, while it is open."""
+
+    __slots__ = ("_inside", "billed", "by", "family", "outer", "run", "step", "wire")
+
+    def __init__(self, operation: str | None, scope: Scope, outer: Sight | None, *, wire: bool) -> None:
+        self.family: str | None = None if operation is None else family(operation)
+        """What it may be a view of; None while that is not known."""
+        self.outer = outer
+        self.run, self.step = scope.run, scope.step
+        self.wire = wire
+        self.by: str | None = None
+        """The event that counted it from below."""
+        self.billed = True
+        """False once it is known that nothing was done that could be billed."""
+        self._inside: list[Sight] = []
+        if wire:
+            self.claim()
+
+    def of(self, operation: str) -> None:
+        """What it is a view of, once that is known."""
+        self.family = family(operation)
+
+    def claim(self) -> None:
+        """The views around this one are covered by it. A call claims as it opens, so that they may end before it."""
+        for view in self._around():
+            view._inside.append(self)
+
+    def tell(self, by: str) -> None:
+        """The views around this one are counted by that event."""
+        for view in self._around():
+            view.by = by
+
+    def covered(self, *, with_usage: bool) -> Covered | None:
+        """Why this view is not counted, if what is inside of it or around it is.
+
+        What carries usage is covered from below only by what may have been billed.
+        """
+        if any(view.family == self.family and (view.billed or not with_usage) for view in self._inside):
+            return Covered("below", self.by)
+        return Covered("above", None) if any(view.wire for view in self._around()) else None
+
+    def _around(self) -> Iterator[Sight]:
+        """The views of the same inference around this one. A step or run between them makes it another."""
+        view = self.outer
+        while view is not None and view.run is self.run and view.step is self.step:
+            if view.family is None or self.family is None or view.family == self.family:
+                yield view
+            view = view.outer
+
+
+def sight_around(context: Context | None = None) -> Sight | None:
+    """The innermost view that is open in a context."""
+    sight = getattr(get_current_span(context), _ON_SPAN, None)
+    if sight is None:
+        sight = otel_context.get_value(_KEY, context)
+    return sight if isinstance(sight, Sight) else None
+
+
+def with_sight(sight: Sight, span: Span, context: Context) -> Context:
+    """A context inside a view."""
+    mark_span(span, sight)
+    return otel_context.set_value(_KEY, sight, context)
+
+
+def mark_span(span: Span, sight: Sight) -> None:
+    """What is started under a span is inside this view. A span that is not recorded is shared, and not marked."""
+    if span.is_recording():
+        setattr(span, _ON_SPAN, sight)
