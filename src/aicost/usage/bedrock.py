@@ -106,7 +106,11 @@ def read_invoke_model(body: Raw) -> Reading:
     counted = {ours: headers[name] for name, ours in _HEADERS.items() if name in headers}
     reading = _read_body(body)
     if counted and (reading is None or not reading.complete):
+        odd = [flag for flag in (reading.flags if reading is not None else ()) if not flag.startswith("missing_count:")]
         reading = _read_metrics(counted)
+        if odd:  # what a body says wrongly is no less odd for being known better
+            lost = any(flag.startswith("invalid_") for flag in odd)
+            reading = reading._replace(flags=(*odd, *reading.flags), complete=reading.complete and not lost)
     if reading is None:  # older models say nothing in their bodies, and only the headers count
         reading = Reading({}, flags=("missing_count:usage",), complete=False)
     tier, latency = headers.get(_TIER), headers.get(_LATENCY)
