@@ -871,6 +871,13 @@ WRONG: list[tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = [
         {"completions": []},
         ("missing_count:usage",),
     ),
+    (
+        "a body of Bedrock whose count is none, though the headers have it",
+        "aws.bedrock",
+        "invoke_model",
+        {"usage": {"input_tokens": 5, "output_tokens": -1}, "x-amzn-bedrock-input-token-count": "5"},
+        ("invalid_count:output_tokens",),
+    ),
     ("cohere without what it bills", "cohere", "chat", {"tokens": {}}, ("missing_count:billed_units",)),
     ("speech without a count", "openai", "transcription", {"type": "duration"}, ("missing_count:seconds",)),
 ]
@@ -882,7 +889,7 @@ def test_what_does_not_add_up_or_is_new_is_flagged(
 ) -> None:
     reading = read_usage(raw, api=api, provider=provider)
     assert reading.flags == flags
-    assert reading.complete == (not any(flag.startswith("missing") for flag in flags))
+    assert reading.complete == (not any(flag.startswith(("missing", "invalid_count")) for flag in flags))
 
 
 EVERY_READER = [(None, api) for api in READERS] + [(provider, api) for provider, api in DIALECTS]
