@@ -123,6 +123,7 @@ ANY = UsageEvent("e", "openai", "chat", "gpt-4o", {"input": 8}, T0, T0 + SECOND,
         ({"model": "gpt-4.1-mini", "request_model": "gpt-4.1-mini"}, False),
         ({"provider": "anthropic", "model": "claude-opus-4-5", "request_model": None}, False),
         ({"provider": "azure.ai.openai"}, False),
+        ({"provider": "azure.ai.openai", "model": "gpt-4o-2024-08-06"}, False),
         ({"usage": {"input": 9}}, False),
         ({"operation": "embeddings"}, False),
         ({"origin": Origin(host="elsewhere.example")}, False),
@@ -139,6 +140,15 @@ def test_what_cannot_be_one_call_is_not_joined(theirs: dict[str, object], one: b
     counted.decide(first, Observer(WIRE if wire_first else "vendor"), wire=wire_first)
     verdict = counted.decide(second, Observer("vendor" if wire_first else WIRE), wire=not wire_first)
     assert (verdict.covered is not None or bool(verdict.replaces)) is one
+
+
+def test_a_framework_says_openai_of_whomever_its_client_asks() -> None:
+    wire = replace(ANY, provider="groq", model="llama-3.3-70b", request_model=None, origin=Origin(host="api.groq.com"))
+    for theirs, one in ((wire.model, True), ("gpt-4o", False)):
+        counted = Counted()
+        counted.decide(wire, Observer(WIRE), wire=True)
+        view = replace(wire, event_id="f", provider="openai", model=theirs, origin=Origin())
+        assert (counted.decide(view, Observer("vendor"), wire=False).covered is not None) is one
 
 
 def test_embeddings_of_two_providers_with_equal_counts_are_two() -> None:

@@ -11,10 +11,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.telemetry import guard
+from aicost.telemetry.once import WIRE
 from aicost.telemetry.profiles import CostProfile
 
 from . import wire
-from .pricing import Pricer
+from .pricing import STATED, Pricer
 
 
 class PricingExporter(SpanExporter):
@@ -63,9 +64,12 @@ def _with(span: ReadableSpan, gained: dict[tuple[bytes, bytes], object]) -> Read
     context = span.context
     found = gained.get((context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big")))
     present = span.attributes or {}
-    more = {key: value for key, value in wire.plain_attributes(found) if key not in present}
+    more = {key: value for key, value in wire.plain_attributes(found) if present.get(key) != value}
     if not more:
         return span
+    scope = span.instrumentation_scope
+    if scope is None or scope.name != WIRE:
+        present = {key: value for key, value in present.items() if not key.startswith(STATED)}
     return ReadableSpan(
         name=span.name,
         context=context,

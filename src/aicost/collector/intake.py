@@ -112,6 +112,7 @@ class Intake:
         if priced.rejected and priced.rejected == priced.spans:
             raise MalformedError("no span of the request can be decoded")
         await self._keep(priced)
+        self._pricer.remember()
         refused: list[Refused] = []
         if priced.spans:  # an envelope without spans is nobody's news
             refused = await self.deliver("traces", priced.data)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from aicost.telemetry.once import Counted, Covered, agree, family
 from aicost.usage.meters import token_sums
 
-from .view import View
+from .memory import Memory
+from .view import Glance, View
 
 REMEMBERED = 100_000
 """Spans of models that are remembered, at least a third of them by all that they may be met again by."""
@@ -22,23 +23,31 @@ Links = Mapping[bytes, "tuple[bytes, bool]"]
 """By trace and span: the parent, and whether the span is an agent, tool, workflow or step."""
 
 
+_new = tuple.__new__
+
+
 class _Verdict(NamedTuple):
     """What became of a view."""
 
     event_id: str
     covered: Covered | None
-    view: View
+    seen: Glance
+    given: bool
 
 
 class Once:
     """Decides which views are counted, and remembers it for those that come in later requests. Of one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = memory
+        self._news: list[View] = []
         self._verdicts: dict[str, _Verdict] = {}
         """By the event that the view tells of."""
         self._spans: dict[bytes, _Verdict] = {}
         """By trace and span, and, with a mark, by the span around it."""
         self._counted = Counted(REMEMBERED)
+        for view in memory.remembered() if memory is not None else ():
+            self._decide(view)
 
     def settle(self, views: list[View], links: Callable[[], Links]) -> None:
         """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
@@ -50,22 +59,35 @@ class Once:
         for view in views:
             self.decide(view)
 
+    def keep(self) -> None:
+        """Have what was decided survive a restart."""
+        if self._memory is not None and self._news:
+            self._memory.keep(self._news)
+            self._news.clear()
+
     def decide(self, view: View) -> None:
         """Decide for one view; those inside of it were decided before."""
+        self._decide(view)
+        if self._memory is not None and not view.known:
+            self._news.append(view)
+
+    def _decide(self, view: View) -> None:
         event_id = view.told = view.event_id
         verdict = self._verdicts.get(event_id)
         if verdict is not None:
             view.event_id, view.covered, view.known = verdict.event_id, verdict.covered, True
-            view.differs = view.usage != verdict.view.usage
+            view.differs = view.usage != verdict.seen.usage
             return
-        decided = self._counted.decide(view, view.observer, wire=view.given, nested=self._nested(view))
+        seen = view.glance()
+        decided = self._counted.decide(seen, view.observer, wire=view.given, nested=self._nested(view, seen))
         view.covered, view.differs, view.replaces = decided.covered, decided.differs, decided.replaces
         if decided.completes is not None:
             view.event_id = decided.completes
-        verdict = self._verdicts[event_id] = _Verdict(view.event_id, view.covered, view)
+            seen = view.glance()
+        verdict = self._verdicts[event_id] = _new(_Verdict, (view.event_id, view.covered, seen, view.given))
         self._spans[view.key] = verdict
         if view.covered is None:
-            self._counted.news(view)
+            self._counted.news(seen)
             self._spans[view.parent + b"<"] = verdict
         if len(self._spans) > 2 * REMEMBERED:
             for old in list(islice(self._spans, REMEMBERED // 2)):
@@ -74,13 +96,13 @@ class Once:
             for known in list(islice(self._verdicts, REMEMBERED // 2)):
                 del self._verdicts[known]
 
-    def _nested(self, view: View) -> Covered | None:
+    def _nested(self, view: View, seen: Glance) -> Covered | None:
         """The view inside of this one or around it that is counted, if it is of the same inference."""
         below = self._spans.get(view.key + b"<")
-        if below is not None and _is_one(below.view, view):
+        if below is not None and _is_one(below, view.given, seen):
             return Covered("below", below.event_id)
         above = self._spans.get(view.parent)
-        if above is not None and above.covered is None and _is_one(above.view, view):
+        if above is not None and above.covered is None and _is_one(above, view.given, seen):
             return Covered("above", above.event_id)
         return None
 
@@ -89,9 +111,10 @@ def _ended(view: View) -> int:
     return view.ended_ns
 
 
-def _is_one(one: View, other: View) -> bool:
+def _is_one(verdict: _Verdict, given: bool, other: Glance) -> bool:
     """Whether two views, one inside the other, are of the same inference."""
-    if family(one.operation) != family(other.operation) or (one.given and other.given):
+    one = verdict.seen
+    if family(one.operation) != family(other.operation) or (verdict.given and given):
         return False
     ids = one.response_id, other.response_id
     if None in ids or ids[0] == ids[1]:

@@ -31,6 +31,7 @@ from aicost.usage.reading import MAX_COUNT
 from . import wire
 from .fragments import Fragments
 from .given import given_attempts, given_charge, given_event, take_given
+from .memory import Memory
 from .nesting import Links, Once
 from .view import View
 
@@ -93,7 +94,7 @@ class Pricer:
 
     Of one thread. `kernel.use` puts another rate card in force for the requests that follow. `overwrite` replaces what
     somebody else wrote under the names of the profiles. `owners` are attributes whose values `Priced.counted` tells;
-    `events` makes it hold events for a ledger.
+    `events` makes it hold events for a ledger; `memory` keeps what was seen for when it is started again.
     """
 
     def __init__(
@@ -104,13 +105,14 @@ class Pricer:
         overwrite: bool = False,
         owners: Sequence[str] = (),
         events: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         self.kernel = kernel
         self._fragments = Fragments(profiles)
         self._replaced = frozenset(key for profile in profiles if overwrite for key in PROFILE_KEYS[profile])
         self._owners = tuple(owners)
         self._events = events
-        self._once = Once()
+        self._once = Once(memory)
 
     def price(self, data: bytes) -> Priced:
         """Price one ExportTraceServiceRequest. Raises `MalformedRequestError` for bytes that are none."""
@@ -151,6 +153,10 @@ class Pricer:
         if found:
             done.data = wire.spliced(data, resources)
         return done
+
+    def remember(self) -> None:
+        """Have what was seen survive a restart: to be called once a ledger has it."""
+        self._once.keep()
 
     def _finish_safely(self, view: View, done: Priced) -> None:
         """`_finish`, with a failure of ours costing one span its price and no other anything."""
@@ -282,7 +288,7 @@ def _read(
     return view
 
 
-_STATED = tuple(
+STATED = tuple(
     f"aicost.{name}." for name in ("cost", "covered", "event", "usage", "request", "response", "provider", "gateway")
 )
 """How attributes begin that only aicost's own spans are believed to say."""
@@ -293,7 +299,7 @@ def _ignore_statements(view: View) -> None:
 
     One that aicost adopted in its process says the very id that it has here; it was metered there, and is priced again.
     """
-    stated = [key for key in view.attributes if key.startswith(_STATED)]
+    stated = [key for key in view.attributes if key.startswith(STATED)]
     if not stated:
         return
     said = view.attributes.get(a.AICOST_EVENT_ID)

@@ -35,6 +35,7 @@ from .exporters import exporters_for
 from .grpc_receiver import grpc_server
 from .http import OtlpApp, guarded
 from .intake import Intake, RefusedError
+from .memory import Memory
 from .meters import CostMeters, Exposition, Health, counter, gauge
 from .pricing import Pricer
 from .spool import Spool
@@ -105,6 +106,7 @@ class Service:
                 overwrite=config.pricing.overwrite,
                 owners=self.costs.owners,
                 events=ledger is not None,
+                memory=self._memory(),
             ),
             self._delivery,
             ledger=ledger,
@@ -120,6 +122,13 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = False
         self.ports: dict[str, int] = {}
+
+    def _memory(self) -> Memory | None:
+        """Where it keeps what it has seen: in the spool, else beside the ledger; without either, nowhere."""
+        config, name = self._config, f"views-{self._index}.jsonl"
+        if config.spool is not None:
+            return Memory(Path(config.spool.path) / name)
+        return None if config.ledger is None else Memory(config.ledger.with_name(f"{config.ledger.name}.{name}"))
 
     async def start(self) -> None:
         """Listen and deliver. Raises `ConfigError` for addresses that cannot be listened at."""

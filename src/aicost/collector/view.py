@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from aicost.scopes.ids import derived_id
@@ -20,6 +21,25 @@ from . import wire
 from .wire import ScopeSpans
 
 _NAMELESS = bytes(16)
+
+
+class Glance(NamedTuple):
+    """What is remembered of a view: what tells whether another is of the same inference."""
+
+    event_id: str
+    operation: str
+    provider: str
+    model: str
+    request_model: str | None
+    response_id: str | None
+    usage: Mapping[str, Quantity] | None
+    billed: Billed
+    started_ns: int
+    ended_ns: int
+    origin: Origin
+
+
+_new = tuple.__new__
 
 
 class View:
@@ -83,7 +103,9 @@ class View:
         self.encoded = encoded
         self.span, self.attributes = span, span.attributes
         self.inference, self.resource = inference, resource
-        self.observer = Observer(scope.name, resource)
+        if scope.observer is None:
+            scope.observer = Observer(scope.name, blake2b(resource, digest_size=16).digest())
+        self.observer = scope.observer
         labels, self.response_id, reading, self.estimated, _ = inference
         self.provider, self.service_tier = labels.provider, labels.service_tier
         self.request_model = labels.request_model
@@ -116,7 +138,7 @@ class View:
             self.key, self.parent = self.event_id.encode(), b""
         self.told = self.event_id
         """The event it tells of, which may turn out to be another's that it completes."""
-        self.origin: Origin = origin_of(span.attributes)
+        self.origin: Origin = origin_of(span.attributes, encoded)
         self.rewritten: bytes | None = None
         """The span without what it may not say."""
         self.stamped = False
@@ -133,18 +155,81 @@ class View:
         self.known = False
         """It came before."""
 
+    def glance(self) -> Glance:
+        """What is remembered of it: not the span, which is many times as large."""
+        return _new(
+            Glance,
+            (
+                self.event_id,
+                self.operation,
+                self.provider,
+                self.model,
+                self.request_model,
+                self.response_id,
+                self.usage,
+                self.billed,
+                self.started_ns,
+                self.ended_ns,
+                self.origin,
+            ),
+        )
 
-_HOSTS = (a.SERVER_ADDRESS, "url.full", "http.url", "gen_ai.openai.api_base", "net.peer.name")
-"""Where spans say whom they asked: a name, or a URL."""
+    def remembered(self) -> tuple[Any, ...]:
+        """What tells whether other views are of the same inference, as JSON can hold it; `of_memory` reads it."""
+        usage = None if self.usage is None else {meter: _plain(quantity) for meter, quantity in self.usage.items()}
+        name, process = self.observer
+        told = (
+            self.told,
+            self.key.hex(),
+            self.parent.hex(),
+            self.given,
+            name,
+            process.hex(),
+            self.provider,
+            self.model,
+        )
+        seen = (self.request_model, self.operation, self.response_id, usage, self.billed.value)
+        return (*told, *seen, self.started_ns, self.ended_ns, self.origin.host, self.origin.upstream_id)
+
+    @classmethod
+    def of_memory(cls, fields: list[Any]) -> View:
+        """A view that was seen before a restart. Raises `ValueError` or `TypeError` for anything else."""
+        view = cls.__new__(cls)
+        told, key, parent, view.given, name, process, view.provider, view.model, *seen = fields
+        view.request_model, view.operation, view.response_id, usage, billed, *times = seen
+        view.started_ns, view.ended_ns, host, upstream_id = times
+        view.event_id = view.told = told
+        view.key, view.parent = bytes.fromhex(key), bytes.fromhex(parent)
+        view.observer = Observer(name, bytes.fromhex(process))
+        view.usage = None if usage is None else {meter: _quantity(text) for meter, text in usage.items()}
+        view.billed, view.origin = Billed(billed), Origin(host=host, upstream_id=upstream_id)
+        view.covered, view.differs, view.replaces, view.known = None, False, (), False
+        return view
+
+
+def _plain(quantity: Quantity) -> int | str:
+    return quantity if isinstance(quantity, int) else str(quantity)
+
+
+def _quantity(said: int | str) -> Quantity:
+    return said if isinstance(said, int) else Decimal(said)
+
+
+_URLS = ("url.full", "http.url", "gen_ai.openai.api_base")
+"""Where spans that name no server say whom they asked."""
 
 _IDS = (("litellm.call_id", "gateway_call_id"), ("aws.request_id", "request_id"), ("gcp.project_id", "project"))
 """What spans of others say that a bill can be joined by, and the field of an `Origin`."""
 
 
-def origin_of(attributes: Mapping[str, bytes]) -> Origin:
+def origin_of(attributes: Mapping[str, bytes], encoded: bytes) -> Origin:
     """Where a span says that it was answered, and under which ids."""
-    said = next((attributes[name] for name in _HOSTS if name in attributes), None)
+    said = attributes.get(a.SERVER_ADDRESS)
+    if said is None and b"http" in encoded:
+        said = next((attributes[name] for name in _URLS if name in attributes), None)
     origin = NOWHERE if said is None else _only(said)
+    if b"_id" not in encoded:
+        return origin
     for name, field in _IDS:
         if name in attributes and isinstance(text := wire.decoded(attributes[name]), str):
             origin = Origin(**{**origin._asdict(), field: text})

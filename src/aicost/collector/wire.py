@@ -18,6 +18,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from aicost.telemetry.once import Observer
+
 _LEN, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
 _RESOURCE_SPANS, _SPANS = 0x0A, 0x12
 _NAME, _KEY_VALUE = 0x0A, 0x4A
@@ -48,7 +50,7 @@ class Edit(NamedTuple):
 class ScopeSpans:
     """The spans of one instrumentation scope: where each one's bytes are in the request."""
 
-    __slots__ = ("edits", "end", "header", "name", "observers", "spans", "start", "version")
+    __slots__ = ("edits", "end", "header", "name", "observer", "spans", "start", "version")
 
     def __init__(self, header: int, start: int, end: int) -> None:
         self.header, self.start, self.end = header, start, end
@@ -57,8 +59,8 @@ class ScopeSpans:
         self.spans: list[tuple[int, int, int]] = []
         """Tag, start and end of each span."""
         self.edits: list[Edit] = []
-        self.observers: set[str] | None = None
-        """Who looks on in the process it is of, once that is known."""
+        self.observer: Observer | None = None
+        """Who tells of them, once that is asked."""
 
 
 class ResourceSpans:
