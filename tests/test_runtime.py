@@ -224,6 +224,31 @@ def test_quantities_that_are_none_are_left_out_and_flagged(app: App, caplog: pyt
     assert "not a count of at least 0" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("usage", "status", "amount", "flags"),
+    [
+        ({"input": 1000, "output": None}, "partial", "0.0025", ["missing_count:output"]),
+        ({"input": 1000, "output": "many"}, "partial", "0.0025", ["invalid_count:output"]),
+        ({"input": "1000", "output": Decimal(100)}, "priced", "0.0035", []),
+        ({"input": Decimal("NaN"), "output": 100}, "partial", "0.001", ["invalid_count:input"]),
+        ({"input": True, "output": 10**400}, "unpriced", None, ["invalid_count:input", "invalid_count:output"]),
+        ({7: 1, "input": 1000}, "partial", "0.0025", []),
+        ({"input": 0}, "priced", "0", []),
+        (None, "unpriced", None, []),
+        ([1], "unpriced", None, []),
+    ],
+    ids=str,
+)
+def test_what_is_recorded_is_never_lost(
+    app: App, usage: Any, status: str, amount: str | None, flags: list[str]
+) -> None:
+    aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage=usage)
+    [charge] = app.charges()
+    assert charge["charge_status"] == status
+    assert (None if amount is None else Decimal(amount)) == (None if status == "unpriced" else app.ledger_total())
+    assert list(app.inference.get("aicost.usage.flags", ())) == flags
+
+
 def test_outcomes_are_kept_with_their_run_and_owner(app: App) -> None:
     import sqlite3
 

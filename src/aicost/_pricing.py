@@ -11,7 +11,7 @@ from .pricing.kernel import Inquiry, kernel_in_force
 from .pricing.rates import to_ns
 from .usage.event import Billed
 from .usage.providers import normal_region, normal_tier
-from .usage.readers import read_usage
+from .usage.readers import read_answer
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -26,31 +26,56 @@ def price(
     service_tier: str | None = None,
     region: str | None = None,
 ) -> Charge:
-    """What a call cost, from the provider's raw usage object (JSON or the client's typed object).
+    """What a call cost, from the provider's whole response or its usage object (JSON or the client's typed object).
 
-    Uses the rate card in force, or the bundled one, at the rates of `at` (default: now). `service_tier` is the tier
-    that served the request. Raises `UsageError` for an object that no reader takes; an unknown model is a charge
-    with status `unpriced` and a reason.
+    Uses the rate card in force, or the bundled one, at the rates of `at` (default: now). A whole response is read like
+    that of a wrapped client: it says which model answered, at which tier, and what it bills beside its tokens.
+    `service_tier` is the tier that served the request, `region` where it was served. Raises `UsageError` for an object
+    that no reader takes; an unknown model is a charge with status `unpriced` and a reason.
 
     >>> aicost.price(provider="openai", model="gpt-4o", usage={"prompt_tokens": 1000, "completion_tokens": 500}).amount
     Decimal('0.0075')
     """
-    reading = read_usage(usage, api=api, provider=provider)
     return kernel_in_force().price(
-        Inquiry(
-            provider,
-            model,
-            reading.usage,
-            _at(at),
-            normal_tier(service_tier, provider) or reading.service_tier,
-            normal_region(region, provider, model) or reading.region,
-            reading.speed,
-            reading.complete,
-            reading.flags,
-            Billed.YES,
-            False,
-            reading.provider_cost,
-        )
+        inquiry(usage, provider=provider, model=model, at=_at(at), api=api, service_tier=service_tier, region=region)
+    )
+
+
+def inquiry(
+    answer: object,
+    *,
+    provider: str,
+    model: str,
+    at: int,
+    api: str | None = None,
+    service_tier: str | None = None,
+    region: str | None = None,
+) -> Inquiry:
+    """The question of price that a whole response or its usage object is. Raises `UsageError` for what no reader takes.
+
+    `at` is in nanoseconds since the epoch.
+    """
+    view = read_answer(answer, api=api, provider=provider, model=model)
+    tier = normal_tier(service_tier, provider) or view.service_tier
+    region = normal_region(region, provider, model)
+    answered = view.model or model
+    reading = view.reading
+    if reading is None:
+        return Inquiry(provider, answered, None, at, tier, region, request_model=model)
+    return Inquiry(
+        provider,
+        answered,
+        reading.usage,
+        at,
+        tier,
+        reading.region or region,
+        reading.speed,
+        reading.complete,
+        reading.flags,
+        Billed.YES,
+        False,
+        reading.provider_cost,
+        request_model=model,
     )
 
 

@@ -31,7 +31,7 @@ from .telemetry.options import Redact, Tokenizer
 from .usage.meters import Quantity
 from .usage.providers import canonical_provider, normal_tier
 from .usage.readers import ResponseView
-from .usage.reading import Reading
+from .usage.reported import read_meters
 
 _log = logging.getLogger("aicost")
 _lock = threading.RLock()
@@ -170,23 +170,25 @@ def record_usage(
     """Record a call that no integration sees: a span, a charge and a ledger entry like any other.
 
     `usage` holds disjoint quantities by meter (`input`, `output`, `input_cache_read`, ...; see
-    `aicost.usage.meters`). Each call of this is a charge of its own, unless `idempotency_key` says that it is one that
-    was recorded before: the same key of the same provider is one charge, in any process. Never raises: a quantity that
-    is not a number of at least 0 is left out and flagged.
+    `aicost.usage.meters`), whole numbers or `Decimal`. Each call of this is a charge of its own, unless
+    `idempotency_key` says that it is one that was recorded before: the same key of the same provider is one charge, in
+    any process. Never raises, and never loses the call: a quantity that is no such number of at least 0 is left out and
+    flagged, and without any usage the call is one that reported none.
 
     >>> aicost.record_usage(provider="acme", model="m", operation="chat", usage={"input": 120, "output": 40})
     """
     try:
-        good = {m: q for m, q in usage.items() if not isinstance(q, (bool, float, str)) and q >= 0}
-        flags = tuple(f"invalid_count:{meter}" for meter in usage if meter not in good)
-        reading = Reading({m: q for m, q in good.items() if q}, flags=flags, complete=not flags)
+        provider, model, operation = str(provider), str(model), str(operation)
+        reading = read_meters(usage)
+        flags = ("invalid_field:usage",) if reading is None else reading.flags
         if flags:
             _log.warning("record_usage(%s/%s): left out %s: not a count of at least 0", provider, model, flags)
         call = Call(_pipeline(), Target(canonical_provider(provider), operation, "custom", model))
         call.attempt_started()
         if idempotency_key is not None:
             call.identify(derived_id("idempotency_key", provider, idempotency_key))
-        view = ResponseView(reading, response_id, model, normal_tier(service_tier, provider))
+        tier = normal_tier(service_tier, provider) if isinstance(service_tier, str) else None
+        view = ResponseView(reading, response_id if isinstance(response_id, str) else None, model, tier)
         call.finish(view, Outcome(complete=not flags))
     except Exception as error:  # noqa: BLE001 - the application comes first
         guard.failed("record usage", error)

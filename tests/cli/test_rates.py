@@ -173,7 +173,7 @@ def test_price_takes_every_api(guessed: bool) -> None:
 
 BAD: list[tuple[str, str]] = [
     (
-        '{"provider": "openai", "model": "gpt-4o", "usage": {"prompt_tokens": "12", "completion_tokens": 1}}',
+        '{"provider": "openai", "model": "gpt-4o", "usage": {"prompt_tokens": "a dozen", "completion_tokens": 1}}',
         "usage_incomplete",
     ),
     (

@@ -502,3 +502,54 @@ def test_attributes_are_encoded_as_protobuf_would() -> None:
     attributes = {"a": "text", "b": 1, "c": 2**62, "d": 0.5, "e": True, "f": False, "g": ["x", "y"], "h": -1}
     span = Span.FromString(encoded(attributes))
     assert attributes_of(span) == attributes
+
+
+STRANDS = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.system": "strands-agents",
+    "gen_ai.request.model": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "gen_ai.usage.input_tokens": 1000,
+    "gen_ai.usage.output_tokens": 100,
+}
+OLD = ("gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.cache_write_input_tokens")
+NEW = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_creation.input_tokens")
+
+
+@pytest.mark.parametrize(
+    ("said", "usage", "blind"),
+    [
+        (dict.fromkeys(OLD, 0), (1000, None, None), True),
+        (dict(zip(OLD, (700, 200), strict=True)), (1000, 700, 200), False),
+        (dict(zip(OLD, (700, 0), strict=True)), (1000, 700, None), False),
+        # 1.62 has both names, and its input includes what was read and written.
+        (dict(zip((*OLD, *NEW), (700, 200, 700, 200), strict=True)), (100, 700, 200), False),
+        (dict(zip((*OLD, *NEW), (0, 0, 0, 0), strict=True)), (1000, None, None), False),
+    ],
+    ids=["before 1.18, or none", "since 1.18", "only read", "1.62", "1.62, none"],
+)
+def test_strands_tells_of_its_cache_under_either_name(
+    said: dict[str, int], usage: tuple[int, int | None, int | None], blind: bool
+) -> None:
+    done = pricer().price(a_request([a_span({**STRANDS, **said})], scope="strands").SerializeToString())
+    [counted] = done.counted
+    assert counted.usage is not None
+    assert tuple(map(counted.usage.get, ("input", "input_cache_read", "input_cache_write"))) == usage
+    [priced] = spans_of(ExportTraceServiceRequest.FromString(done.data))
+    assert ("assumed_no_cache" in attributes_of(priced).get("aicost.usage.flags", ())) == blind
+
+
+def test_a_provider_s_own_usage_object_sets_tier_region_and_cost() -> None:
+    said = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-sonnet-5",
+        "gen_ai.usage.raw": '{"input_tokens": 9, "output_tokens": 0, "service_tier": "batch", "inference_geo": "us"}',
+    }
+    done = pricer(events=True).price(a_request([a_span(said)], scope="logfire.x").SerializeToString())
+    [(event, charge)] = done.counted[0].entries
+    assert (event.service_tier, event.region) == ("batch", "us")
+    assert charge.status.value == "priced"
+    stated = {**said, "gen_ai.provider.name": "openrouter", "gen_ai.request.model": "openai/gpt-4o"}
+    stated["gen_ai.usage.raw"] = '{"prompt_tokens": 9, "completion_tokens": 1, "cost": 0.25}'
+    [counted] = pricer().price(a_request([a_span(stated)], scope="logfire.x").SerializeToString()).counted
+    assert (counted.charge.status.value, str(counted.charge.amount)) == ("provider_reported", "0.25")

@@ -98,6 +98,59 @@ CASES: list[Case] = [
         {"input": 35, "output": 12, "output_reasoning": 62},
     ),
     (
+        "gemini live: a total that leaves thoughts out",
+        "gcp.gemini",
+        "generate_content",
+        {"promptTokenCount": 100, "responseTokenCount": 40, "thoughtsTokenCount": 17, "totalTokenCount": 140},
+        {"input": 100, "output": 40, "output_reasoning": 17},
+    ),
+    (
+        "gemini: cached audio of a prompt that is not told apart is counted once",
+        "gcp.gemini",
+        "generate_content",
+        {
+            "promptTokenCount": 500,
+            "cachedContentTokenCount": 120,
+            "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 90}, {"modality": "TEXT", "tokenCount": 30}],
+            "totalTokenCount": 500,
+        },
+        {"input": 380, "input_cache_read": 30, "input_cache_read_audio": 90},
+    ),
+    (
+        "gemini embeddings: details under another name",
+        "gcp.gemini",
+        "embed_content",
+        {
+            "usageMetadata": {
+                "promptTokenCount": 30,
+                "promptTokenDetails": [{"modality": "TEXT", "tokenCount": 9}, {"modality": "IMAGE", "tokenCount": 21}],
+            }
+        },
+        {"input": 9, "input_image": 21},
+    ),
+    (
+        "vertex embeddings that bill tokens: the characters beside them are none of the bill",
+        "gcp.vertex_ai",
+        "embed_content",
+        {
+            "model": "gemini-embedding-001",
+            "predictions": [{"embeddings": {"statistics": {"token_count": 6}}}],
+            "metadata": {"billableCharacterCount": 27},
+        },
+        {"input": 6},
+    ),
+    (
+        "vertex embeddings that bill characters: the tokens beside them are none of the bill",
+        "gcp.vertex_ai",
+        "embed_content",
+        {
+            "model": "text-embedding-005",
+            "predictions": [{"embeddings": {"statistics": {"token_count": 6}}}],
+            "metadata": {"billableCharacterCount": 27},
+        },
+        {"input_characters": 27},
+    ),
+    (
         "converse: cache is outside the input",
         "aws.bedrock",
         "converse",
@@ -106,15 +159,14 @@ CASES: list[Case] = [
             "outputTokens": 20,
             "cacheReadInputTokens": 300,
             "cacheWriteInputTokens": 70,
-            "cacheDetails": [{"ttl": "1h", "inputTokens": 40}, {"ttl": "5m", "inputTokens": 20}],
+            "cacheDetails": [{"ttl": "1h", "inputTokens": 40}, {"ttl": "5m", "inputTokens": 30}],
             "totalTokens": 400,
         },
         {
             "input": 10,
             "input_cache_read": 300,
-            "input_cache_write": 10,
             "input_cache_write_1h": 40,
-            "input_cache_write_5m": 20,
+            "input_cache_write_5m": 30,
             "output": 20,
         },
     ),
@@ -161,6 +213,33 @@ CASES: list[Case] = [
         {"input": 5, "output": 6},
     ),
     (
+        "invoke_model: headers where the body counts only a part",
+        "aws.bedrock",
+        "invoke_model",
+        {
+            "usage": {"inputTokens": 5},
+            "x-amzn-bedrock-input-token-count": "5",
+            "x-amzn-bedrock-output-token-count": "6",
+        },
+        {"input": 5, "output": 6},
+    ),
+    (
+        "invoke_model: headers where boto3 has them",
+        "aws.bedrock",
+        "invoke_model",
+        {
+            "body": object(),
+            "ResponseMetadata": {
+                "HTTPHeaders": {
+                    "x-amzn-bedrock-input-token-count": "5",
+                    "x-amzn-bedrock-output-token-count": "6",
+                    "x-amzn-bedrock-cache-read-input-token-count": "7",
+                }
+            },
+        },
+        {"input": 5, "input_cache_read": 7, "output": 6},
+    ),
+    (
         "invoke_model: the end of a stream",
         "aws.bedrock",
         "invoke_model",
@@ -173,6 +252,17 @@ CASES: list[Case] = [
         "chat",
         {"billed_units": {"input_tokens": 5.0, "output_tokens": 418.0}, "tokens": {"input_tokens": 71.0}},
         {"input": 5, "output": 418},
+    ),
+    (
+        "cohere: what hit the cache is of what was seen, not of what is billed",
+        "cohere",
+        "chat",
+        {
+            "billed_units": {"input_tokens": 14, "output_tokens": 61},
+            "tokens": {"input_tokens": 230, "output_tokens": 61},
+            "cached_tokens": 224,
+        },
+        {"input": 14, "output": 61},
     ),
     (
         "cohere v1 embed of images",
@@ -224,6 +314,33 @@ CASES: list[Case] = [
         "chat",
         {"prompt_tokens": 4, "completion_tokens": 7, "total_tokens": 11, "prompt_audio_seconds": 203},
         {"input": 4, "output": 7, "input_audio_seconds": 203},
+    ),
+    (
+        "mistral: cached tokens by a name of its own",
+        "mistral_ai",
+        "chat",
+        {"prompt_tokens": 90, "completion_tokens": 7, "total_tokens": 97, "num_cached_tokens": 64},
+        {"input": 26, "input_cache_read": 64, "output": 7},
+    ),
+    (
+        "mistral: connectors of a conversation, and their tokens where the total has them",
+        "mistral_ai",
+        "chat",
+        {
+            "prompt_tokens": 90,
+            "completion_tokens": 7,
+            "total_tokens": 297,
+            "connector_tokens": 200,
+            "connectors": {"web_search": 2},
+        },
+        {"input": 290, "output": 7, "tool_web_search": 2},
+    ),
+    (
+        "mistral OCR with annotations",
+        "mistral_ai",
+        "ocr",
+        {"pages_processed": 9, "pages_processed_annotation": 2},
+        {"pages": 7, "annotated_pages": 2},
     ),
     ("mistral OCR", "mistral_ai", "ocr", {"pages_processed": 3, "doc_size_bytes": 90210}, {"pages": 3}),
     (
@@ -305,6 +422,57 @@ CASES: list[Case] = [
             "tool_web_search": 2,
             "tool_x_search": 1,
         },
+    ),
+    (
+        "xai's own protocol, as JSON that protobuf made",
+        "x_ai",
+        "chat",
+        {
+            "promptTokens": "100",
+            "cachedPromptTextTokens": "40",
+            "completionTokens": "5",
+            "reasoningTokens": "20",
+            "totalTokens": "125",
+            "serverSideToolsUsed": ["SERVER_SIDE_TOOL_WEB_SEARCH", "SERVER_SIDE_TOOL_VIEW_IMAGE"],
+        },
+        {"input": 60, "input_cache_read": 40, "output": 5, "output_reasoning": 20, "tool_web_search": 1},
+    ),
+    (
+        "responses of others: what was written to the cache",
+        "bedrock_mantle",
+        "responses",
+        {
+            "input_tokens": 3000,
+            "output_tokens": 25,
+            "total_tokens": 3025,
+            "input_tokens_details": {"cached_tokens": 1000, "cache_write_tokens": 1500},
+        },
+        {"input": 500, "input_cache_read": 1000, "input_cache_write": 1500, "output": 25},
+    ),
+    (
+        "writer: details under a name of its own",
+        "writer",
+        "chat",
+        {
+            "prompt_tokens": 90,
+            "completion_tokens": 30,
+            "total_tokens": 120,
+            "prompt_token_details": {"cached_tokens": 50},
+            "completion_token_details": {"reasoning_tokens": 10},
+        },
+        {"input": 40, "input_cache_read": 50, "output": 20, "output_reasoning": 10},
+    ),
+    (
+        "openrouter: searches",
+        "openrouter",
+        "chat",
+        {
+            "prompt_tokens": 8,
+            "completion_tokens": 9,
+            "total_tokens": 17,
+            "server_tool_use_details": {"web_search_requests": 2, "tool_calls_requested": 3, "tool_calls_executed": 2},
+        },
+        {"input": 8, "output": 9, "tool_web_search": 2},
     ),
     (
         "xai responses, with its tool counts",
@@ -412,6 +580,38 @@ CASES: list[Case] = [
             "input_cache_read_audio": 4,
             "output": 30,
             "output_audio": 91,
+        },
+    ),
+    (
+        "realtime: reasoning is output, too",
+        "openai",
+        "realtime",
+        {
+            "total_tokens": 330,
+            "input_tokens": 30,
+            "output_tokens": 300,
+            "output_token_details": {"text_tokens": 180, "audio_tokens": 120, "reasoning_tokens": 70},
+        },
+        {"input": 30, "output": 110, "output_reasoning": 70, "output_audio": 120},
+    ),
+    (
+        "images: cached by kind",
+        "openai",
+        "images",
+        {
+            "input_tokens": 500,
+            "input_tokens_details": {"text_tokens": 100, "image_tokens": 400},
+            "cached_tokens": 350,
+            "cached_tokens_details": {"cached_image_tokens": 300, "cached_text_tokens": 50},
+            "output_tokens": 60,
+            "total_tokens": 560,
+        },
+        {
+            "input": 50,
+            "input_image": 100,
+            "input_cache_read": 50,
+            "input_cache_read_image": 300,
+            "output_image": 60,
         },
     ),
     (
@@ -592,6 +792,18 @@ WRONG: list[tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = [
         ("total_tokens_mismatch",),
     ),
     (
+        "converse's writes that no life is told of",
+        "aws.bedrock",
+        "converse",
+        {
+            "inputTokens": 1,
+            "outputTokens": 1,
+            "cacheWriteInputTokens": 9,
+            "cacheDetails": [{"ttl": "1h", "inputTokens": 4}],
+        },
+        ("assumed_cache_ttl:default",),
+    ),
+    (
         "deepseek's misses",
         "deepseek",
         "chat",
@@ -652,6 +864,20 @@ WRONG: list[tuple[str, str, str, dict[str, Any], tuple[str, ...]]] = [
         },
         ("unknown_field:iterations.dream",),
     ),
+    (
+        "a model of Bedrock that counts nothing",
+        "aws.bedrock",
+        "invoke_model",
+        {"completions": []},
+        ("missing_count:usage",),
+    ),
+    (
+        "a body of Bedrock whose count is none, though the headers have it",
+        "aws.bedrock",
+        "invoke_model",
+        {"usage": {"input_tokens": 5, "output_tokens": -1}, "x-amzn-bedrock-input-token-count": "5"},
+        ("invalid_count:output_tokens",),
+    ),
     ("cohere without what it bills", "cohere", "chat", {"tokens": {}}, ("missing_count:billed_units",)),
     ("speech without a count", "openai", "transcription", {"type": "duration"}, ("missing_count:seconds",)),
 ]
@@ -663,7 +889,7 @@ def test_what_does_not_add_up_or_is_new_is_flagged(
 ) -> None:
     reading = read_usage(raw, api=api, provider=provider)
     assert reading.flags == flags
-    assert reading.complete == (not any(flag.startswith("missing") for flag in flags))
+    assert reading.complete == (not any(flag.startswith(("missing", "invalid_count")) for flag in flags))
 
 
 EVERY_READER = [(None, api) for api in READERS] + [(provider, api) for provider, api in DIALECTS]
@@ -695,14 +921,35 @@ def test_nonsense_never_raises_and_never_passes_for_a_count(provider: str | None
         ("openrouter", "chat", {"cost": float("nan")}, None),
         ("openrouter", "embeddings", {"cost": 2e-7}, "0.0000002"),
         ("groq", "chat", {}, None),
+        ("x_ai", "chat", {"cost_in_usd_ticks": "123400000"}, "0.01234"),
+        ("x_ai", "chat", {"cost_in_usd_ticks": "many"}, None),
+        ("openrouter", "transcription", {"seconds": 3, "cost": 0.5}, "0.5"),
+        ("openrouter", "messages", {"input_tokens": 1, "output_tokens": 1, "cost": 0.5}, "0.5"),
     ],
-    ids=["xai ticks", "openrouter", "as text", "perplexity", "negative", "not a number", "tiny", "none"],
+    ids=[
+        "xai ticks",
+        "openrouter",
+        "as text",
+        "perplexity",
+        "negative",
+        "not a number",
+        "tiny",
+        "none",
+        "ticks as text",
+        "ticks that are none",
+        "of another API",
+        "of Anthropic's API",
+    ],
 )
 def test_a_cost_the_provider_states_is_kept_exactly(
     provider: str, api: str, raw: dict[str, Any], cost: str | None
 ) -> None:
     shape = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    assert read_usage({**shape, **raw}, api=api, provider=provider).provider_cost == cost
+    reading = read_usage({**shape, **raw}, api=api, provider=provider)
+    assert reading.provider_cost == cost
+    assert reading.complete
+    unread = cost is None and any(name.startswith("cost") for name in raw)
+    assert [flag for flag in reading.flags if "cost" in flag] == ([f"invalid_cost:{next(iter(raw))}"] if unread else [])
 
 
 BODIES: list[tuple[str, str, str, dict[str, Any], dict[str, Any], str | None]] = [
@@ -748,7 +995,7 @@ BODIES: list[tuple[str, str, str, dict[str, Any], dict[str, Any], str | None]] =
                 }
             },
         },
-        {"input": 1, "output": 2, "tool_guardrail": 4},
+        {"input": 1, "output": 2, "tool_guardrail_topic": 1, "tool_guardrail_content": 1},
         "flex",
     ),
     (
@@ -790,6 +1037,47 @@ BODIES: list[tuple[str, str, str, dict[str, Any], dict[str, Any], str | None]] =
         "batch",
     ),
     ("a line that failed", "anthropic", "batch", {"result": {"type": "errored"}}, {}, None),
+    (
+        "a line of somebody else's batch, in the shape of OpenAI's",
+        "mistral_ai",
+        "batch",
+        {"response": {"body": {"usage": {"prompt_tokens": 30, "completion_tokens": 1, "num_cached_tokens": 20}}}},
+        {"input": 10, "input_cache_read": 20, "output": 1},
+        "batch",
+    ),
+    (
+        "a line of a batch of Gemini's embeddings",
+        "gcp.gemini",
+        "batch",
+        {"key": "a", "response": {"embedding": {"values": []}, "tokenCount": "12"}},
+        {"input": 12},
+        "batch",
+    ),
+    (
+        "invoke_model on a tier, by its headers, with guardrails",
+        "aws.bedrock",
+        "invoke_model",
+        {
+            "usage": {"input_tokens": 5, "output_tokens": 6},
+            "x-amzn-bedrock-service-tier": "flex",
+            "amazon-bedrock-trace": {
+                "guardrail": {
+                    "input": {"g": {"invocationMetrics": {"usage": {"topicPolicyUnits": 1, "wordPolicyUnits": 4}}}},
+                    "outputs": [{"g": {"invocationMetrics": {"usage": {"contextualGroundingPolicyUnits": 2}}}}],
+                }
+            },
+        },
+        {"input": 5, "output": 6, "tool_guardrail_topic": 1, "tool_guardrail_grounding": 2},
+        "flex",
+    ),
+    (
+        "the tier that Mistral says in the usage",
+        "mistral_ai",
+        "chat",
+        {"usage": {"prompt_tokens": 3, "completion_tokens": 1, "service_tier": "priority"}},
+        {"input": 3, "output": 1},
+        "priority",
+    ),
 ]
 
 

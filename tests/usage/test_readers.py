@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aicost import UsageError
 from aicost.usage.meters import direction_of
-from aicost.usage.openai import count_tool_calls
+from aicost.usage.openai_tools import count_tool_calls
 from aicost.usage.readers import read_response, read_usage
 
 TABLE: list[tuple[str, str, dict[str, Any], dict[str, int], tuple[str, ...]]] = [
@@ -111,7 +111,7 @@ TABLE: list[tuple[str, str, dict[str, Any], dict[str, int], tuple[str, ...]]] = 
             "output": 40,
             "output_reasoning": 60,
         },
-        (),
+        ("assumed_cache_ttl:default",),
     ),
     ("embeddings", "embeddings", {"prompt_tokens": 7, "total_tokens": 7}, {"input": 7}, ()),
     (
@@ -146,7 +146,7 @@ TABLE: list[tuple[str, str, dict[str, Any], dict[str, int], tuple[str, ...]]] = 
         (),
     ),
     (
-        "messages: a split that does not add up is flagged",
+        "messages: what a split leaves of its total is kept five minutes, and flagged",
         "messages",
         {
             "input_tokens": 1,
@@ -154,8 +154,27 @@ TABLE: list[tuple[str, str, dict[str, Any], dict[str, int], tuple[str, ...]]] = 
             "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 5},
             "output_tokens": 1,
         },
+        {"input": 1, "input_cache_write_5m": 15, "input_cache_write_1h": 5, "output": 1},
+        ("assumed_cache_ttl:5m",),
+    ),
+    (
+        "messages: a split of more than its total is flagged",
+        "messages",
+        {
+            "input_tokens": 1,
+            "cache_creation_input_tokens": 7,
+            "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 5},
+            "output_tokens": 1,
+        },
         {"input": 1, "input_cache_write_5m": 5, "input_cache_write_1h": 5, "output": 1},
-        ("cache_creation_mismatch",),
+        ("cache_write_tokens_exceeded",),
+    ),
+    (
+        "messages: a split without a total is the total",
+        "messages",
+        {"input_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 5}, "output_tokens": 1},
+        {"input": 1, "input_cache_write_1h": 5, "output": 1},
+        (),
     ),
 ]
 
@@ -235,7 +254,7 @@ def test_only_tools_that_ran_are_counted() -> None:
         {"type": "message"},
         {"type": "mcp_call"},
     ]
-    assert count_tool_calls({"output": output}) == {
+    assert count_tool_calls({"output": output}).usage == {
         "tool_web_search": 2,
         "tool_file_search": 1,
         "tool_code_interpreter": 1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from aicost.usage.streams import ChatStream, MessagesStream, ResponsesStream
 
 
@@ -53,3 +55,15 @@ def test_an_error_event_names_its_kind() -> None:
     stream = MessagesStream()
     stream.add({"type": "error", "error": {"type": "overloaded_error", "message": "x"}})
     assert stream.error_type == "overloaded_error"
+
+
+def test_a_chat_stream_may_have_its_usage_in_a_choice() -> None:
+    stream = ChatStream()
+    last = (
+        b'{"id":"c1","choices":[{"index":0,"finish_reason":"stop","usage":{"prompt_tokens":9,"completion_tokens":2}}]}'
+    )
+    assert stream.matters(last)
+    assert not stream.hidden(last), "it has the end of the answer, too"
+    stream.add(json.loads(last))
+    assert stream.complete
+    assert stream.body["usage"] == {"prompt_tokens": 9, "completion_tokens": 2}

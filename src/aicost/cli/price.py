@@ -5,30 +5,32 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from aicost._errors import AicostError, UsageError
+from aicost._pricing import inquiry
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.pricing.rates import parse_instant
-from aicost.usage.providers import normal_region, normal_tier
-from aicost.usage.readers import read_usage
 
 
 @click.command("price")
 @click.option("--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one.")
-def command(rate_card: Path | None) -> None:
+@click.option("--json", "_json", is_flag=True, help="JSON lines, which is all there is.")
+def command(rate_card: Path | None, _json: bool) -> None:
     """Price usage objects, one JSON object per line of stdin.
 
     Each line: {"provider", "model", "usage", "api"?, "service_tier"?, "region"?, "at"?}. Each gives one line:
-    {"status", "amount", "currency", "reason", "rate_card", "lines"}. Amounts and prices are exact decimal strings; so
-    is a quantity that is no whole number. "usage" may be the usage object or the whole response. "api" is chat,
-    responses, embeddings, messages, generate_content, converse, rerank, images, transcription, speech or another that
-    has a reader, and is guessed when absent. A line that cannot be read gives one with status "unpriced" and the
+    {"status", "amount", "currency", "reason", "rate_card", "flags", "lines"}. Amounts and prices are exact decimal
+    strings; so is a quantity that is no whole number. "flags" say what was odd about the usage. "usage" may be the
+    usage object or the whole response, which says more: the tier, the model that answered, fees of tools. "api" is
+    chat, responses, embeddings, messages, generate_content, converse, rerank, images, transcription, speech or another
+    that has a reader, and is guessed when absent. A line that cannot be read gives one with status "unpriced" and the
     reason; the others are still priced, and the exit status is 1.
     """
     kernel = Kernel(RateCard.load(rate_card) if rate_card else RateCard.bundled())
@@ -37,12 +39,13 @@ def command(rate_card: Path | None) -> None:
         if not line.strip():
             continue
         try:
-            out = charge_json(kernel.price(parse_line(line)))
+            asked = parse_line(line)
+            out = charge_json(kernel.price(asked), asked.flags)
         except AicostError as error:
             broken += 1
             click.echo(f"aicost: line {number}: {error}", err=True)
             out = {"status": "unpriced", "amount": None, "currency": kernel.card.currency}
-            out |= {"reason": f"invalid_input:{error}", "rate_card": kernel.card.key, "lines": []}
+            out |= {"reason": f"invalid_input:{error}", "rate_card": kernel.card.key, "flags": [], "lines": []}
         click.echo(json.dumps(out))
     if broken:
         sys.exit(1)
@@ -63,29 +66,22 @@ def parse_line(line: str) -> Inquiry:
     for name in ("provider", "model", "api", "service_tier", "region"):
         if not isinstance(data.get(name), (str, type(None))):
             raise UsageError(f'"{name}" is {data[name]!r:.80}, not a text')
-    reading = read_usage(data["usage"], api=data.get("api"), provider=data["provider"])
-    return Inquiry(
-        provider=str(data["provider"]),
-        model=str(data["model"]),
-        usage=reading.usage,
-        started_ns=_instant(data.get("at")),
-        service_tier=normal_tier(data.get("service_tier"), data["provider"]) or reading.service_tier,
-        region=normal_region(data.get("region"), data["provider"], data["model"]) or reading.region,
-        speed=reading.speed,
-        complete=reading.complete,
-        flags=reading.flags,
-        provider_cost=reading.provider_cost,
-    )
+    told: dict[str, Any] = {name: data.get(name) for name in ("provider", "model", "api", "service_tier", "region")}
+    return inquiry(data["usage"], at=_instant(data.get("at")), **told)
 
 
-def charge_json(charge: Charge) -> dict[str, Any]:
-    """A charge as JSON data; amounts and prices are exact decimal strings, None where unknown."""
+def charge_json(charge: Charge, flags: Sequence[str] = ()) -> dict[str, Any]:
+    """A charge as JSON data; amounts and prices are exact decimal strings, None where unknown.
+
+    `flags` say what was odd about the usage.
+    """
     return {
         "status": charge.status.value,
         "amount": None if charge.amount is None else format(charge.amount, "f"),
         "currency": charge.currency,
         "reason": charge.reason,
         "rate_card": charge.rate_card,
+        "flags": list(flags),
         "lines": [
             {
                 "meter": line.meter,

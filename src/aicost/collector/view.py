@@ -69,6 +69,8 @@ class View:
         "parent",
         "place",
         "provider",
+        "provider_cost",
+        "region",
         "replaces",
         "request_model",
         "resource",
@@ -77,15 +79,13 @@ class View:
         "scope",
         "service_tier",
         "span",
+        "speed",
         "stamped",
         "started_ns",
         "told",
         "trace_id",
         "usage",
     )
-    region: str | None = None
-    speed: str | None = None
-    provider_cost: str | None = None
     provider_currency = "USD"
 
     def __init__(
@@ -114,8 +114,13 @@ class View:
         self.usage: Mapping[str, Quantity] | None = None
         self.complete = True
         self.flags: tuple[str, ...] = ()
+        self.region: str | None = None
+        self.speed: str | None = None
+        self.provider_cost: str | None = None
         if reading is not None:
-            self.usage, self.complete, self.flags = reading.usage, reading.complete, reading.flags
+            # A provider's own usage object, where a span has it, says more than counts.
+            self.usage, tier, self.region, self.speed, self.flags, self.complete, self.provider_cost = reading
+            self.service_tier = labels.service_tier or tier
         self.billed: Billed = Billed.YES
         self.error_type: str | None = None
         trace_id, span_id = span.trace_id, span.span_id

@@ -6,7 +6,7 @@ For frameworks without a way in of their own, or whose events come from another 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,9 +21,7 @@ from aicost.scopes.scope import current_scope
 from aicost.telemetry import guard
 from aicost.telemetry.call import Target
 from aicost.telemetry.pipeline import Pipeline
-from aicost.usage.providers import normal_tier
-from aicost.usage.readers import ResponseView, read_usage
-from aicost.usage.reading import fields_of
+from aicost.usage.readers import ResponseView, read_answer
 
 from ._activities import Activities, Kind, enter, open_frames
 
@@ -177,17 +175,8 @@ def model_view(
 
 def view_of_response(response: object, provider: str | None = None) -> ResponseView | None:
     """What a provider's own response says, whatever its API; None when nothing in it says what was used."""
-    body: Mapping[str, Any] | None = fields_of(response)
-    if body is None:
-        return None
-    tier, model, identity = body.get("service_tier"), body.get("model"), body.get("id")
     try:
-        reading = read_usage(body, provider=provider)
+        view = read_answer(response, provider=provider)
     except UsageError:
         return None
-    return ResponseView(
-        reading=reading,
-        response_id=identity if isinstance(identity, str) else None,
-        model=model if isinstance(model, str) else None,
-        service_tier=normal_tier(tier, provider) if isinstance(tier, str) else None,
-    )
+    return view if view.reading is not None else None

@@ -14,7 +14,7 @@ from aicost.telemetry.options import Message
 from aicost.telemetry.pipeline import Pipeline
 from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.meters import Quantity
-from aicost.usage.readers import ResponseView, read_response
+from aicost.usage.readers import ResponseView, is_result_line, read_response
 from aicost.usage.reading import Raw, Reading
 
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
@@ -149,13 +149,16 @@ class InProgress:
                 return None
             body = {}
         return read_response(
-            {**request, **body} if request is not None else body, api=target.api, provider=target.provider
+            {**request, **body} if request is not None else body,
+            api=target.api,
+            provider=target.provider,
+            model=target.model,
         )
 
     @property
     def counted(self) -> bool:
         """Whether the answer's headers have its usage."""
-        return bool(self._counts())
+        return any(name.endswith("-count") for name in self._counts())
 
     def _counts(self) -> dict[str, Any]:
         headers = getattr(self.response, "headers", None) or {}
@@ -317,8 +320,9 @@ class BodyOutcome:
         self._progress = progress
 
     def line(self, result: Mapping[str, Any]) -> None:
-        """One result of its own, out of a file of many."""
-        self._progress.record_result(result)
+        """One result of its own, out of a file of many; a file may hold anything else."""
+        if is_result_line(result):
+            self._progress.record_result(result)
 
     def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
         progress = self._progress

@@ -151,19 +151,12 @@ def _with_usage(result: Any) -> Raw | None:
 
 def _with_items(result: Any) -> Raw | None:
     body = _with_usage(result)
-    # Only the kinds of items matter; dumping their content would cost more than the rest together.
-    return (
-        None
-        if body is None
-        else {
-            **body,
-            "status": getattr(result, "status", None),
-            "output": [
-                {"type": getattr(item, "type", None), "container_id": getattr(item, "container_id", None)}
-                for item in (getattr(result, "output", None) or ())
-            ],
-        }
-    )
+    if body is None:
+        return None
+    # As they are: what hosted tools did is in a few fields of them, and dumping their content would cost more than the
+    # rest together.
+    told = {name: getattr(result, name, None) for name in ("status", "background", "output", "tools", "tool_usage")}
+    return {**body, **told}
 
 
 _TYPED = {

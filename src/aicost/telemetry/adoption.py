@@ -118,7 +118,8 @@ class _Ending:
         target = Target(labels.provider, labels.operation, "reported", labels.request_model)
         call = Call.of_span(self._pipeline, target, span, scope=self._scope, sight=self._sight, observer=self._observer)
         call.attempt_started(span.start_time)
-        view = ResponseView(found.reading, found.response_id, labels.model, labels.service_tier)
+        tier = labels.service_tier or (None if found.reading is None else found.reading.service_tier)
+        view = ResponseView(found.reading, found.response_id, labels.model, tier)
         call.settle(
             view, _outcome(span.attributes or {}, found) if failed else Outcome(estimated=found.estimated), end_time
         )

@@ -247,7 +247,13 @@ DIALECTS: tuple[Dialect, ...] = (
         _UPSTREAM,
         id="strands",
         scopes=("strands",),
-        # The names with underscores are zero in versions that do not count cached tokens.
+        # Before 1.18 the names with underscores were always zero; since then they count (1.62 has both names).
+        counts=_with(
+            _COUNTS,
+            cache_read_tokens=("gen_ai.usage.cache_read_input_tokens",),
+            cache_write_tokens=("gen_ai.usage.cache_write_input_tokens",),
+        ),
+        zero_is_silence=("gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.cache_write_input_tokens"),
         blind=True,
         exclusive_of=("anthropic", "aws.bedrock"),
         inclusive_with="gen_ai.usage.cache_read.input_tokens",

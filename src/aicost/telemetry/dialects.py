@@ -187,6 +187,8 @@ class Dialect:
     """Providers whose counts it passes on as they are, so that cached tokens are beside the input."""
     inclusive_with: str | None = None
     """What only those versions say that have changed to inclusive input."""
+    zero_is_silence: Names = ()
+    """Where a zero may be what was not counted."""
     blind: bool = False
     """Whether a span without any count of cached tokens may have had some: its amount is then an estimate."""
     blind_if: tuple[str, str] | None = None
@@ -252,19 +254,22 @@ class Dialect:
                 told = None if where is None else _text(decode(attributes[where]))
                 return Inference(labels, told, plain, False, layout)
         counts = {ours: count for ours, one in layout.counts if (count := decode(attributes[one])) is not None}
+        for ours, one in layout.counts if self.zero_is_silence else ():
+            if one in self.zero_is_silence and counts.get(ours) == 0:
+                del counts[ours]
         if inside is not None:
             for ours, paths in self._paths.items():
                 if ours in self.counts and counts.get(ours) is None:
                     value = inside.first(paths)
                     if value is not None:
                         counts[ours] = value
-        if not counts and (self.partial_views or not labels.named or name in _AROUND):
+        raw = inside.first(self._paths["raw"]) if inside is not None and "raw" in self._paths else None
+        if not counts and not raw and (self.partial_views or not labels.named or name in _AROUND):
             # One that names no model and counts nothing is somebody's span with a name like ours.
             return None
         response_id = None if layout.response_id is None else _text(decode(attributes[layout.response_id]))
         if response_id is None and inside is not None and "id" in self._paths:
             response_id = _text(inside.first(self._paths["id"]))
-        raw = inside.first(self._paths["raw"]) if inside is not None and "raw" in self._paths else None
         if isinstance(raw, dict) and raw:
             with suppress(UsageError):
                 return Inference(labels, response_id, read_usage(raw, provider=labels.provider), labels.assumed)

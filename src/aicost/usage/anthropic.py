@@ -1,6 +1,6 @@
 """Anthropic usage objects -> disjoint meters.
 
-Read in anthropic 2.11 (types/usage.py, types/message_delta_usage.py, types/server_tool_usage.py, and of the beta
+Read in anthropic 2.14 (types/usage.py, types/message_delta_usage.py, types/server_tool_usage.py, and of the beta
 types/beta/beta_usage.py, beta_iterations_usage.py and its items). `input_tokens` *excludes* cache reads and writes;
 `output_tokens` includes thinking. The same object carries the tier that served the request, where it ran and at what
 speed, all of which change the price.
@@ -10,39 +10,25 @@ from __future__ import annotations
 
 from .meters import Quantity
 from .providers import normal_region, normal_tier
-from .reading import Counts, Raw, Reading
+from .reading import Counts, Fields, Raw, Reading
 
-_MESSAGES = {
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cache_creation",
-    "output_tokens_details",
-    "server_tool_use",
-    "service_tier",
-    "inference_geo",
-    "speed",
-    "iterations",
-    "fallback_credit",
-}
-_ITERATION = {
-    "type",
-    "model",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cache_creation",
-    "output_tokens_details",
-}
-_THINKING = {"thinking_tokens"}
-_TTL = {"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"}
 _TOOLS = {
     "web_search_requests": "tool_web_search",
     "web_fetch_requests": "tool_web_fetch",
     "code_execution_requests": "tool_code_execution",
 }
+_COUNTS = "input_tokens output_tokens cache_read_input_tokens cache_creation_input_tokens"
+_TTL = Fields("ephemeral_5m_input_tokens ephemeral_1h_input_tokens")
+_THINKING = Fields("thinking_tokens")
+_ITERATION = Fields(f"type model {_COUNTS}", cache_creation=_TTL, output_tokens_details=_THINKING)
+MESSAGES = Fields(
+    f"{_COUNTS} service_tier inference_geo speed",
+    informs="fallback_credit",  # what became of a token that was presented; the price is in the counts
+    cache_creation=_TTL,
+    output_tokens_details=_THINKING,
+    server_tool_use=Fields(" ".join(_TOOLS)),
+    iterations=_ITERATION,
+)
 
 
 def read_messages(raw: Raw) -> Reading:
@@ -58,8 +44,8 @@ def read_messages(raw: Raw) -> Reading:
     if counts.has("server_tool_use"):
         tools = counts.inside("server_tool_use")
         usage |= counts.usage({meter: tools.take(name) for name, meter in _TOOLS.items()})
-        tools.finish(_TOOLS.keys())
-    flags = counts.finish(_MESSAGES)
+        tools.finish(MESSAGES.inside["server_tool_use"])
+    flags = counts.finish(MESSAGES)
     return Reading(
         usage,
         normal_tier(counts.text("service_tier"), "anthropic"),
@@ -84,12 +70,10 @@ def _tokens(counts: Counts) -> dict[str, Quantity]:
         ttl = counts.inside("cache_creation")
         hour, minutes = ttl.take("ephemeral_1h_input_tokens"), ttl.take("ephemeral_5m_input_tokens")
         ttl.finish(_TTL)
-        if counts.has("cache_creation_input_tokens") and minutes + hour != written:
-            counts.flag("cache_creation_mismatch")
-        if minutes:
-            usage["input_cache_write_5m"] = minutes
-        if hour:
-            usage["input_cache_write_1h"] = hour
+        # With web searches the split leaves out what they wrote; the total is what is billed.
+        total = written if counts.has("cache_creation_input_tokens") else None
+        if written or minutes or hour:
+            usage |= counts.cache_writes(total, {"5m": minutes, "1h": hour}, "5m")
     elif written:
         usage["input_cache_write_5m"] = written  # without the split every write is of the default life, five minutes
     if counts.has("output_tokens_details"):
@@ -126,8 +110,11 @@ def _with_iterations(counts: Counts, top: dict[str, Quantity]) -> dict[str, Quan
         elif kind != "message":
             counts.flag(f"unknown_field:iterations.{kind}")
         entry.finish(_ITERATION)
-    if own and not fell_back and sum(own.values()) != sum(top.values()):
+    told, total = sum(own.values()), sum(top.values())
+    if own and (told < total if fell_back else told != total):
         counts.flag("iterations_mismatch")
+        if fell_back:  # what none of its messages has is the model's that answered
+            _add(usage, {meter: rest for meter, n in top.items() if (rest := n - own.get(meter, 0)) > 0})
     return usage
 
 

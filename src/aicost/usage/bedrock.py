@@ -7,47 +7,40 @@ returns each family's own body.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from . import anthropic, cohere, openai
+from . import anthropic, cohere, compatible
 from .meters import Quantity
 from .providers import normal_tier
-from .reading import Counts, Raw, Reading, fields_of
+from .reading import Counts, Fields, Raw, Reading, fields_of
 
-_CONVERSE = {
-    "inputTokens",
-    "outputTokens",
-    "totalTokens",
-    "cacheReadInputTokens",
-    "cacheWriteInputTokens",
-    "cacheDetails",
-    "cacheReadInputTokenCount",
+_CACHE_DETAIL = Fields("ttl inputTokens")
+CONVERSE = Fields(
+    "inputTokens outputTokens totalTokens cacheReadInputTokens cacheWriteInputTokens cacheReadInputTokenCount "
     "cacheWriteInputTokenCount",
-}
-_METRICS = {
-    "inputTokenCount",
-    "outputTokenCount",
-    "cacheReadInputTokenCount",
-    "cacheWriteInputTokenCount",
-    "invocationLatency",
-    "firstByteLatency",
-}
+    cacheDetails=_CACHE_DETAIL,
+)
+_METRICS = Fields(
+    "inputTokenCount outputTokenCount cacheReadInputTokenCount cacheWriteInputTokenCount",
+    informs="invocationLatency firstByteLatency",
+)
 _HEADERS = {
     "x-amzn-bedrock-input-token-count": "inputTokenCount",
     "x-amzn-bedrock-output-token-count": "outputTokenCount",
     "x-amzn-bedrock-cache-read-input-token-count": "cacheReadInputTokenCount",
     "x-amzn-bedrock-cache-write-input-token-count": "cacheWriteInputTokenCount",
 }
+_TIER, _LATENCY = "x-amzn-bedrock-service-tier", "x-amzn-bedrock-performanceconfig-latency"
+COUNT_HEADERS = (*_HEADERS, _TIER, _LATENCY)
+"""Headers of an InvokeModel response that count what it used, or say how it was served."""
 _STREAM_METRICS = "amazon-bedrock-invocationMetrics"
-_GUARDRAIL_UNITS = (
-    "topicPolicyUnits",
-    "contentPolicyUnits",
-    "wordPolicyUnits",
-    "sensitiveInformationPolicyUnits",
-    "contextualGroundingPolicyUnits",
-    "contentPolicyImageUnits",
-    "automatedReasoningPolicyUnits",
-)
+GUARDRAILS = {
+    "contentPolicyUnits": "tool_guardrail_content",
+    "contentPolicyImageUnits": "tool_guardrail_image",
+    "topicPolicyUnits": "tool_guardrail_topic",
+    "sensitiveInformationPolicyUnits": "tool_guardrail_pii",
+    "contextualGroundingPolicyUnits": "tool_guardrail_grounding",
+    "automatedReasoningPolicyUnits": "tool_guardrail_reasoning",
+}
+"""Policies of a guardrail that are billed by the unit; filters of words and of patterns are free."""
 
 
 def read_converse(raw: Raw) -> Reading:
@@ -56,20 +49,21 @@ def read_converse(raw: Raw) -> Reading:
     counts = Counts(raw if nested is None else nested)
     fresh, answered = counts.require("inputTokens"), counts.require("outputTokens")
     read = counts.take_any("cacheReadInputTokens", "cacheReadInputTokenCount")
-    written = counts.take_any("cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    total = "cacheWriteInputTokens" if counts.has("cacheWriteInputTokens") else "cacheWriteInputTokenCount"
     by_ttl: dict[str, int] = {}
     for item in counts.items("cacheDetails"):
-        detail = Counts(item)
+        detail = counts.within("cacheDetails", item)
         ttl = detail.text("ttl") or "5m"
         by_ttl[ttl] = by_ttl.get(ttl, 0) + detail.take("inputTokens")
+        detail.finish(_CACHE_DETAIL)
+    written = counts.cache_writes(counts.take(total) if counts.has(total) else None, by_ttl)
     usage: dict[str, Quantity] = {
         "input": fresh,
         "input_cache_read": read,
-        "input_cache_write": counts.remainder(written, *by_ttl.values(), name="cache_write_tokens"),
+        **written,
         "output": answered,
     }
-    usage |= {f"input_cache_write_{ttl}": count for ttl, count in by_ttl.items()}
-    if counts.has("totalTokens") and counts.take("totalTokens") != fresh + read + written + answered:
+    if counts.has("totalTokens") and counts.take("totalTokens") != fresh + read + sum(written.values()) + answered:
         counts.flag("total_tokens_mismatch")
     tier = Counts(raw).inside("serviceTier").text("type") if nested is not None else None
     latency = Counts(raw).inside("performanceConfig").text("latency") if nested is not None else None
@@ -77,45 +71,74 @@ def read_converse(raw: Raw) -> Reading:
         counts.usage(usage),
         service_tier=normal_tier(tier, "aws.bedrock"),
         speed=None if latency in {None, "standard"} else latency,
-        flags=counts.finish(_CONVERSE),
+        flags=counts.finish(CONVERSE),
         complete=counts.complete,
     )
 
 
-def count_guardrails(body: Raw) -> Mapping[str, Quantity]:
-    """Units of guardrail policies that a Converse response's trace reports."""
-    guardrail = Counts(body).inside("trace").inside("guardrail")
-    units = 0
-    for name in ("inputAssessment", "outputAssessments"):
+def count_guardrails(body: Raw) -> Reading:
+    """Units of guardrail policies that the trace of a Converse or InvokeModel response reports."""
+    counts = Counts(body)
+    usage: dict[str, Quantity] = {}
+    for trace in ("trace", "amazon-bedrock-trace"):
+        guardrail = counts.inside(trace).inside("guardrail")
         # By guardrail id: one assessment of the input, several of the output.
-        for found in (guardrail.object(name) or {}).values():
-            for assessment in found if isinstance(found, list) else [found]:
-                used = Counts(assessment).inside("invocationMetrics").inside("usage")
-                units += sum(used.take(unit) for unit in _GUARDRAIL_UNITS)
-    return {"tool_guardrail": units} if units else {}
+        held = [guardrail.object(name) for name in ("inputAssessment", "outputAssessments", "input")]
+        for found in (*held, *guardrail.items("outputs")):
+            for assessments in (found or {}).values():
+                for assessment in assessments if isinstance(assessments, list) else [assessments]:
+                    used = Counts(assessment).inside("invocationMetrics").inside("usage")
+                    for unit, meter in GUARDRAILS.items():
+                        if count := used.take(unit):
+                            usage[meter] = usage.get(meter, 0) + count
+    return Reading(usage)
 
 
 def read_invoke_model(body: Raw) -> Reading:
     """The body of an InvokeModel response, of whichever family; or the response's headers, or a stream's metrics.
 
     Anthropic, Amazon Nova and Titan, Meta Llama, Cohere, Mistral, DeepSeek, OpenAI and AI21 models are told apart by
-    their fields. The headers (`x-amzn-bedrock-input-token-count`, ...) serve for bodies without counts.
+    their fields. The headers (`x-amzn-bedrock-input-token-count`, ...), beside the body or where boto3 has them, serve
+    for bodies that do not count everything.
     """
+    boto = Counts(Counts(body).object("ResponseMetadata")).object("HTTPHeaders")
+    headers = {str(name).lower(): value for name, value in {**(boto or {}), **body}.items()}
+    counted = {ours: headers[name] for name, ours in _HEADERS.items() if name in headers}
+    reading = _read_body(body)
+    if counted and (reading is None or not reading.complete):
+        odd = [flag for flag in (reading.flags if reading is not None else ()) if not flag.startswith("missing_count:")]
+        reading = _read_metrics(counted)
+        if odd:  # what a body says wrongly is no less odd for being known better
+            lost = any(flag.startswith("invalid_") for flag in odd)
+            reading = reading._replace(flags=(*odd, *reading.flags), complete=reading.complete and not lost)
+    if reading is None:  # older models say nothing in their bodies, and only the headers count
+        reading = Reading({}, flags=("missing_count:usage",), complete=False)
+    tier, latency = headers.get(_TIER), headers.get(_LATENCY)
+    return reading._replace(
+        service_tier=normal_tier(tier if isinstance(tier, str) else None, "aws.bedrock") or reading.service_tier,
+        speed=latency if isinstance(latency, str) and latency != "standard" else reading.speed,
+    )
+
+
+def _read_body(body: Raw) -> Reading | None:
+    """What a body counts itself, by the fields of its family; None for one of which they say nothing."""
     usage = fields_of(body.get("usage"))
     if usage is not None:
         return _by_family(usage)
     metrics = fields_of(body.get(_STREAM_METRICS))
     if metrics is not None:
         return _read_metrics(metrics)
-    headers = {_HEADERS[str(name).lower()]: _whole(v) for name, v in body.items() if str(name).lower() in _HEADERS}
-    if headers:
-        return _read_metrics(headers)
     if "meta" in body:
         return cohere.read_billed(body)
     counts = Counts(body)
     if "prompt_token_count" in body or "generation_token_count" in body:
         found = {"input": counts.require("prompt_token_count"), "output": counts.require("generation_token_count")}
         return Reading(counts.usage(found), flags=counts.finish(body.keys()), complete=counts.complete)
+    return _read_titan(body) if "inputTextTokenCount" in body else None
+
+
+def _read_titan(body: Raw) -> Reading:
+    counts = Counts(body)
     found = {"input": counts.require("inputTextTokenCount")}
     found["output"] = sum(Counts(result).take("tokenCount") for result in counts.items("results"))
     return Reading(counts.usage(found), flags=counts.finish(body.keys()), complete=counts.complete)
@@ -125,7 +148,7 @@ def _by_family(usage: Raw) -> Reading:
     if "inputTokens" in usage:
         return read_converse(usage)
     if "prompt_tokens" in usage:
-        return openai.read_chat(usage)
+        return compatible.read_chat(usage)
     return anthropic.read_messages(usage)
 
 
@@ -138,8 +161,3 @@ def _read_metrics(raw: Raw) -> Reading:
         "output": counts.take("outputTokenCount"),
     }
     return Reading(counts.usage(usage), flags=counts.finish(_METRICS), complete=counts.complete)
-
-
-def _whole(value: object) -> object:
-    """A count from a header, which is text."""
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 20 else value

@@ -2,41 +2,34 @@
 
 Read in cohere 7.3 (types/usage.py, types/api_meta.py): `billed_units` is what is billed, `tokens` is what the model saw
 and is not. The counts are floats that are whole. Version 2 of the API has them under `usage`, version 1 under `meta`.
-Whether `cached_tokens` are part of `input_tokens` is not documented; they are taken to be.
+`cached_tokens` are of `tokens`, and no part of what is billed.
 """
 
 from __future__ import annotations
 
 from .meters import Quantity
-from .reading import Counts, Raw, Reading, fields_of
+from .reading import Counts, Fields, Raw, Reading, fields_of
 
-_BILLED = {
-    "input_tokens",
-    "output_tokens",
-    "text_tokens",
-    "image_tokens",
-    "images",
-    "search_units",
-    "classifications",
-    "pages",
-}
-_AROUND = {"billed_units", "tokens", "cached_tokens", "api_version", "warnings"}
+_BILLED = Fields(
+    "input_tokens output_tokens text_tokens image_tokens images search_units classifications pages",
+)
+# What hit the cache is a part of what the model saw, and often more than what is billed, which is at one price.
+BILLED = Fields(informs="tokens cached_tokens api_version warnings", billed_units=_BILLED)
+RERANK = Fields("search_units total_tokens prompt_tokens input_tokens", informs="completion_tokens output_tokens")
 
 
 def read_billed(raw: Raw) -> Reading:
-    """Usage of chat, embed, classify and rerank. Input is inclusive of cached tokens."""
+    """Usage of chat, embed, classify and rerank."""
     holder = fields_of(raw.get("meta")) or fields_of(raw.get("usage")) or raw
     counts = Counts(holder)
     if not counts.has("billed_units"):
         counts.require("billed_units")
     billed = counts.inside("billed_units")
-    cached = min(counts.take("cached_tokens"), billed.take("input_tokens"))
     images = billed.take("image_tokens")
     separate = billed.has("text_tokens")  # then the input is text and images, and `input_tokens` is both
     total = billed.take("input_tokens") or billed.take("text_tokens") + images
     usage: dict[str, Quantity] = {
-        "input": counts.remainder(total, cached, images if separate or images else 0, name="input_tokens"),
-        "input_cache_read": cached,
+        "input": counts.remainder(total, images if separate or images else 0, name="input_tokens"),
         "input_image": images,
         "output": billed.take("output_tokens"),
         "input_images": billed.take("images"),
@@ -45,7 +38,7 @@ def read_billed(raw: Raw) -> Reading:
         "pages": billed.take("pages"),
     }
     billed.finish(_BILLED)
-    return Reading(counts.usage(usage), flags=counts.finish(_AROUND), complete=counts.complete)
+    return Reading(counts.usage(usage), flags=counts.finish(BILLED), complete=counts.complete)
 
 
 def read_rerank(raw: Raw) -> Reading:
@@ -60,5 +53,4 @@ def read_rerank(raw: Raw) -> Reading:
     }
     if not any(usage.values()):
         counts.require("total_tokens")
-    known = {"search_units", "total_tokens", "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens"}
-    return Reading(counts.usage(usage), flags=counts.finish(known), complete=counts.complete)
+    return Reading(counts.usage(usage), flags=counts.finish(RERANK), complete=counts.complete)

@@ -2,72 +2,40 @@
 
 Most hosts answer `/chat/completions` with OpenAI's usage object and something of their own beside it. What that means
 is settled by the numbers where a host leaves it open: reasoning is part of the output unless the total says it comes on
-top. Read in groq 1.7, mistralai 3.7 and xai-sdk 1.21 (proto/v6/usage_pb2.pyi), and in the API references of DeepSeek,
-OpenRouter, Perplexity and Moonshot.
+top. Read in groq 1.7, mistralai 3.7, openrouter 1.3 and xai-sdk 1.21 (proto/v6/usage_pb2.pyi), and in the references of
+DeepSeek, Perplexity and Moonshot.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-
+from . import openai_tools
 from .meters import Quantity
-from .reading import Counts, Raw, Reading
+from .providers import normal_tier
+from .reading import Counts, Fields, Raw, Reading, fields_of, snake_case
 
-_SHAPE = {
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "prompt_tokens_details",
-    "completion_tokens_details",
+_INPUT_PARTS = "cached_tokens cache_write_tokens cache_creation_tokens audio_tokens"
+# Images and videos in a prompt, and text, are billed at the input rate and stay in it.
+_INPUT = Fields(_INPUT_PARTS, informs="image_tokens text_tokens video_tokens")
+_OUTPUT = Fields(
+    "reasoning_tokens audio_tokens image_tokens",
+    informs="text_tokens accepted_prediction_tokens rejected_prediction_tokens",
+)
+_SEARCHES = Fields("web_search_requests", informs="tool_calls_requested tool_calls_executed")
+_CONNECTORS = {
+    "web_search": "tool_web_search",
+    "code_interpreter": "tool_code_execution",
+    "document_library": "tool_collections_search",
 }
-_UNDERSTOOD = {
-    "cached_tokens",  # Moonshot, Anthropic's compatible endpoint
-    "prompt_cache_hit_tokens",  # DeepSeek
-    "prompt_cache_miss_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "reasoning_tokens",  # Perplexity, xAI
-    "citation_tokens",
-    "num_search_queries",
-    "search_context_size",
-    "cost",
-    "cost_details",
-    "is_byok",
-    "cost_in_usd_ticks",
-    "prompt_audio_seconds",  # Mistral
-    "prompt_text_tokens",  # xAI's own protocol
-    "prompt_image_tokens",
-    "cached_prompt_text_tokens",
-    "server_side_tools_used",
-    "server_side_tool_usage_details",
-    "num_server_side_tools_used",
-}
-_NOT_BILLED = {
-    "queue_time",
-    "prompt_time",
-    "completion_time",
-    "total_time",
-    "x_groq",
-    "num_sources_used",
-    "prompt_token_ids",
-    "service_tier",
-    "extra_properties",
-    "reasoning_tokens_details",
-    "server_tool_use",
-}
-_INPUT = {"cached_tokens", "cache_write_tokens", "cache_creation_tokens", "audio_tokens", "image_tokens"}
-_INPUT |= {"text_tokens", "video_tokens"}
-_OUTPUT = {"reasoning_tokens", "audio_tokens", "text_tokens", "image_tokens"}
-_OUTPUT |= {"accepted_prediction_tokens", "rejected_prediction_tokens"}
-
-_XAI_TOOLS = {
-    1: "tool_web_search",
-    2: "tool_x_search",
-    3: "tool_code_execution",
-    6: "tool_collections_search",
-    8: "tool_attachment_search",
-    9: "tool_image_search",
-}
+_XAI_TOOLS: dict[int | str, str] = {}
+for _number, _name, _meter in (
+    (1, "WEB_SEARCH", "tool_web_search"),
+    (2, "X_SEARCH", "tool_x_search"),
+    (3, "CODE_EXECUTION", "tool_code_execution"),
+    (6, "COLLECTIONS_SEARCH", "tool_collections_search"),
+    (8, "ATTACHMENT_SEARCH", "tool_attachment_search"),
+    (9, "IMAGE_SEARCH", "tool_image_search"),
+):
+    _XAI_TOOLS |= {_number: _meter, f"SERVER_SIDE_TOOL_{_name}": _meter}  # by name in protobuf as JSON
 _XAI_CALLS = {
     "web_search_calls": "tool_web_search",
     "x_search_calls": "tool_x_search",
@@ -79,7 +47,51 @@ _XAI_CALLS = {
     "document_search_calls": "tool_attachment_search",
     "image_search_calls": "tool_image_search",
 }
-_TICKS_PER_USD = Decimal(10) ** 10
+_EXTRA = (
+    # DeepSeek; Moonshot, Mistral, vLLM; xAI's own protocol; LiteLLM
+    "prompt_cache_hit_tokens prompt_cache_miss_tokens cached_tokens num_cached_tokens cached_prompt_text_tokens "
+    "cache_read_input_tokens cache_creation_input_tokens "
+    # Perplexity, xAI
+    "reasoning_tokens citation_tokens num_search_queries search_context_size server_side_tools_used "
+    # Mistral
+    "prompt_audio_seconds connector_tokens service_tier"
+)
+_INFORMS = (
+    "queue_time prompt_time completion_time total_time x_groq num_sources_used prompt_token_ids extra_properties "
+    "reasoning_tokens_details prompt_text_tokens prompt_image_tokens num_server_side_tools_used"
+)
+_TOOLS = {
+    "server_side_tool_usage_details": Fields(
+        " ".join(_XAI_CALLS), informs="mcp_calls view_image_calls view_x_video_calls"
+    ),
+    "server_tool_use": _SEARCHES,
+    "server_tool_use_details": _SEARCHES,
+    "connectors": Fields(" ".join(_CONNECTORS)),
+}
+CHAT = Fields(
+    f"prompt_tokens completion_tokens total_tokens {_EXTRA}",
+    informs=_INFORMS,
+    prompt_tokens_details=_INPUT,
+    prompt_token_details=_INPUT,  # Writer
+    completion_tokens_details=_OUTPUT,
+    completion_token_details=_OUTPUT,
+    **_TOOLS,
+)
+_PROMPT_DETAILS = ("prompt_tokens_details", "prompt_token_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "completion_token_details")
+RESPONSES = Fields(
+    f"input_tokens output_tokens total_tokens {_EXTRA}",
+    informs=_INFORMS,
+    input_tokens_details=_INPUT,
+    output_tokens_details=_OUTPUT,
+    **_TOOLS,
+)
+EMBEDDINGS = Fields(
+    "prompt_tokens input_tokens total_tokens completion_tokens service_tier",
+    informs=f"prompt_tokens_details prompt_token_details {_INFORMS}",
+)
+GENERATED = Fields(details=Fields("generated_tokens"))
+OCR = Fields("pages_processed pages_processed_annotation", informs="doc_size_bytes")
 
 
 def read_chat(raw: Raw) -> Reading:
@@ -87,17 +99,39 @@ def read_chat(raw: Raw) -> Reading:
 
     Input includes cache. Output includes reasoning, unless the total says that it comes on top.
     """
+    if "promptTokens" in raw or "completionTokens" in raw:
+        raw = snake_case(raw)  # protobuf as JSON
     counts = Counts(raw)
-    details, out = counts.inside("prompt_tokens_details"), counts.inside("completion_tokens_details")
-    prompt, completion = counts.require("prompt_tokens"), counts.take("completion_tokens")
+    counted = counts.require("prompt_tokens"), counts.take("completion_tokens")
+    inside = next((name for name in _PROMPT_DETAILS if counts.has(name)), "prompt_tokens_details")
+    inside_output = next((name for name in _COMPLETION_DETAILS if counts.has(name)), "completion_tokens_details")
+    return _read(counts, *counted, CHAT, inside, inside_output)
+
+
+def read_responses(raw: Raw) -> Reading:
+    """Usage of a compatible responses endpoint: xAI's, OpenRouter's, Bedrock's (Mantle)."""
+    counts = Counts(raw)
+    counted = counts.require("input_tokens"), counts.require("output_tokens")
+    return _read(counts, *counted, RESPONSES, "input_tokens_details", "output_tokens_details")
+
+
+def _read(counts: Counts, prompt: int, completion: int, known: Fields, inside: str, inside_output: str) -> Reading:
+    details, out = counts.inside(inside), counts.inside(inside_output)
     cached = details.take("cached_tokens") or counts.take_any(
-        "prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens", "cache_read_input_tokens"
+        "prompt_cache_hit_tokens",
+        "cached_tokens",
+        "num_cached_tokens",
+        "cached_prompt_text_tokens",
+        "cache_read_input_tokens",
     )
     written = details.take("cache_write_tokens") or details.take("cache_creation_tokens")
     written = written or counts.take("cache_creation_input_tokens")
-    audio, spoken = details.take("audio_tokens"), out.take("audio_tokens")
+    audio, spoken, drawn = details.take("audio_tokens"), out.take("audio_tokens"), out.take("image_tokens")
     reasoning = out.take("reasoning_tokens") or counts.take("reasoning_tokens")
-    inside, on_top = _reasoning(counts, prompt, completion, reasoning)
+    connected = counts.take("connector_tokens")
+    if connected and counts.take("total_tokens") == prompt + completion + connected:
+        prompt += connected
+    inside_of_it, on_top = _reasoning(counts, prompt, completion, reasoning)
     if counts.has("prompt_cache_miss_tokens") and prompt != cached + counts.take("prompt_cache_miss_tokens"):
         counts.flag("cached_tokens_mismatch")
     usage: dict[str, Quantity] = {
@@ -107,38 +141,16 @@ def read_chat(raw: Raw) -> Reading:
         "input_audio": audio,
         "input_citation": counts.take("citation_tokens"),
         "input_audio_seconds": counts.take("prompt_audio_seconds"),
-        "output": counts.remainder(completion, inside, spoken, name="output_tokens"),
-        "output_reasoning": inside + on_top,
+        "output": counts.remainder(completion, inside_of_it, spoken, drawn, name="output_tokens"),
+        "output_reasoning": inside_of_it + on_top,
         "output_audio": spoken,
+        "output_image": drawn,
         **_tools(counts),
     }
-    details.finish(_INPUT)
-    out.finish(_OUTPUT)
-    cost = _cost(counts)
-    flags = counts.finish(_SHAPE | _UNDERSTOOD | _NOT_BILLED)
-    return Reading(counts.usage(usage), flags=flags, complete=counts.complete, provider_cost=cost)
-
-
-def read_responses(raw: Raw) -> Reading:
-    """Usage of a compatible responses endpoint, such as xAI's: OpenAI's shape and the cost beside it."""
-    counts = Counts(raw)
-    details, out = counts.inside("input_tokens_details"), counts.inside("output_tokens_details")
-    total, answered = counts.require("input_tokens"), counts.require("output_tokens")
-    cached, reasoning = details.take("cached_tokens"), out.take("reasoning_tokens")
-    inside, on_top = _reasoning(counts, total, answered, reasoning)
-    usage: dict[str, Quantity] = {
-        "input": counts.remainder(total, cached, name="input_tokens"),
-        "input_cache_read": cached,
-        "output": counts.remainder(answered, inside, name="output_tokens"),
-        "output_reasoning": inside + on_top,
-        **_tools(counts),
-    }
-    details.finish(_INPUT)
-    out.finish(_OUTPUT)
-    cost = _cost(counts)
-    shape = {"input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"}
-    flags = counts.finish(shape | _UNDERSTOOD | _NOT_BILLED)
-    return Reading(counts.usage(usage), flags=flags, complete=counts.complete, provider_cost=cost)
+    details.finish(known.inside[inside])
+    out.finish(known.inside[inside_output])
+    tier, flags = counts.text("service_tier"), counts.finish(known)
+    return Reading(counts.usage(usage), normal_tier(tier), flags=flags, complete=counts.complete)
 
 
 def read_gemini_chat(raw: Raw) -> Reading:
@@ -156,18 +168,30 @@ def read_embeddings(raw: Raw) -> Reading:
     tokens = counts.take_any("prompt_tokens", "input_tokens", "total_tokens")
     if not any(counts.has(name) for name in ("prompt_tokens", "input_tokens", "total_tokens")):
         counts.require("prompt_tokens")
-    known = {"prompt_tokens", "input_tokens", "total_tokens", "completion_tokens", "prompt_tokens_details"}
-    cost = _cost(counts)
-    flags = counts.finish(known | _UNDERSTOOD | _NOT_BILLED)
-    return Reading({"input": tokens} if tokens else {}, flags=flags, complete=counts.complete, provider_cost=cost)
+    if counts.take("total_tokens") not in (0, tokens, tokens + counts.take("completion_tokens")):
+        counts.flag("total_tokens_mismatch")
+    usage: dict[str, Quantity] = {"input": tokens}
+    tier, flags = counts.text("service_tier"), counts.finish(EMBEDDINGS)
+    return Reading(counts.usage(usage), normal_tier(tier), flags=flags, complete=counts.complete)
 
 
 def read_ocr(raw: Raw) -> Reading:
-    """Mistral's OCR: pages."""
+    """Mistral's OCR: pages, and those of them that were annotated."""
     counts = Counts(raw)
-    pages = counts.require("pages_processed")
-    flags = counts.finish({"pages_processed", "doc_size_bytes", "pages_processed_annotation"})
-    return Reading({"pages": pages} if pages else {}, flags=flags, complete=counts.complete)
+    pages, annotated = counts.require("pages_processed"), counts.take("pages_processed_annotation")
+    usage: dict[str, Quantity] = {
+        "pages": counts.remainder(pages, annotated, name="pages"),
+        "annotated_pages": annotated,
+    }
+    return Reading(counts.usage(usage), flags=counts.finish(OCR), complete=counts.complete)
+
+
+def count_tool_calls(body: Raw) -> Reading:
+    """Fees of hosted tools by the items of a response, where its usage does not count them (xAI's does)."""
+    usage = fields_of(body.get("usage")) or {}
+    if usage.get("server_side_tool_usage_details") is not None:
+        return Reading({})
+    return openai_tools.count_tool_calls(body)
 
 
 def _reasoning(counts: Counts, total_in: int, completion: int, reasoning: int) -> tuple[int, int]:
@@ -194,26 +218,22 @@ def _tools(counts: Counts) -> dict[str, Quantity]:
     for name, meter in _XAI_CALLS.items():
         if calls.has(name):
             found[meter] = found.get(meter, 0) + calls.take(name)
-    calls.finish({*_XAI_CALLS, "mcp_calls", "view_image_calls", "view_x_video_calls"})
-    for tool in counts.numbers("server_side_tools_used"):
-        if tool in _XAI_TOOLS:
-            found[_XAI_TOOLS[tool]] = found.get(_XAI_TOOLS[tool], 0) + 1
+    calls.finish(_TOOLS["server_side_tool_usage_details"])
+    for tool in counts.sequence("server_side_tools_used"):
+        used = _XAI_TOOLS.get(tool) if isinstance(tool, (int, str)) else None
+        if used is not None:
+            found[used] = found.get(used, 0) + 1
+    for name in ("server_tool_use", "server_tool_use_details"):
+        own = counts.inside(name)
+        if asked := own.take("web_search_requests"):
+            found["tool_web_search"] = asked
+        own.finish(_SEARCHES)
+    connectors = counts.inside("connectors")
+    for name, meter in _CONNECTORS.items():
+        if connectors.has(name):
+            found[meter] = connectors.take(name)
+    connectors.finish(_TOOLS["connectors"])
     return found
-
-
-def _cost(counts: Counts) -> str | None:
-    """What the provider says it charged, in USD: OpenRouter and Perplexity as `cost`, xAI in ticks."""
-    if counts.has("cost_in_usd_ticks"):
-        ticks = counts.take("cost_in_usd_ticks")
-        return format(Decimal(ticks) / _TICKS_PER_USD, "f")
-    if not counts.has("cost"):
-        return None
-    nested = counts.object("cost")
-    amount = counts.decimal("cost") if nested is None else Counts(nested).decimal("total_cost")
-    if counts.true("is_byok"):
-        # The fee only: the model itself is billed to the customer's own key.
-        counts.flag("byok_fee_only")
-    return None if amount is None else format(amount, "f")
 
 
 def read_text_generation(raw: Raw) -> Reading:
@@ -223,4 +243,5 @@ def read_text_generation(raw: Raw) -> Reading:
     if not details.has("generated_tokens"):
         counts.require("details")
     usage: dict[str, Quantity] = {"output": details.take("generated_tokens")}
-    return Reading(counts.usage(usage), flags=("prompt_not_reported",), complete=False)
+    flags = ("prompt_not_reported", *counts.finish(raw.keys()))
+    return Reading(counts.usage(usage), flags=flags, complete=False)

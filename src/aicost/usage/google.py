@@ -1,6 +1,6 @@
 """Gemini usage metadata -> disjoint meters, from the Gemini API and from Vertex AI.
 
-Read in google-genai 3.4 (types.py: GenerateContentResponseUsageMetadata, UsageMetadata of the live API,
+Read in google-genai 3.6 (types.py: GenerateContentResponseUsageMetadata, UsageMetadata of the live API,
 EmbedContentResponse, GroundingMetadata). The prompt count *includes* what was read from a cache; the candidates count
 *excludes* thoughts; what tools put into the prompt is counted apart from it.
 """
@@ -8,14 +8,12 @@ EmbedContentResponse, GroundingMetadata). The prompt count *includes* what was r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
-from typing import Any
 
 from .meters import Quantity
 from .providers import normal_tier
-from .reading import Counts, Raw, Reading, fields_of
+from .reading import Counts, Fields, Raw, Reading, fields_of, snake_case
 
 _MODALITIES = {
     "TEXT": "",
@@ -31,24 +29,30 @@ _TIERS = {
     "ON_DEMAND_OFFPEAK": "offpeak",
     "PROVISIONED_THROUGHPUT": "provisioned",
 }
-_KNOWN = {
-    "prompt_token_count",
-    "cached_content_token_count",
-    "candidates_token_count",
-    "response_token_count",
-    "thoughts_token_count",
-    "tool_use_prompt_token_count",
-    "total_token_count",
-    "prompt_tokens_details",
-    "cache_tokens_details",
-    "candidates_tokens_details",
-    "response_tokens_details",
-    "tool_use_prompt_tokens_details",
-    "traffic_type",
-    "service_tier",
-}
+_MODALITY = Fields("modality token_count")
+GENERATE = Fields(
+    "prompt_token_count cached_content_token_count candidates_token_count response_token_count thoughts_token_count "
+    "tool_use_prompt_token_count total_token_count traffic_type service_tier",
+    prompt_tokens_details=_MODALITY,
+    prompt_token_details=_MODALITY,  # so called by embeddings
+    cache_tokens_details=_MODALITY,
+    candidates_tokens_details=_MODALITY,
+    response_tokens_details=_MODALITY,
+    tool_use_prompt_tokens_details=_MODALITY,
+)
+_STATISTICS = Fields("token_count", informs="truncated tokens_details")
+EMBED = Fields(
+    "token_count",
+    metadata=Fields("billable_character_count"),
+    embeddings=Fields(statistics=_STATISTICS),
+    predictions=Fields(embeddings=Fields(statistics=_STATISTICS)),
+)
+"""Of a response without usage metadata."""
+CACHED = Fields("createTime expireTime", usageMetadata=Fields("totalTokenCount"))
 _ONE_FEE_PER_PROMPT = re.compile(r"gemini-[12]\b")
 """Models that bill a grounded prompt once, however many searches it made (source: ai.google.dev/pricing)."""
+_BY_CHARACTER = re.compile(r"^$|text-(?:multilingual-)?embedding|textembedding")
+"""Embedding models that bill characters where both are counted (source: cloud.google.com/vertex-ai/pricing)."""
 
 
 def read_generate_content(raw: Raw) -> Reading:
@@ -59,22 +63,28 @@ def read_generate_content(raw: Raw) -> Reading:
     answered = counts.take_any("candidates_token_count", "response_token_count")
     if not counts.has("prompt_token_count") and not counts.has("total_token_count"):
         counts.require("prompt_token_count")  # zeros are left out, but not all of them at once
-    fresh = _by_modality(counts, prompt, "prompt_tokens_details")
+    asked = "prompt_tokens_details" if counts.has("prompt_tokens_details") else "prompt_token_details"
+    fresh = _by_modality(counts, prompt, asked)
     for suffix, count in _by_modality(counts, tools, "tool_use_prompt_tokens_details").items():
         fresh[suffix] = fresh.get(suffix, 0) + count
     read = _by_modality(counts, cached, "cache_tokens_details")
     said = "candidates_tokens_details" if counts.has("candidates_tokens_details") else "response_tokens_details"
     usage: dict[str, Quantity] = {}
+    # What was read of a kind that the prompt does not tell apart is in the rest of the prompt.
+    read_of_rest = sum(count for suffix, count in read.items() if suffix not in fresh or not suffix)
     for suffix, count in fresh.items():
-        usage[f"input{suffix}"] = counts.remainder(count, read.get(suffix, 0), name=f"input{suffix}_tokens")
+        cached_of_it = read.get(suffix, 0) if suffix else read_of_rest
+        usage[f"input{suffix}"] = counts.remainder(count, cached_of_it, name=f"input{suffix}_tokens")
     usage |= {f"input_cache_read{suffix}": count for suffix, count in read.items()}
     usage |= {f"output{suffix}": count for suffix, count in _by_modality(counts, answered, said).items()}
     usage["output_reasoning"] = thoughts
-    if counts.has("total_token_count") and counts.take("total_token_count") != prompt + tools + answered + thoughts:
+    # The live API leaves thoughts or what tools put in out of the total of some turns.
+    sums = {prompt + answered + more for more in (tools + thoughts, tools, thoughts, 0)}
+    if counts.has("total_token_count") and counts.take("total_token_count") not in sums:
         counts.flag("total_tokens_mismatch")
     traffic, tier = counts.text("traffic_type"), (counts.text("service_tier") or "").lower()
     served = _TIERS.get((traffic or "").upper()) or normal_tier(tier or None, "gcp.gemini")
-    flags = counts.finish(_KNOWN)
+    flags = counts.finish(GENERATE)
     return Reading(counts.usage(usage), service_tier=served, flags=flags, complete=counts.complete)
 
 
@@ -86,7 +96,7 @@ def read_embed_content(body: Raw) -> Reading:
         return read_generate_content(usage)
     counts = Counts(body)
     characters = Counts(snake_case(counts.object("metadata") or {})).take("billable_character_count")
-    tokens, known = 0, False
+    tokens, known = counts.take("token_count"), counts.has("token_count")  # of a batch's line
     # Over Vertex AI's wire each is inside a prediction.
     inside = [found for item in counts.items("predictions") if (found := fields_of(item.get("embeddings"))) is not None]
     for embedding in [*counts.items("embeddings"), *inside]:
@@ -95,11 +105,12 @@ def read_embed_content(body: Raw) -> Reading:
         tokens += statistics.take("token_count")
     if not known and not characters:
         counts.require("usage_metadata")
-    usage_by_meter = {"input_characters": characters} if characters else {"input": tokens}
+    by_character = characters and (not known or _BY_CHARACTER.search(str(body.get("model") or "")))
+    usage_by_meter = {"input_characters": characters} if by_character else {"input": tokens}
     return Reading(counts.usage(usage_by_meter), flags=counts.finish(body.keys()), complete=counts.complete)
 
 
-def count_grounding(body: Raw) -> Mapping[str, Quantity]:
+def count_grounding(body: Raw) -> Reading:
     """Searches and map look-ups that grounded an answer: a fee for each query, or one a prompt for older models."""
     body = snake_case(body)
     searches = maps = images = 0
@@ -116,18 +127,7 @@ def count_grounding(body: Raw) -> Mapping[str, Quantity]:
         "tool_image_search": images,
         "tool_maps_search": int(maps > 0),
     }
-    return {meter: count for meter, count in fees.items() if count}
-
-
-def snake_case(raw: Raw) -> dict[str, Any]:
-    """The object with its names as the Python client has them; over the wire they are camelCase.
-
-    >>> snake_case({"promptTokenCount": 3})
-    {'prompt_token_count': 3}
-    """
-    return {
-        re.sub(r"(?<=[a-z0-9])([A-Z])", lambda m: f"_{m[1].lower()}", str(name)): value for name, value in raw.items()
-    }
+    return Reading({meter: count for meter, count in fees.items() if count})
 
 
 def _by_modality(counts: Counts, total: int, name: str) -> dict[str, int]:
@@ -138,10 +138,14 @@ def _by_modality(counts: Counts, total: int, name: str) -> dict[str, int]:
         modality = (detail.text("modality") or "TEXT").upper()
         if modality not in _MODALITIES:
             counts.flag(f"unknown_field:{name}.{modality}")
-        suffix = _MODALITIES.get(modality, "")
-        if suffix:
-            parts[suffix] = parts.get(suffix, 0) + detail.take("token_count")
-    return {"": counts.remainder(total, *parts.values(), name=name.removesuffix("_details")), **parts}
+            continue
+        suffix = _MODALITIES[modality]
+        parts[suffix] = parts.get(suffix, 0) + detail.take("token_count")
+    text = parts.pop("", 0)
+    rest = counts.remainder(total, *parts.values(), name=name.removesuffix("_details"))
+    if text and rest > text:
+        counts.flag(f"assumed_modality:{name}.TEXT")
+    return {"": rest, **parts}
 
 
 def _said(queries: object) -> int:
@@ -149,7 +153,7 @@ def _said(queries: object) -> int:
 
 
 def read_cached_content(raw: Raw) -> Reading:
-    """A cache that was made: its tokens, read once, and kept until it expires (google-genai 3.4, CachedContent).
+    """A cache that was made: its tokens, read once, and kept until it expires (google-genai 3.6, CachedContent).
 
     One that is deleted or prolonged before that costs less or more than what is known when it is made.
     """
@@ -160,7 +164,7 @@ def read_cached_content(raw: Raw) -> Reading:
     usage: dict[str, Quantity] = {"input": tokens}
     if hours is not None:
         usage["cache_storage_token_hours"] = tokens * hours
-    return Reading(counts.usage(usage), complete=counts.complete and hours is not None)
+    return Reading(counts.usage(usage), flags=counts.finish(raw.keys()), complete=counts.complete and hours is not None)
 
 
 def _hours_between(start: object, end: object) -> Decimal | None:

@@ -56,6 +56,7 @@ _TOKENS = [
 ]
 _TOOLS = [
     Meter("tool_web_search", "tool", "{call}"),
+    Meter("tool_web_search_preview", "tool", "{call}"),
     Meter("tool_web_search_low", "tool", "{call}"),
     Meter("tool_web_search_medium", "tool", "{call}"),
     Meter("tool_web_search_high", "tool", "{call}"),
@@ -69,6 +70,12 @@ _TOOLS = [
     Meter("tool_code_interpreter", "tool", "{session}"),
     Meter("tool_code_execution", "tool", "{call}"),
     Meter("tool_guardrail", "tool", "{unit}"),
+    Meter("tool_guardrail_content", "tool", "{unit}", priced_as="tool_guardrail"),
+    Meter("tool_guardrail_image", "tool", "{image}"),
+    Meter("tool_guardrail_topic", "tool", "{unit}", priced_as="tool_guardrail"),
+    Meter("tool_guardrail_pii", "tool", "{unit}", priced_as="tool_guardrail"),
+    Meter("tool_guardrail_grounding", "tool", "{unit}", priced_as="tool_guardrail"),
+    Meter("tool_guardrail_reasoning", "tool", "{unit}", priced_as="tool_guardrail"),
 ]
 _OTHERS = [
     Meter("requests", "other", "{request}"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .meters import Quantity
-from .reading import Counts, Raw, Reading
+from .reading import Counts, Fields, Raw, Reading
 
+OLLAMA = Fields("prompt_eval_count eval_count prompt_eval_duration eval_duration")
 _NANOSECONDS = Decimal(10) ** 9
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from aicost._errors import UsageError
 
-from . import anthropic, bedrock, cohere, compatible, google, ollama, openai, openai_media, voyage
-from .meters import Quantity
+from . import (
+    anthropic,
+    bedrock,
+    cohere,
+    compatible,
+    google,
+    ollama,
+    openai,
+    openai_media,
+    openai_tools,
+    reported,
+    voyage,
+)
 from .providers import canonical_provider, normal_tier
-from .reading import Raw, Reading, as_object, fields_of
-from .reported import read_reported
+from .reading import Fields, Raw, Reading, as_object, fields_of
+from .stated import with_stated_cost
 
 Counting = Literal["inclusive", "exclusive"]
 
@@ -28,10 +39,14 @@ class Reader:
     """Whether the API's output count has reasoning tokens in it."""
     found_at: tuple[str, ...] = ("usage",)
     """The names under which a response may hold the usage; none when the reader takes the response itself."""
-    fees: Callable[[Raw], Mapping[str, Quantity]] | None = None
+    fees: Callable[[Raw], Reading] | None = None
     """What a response bills beside its usage: tool calls, searches."""
     inner: Callable[[Raw], Raw | None] | None = None
     """The response inside a line of results, which has the id and the model."""
+    by_model: bool = False
+    """Whether what is billed depends on the model, which the response does not name."""
+    fields: Fields | None = None
+    """What it knows of the usage object; None where that is another reader's, or depends on the model."""
 
 
 def _in_batch(raw: Raw) -> Raw | None:
@@ -42,17 +57,41 @@ def _in_batch(raw: Raw) -> Raw | None:
     return fields_of(result.get("message")) if result is not None else raw
 
 
-def _read_batch(raw: Raw) -> Reading:
-    """One line of a batch's results, or a batch's usage as a whole: at the batch tier."""
-    body = _in_batch(raw)
-    if body is not None and fields_of(body.get("usageMetadata")) is not None:
-        return google.read_generate_content(fields_of(body["usageMetadata"]) or {})._replace(service_tier="batch")
-    if body is None or (body is not raw and body.get("usage") is None):
-        return Reading({})  # a request that failed or expired is not billed
-    try:
-        return read_usage(body)._replace(service_tier="batch")
-    except UsageError:
-        return Reading({}, service_tier="batch", flags=("invalid_field:usage",), complete=False)
+def is_result_line(line: Raw) -> bool:
+    """Whether a line of a file is one of a batch's results, and not of what else may be kept in files.
+
+    Read in openai 3.57 (types/batch.py, and the guide it names: `custom_id` and `response.body`), anthropic 2.14
+    (types/messages/message_batch_individual_response.py) and google-genai 3.6 (types.py, InlinedResponse: a `response`
+    with its usage, beside a `key`, `metadata` or the `request`).
+    """
+    response, result = fields_of(line.get("response")), fields_of(line.get("result"))
+    if isinstance(line.get("custom_id"), str):
+        return (response is not None and "body" in response) or (result is not None and "type" in result)
+    return response is not None and not _OF_GEMINI.isdisjoint(response)
+
+
+_OF_GEMINI = frozenset({"usageMetadata", "candidates", "embedding"})
+
+
+def _batch_of(provider: str | None) -> Callable[[Raw], Reading]:
+    """A reader of one line of a batch's results, or of a batch's usage as a whole: at the batch tier."""
+
+    def read(raw: Raw) -> Reading:
+        body = _in_batch(raw)
+        if body is None:
+            return Reading({})  # a request that failed or expired is not billed
+        if fields_of(body.get("usageMetadata")) is not None:
+            return google.read_generate_content(fields_of(body["usageMetadata"]) or {})._replace(service_tier="batch")
+        if "embedding" in body and "tokenCount" in body:
+            return google.read_embed_content(body)._replace(service_tier="batch")
+        if body is not raw and body.get("usage") is None:
+            return Reading({})
+        try:
+            return read_usage(body, provider=provider)._replace(service_tier="batch")
+        except UsageError:
+            return Reading({}, service_tier="batch", flags=("invalid_field:usage",), complete=False)
+
+    return read
 
 
 def _or_compatible(own: Callable[[Raw], Reading]) -> Callable[[Raw], Reading]:
@@ -65,53 +104,66 @@ def _or_compatible(own: Callable[[Raw], Reading]) -> Callable[[Raw], Reading]:
     return read
 
 
+_BATCH = Reader(_batch_of(None), found_at=(), inner=_in_batch)
 READERS: dict[str, Reader] = {
-    "chat": Reader(openai.read_chat),
-    "completions": Reader(openai.read_chat),
-    "responses": Reader(openai.read_responses, fees=openai.count_tool_calls),
-    "embeddings": Reader(openai.read_embeddings),
-    "realtime": Reader(openai_media.read_realtime),
-    "images": Reader(openai_media.read_images, fees=openai_media.count_drawings),
-    "transcription": Reader(openai_media.read_transcription),
-    "speech": Reader(openai_media.read_speech),
+    "chat": Reader(openai.read_chat, fields=openai.CHAT),
+    "completions": Reader(openai.read_chat, fields=openai.CHAT),
+    "responses": Reader(openai.read_responses, fees=openai_tools.count_tool_calls, fields=openai.RESPONSES),
+    "embeddings": Reader(openai.read_embeddings, fields=openai.EMBEDDINGS),
+    "realtime": Reader(openai_media.read_realtime, fields=openai_media.REALTIME),
+    "images": Reader(openai_media.read_images, fees=openai_media.count_drawings, fields=openai_media.IMAGES),
+    "transcription": Reader(openai_media.read_transcription, fields=openai_media.TRANSCRIPTION),
+    "speech": Reader(openai_media.read_speech, fields=openai_media.SPEECH),
     "moderations": Reader(openai_media.read_moderation, found_at=()),
-    "videos": Reader(openai_media.read_video, found_at=()),
-    "fine_tuning": Reader(openai_media.read_fine_tuning, found_at=()),
-    "batch": Reader(_read_batch, found_at=(), inner=_in_batch),
-    "messages": Reader(anthropic.read_messages, input="exclusive"),
+    "videos": Reader(openai_media.read_video, found_at=(), fields=Fields("seconds")),
+    "fine_tuning": Reader(openai_media.read_fine_tuning, found_at=(), fields=Fields("trained_tokens")),
+    "batch": _BATCH,
+    "messages": Reader(anthropic.read_messages, input="exclusive", fields=anthropic.MESSAGES),
     "generate_content": Reader(
         google.read_generate_content,
         output="exclusive",
         found_at=("usage_metadata", "usageMetadata"),
         fees=google.count_grounding,
+        fields=google.GENERATE,
     ),
-    "cached_content": Reader(google.read_cached_content, found_at=()),
-    "text_generation": Reader(compatible.read_text_generation, found_at=()),
-    "embed_content": Reader(google.read_embed_content, found_at=()),
-    "converse": Reader(bedrock.read_converse, input="exclusive", found_at=(), fees=bedrock.count_guardrails),
-    "invoke_model": Reader(bedrock.read_invoke_model, input="exclusive", found_at=()),
-    "rerank": Reader(cohere.read_rerank, found_at=()),
-    "reported": Reader(read_reported),
-    "ocr": Reader(compatible.read_ocr, found_at=("usage_info", "usage")),
+    "cached_content": Reader(google.read_cached_content, found_at=(), fields=google.CACHED),
+    "text_generation": Reader(compatible.read_text_generation, found_at=(), fields=compatible.GENERATED),
+    "embed_content": Reader(google.read_embed_content, found_at=(), by_model=True, fields=google.EMBED),
+    "converse": Reader(
+        bedrock.read_converse,
+        input="exclusive",
+        found_at=(),
+        fees=bedrock.count_guardrails,
+        fields=bedrock.CONVERSE,
+    ),
+    "invoke_model": Reader(bedrock.read_invoke_model, input="exclusive", found_at=(), fees=bedrock.count_guardrails),
+    "rerank": Reader(cohere.read_rerank, found_at=(), fields=cohere.RERANK),
+    "reported": Reader(reported.read_reported, fields=reported.REPORTED),
+    "ocr": Reader(compatible.read_ocr, found_at=("usage_info", "usage"), fields=compatible.OCR),
 }
 """Reader by API name, as `aicost price` and `aicost.price(api=...)` take it."""
 
+_COHERE = Reader(_or_compatible(cohere.read_billed), found_at=(), fields=cohere.BILLED)
+_GEMINI = Reader(compatible.read_gemini_chat, output="exclusive", fields=compatible.CHAT)
+_OLLAMA = Reader(_or_compatible(ollama.read_ollama), found_at=(), fields=ollama.OLLAMA)
 DIALECTS: dict[tuple[str, str], Reader] = {
-    ("cohere", "chat"): Reader(_or_compatible(cohere.read_billed), found_at=()),
-    ("cohere", "embeddings"): Reader(_or_compatible(cohere.read_billed), found_at=()),
-    ("gcp.gemini", "chat"): Reader(compatible.read_gemini_chat, output="exclusive"),
-    ("gcp.vertex_ai", "chat"): Reader(compatible.read_gemini_chat, output="exclusive"),
-    ("ollama", "chat"): Reader(_or_compatible(ollama.read_ollama), found_at=()),
-    ("ollama", "embeddings"): Reader(_or_compatible(ollama.read_ollama), found_at=()),
-    ("voyage", "embeddings"): Reader(voyage.read_voyage),
+    ("cohere", "chat"): _COHERE,
+    ("cohere", "embeddings"): _COHERE,
+    ("gcp.gemini", "chat"): _GEMINI,
+    ("gcp.vertex_ai", "chat"): _GEMINI,
+    ("ollama", "chat"): _OLLAMA,
+    ("ollama", "embeddings"): _OLLAMA,
+    ("voyage", "embeddings"): Reader(voyage.read_voyage, fields=voyage.VOYAGE),
+    ("anthropic", "batch"): _BATCH,
 }
 """Readers of providers that answer under another's API name with counts of their own."""
 
 _COMPATIBLE: dict[str, Reader] = {
-    "chat": Reader(compatible.read_chat),
-    "completions": Reader(compatible.read_chat),
-    "responses": Reader(compatible.read_responses, fees=openai.count_tool_calls),
-    "embeddings": Reader(compatible.read_embeddings),
+    "chat": Reader(compatible.read_chat, fields=compatible.CHAT),
+    "completions": Reader(compatible.read_chat, fields=compatible.CHAT),
+    "responses": Reader(compatible.read_responses, fees=compatible.count_tool_calls, fields=compatible.RESPONSES),
+    "embeddings": Reader(compatible.read_embeddings, fields=compatible.EMBEDDINGS),
+    "batch": Reader(_batch_of("compatible"), found_at=(), inner=_in_batch),
 }
 """Readers of everybody else who answers in OpenAI's shape."""
 
@@ -137,12 +189,14 @@ _TELLING: tuple[tuple[frozenset[str], str, str | None], ...] = (
 )
 """Fields that tell an API, the most telling first, and whose dialect it is if only one provider has them."""
 
+_KINDS = {"message": "messages", "response": "responses", "chat.completion": "chat", "text_completion": "completions"}
+"""What a whole response says it is, as its `type` or `object`."""
+
 _USUAL = {("anthropic", "responses"): "messages", ("anthropic", "chat"): "chat"}
 """What fields that fit several APIs mean when a provider has only one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseView:
+class ResponseView(NamedTuple):
     """What a complete response says beyond its content: who answered, how it was served, what it used."""
 
     reading: Reading | None
@@ -161,14 +215,23 @@ def read_usage(usage: object, *, api: str | None = None, provider: str | None = 
     >>> read_usage({"prompt_tokens": 10, "completion_tokens": 2}).usage
     {'input': 10, 'output': 2}
     """
-    raw = as_object(usage)
+    reading = read_answer(usage, api=api, provider=provider).reading
+    return Reading({}, flags=("missing_count:usage",), complete=False) if reading is None else reading
+
+
+def read_answer(
+    answer: object, *, api: str | None = None, provider: str | None = None, model: str | None = None
+) -> ResponseView:
+    """What a whole response says about its cost, or its usage object alone: JSON, or the client's typed object.
+
+    Raises `UsageError` as `read_usage` does.
+    """
+    raw = as_object(answer)
     reader = reader_of(api, provider) if api is not None else _guess(raw, provider)
-    for name in reader.found_at:
-        inner = raw.get(name)
-        nested = fields_of(inner) if inner is not None else None
-        if nested is not None:
-            return _with_fees(reader, raw, reader.read(nested))
-    return reader.read(raw) if reader.found_at else _with_fees(reader, raw, reader.read(raw))
+    if reader.found_at and raw.keys().isdisjoint(reader.found_at):
+        reading = with_stated_cost(reader.read(raw), raw)
+        return ResponseView(reading, None, None, reading.service_tier)
+    return _view(reader, raw, provider, model)
 
 
 def reader_of(api: str, provider: str | None = None) -> Reader:
@@ -183,11 +246,16 @@ def reader_of(api: str, provider: str | None = None) -> Reader:
 
 
 def _guess(raw: Raw, provider: str | None) -> Reader:
-    """The reader for an object, or for the usage inside it, by its fields."""
+    """The reader for an object, or for the usage inside it, by what it says it is or by its fields."""
     nested = next((found for name in _HOLDERS if (found := fields_of(raw.get(name))) is not None), raw)
     # A transcription and a realtime response differ in what they are, not in their fields.
     if nested.get("type") == "tokens":
         return reader_of("transcription", provider)
+    said = next(
+        (kind for name in ("type", "object") if isinstance(kind := raw.get(name), str) and kind in _KINDS), None
+    )
+    if said is not None and nested is not raw:
+        return reader_of(_KINDS[said], provider)
     for telling, api, dialect in _TELLING:
         if not telling.isdisjoint(nested):
             return reader_of(_USUAL.get((canonical_provider(provider or ""), api), api), dialect or provider)
@@ -197,28 +265,47 @@ def _guess(raw: Raw, provider: str | None) -> Reader:
     )
 
 
-def read_response(body: Raw, *, api: str, provider: str | None = None) -> ResponseView:
-    """Everything a complete response of `api` says about its cost. `body` is JSON data; its usage may be typed."""
-    reader = reader_of(api, provider)
+def read_response(body: Raw, *, api: str, provider: str | None = None, model: str | None = None) -> ResponseView:
+    """Everything a complete response of `api` says about its cost. `body` is JSON data; its usage may be typed.
+
+    `model` is the one asked for, for responses that do not name theirs.
+    """
+    return _view(reader_of(api, provider), body, provider, model)
+
+
+def _view(reader: Reader, body: Raw, provider: str | None, model: str | None) -> ResponseView:
+    if reader.by_model and model is not None and body.get("model") is None:
+        body = {**body, "model": model}
     holders = (body.get(name) for name in reader.found_at) if reader.found_at else (body,)
     usage = next((found for found in map(fields_of, holders) if found is not None), None)
-    reading = None if usage is None else _with_fees(reader, body, reader.read(usage))
+    reading = None if usage is None else with_stated_cost(reader.read(usage), usage)
+    if reading is not None and reader.fees is not None:
+        reading = _with_fees(reading, reader.fees(body))
     tier = body.get("service_tier")
     if reader.inner is not None:
         body, tier = {"id": body.get("id"), **(reader.inner(body) or {})}, None
+    served = normal_tier(tier, provider) if isinstance(tier, str) else None
+    if reading is not None:
+        served = served or normal_tier(reading.service_tier, provider)
+        if served != reading.service_tier:
+            reading = reading._replace(service_tier=served)
     return ResponseView(
-        reading=reading,
-        response_id=_text(body.get("id") or body.get("responseId") or body.get("generation_id")),
-        model=_text(body.get("model") or body.get("modelVersion")),
-        service_tier=normal_tier(tier, provider)
-        if isinstance(tier, str)
-        else (reading.service_tier if reading else None),
+        reading,
+        _text(body.get("id") or body.get("responseId") or body.get("generation_id") or body.get("response_id")),
+        _text(body.get("model") or body.get("modelVersion") or body.get("model_version")),
+        served,
     )
 
 
-def _with_fees(reader: Reader, body: Raw, reading: Reading) -> Reading:
-    fees = reader.fees(body) if reader.fees is not None else None
-    return reading._replace(usage={**reading.usage, **fees}) if fees else reading
+def _with_fees(reading: Reading, fees: Reading) -> Reading:
+    """What is billed beside the usage; where the usage counts it itself, that stands."""
+    if not fees.usage and not fees.flags:
+        return reading
+    return reading._replace(
+        usage={**reading.usage, **{meter: n for meter, n in fees.usage.items() if meter not in reading.usage}},
+        flags=(*reading.flags, *fees.flags),
+        complete=reading.complete and fees.complete,
+    )
 
 
 def _text(value: object) -> str | None:

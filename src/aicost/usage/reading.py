@@ -6,6 +6,7 @@ A reader never drops what it does not understand and never repairs a contradicti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
@@ -21,7 +22,9 @@ Raw = Mapping[str, Any]
 """A JSON object as a provider sent it. Its values are checked when they are read, not trusted."""
 
 _LOST = ("missing_count:", "invalid_count:")
-_NOT_CONTRADICTIONS = ("unknown_field:", "assumed_", *_LOST)
+_NOT_CONTRADICTIONS = ("unknown_field:", "assumed_", "invalid_cost:", *_LOST)
+STATED = frozenset({"cost", "cost_details", "is_byok", "cost_in_usd_ticks"})
+"""What a provider says of the money, beside what it counts; see `stated.py`."""
 MAX_COUNT = 2**63 - 1
 """More than this of anything is a mistake, and no store could keep it."""
 
@@ -38,6 +41,33 @@ class Reading(NamedTuple):
     """False when a count that should be there could not be read."""
     provider_cost: str | None = None
     """The cost the provider states, as a decimal string in USD."""
+
+
+class Fields(frozenset[str]):
+    """The fields a reader knows of one object of a provider.
+
+    It is the set of all their names: of those that are counted or set the price, of those that only `inform`, because
+    what they say is in another field or is not billed, and of the objects `inside`.
+    """
+
+    informs: frozenset[str]
+    inside: Mapping[str, Fields]
+
+    def __new__(cls, counted: str = "", *, informs: str = "", **inside: Fields) -> Fields:  # noqa: PYI034 - of 3.11
+        """Names are separated by blanks.
+
+        >>> sorted(Fields("input_tokens", informs="total_time", details=Fields("cached_tokens")))
+        ['details', 'input_tokens', 'total_time']
+        """
+        told = frozenset(informs.split())
+        self = super().__new__(cls, told.union(counted.split(), inside))
+        self.informs, self.inside = told, inside
+        return self
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Those that change what is read."""
+        return frozenset(self - self.informs - self.inside.keys())
 
 
 def is_sane(number: Decimal) -> bool:
@@ -89,6 +119,8 @@ class Counts:
             return value
         if type(value) is float and 0 <= value <= MAX_COUNT and value.is_integer():
             return int(value)
+        if type(value) is str and (number := whole_number(value)) is not None:
+            return number
         if type(value).__name__ != "Unset":  # how some generated clients say that a field was not sent
             self._flags.append(f"invalid_count:{self._path}{name}")
         return 0
@@ -97,18 +129,18 @@ class Counts:
         """The first of these counts that is there: what one API calls by several names."""
         return next((self.take(name) for name in names if self.has(name)), 0)
 
-    def decimal(self, name: str) -> Decimal | None:
+    def decimal(self, name: str, kind: str = "invalid_count") -> Decimal | None:
         """The number called `name`, exactly as it is written; None, and a flag, when it is none of at least 0."""
         value = self._raw.get(name)
         if value is None:
             return None
         try:
             number = Decimal(repr(value) if isinstance(value, float) else str(value))
-        except InvalidOperation:
+        except (InvalidOperation, ValueError):  # an int of more digits than may become text
             number = Decimal("NaN")
         if is_sane(number) and not isinstance(value, bool):
             return number
-        self._flags.append(f"invalid_count:{self._path}{name}")
+        self._flags.append(f"{kind}:{self._path}{name}")
         return None
 
     def items(self, name: str) -> list[Raw]:
@@ -129,10 +161,10 @@ class Counts:
         """Whether the object carries a value under `name`."""
         return self._raw.get(name) is not None
 
-    def numbers(self, name: str) -> list[int]:
-        """The whole numbers in the list called `name`."""
+    def sequence(self, name: str) -> list[object]:
+        """What is in the list called `name`."""
         value = self._raw.get(name)
-        return [item for item in value if isinstance(item, int)] if isinstance(value, Iterable) else []
+        return list(value) if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)) else []
 
     def true(self, name: str) -> bool:
         """Whether the field called `name` is true."""
@@ -171,6 +203,22 @@ class Counts:
             return 0
         return rest
 
+    def cache_writes(self, total: int | None, by_life: Mapping[str, int], default: str = "") -> dict[str, int]:
+        """Tokens written to a cache, by the meter of how long it keeps them; without any total, those of the split.
+
+        What a split leaves of the total is written all the same: for as long as is the `default`, and flagged.
+        """
+        found = {f"input_cache_write_{life}": count for life, count in by_life.items() if count}
+        if total is None:
+            return found
+        rest = self.remainder(total, *by_life.values(), name="cache_write_tokens")
+        if rest:
+            if by_life:
+                self._flags.append(f"assumed_cache_ttl:{default or 'default'}")
+            meter = f"input_cache_write_{default}" if default else "input_cache_write"
+            found[meter] = found.get(meter, 0) + rest
+        return found
+
     def usage(self, counted: Mapping[str, Quantity]) -> dict[str, Quantity]:
         """What was counted, without the meters that stayed at zero."""
         return {meter: quantity for meter, quantity in counted.items() if quantity}
@@ -179,9 +227,9 @@ class Counts:
         """All flags, after noting fields outside `known` that carry a value."""
         if not self._raw.keys() <= known:
             for name, value in self._raw.items():
-                if name not in known and value:
+                if name not in known and name not in STATED and value:
                     self._flags.append(f"unknown_field:{self._path}{name}")
-        return tuple(self._flags)
+        return tuple(dict.fromkeys(self._flags)) if self._flags else ()
 
 
 def fields_of(value: object) -> Raw | None:
@@ -204,6 +252,25 @@ def fields_of(value: object) -> Raw | None:
     if kind.__module__ == "builtins" or isinstance(value, (type, Enum)):
         return None
     return {name: held for name, held in getattr(value, "__dict__", {}).items() if name[0] != "_"} or None
+
+
+def whole_number(text: str) -> int | None:
+    """A count that is written as text, as JSON made of protobuf writes 64-bit numbers; None for what is none."""
+    if text.isascii() and text.isdigit() and len(text) <= 19 and (number := int(text)) <= MAX_COUNT:
+        return number
+    return None
+
+
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+def snake_case(raw: Raw) -> dict[str, Any]:
+    """The object with its names as the Python client has them; over the wire they are camelCase.
+
+    >>> snake_case({"promptTokenCount": 3})
+    {'prompt_token_count': 3}
+    """
+    return {_HUMP.sub(lambda m: f"_{m[1].lower()}", str(name)): value for name, value in raw.items()}
 
 
 def as_object(value: object) -> Raw:

@@ -7,26 +7,20 @@ pass on what the provider said, and with Anthropic and Bedrock that is input wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Literal
 
 from .meters import Quantity
-from .reading import MAX_COUNT, Counts, Raw, Reading
+from .reading import MAX_COUNT, Counts, Fields, Raw, Reading
 
 Input = Literal["inclusive", "exclusive", "unknown"]
 """Whether input tokens include those read from and written to a cache."""
 
-_KNOWN = {
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-    "total_tokens",
-}
+REPORTED = Fields(
+    "input_tokens output_tokens cache_read_tokens cache_write_tokens cache_write_5m_tokens cache_write_1h_tokens "
+    "reasoning_tokens input_audio_tokens output_audio_tokens total_tokens"
+)
 
 
 def read_reported(raw: Raw, meaning: Input = "inclusive") -> Reading:
@@ -35,17 +29,15 @@ def read_reported(raw: Raw, meaning: Input = "inclusive") -> Reading:
     Where the `meaning` of the input is unknown, the total decides, if there is one: only one reading adds up to it.
     A total that contradicts a known meaning is flagged.
     """
-    counts = Counts({name: _number(value) for name, value in raw.items()})
-    read, written = counts.take("cache_read_tokens"), counts.take("cache_write_tokens")
-    minutes, hour = counts.take("cache_write_5m_tokens"), counts.take("cache_write_1h_tokens")
+    counts = Counts({name: _plain(value) for name, value in raw.items()})
+    read, kept = counts.take("cache_read_tokens"), _written(counts)
     heard, spoken, thought = (
         counts.take("input_audio_tokens"),
         counts.take("output_audio_tokens"),
         counts.take("reasoning_tokens"),
     )
     given, answered, total = counts.require("input_tokens"), counts.take("output_tokens"), counts.take("total_tokens")
-    written = written or minutes + hour  # some say only the parts
-    beside = read + written
+    beside = read + sum(kept.values())
     if meaning == "unknown":
         meaning = "exclusive" if beside > given or (beside and total == given + beside + answered) else "inclusive"
     if meaning == "exclusive":
@@ -53,26 +45,51 @@ def read_reported(raw: Raw, meaning: Input = "inclusive") -> Reading:
     if total and total not in (given + answered, given + answered - beside):
         counts.flag("total_tokens_mismatch")
     usage = {
-        "input": counts.remainder(given, read, written, heard, name="input_tokens"),
+        "input": counts.remainder(given, *kept.values(), read, heard, name="input_tokens"),
         "input_cache_read": read,
-        "input_cache_write": counts.remainder(written, minutes, hour, name="cache_write_tokens"),
-        "input_cache_write_5m": minutes,
-        "input_cache_write_1h": hour,
+        **kept,
         "input_audio": heard,
         "output": counts.remainder(answered, thought, spoken, name="output_tokens"),
         "output_reasoning": thought,
         "output_audio": spoken,
     }
-    return Reading(counts.usage(usage), flags=counts.finish(_KNOWN), complete=counts.complete)
+    return Reading(counts.usage(usage), flags=counts.finish(REPORTED), complete=counts.complete)
 
 
-def _number(value: object) -> object:
-    """A count that was written as text, as a number; one that is not known, as none."""
+def _written(counts: Counts) -> dict[str, int]:
+    """Tokens written to a cache by how long it keeps them. Some say only the parts, and some only the longer of two."""
+    minutes, hour = counts.take("cache_write_5m_tokens"), counts.take("cache_write_1h_tokens")
+    total = counts.take("cache_write_tokens") or None
+    if minutes or total is None:
+        return counts.cache_writes(total, {"5m": minutes, "1h": hour} if minutes or hour else {})
+    rest = counts.remainder(total, hour, name="cache_write_tokens")
+    return counts.cache_writes(None, {"1h": hour}) | counts.cache_writes(rest, {})
+
+
+def _plain(value: object) -> object:
+    """Text as text, and a count that is not known as none."""
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
     return None if value != value else value
+
+
+def read_meters(usage: object) -> Reading | None:
+    """Quantities by meter, as an application counts them itself; None for what is no mapping.
+
+    A quantity is a whole number or a `Decimal` of at least 0. What is none is left out and flagged: it is not known.
+    """
+    if not isinstance(usage, Mapping):
+        return None
+    raw = {str(meter): quantity for meter, quantity in usage.items()}
+    counts = Counts(raw)
+    found: dict[str, Quantity] = {}
+    for meter, quantity in raw.items():
+        if isinstance(quantity, Decimal):
+            number = counts.decimal(meter) or 0
+            found[meter] = int(number) if number == int(number) else number
+        else:
+            found[meter] = counts.require(meter)
+    return Reading(counts.usage(found), flags=counts.finish(raw.keys()), complete=counts.complete)
 
 
 PLAIN = ("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "cache_write_tokens")

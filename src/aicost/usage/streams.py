@@ -75,6 +75,9 @@ class ChatStream(StreamAccumulator):
         if event.get("error"):
             self._fail(event["error"])
         self._learn(event, "id", "model", "service_tier", "usage")
+        choices = event.get("choices")
+        if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
+            self._learn(choices[0], "usage")  # where Moonshot puts it
         # Groq puts it elsewhere (groq 1.7, types/chat/chat_completion_chunk.py, XGroq).
         own = event.get("x_groq")
         if isinstance(own, Mapping):
@@ -144,11 +147,12 @@ class InvokeModelStream(MessagesStream):
     Its counts leave caches out, so an Anthropic model's own, which say more, are taken where they are there.
     """
 
-    markers: tuple[bytes, ...] = (*MessagesStream.markers, b"amazon-bedrock-invocationMetrics")
+    markers: tuple[bytes, ...] = (*MessagesStream.markers, b"amazon-bedrock-invocationMetrics", b"amazon-bedrock-trace")
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take one decoded event."""
         super().add(event)
+        self._learn(event, "amazon-bedrock-trace")
         counted = event.get("amazon-bedrock-invocationMetrics")
         if isinstance(counted, Mapping):
             if "usage" not in self.body:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .meters import Quantity
-from .reading import Counts, Raw, Reading
+from .reading import Counts, Fields, Raw, Reading
+
+VOYAGE = Fields("total_tokens text_tokens image_pixels video_pixels", informs="prompt_tokens")
 
 
 def read_voyage(raw: Raw) -> Reading:
@@ -14,5 +16,4 @@ def read_voyage(raw: Raw) -> Reading:
         total = counts.take("text_tokens")  # the total then has images and video in it, which are billed by the pixel
     pixels = counts.take("image_pixels") + counts.take("video_pixels")
     usage: dict[str, Quantity] = {"input": total, "input_pixels": pixels}
-    known = {"total_tokens", "prompt_tokens", "text_tokens", "image_pixels", "video_pixels"}
-    return Reading(counts.usage(usage), flags=counts.finish(known), complete=counts.complete)
+    return Reading(counts.usage(usage), flags=counts.finish(VOYAGE), complete=counts.complete)

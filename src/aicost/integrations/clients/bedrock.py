@@ -11,16 +11,9 @@ from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._progress import Ask
 from aicost.telemetry.call import Target
+from aicost.usage.bedrock import COUNT_HEADERS
 from aicost.usage.providers import normal_region
 from aicost.usage.reading import Raw
-
-COUNT_HEADERS = (
-    "x-amzn-bedrock-input-token-count",
-    "x-amzn-bedrock-output-token-count",
-    "x-amzn-bedrock-cache-read-input-token-count",
-    "x-amzn-bedrock-cache-write-input-token-count",
-)
-"""Where invoke_model counts tokens, whatever the model answers."""
 
 _OPERATIONS = {
     "Converse": ("chat", "converse"),

@@ -17,9 +17,9 @@ from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._progress import Ask
 from aicost.telemetry.call import Target
+from aicost.usage.bedrock import COUNT_HEADERS
 from aicost.usage.providers import normal_region, provider_named, served_by
 
-from .bedrock import COUNT_HEADERS
 from .google import LOCATION
 
 _GEMINI = r"/(?:models|endpoints)/(?P<model>[^/:]+)"
