@@ -112,7 +112,7 @@ def given_span(number: int, response_id: str | None, start: int) -> tuple[Span, 
     return span, event_id
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(

@@ -240,27 +240,25 @@ class Counted:
     ) -> Verdict:
         """The wire's own view, which is counted; what was counted for it from further away is not any more."""
         mine = _Seen(view, observer, wire=True)
+        certain: list[_Seen] = []
         likely: list[_Seen] = []
-        replaces, differs = [] if replaced is None else [replaced], False
-        told = {observer}
         for seen in self._candidates(view, observer, counts, wire=True):
-            found = seen.is_one_with(view, counts, observer, until) or (replaced == seen.event_id and ("below", True))
-            if found and found[1] and told.isdisjoint(seen.observers):
-                told.update(seen.observers)
+            if seen.event_id == replaced:
+                certain.insert(0, seen)
+            elif (found := seen.is_one_with(view, counts, observer, until)) is not None:
+                (certain if found[1] else likely).append(seen)
+        replaces, differs, told = [] if replaced is None else [replaced], False, {observer}
+        for seen in (*certain, *likely):
+            if not told.isdisjoint(seen.observers):  # one of each observer
+                continue
+            told.update(seen.observers)
+            if seen in certain:
                 mine.observers.update(seen.observers)
-                likely.insert(0, seen)
-            elif found:
-                likely.append(seen)
-        for seen in likely:
-            # Of what may be of another, one of each observer.
-            if mine.observers.keys() >= seen.observers.keys() or told.isdisjoint(seen.observers):
-                told.update(seen.observers)
-                differs = differs or (None not in (counts, seen.counts) and counts != seen.counts)
-                if seen.event_id not in replaces:
-                    replaces.append(seen.event_id)
-                seen.kind = ""
+            differs = differs or (None not in (counts, seen.counts) and counts != seen.counts)
+            replaces.append(seen.event_id)
+            seen.kind = ""
         self._keep(mine)
-        return Verdict(replaces=tuple(replaces), differs=differs)
+        return Verdict(replaces=tuple(dict.fromkeys(replaces)), differs=differs)
 
     def _match(
         self, view: View, observer: Observer, counts: tuple[int, int] | None, until: int
