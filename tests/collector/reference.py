@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.telemetry.dialect_table import dialect_of
 from aicost.telemetry.dialects import failure_of
-from aicost.telemetry.once import span_event_id
+from aicost.telemetry.evidence import span_event_id
 from aicost.telemetry.profiles import CostProfile
 from aicost.usage.event import Billed
 

@@ -25,7 +25,7 @@ from aicost.ledger.query import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.scopes.ids import new_event_id
-from aicost.telemetry.once import span_event_id
+from aicost.telemetry.evidence import span_event_id
 from tests.conftest import App
 
 from .running import InProcess, a_request, a_span, attributes_of, chat, post, put, spans_of
@@ -112,7 +112,7 @@ def given_span(number: int, response_id: str | None, start: int) -> tuple[Span, 
     return span, event_id
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(

@@ -18,7 +18,7 @@ from aicost.collector.pricing import Priced, Pricer
 from aicost.collector.wire import MalformedRequestError, encoded, read_request
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
-from aicost.telemetry.once import span_event_id
+from aicost.telemetry.evidence import span_event_id
 from aicost.telemetry.profiles import CostProfile
 from aicost.testing import assert_conforms
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost.scopes.ids import new_event_id
-from aicost.telemetry.once import WIRE, Counted, Observer, is_unique, span_event_id
+from aicost.telemetry.evidence import is_unique, span_event_id
+from aicost.telemetry.once import WIRE, Counted, Observer
 from aicost.usage.event import Billed, Origin, UsageEvent
 
 SECOND = 1_000_000_000

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from aicost.telemetry.once import Counted, Covered, agree, family
+from aicost.telemetry.evidence import agree, family
+from aicost.telemetry.once import Counted, Covered
 from aicost.usage.meters import token_sums
 
 from .memory import Memory

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from aicost.scopes.ids import derived_id
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import Inference
-from aicost.telemetry.once import Covered, Observer, span_event_id
+from aicost.telemetry.evidence import span_event_id
+from aicost.telemetry.once import Covered, Observer
 from aicost.telemetry.profiles import ORIGIN_KEYS
 from aicost.usage.event import NOWHERE, Billed, Origin
 from aicost.usage.meters import Quantity

@@ -25,7 +25,8 @@ from aicost.usage.event import NOWHERE, Billed, Origin, RequestStatus, UsageEven
 from aicost.usage.readers import ResponseView
 
 from . import guard
-from .once import WIRE, Covered, Observer, Reason, Verdict, span_event_id
+from .evidence import span_event_id
+from .once import WIRE, Covered, Observer, Reason, Verdict
 from .pipeline import Pipeline
 from .sight import Sight, sight_around, with_sight
 

@@ -20,19 +20,16 @@ One memory serves the process and the collector; what differs is how a door tell
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
-from aicost.usage.event import Billed, Origin
-from aicost.usage.meters import Quantity, token_sums
-from aicost.usage.model_names import same_model
-from aicost.usage.providers import has_weak_ids, provider_at, same_provider
+from aicost.usage.event import Billed
+from aicost.usage.meters import token_sums
+
+from .evidence import SLACK_NS, View, agree, family, is_unique, names_same_model, one_within_the_other
 
 REMEMBERED = 20_000
 """Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""
@@ -41,7 +38,6 @@ _RECENT = 4_000
 """Views that another observer's view may still come of, of each process."""
 _ALIKE = 256
 """Of views that share a response id or all their counts, how many are kept."""
-_SLACK_NS = 20_000_000
 _NEAR_NS = 60_000_000_000
 """How far apart views that share a weak response id and all counts may be."""
 
@@ -80,37 +76,10 @@ class Observer(NamedTuple):
     process: bytes = b""
 
 
-class View(Protocol):
-    """What is looked at in a view; a `UsageEvent` has it all."""
-
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def operation(self) -> str: ...
-    @property
-    def provider(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def request_model(self) -> str | None: ...
-    @property
-    def response_id(self) -> str | None: ...
-    @property
-    def usage(self) -> Mapping[str, Quantity] | None: ...
-    @property
-    def billed(self) -> Billed: ...
-    @property
-    def started_ns(self) -> int: ...
-    @property
-    def ended_ns(self) -> int: ...
-    @property
-    def origin(self) -> Origin: ...
-
-
 class _Seen:
     """A view that is counted, and who has seen what it is a view of."""
 
-    __slots__ = ("counts", "event_id", "kind", "observers", "process", "response_id", "view", "wire")
+    __slots__ = ("counts", "event_id", "kind", "observers", "owner", "process", "response_id", "view", "wire")
 
     def __init__(self, view: View, observer: Observer, wire: bool) -> None:
         self.view, self.wire = view, wire
@@ -121,6 +90,8 @@ class _Seen:
         self.observers = {observer: view.response_id is not None}
         """Who has seen it, and whether the response's id said so."""
         self.counts = None if view.usage is None else token_sums(view.usage)
+        self.owner: _Seen | None = None
+        """The wire's own view that took it over."""
 
     def is_one_with(
         self, view: View, counts: tuple[int, int] | None, observer: Observer, until: int
@@ -148,7 +119,7 @@ class _Seen:
             return None
         if equal:
             # Some make a span of a stream's end alone, just after it.
-            close = here and one_within_the_other(mine, view.started_ns, until, _SLACK_NS)
+            close = here and one_within_the_other(mine, view.started_ns, until, SLACK_NS)
             return ("same_call", within) if close and counts != (0, 0) else None
         if not within or (counts is not None and self.counts is not None):
             return None
@@ -242,8 +213,11 @@ class Counted:
         mine = _Seen(view, observer, wire=True)
         certain: list[_Seen] = []
         likely: list[_Seen] = []
+        freed: list[_Seen] = []
         for seen in self._candidates(view, observer, counts, wire=True):
             if seen.event_id == replaced:
+                if seen.owner is not None:
+                    freed.append(self._freed(seen))
                 certain.insert(0, seen)
             elif (found := seen.is_one_with(view, counts, observer, until)) is not None:
                 (certain if found[1] else likely).append(seen)
@@ -256,9 +230,29 @@ class Counted:
                 mine.observers.update(seen.observers)
             differs = differs or (None not in (counts, seen.counts) and counts != seen.counts)
             replaces.append(seen.event_id)
-            seen.kind = ""
+            seen.kind, seen.owner = "", mine
         self._keep(mine)
+        for owner in freed:
+            replaces.extend(self._reclaimed(owner))
         return Verdict(replaces=tuple(dict.fromkeys(replaces)), differs=differs)
+
+    @staticmethod
+    def _freed(seen: _Seen) -> _Seen:
+        """The call that a view had been taken for, by time and counts, before its own was told of."""
+        owner = seen.owner or seen
+        for observer in seen.observers:
+            owner.observers.pop(observer, None)
+        return owner
+
+    def _reclaimed(self, owner: _Seen) -> Iterator[str]:
+        """What was counted for a call because the place was taken that it has now."""
+        view, observer = owner.view, next(iter(owner.observers))
+        for seen in self._candidates(view, observer, owner.counts, wire=True):
+            found = seen.is_one_with(view, owner.counts, observer, view.ended_ns)
+            if found is not None and found[1] and owner.observers.keys().isdisjoint(seen.observers):
+                owner.observers.update(seen.observers)
+                seen.kind, seen.owner = "", owner
+                yield seen.event_id
 
     def _match(
         self, view: View, observer: Observer, counts: tuple[int, int] | None, until: int
@@ -391,86 +385,3 @@ class _Index(Generic[_K]):
 
     def latest(self, key: _K) -> Iterable[_Seen]:
         return reversed(self._found.get(key, ()))
-
-
-_TEXT = {"chat", "text_completion", "generate_content"}
-
-
-def family(operation: str) -> str:
-    """Operations that different observers call differently are one family."""
-    return "text" if operation in _TEXT else operation
-
-
-def agree(one: View, other: View) -> bool:
-    """Whether provider, host and model are the same wherever both views name them."""
-    hosts = one.origin.host, other.origin.host
-    if None not in hosts and hosts[0] != hosts[1]:
-        return False
-    if same_provider(one.provider, other.provider):
-        return _models_agree(one, other)
-    # Frameworks say `openai` of whomever they ask by OpenAI's client, wherever that points.
-    loose = any(view.provider == "openai" and view.origin.host is None for view in (one, other))
-    return loose and names_same_model(one, other)
-
-
-def _models_agree(one: View, other: View) -> bool:
-    named = [{view.model, view.request_model} - _UNNAMED for view in (one, other)]
-    if not all(named):
-        return True
-    return not named[0].isdisjoint(named[1]) or any(
-        same_model(mine, theirs) for mine in named[0] for theirs in named[1]
-    )
-
-
-_UNNAMED = {None, "", "unknown"}
-
-
-def names_same_model(one: View, other: View) -> bool:
-    """Whether both views name a model, and it is one."""
-    both = [{view.model, view.request_model} - _UNNAMED for view in (one, other)]
-    return all(both) and _models_agree(one, other)
-
-
-def one_within_the_other(one: View, started_ns: int, ended_ns: int, gap: int = 0) -> bool:
-    """Whether a time is within that of a view, or the other way round; or begins at most `gap` after it.
-
-    Two that merely overlap are two calls; what is observed from outside contains what is seen inside.
-    """
-    first, last = (one.started_ns, one.ended_ns), (started_ns, ended_ns)
-    if first[0] > last[0]:
-        first, last = last, first
-    if last[0] > first[1] + gap:
-        return False
-    return last[1] <= first[1] + _SLACK_NS or (last[0] <= first[0] + _SLACK_NS and first[1] <= last[1] + _SLACK_NS)
-
-
-_AFTER_PREFIX = re.compile(r"^[a-z]+[-_]")
-
-
-@lru_cache(maxsize=4096)
-def is_unique(response_id: str, provider: str, host: str | None = None) -> bool:
-    """Whether a response's id names one response: of a provider and host known to give each once, long, no number.
-
-    Ollama draws its own from a thousand, gateways take the second, mocks repeat one. A server that nobody here knows
-    may be any of those, so its ids are no evidence by themselves, however they look.
-
-    >>> is_unique("chatcmpl-CX5kFkl2Jq0Yt1AaQJ4Yy2m8", "openai"), is_unique("chatcmpl-512", "openai")
-    (True, False)
-    """
-    if has_weak_ids(provider) or (host is not None and provider_at(host) is None):
-        return False
-    rest = _AFTER_PREFIX.sub("", response_id)
-    drawn = [character for character in rest if character.isalnum()]
-    return len(drawn) >= 16 and len(set(drawn)) >= 8 and not all(character.isdigit() for character in drawn)
-
-
-def span_event_id(trace_id: str, span_id: str, started_ns: int, attempt: int = 1) -> str:
-    """The event that a span of somebody else tells of: the same in its process and in a collector.
-
-    With the time, because applications seed `random`, and OpenTelemetry draws its ids from it: two processes with one
-    seed make the same ones.
-    """
-    # What `derived_id` does, written out, because a collector asks it of every span.
-    start = str(started_ns)
-    parts = f"4:span{len(trace_id)}:{trace_id}{len(span_id)}:{span_id}{len(start)}:{start}{len(str(attempt))}:{attempt}"
-    return blake2b(parts.encode(), digest_size=16).hexdigest()

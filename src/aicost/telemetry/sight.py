@@ -14,7 +14,8 @@ from opentelemetry.trace import Span, get_current_span
 
 from aicost.scopes.scope import Scope
 
-from .once import Covered, family
+from .evidence import family
+from .once import Covered
 
 _KEY = otel_context.create_key("aicost-sight")
 _ON_SPAN = "_aicost_sight"
