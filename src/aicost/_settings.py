@@ -97,7 +97,9 @@ class Settings(BaseSettings):
     baggage_keys: Words = ()
     """Scope keys that may leave the process as baggage, such as `tenant_id,run_id`; none by default."""
     baggage_hosts: Words = ()
-    """Hosts they may go to; none by default."""
+    """Hosts they, and the id of each attempt, may go to; none by default."""
+    gateway_hosts: Words = ()
+    """Hosts of gateways that aicost is in, too: the call id that they answer with joins both ends of a call."""
 
     @classmethod
     def settings_customise_sources(

@@ -209,7 +209,7 @@ class Call:
         """The attempt under way is an event that has an identity already: a line of a batch, a background response."""
         self._current().event_id = event_id
 
-    def traced(self, said: Mapping[str, str]) -> None:
+    def traced(self, said: Mapping[str, str | bool]) -> None:
         """What is known of where the attempt under way went, and under which ids: fields of its `Origin`."""
         attempt = self._current()
         attempt.origin = attempt.origin._replace(**said)  # type: ignore[arg-type]

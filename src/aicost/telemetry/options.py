@@ -25,6 +25,8 @@ class CallOptions:
 
     provider_hosts: Mapping[str, str] = field(default_factory=dict)
     """Provider names of the application's own hosts."""
+    gateway_hosts: tuple[str, ...] = ()
+    """Gateways of the application's own, whose call ids prove that two attempts are one."""
     request_stream_usage: bool = False
     """Ask for usage where a stream's request did not, and hide the chunk that has it."""
     tokenizer: Tokenizer | None = None

@@ -83,6 +83,7 @@ def configure(
             profiles=[CostProfile(name) for name in settings.cost_profiles],
             options=CallOptions(
                 provider_hosts=settings.provider_hosts,
+                gateway_hosts=settings.gateway_hosts,
                 request_stream_usage=settings.request_stream_usage,
                 tokenizer=tokenizer or tokenizer_named(settings.tokenizer),
                 capture_content=settings.capture_content,
