@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from aicost.telemetry import guard
@@ -14,7 +15,8 @@ from aicost.telemetry.call import Outcome, Target
 from aicost.telemetry.pipeline import Pipeline
 
 from ._instrumentor import Method
-from ._sessions import Session, async_receiving, begin_session, closing
+from ._progress import Ask
+from ._sessions import Session, async_receiving, async_sending, begin_session, closing
 
 _TURN = "turn"
 
@@ -45,6 +47,21 @@ def _open(pipeline: Pipeline, connection: Any, model: str = "unknown") -> Sessio
     return Session(pipeline, target)
 
 
+def _asks(session: Session, _: tuple[Any, ...], kwargs: dict[str, Any], *, method: str) -> Ask | None:
+    """Of what is sent, that for which the model works: a whole turn, a tool's result, sound as it comes."""
+    if method == "send_client_content" and kwargs.get("turn_complete") is False:
+        return None
+    streamed = method == "send_realtime_input" or (method == "send" and not kwargs.get("end_of_turn"))
+    return session.may_begin(of_itself=streamed, body=kwargs)
+
+
+def _sender(method: str) -> Method:
+    asks = partial(_asks, method=method)
+    return Method(
+        "google.genai.live", f"AsyncSession.{method}", wrapper=lambda p: async_sending(asks, _open, p), optional=True
+    )
+
+
 def _connecting(pipeline: Pipeline) -> Callable[..., Any]:
     @asynccontextmanager
     async def connect(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> AsyncGenerator[Any, None]:
@@ -62,5 +79,6 @@ def _connecting(pipeline: Pipeline) -> Callable[..., Any]:
 LIVE = (
     Method("google.genai.live", "AsyncLive.connect", wrapper=_connecting),
     Method("google.genai.live", "AsyncSession._receive", wrapper=lambda p: async_receiving(_look, _open, p)),
+    *map(_sender, ("send", "send_client_content", "send_realtime_input", "send_tool_response")),
     Method("google.genai.live", "AsyncSession.close", wrapper=lambda _: closing),
 )

@@ -16,6 +16,7 @@ from aicost.usage.meters import Quantity
 from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.reading import Raw, Reading
 
+from ._admission import Permit
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
 from ._framing import first_object
@@ -50,6 +51,13 @@ class Ask(NamedTuple):
     """The response is a file with one result of its own in each line."""
     count_headers: tuple[str, ...] = ()
     """Headers of the response that count what it used, whatever its body says; they are read beside it."""
+    recorded: bool = True
+    """False for what costs money and is recorded elsewhere, when it is done, or not at all: only a gate sees it."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it only fetches what was paid for when it was asked for."""
+        return self.results is not None or self.each_line
 
 
 class InProgress:
@@ -61,17 +69,19 @@ class InProgress:
         "call",
         "failed",
         "in_flight",
+        "permit",
         "pipeline",
         "response",
         "started_ns",
         "watched",
     )
 
-    def __init__(self, pipeline: Pipeline, ask: Ask) -> None:
+    def __init__(self, pipeline: Pipeline, ask: Ask, permit: Permit | None = None) -> None:
         self.ask = ask
         self.pipeline = pipeline
+        self.permit = permit
         self.started_ns = time.time_ns()
-        self.call = None if ask.results is not None or ask.each_line else Call(pipeline, ask.target)
+        self.call = Call(pipeline, ask.target) if ask.recorded and not ask.is_free else None
         self.amended: Arguments | None = None
         """The call's arguments, where usage is asked for on the application's behalf."""
         self.response: Any = None
@@ -90,6 +100,10 @@ class InProgress:
         """A request is about to leave."""
         self.failed = None
         self.in_flight = True
+        if self.permit is not None:
+            self.permit.sent()
+        if not self.ask.recorded:
+            return
         if self.call is not None:
             self.call.attempt_started()
         try:
@@ -184,7 +198,7 @@ class InProgress:
 
 def returned(progress: InProgress, result: Any) -> None:
     """The client gave the application something: finish now, unless a watched body will."""
-    if progress.watched:
+    if progress.watched or not progress.ask.recorded:
         return
     try:
         try:

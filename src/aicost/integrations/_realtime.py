@@ -16,7 +16,8 @@ from aicost.usage.event import RequestStatus
 
 from ._hosts import provider_at
 from ._instrumentor import Method
-from ._sessions import Session, async_receiving, closing, receiving
+from ._progress import Ask
+from ._sessions import Session, async_receiving, async_sending, closing, receiving, sending
 
 _TELLING = (b'"session.', b'"response.created"', b'"response.done"', b'"response.completed"', b'"response.incomplete"',
             b'"response.failed"', b"input_audio_transcription.completed")  # fmt: skip
@@ -44,6 +45,30 @@ def _look(session: Session, data: Any) -> None:
         )
     elif kind == "conversation.item.input_audio_transcription.completed":
         _transcribed(session, event)
+
+
+_WORKS = (b'"response.create"', b'"input_audio_buffer.append"')
+
+
+def _asks(session: Session, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    """Of the messages a client sends, those for which a model works.
+
+    A turn begins with `response.create`, or of itself where the provider listens for pauses: then the first sound of it
+    is what is asked about.
+    """
+    event = args[0] if args else next(iter(kwargs.values()))
+    if isinstance(event, (str, bytes)):
+        raw = event if isinstance(event, bytes) else event.encode()
+        event = json.loads(raw) if any(word in raw for word in _WORKS) else {}
+    known = event if isinstance(event, Mapping) else event.to_dict()
+    kind = known.get("type")
+    if kind not in {"response.create", "input_audio_buffer.append"}:
+        return None
+    return session.may_begin(
+        of_itself=kind == "input_audio_buffer.append",
+        body=known,
+        model=known.get("model") if kind == "response.create" else None,
+    )
 
 
 def _learn(session: Session, said: Mapping[str, Any]) -> None:
@@ -92,9 +117,15 @@ def _methods(module: str, name: str, api: str) -> tuple[Method, ...]:
         for owner, wrap in ((name, receiving), (f"Async{name}", async_receiving))
         for method in (
             Method(module, f"{owner}.recv_bytes", wrapper=_wrapper(wrap, api), optional=True),
+            Method(module, f"{owner}.send", wrapper=_sender(owner, api), optional=True),
             Method(module, f"{owner}.close", wrapper=lambda _: closing, optional=True),
         )
     )
+
+
+def _sender(owner: str, api: str) -> Any:
+    wrap = async_sending if owner.startswith("Async") else sending
+    return lambda pipeline: wrap(_asks, _open(api), pipeline)
 
 
 def _wrapper(wrap: Any, api: str) -> Any:
@@ -105,4 +136,8 @@ REALTIME = (
     *_methods("openai.resources.realtime.realtime", "RealtimeConnection", "realtime"),
     *_methods("openai.resources.beta.realtime.realtime", "RealtimeConnection", "realtime"),
     *_methods("openai.resources.responses.responses", "ResponsesConnection", "responses"),
+    Method("openai._websocket_connection", "WebSocketConnectionBase.send_raw", wrapper=_sender("", "realtime")),
+    Method(
+        "openai._websocket_connection", "AsyncWebSocketConnectionBase.send_raw", wrapper=_sender("Async", "realtime")
+    ),
 )

@@ -50,6 +50,7 @@ class AnthropicInstrumentor(PackageInstrumentor):
         module="anthropic",
         posts={"/v1/messages": Endpoint("chat", "messages")},
         gets=((_RESULTS, Endpoint("chat", "batch", each_line=True)),),
+        jobs=((re.compile(r"/v1/messages/batches$"), Endpoint("chat", "batch", recorded=False)),),
         provider_of=_provider_of,
         region_of=_region_of,
     ).methods()
@@ -65,4 +66,5 @@ class AnthropicInstrumentor(PackageInstrumentor):
 
 def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
     # The client goes on without a span when this returns None (anthropic 2.11, `SyncAPIClient.request`).
-    return None if current() is not None else wrapped(*args, **kwargs)
+    progress = current()
+    return wrapped(*args, **kwargs) if progress is None or not progress.ask.recorded else None

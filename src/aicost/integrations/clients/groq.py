@@ -5,7 +5,7 @@ from __future__ import annotations
 from aicost.integrations._instrumentor import PackageInstrumentor
 from aicost.integrations._stainless import StainlessClient
 
-from .openai import POSTS
+from .openai import JOBS, POSTS
 
 
 class GroqInstrumentor(PackageInstrumentor):
@@ -17,4 +17,5 @@ class GroqInstrumentor(PackageInstrumentor):
         module="groq",
         posts={f"/openai/v1{path}": endpoint for path, endpoint in POSTS.items()},
         provider_of=lambda _: "groq",
+        jobs=JOBS,
     ).methods()

@@ -61,6 +61,14 @@ POSTS: Mapping[str, Endpoint] = {
     "/audio/translations": TRANSCRIPTION,
     "/moderations": Endpoint("moderation", "moderations"),
 }
+JOBS = (
+    (re.compile(r"/batches$"), Endpoint("chat", "batch", recorded=False)),
+    (
+        re.compile(r"/videos(?:/edits|/extensions|/[^/]+/remix)?$"),
+        Endpoint("generate_content", "videos", recorded=False),
+    ),
+    (re.compile(r"/fine_tuning/jobs$|/fine-tunes$"), Endpoint("fine_tuning", "fine_tuning", recorded=False)),
+)
 _GETS = (
     (re.compile(r"^/responses/[^/]+$"), Endpoint("chat", "responses", results=_finished("completed", "incomplete"))),
     (re.compile(r"^/files/[^/]+/content$"), Endpoint("chat", "batch", each_line=True)),
@@ -75,6 +83,6 @@ class OpenAIInstrumentor(PackageInstrumentor):
     name = "openai"
     requires = "openai >= 1.3, < 4"
     methods = (
-        *StainlessClient(module="openai", posts=POSTS, gets=_GETS, provider_of=_provider_of).methods(),
+        *StainlessClient(module="openai", posts=POSTS, gets=_GETS, jobs=JOBS, provider_of=_provider_of).methods(),
         *REALTIME,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aicost.integrations._instrumentor import PackageInstrumentor
 from aicost.integrations._stainless import Endpoint, StainlessClient
 
-from .openai import POSTS
+from .openai import JOBS, POSTS
 
 _POSTS = {**POSTS, "/rerank": Endpoint("rerank", "rerank")}
 
@@ -19,4 +19,5 @@ class TogetherInstrumentor(PackageInstrumentor):
         module="together",
         posts={base + path: endpoint for base in ("", "/v1") for path, endpoint in _POSTS.items()},
         provider_of=lambda _: "together",
+        jobs=JOBS,
     ).methods()
