@@ -124,7 +124,7 @@ def init(
         )
         if settings.propagate_threads:
             _follow_threads()
-        on = integrations.instrument(settings.instrument, pipeline=configured.pipeline)
+        on = integrations.instrument(settings.instrument)
         _handle = Handle(
             tracer_provider, meter_provider, settings.ledger if configured.ledger is not None else None, tuple(on)
         )
@@ -138,16 +138,17 @@ def instrument(
     """Wrap clients and nothing else, for applications with an OpenTelemetry set-up of their own.
 
     Without names, all clients that are installed. Spans and metrics go to the given providers, or to the global
-    ones. Returns the names of the integrations that are on. Raises `ConfigError` for a name nobody knows.
+    ones. It may be called before `init()` or after it: clients that are wrapped already follow the last of both.
+    Returns the names of the integrations that are on. Raises `ConfigError` for a name nobody knows.
 
     >>> aicost.instrument("openai", "anthropic")
     ['openai', 'anthropic']
     """
-    pipeline = state.pipeline_for(tracer_provider=tracer_provider, meter_provider=meter_provider)
-    current = state.current()
-    if current is not None and current.settings.propagate_threads:
+    current = state.with_providers(tracer_provider, meter_provider)
+    if current.settings.propagate_threads:
         _follow_threads()
-    return integrations.instrument(names or ("auto",), pipeline=pipeline)
+    chosen = names or ("auto",)
+    return integrations.instrument(chosen, tracer_provider=tracer_provider, meter_provider=meter_provider)
 
 
 def uninstrument() -> None:
@@ -242,7 +243,7 @@ def shutdown() -> None:
 
 
 def _pipeline() -> Any:
-    return state.pipeline_for(tracer_provider=None, meter_provider=None)
+    return state.with_providers(None, None).pipeline
 
 
 def _force_flush(provider: Any, timeout: float) -> bool:

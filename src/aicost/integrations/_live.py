@@ -12,7 +12,7 @@ from typing import Any
 
 from aicost.telemetry import guard
 from aicost.telemetry.call import Outcome, Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
 from ._instrumentor import Method
 from ._progress import Ask
@@ -40,11 +40,11 @@ def _look(session: Session, message: Any) -> None:
             session.end(_TURN, {"usage_metadata": used})
 
 
-def _open(pipeline: Pipeline, connection: Any, model: str = "unknown") -> Session:
+def _open(source: Source, connection: Any, model: str = "unknown") -> Session:
     vertex = bool(getattr(getattr(connection, "_api_client", None), "vertexai", False))
     provider = "gcp.vertex_ai" if vertex else "gcp.gemini"
     target = Target(provider, "generate_content", "generate_content", model.rpartition("/")[2], streaming=True)
-    return Session(pipeline, target)
+    return Session(source, target)
 
 
 def _asks(session: Session, _: tuple[Any, ...], kwargs: dict[str, Any], *, method: str) -> Ask | None:
@@ -62,13 +62,13 @@ def _sender(method: str) -> Method:
     )
 
 
-def _connecting(pipeline: Pipeline) -> Callable[..., Any]:
+def _connecting(source: Source) -> Callable[..., Any]:
     @asynccontextmanager
     async def connect(wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> AsyncGenerator[Any, None]:
         async with wrapped(*args, **kwargs) as connection:
             try:
                 model = kwargs.get("model") or (args[0] if args else "unknown")
-                begin_session(connection, _open(pipeline, connection, str(model)))
+                begin_session(connection, _open(source, connection, str(model)))
             except Exception as error:  # noqa: BLE001 - the application's session comes first
                 guard.failed("open a session", error)
             yield connection

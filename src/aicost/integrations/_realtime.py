@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.telemetry.call import Outcome, Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.event import RequestStatus
 
 from ._hosts import provider_at
@@ -87,12 +87,12 @@ def _transcribed(session: Session, event: Mapping[str, Any]) -> None:
         api="transcription",
         model=session.memory.get("transcription", "unknown"),
     )
-    own = Session(session.pipeline, target)
+    own = Session(session.source, target)
     own.end(str(event.get("item_id")), {"usage": event.get("usage"), "id": f"{event.get('item_id')}:transcript"})
 
 
 def _open(api: str) -> Any:
-    def open_session(pipeline: Pipeline, connection: Any) -> Session:
+    def open_session(source: Source, connection: Any) -> Session:
         request = getattr(getattr(connection, "_connection", None), "request", None)
         headers = getattr(request, "headers", None) or {}
         host, _, port = str(headers.get("Host", "api.openai.com")).partition(":")
@@ -106,7 +106,7 @@ def _open(api: str) -> Any:
             server_port=int(port) if port.isdecimal() else 443,
             streaming=True,
         )
-        return Session(pipeline, target)
+        return Session(source, target)
 
     return open_session
 
@@ -125,11 +125,11 @@ def _methods(module: str, name: str, api: str) -> tuple[Method, ...]:
 
 def _sender(owner: str, api: str) -> Any:
     wrap = async_sending if owner.startswith("Async") else sending
-    return lambda pipeline: wrap(_asks, _open(api), pipeline)
+    return lambda source: wrap(_asks, _open(api), source)
 
 
 def _wrapper(wrap: Any, api: str) -> Any:
-    return lambda pipeline: wrap(_look, _open(api), pipeline)
+    return lambda source: wrap(_look, _open(api), source)
 
 
 REALTIME = (

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.readers import read_response
 
@@ -22,7 +22,7 @@ from ._progress import Ask
 
 Look = Callable[["Session", Any], None]
 """Looks at one message that a session received."""
-OpenSession = Callable[[Pipeline, Any], "Session"]
+OpenSession = Callable[[Source, Any], "Session"]
 Asks = Callable[["Session", tuple[Any, ...], dict[str, Any]], Ask | None]
 """Reads from the arguments of a method that sends what its message asks for; None where no model works for it."""
 
@@ -30,10 +30,10 @@ Asks = Callable[["Session", tuple[Any, ...], dict[str, Any]], Ask | None]
 class Session:
     """One connection: what it is connected to, and the turns that are open on it."""
 
-    __slots__ = ("__weakref__", "heard", "memory", "pipeline", "target", "turns")
+    __slots__ = ("__weakref__", "heard", "memory", "source", "target", "turns")
 
-    def __init__(self, pipeline: Pipeline, target: Target) -> None:
-        self.pipeline = pipeline
+    def __init__(self, source: Source, target: Target) -> None:
+        self.source = source
         self.target = target
         self.turns: dict[str, Call] = {}
         self.memory: dict[str, Any] = {}
@@ -53,7 +53,7 @@ class Session:
         """The call of a turn, opened if it is not."""
         call = self.turns.get(turn)
         if call is None:
-            call = self.turns[turn] = Call(self.pipeline, self.target)
+            call = self.turns[turn] = Call(self.source(), self.target)
             self.heard = False
             call.attempt_started()
         return call
@@ -95,7 +95,7 @@ def begin_session(connection: Any, session: Session) -> Session:
     return session
 
 
-def receiving(look: Look, open_session: OpenSession, pipeline: Pipeline) -> Callable[..., Any]:
+def receiving(look: Look, open_session: OpenSession, source: Source) -> Callable[..., Any]:
     """A wrapt wrapper for the method of a connection that receives one message."""
 
     def receive(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -104,13 +104,13 @@ def receiving(look: Look, open_session: OpenSession, pipeline: Pipeline) -> Call
         except BaseException as error:
             _over(instance, error)
             raise
-        _looked(look, open_session, pipeline, instance, message)
+        _looked(look, open_session, source, instance, message)
         return message
 
     return receive
 
 
-def async_receiving(look: Look, open_session: OpenSession, pipeline: Pipeline) -> Callable[..., Any]:
+def async_receiving(look: Look, open_session: OpenSession, source: Source) -> Callable[..., Any]:
     """A wrapt wrapper for the coroutine method of a connection that receives one message."""
 
     async def receive(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -119,7 +119,7 @@ def async_receiving(look: Look, open_session: OpenSession, pipeline: Pipeline) -
         except BaseException as error:
             _over(instance, error)
             raise
-        _looked(look, open_session, pipeline, instance, message)
+        _looked(look, open_session, source, instance, message)
         return message
 
     return receive
@@ -131,28 +131,28 @@ def closing(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) 
     return wrapped(*args, **kwargs)
 
 
-def sending(asks: Asks, open_session: OpenSession, pipeline: Pipeline) -> Callable[..., Any]:
+def sending(asks: Asks, open_session: OpenSession, source: Source) -> Callable[..., Any]:
     """A wrapt wrapper for the method of a connection that sends one message: a gate is asked before the model works."""
 
     def send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         if gate_in_force() is None or _sending.get():  # one method sends by another
             return wrapped(*args, **kwargs)
         with _Leaving(instance) as leaving:
-            ask = _asked(asks, open_session, pipeline, instance, args, kwargs)
+            ask = _asked(asks, open_session, source, instance, args, kwargs)
             leaving.permit = admit(ask) if ask is not None else None
             return wrapped(*args, **kwargs)
 
     return send
 
 
-def async_sending(asks: Asks, open_session: OpenSession, pipeline: Pipeline) -> Callable[..., Any]:
+def async_sending(asks: Asks, open_session: OpenSession, source: Source) -> Callable[..., Any]:
     """A wrapt wrapper for the coroutine method of a connection that sends one message."""
 
     async def send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         if gate_in_force() is None or _sending.get():  # one method sends by another
             return await wrapped(*args, **kwargs)
         with _Leaving(instance) as leaving:
-            ask = _asked(asks, open_session, pipeline, instance, args, kwargs)
+            ask = _asked(asks, open_session, source, instance, args, kwargs)
             leaving.permit = await admit_async(ask) if ask is not None else None
             return await wrapped(*args, **kwargs)
 
@@ -162,12 +162,10 @@ def async_sending(asks: Asks, open_session: OpenSession, pipeline: Pipeline) -> 
 _sending: ContextVar[bool] = ContextVar("aicost_sending", default=False)
 
 
-def _asked(
-    asks: Asks, open_session: OpenSession, pipeline: Pipeline, instance: Any, args: Any, kwargs: Any
-) -> Ask | None:
+def _asked(asks: Asks, open_session: OpenSession, source: Source, instance: Any, args: Any, kwargs: Any) -> Ask | None:
     """What a message asks for; None for one that makes no model work."""
     try:
-        session = session_of(instance) or begin_session(instance, open_session(pipeline, instance))
+        session = session_of(instance) or begin_session(instance, open_session(source, instance))
         return asks(session, args, kwargs)
     except Exception as error:  # noqa: BLE001 - the application's message comes first
         guard.failed("read what a message asks for", error)
@@ -196,11 +194,11 @@ class _Leaving:
             self.permit.over(error)
 
 
-def _looked(look: Look, open_session: OpenSession, pipeline: Pipeline, instance: Any, message: Any) -> None:
+def _looked(look: Look, open_session: OpenSession, source: Source, instance: Any, message: Any) -> None:
     try:
         session = session_of(instance)
         if session is None:
-            session = begin_session(instance, open_session(pipeline, instance))
+            session = begin_session(instance, open_session(source, instance))
         look(session, message)
     except Exception as error:  # noqa: BLE001 - the application's message comes first
         guard.failed("read a session's usage", error)

@@ -22,7 +22,7 @@ from opentelemetry.instrumentation.utils import unwrap
 from aicost.integrations._calls import current
 from aicost.integrations._instrumentor import PackageInstrumentor, Undo
 from aicost.integrations._stainless import Endpoint, StainlessClient
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
 from .bedrock import priced_region
 
@@ -55,8 +55,8 @@ class AnthropicInstrumentor(PackageInstrumentor):
         region_of=_region_of,
     ).methods()
 
-    def _wrap(self, imported: str, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
-        undo = super()._wrap(imported, module, pipeline)
+    def _wrap(self, imported: str, module: ModuleType, source: Source) -> list[Undo]:
+        undo = super()._wrap(imported, module, source)
         keep = os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") == "keep"
         if hasattr(module, "start_api_call_span") and not keep:
             wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)
