@@ -18,7 +18,7 @@ from weakref import WeakSet
 from aicost.telemetry import guard
 from aicost.usage.streams import STREAMS, StreamAccumulator
 
-from ._framing import BLANK, DONE, FRAMING, Split, events, first_object, json_object, lines, nothing, payload
+from ._framing import BLANK, DONE, Split, events, first_object, json_object, lines, nothing, payload, split_of
 
 if TYPE_CHECKING:
     from ._progress import Ask
@@ -98,10 +98,7 @@ class Observer:
         self._tail = b""
         self._body = bytearray()
         self._latest: bytes | None = None
-        kind = headers.get("content-type") or ""
-        self._split: Split | None = (
-            lines if ask.each_line else next((cut for name, cut in FRAMING.items() if name in kind), None)
-        )
+        self._split: Split | None = lines if ask.each_line else split_of(headers)
         accumulator = STREAMS.get((ask.target.provider, ask.target.api)) or STREAMS.get(ask.target.api)
         self._accumulator: StreamAccumulator | None = accumulator() if accumulator and self._split else None
         _open.add(self)
@@ -129,8 +126,14 @@ class Observer:
 
     def rest(self) -> bytes:
         """What is still held back when the body has ended."""
-        held, self._tail = (self._tail, b"") if self._hides else (b"", self._tail)
-        return held
+        if not self._hides:
+            return b""
+        held, self._tail = self._tail, b""
+        return b"" if self._is_hidden(payload(held)) else held
+
+    def _is_hidden(self, said: bytes) -> bool:
+        accumulator = self._accumulator
+        return accumulator is not None and accumulator.matters(said) and accumulator.hidden(said)
 
     def end(self, error: BaseException | None) -> None:
         """The body was read to its end, or reading it failed."""
@@ -194,7 +197,7 @@ class Observer:
                     self._take(said)
                 except Exception as error:  # noqa: BLE001 - what is hidden and what is not does not depend on it
                     guard.failed("read a stream's usage", error)
-                if accumulator.matters(said) and accumulator.hidden(said):
+                if self._is_hidden(said):
                     continue
             passed += block
             if DONE.search(block) is not None:
@@ -227,7 +230,7 @@ class Observer:
         _open.discard(self)
         body, complete, error_type = None, False, None
         try:
-            if self._split is not None and self._tail and not closed_early and error is None and not self._hides:
+            if self._split is not None and self._tail and not closed_early and error is None:
                 self._take(payload(self._tail) if self._split is events else self._tail)
             if self._accumulator is not None:
                 event = json_object(self._latest) if self._latest is not None else None
