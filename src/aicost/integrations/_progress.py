@@ -17,6 +17,7 @@ from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.reading import Raw, Reading
 
 from ._admission import Permit
+from ._background import asked_in, remember
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
 from ._framing import first_object
@@ -191,9 +192,15 @@ class InProgress:
         if view is None or view.reading is None or not (view.reading.usage or view.reading.flags) or self.seen(view):
             return
         target = self.ask.target if view.model is None else self.ask.target._replace(model=view.model)
-        call = Call(self.pipeline, target)
+        call = Call(self.pipeline, target, parent=asked_in(target, view.response_id))
         call.attempt_started(self.started_ns)
         call.finish(view, Outcome(complete=view.reading.complete))
+
+    def waits(self, view: ResponseView | None) -> None:
+        """What was asked for is made in the background, and its usage is asked after later."""
+        work = view.response_id if view is not None and (view.reading is None or not view.reading.usage) else None
+        if work is not None and self.call is not None and (self.ask.body or {}).get("background"):
+            remember(self.call, work)
 
 
 def returned(progress: InProgress, result: Any) -> None:
@@ -220,6 +227,7 @@ def returned(progress: InProgress, result: Any) -> None:
             said = _json_of(progress.response) if progress.response is not None and whole else None
             progress.say(answer_of(said or {}))
         billed = Billed.YES if whole else Billed.POSSIBLY
+        progress.waits(view)
         progress.call.finish(view, Outcome(billed=billed, complete=view is not None and view.reading is not None))
     except Exception as error:  # noqa: BLE001 - the application has its result
         guard.failed("read a response", error)
@@ -283,6 +291,10 @@ class BodyOutcome:
     def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
         progress = self._progress
         call = progress.call
+        if progress.ask.results is not None:
+            for result in progress.ask.results(body) if body is not None else ():
+                progress.record_result(result)
+            return
         if call is None or progress.ask.each_line:
             return
         cut = end.closed_early or end.error is not None or end.error_type is not None
@@ -308,6 +320,7 @@ class BodyOutcome:
             outcome = Outcome(RequestStatus.FAILURE, billed, end.error_type, complete=known)
         else:
             outcome = Outcome(billed=billed, complete=known, estimated=estimated)
+        progress.waits(view)
         call.finish(view, outcome)
 
 

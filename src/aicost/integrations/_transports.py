@@ -128,7 +128,9 @@ def _answered(progress: InProgress, response: Any, status: int | None = None) ->
             return
         progress.response = response
         call = progress.call
-        if call is not None or progress.ask.each_line:
+        # A job that is asked after is a stream, too, if it is still under way.
+        streamed = progress.ask.is_free and (progress.ask.each_line or progress.ask.target.streaming)
+        if call is not None or streamed:
             progress.watched = watch(response, progress)
     except Exception as error:  # noqa: BLE001 - the application's response comes first
         guard.failed("watch a response", error)
