@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 import time
@@ -128,7 +127,7 @@ def init(
         _handle = Handle(
             tracer_provider, meter_provider, settings.ledger if configured.ledger is not None else None, tuple(on)
         )
-        atexit.register(_at_exit)
+        _finish_at_end()
         return _handle
 
 
@@ -147,6 +146,7 @@ def instrument(
     current = state.with_providers(tracer_provider, meter_provider)
     if current.settings.propagate_threads:
         _follow_threads()
+    _finish_at_end()
     chosen = names or ("auto",)
     return integrations.instrument(chosen, tracer_provider=tracer_provider, meter_provider=meter_provider)
 
@@ -234,7 +234,7 @@ def shutdown() -> None:
     """Flush, unwrap the clients and close what `init()` opened. Safe to call twice; `init()` may follow."""
     global _handle
     with _lock:
-        _end_open_streams()
+        _end_open_calls()
         flush()
         uninstrument()
         state.reset()
@@ -263,15 +263,21 @@ def _follow_threads() -> None:
         instrumentor.instrument()
 
 
-def _end_open_streams() -> None:
-    from .integrations._wire import end_open
+def _end_open_calls() -> None:
+    from .integrations._ending import end_calls
 
-    end_open()
+    end_calls()
+
+
+def _finish_at_end() -> None:
+    from .integrations._ending import at_end
+
+    at_end(_at_exit)
 
 
 def _at_exit() -> None:
-    if _handle is not None:
-        _end_open_streams()
+    if state.current() is not None:
+        _end_open_calls()
         flush(timeout=2.0)
         state.reset()
         providers.shut_down()

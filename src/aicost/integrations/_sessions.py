@@ -6,8 +6,10 @@ with the one that has its usage; a turn that is open when its connection ends ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +21,7 @@ from aicost.usage.readers import read_response
 
 from ._admission import Permit, admit, admit_async, gate_in_force
 from ._progress import Ask
+from ._wire import later
 
 Look = Callable[["Session", Any], None]
 """Looks at one message that a session received."""
@@ -68,20 +71,40 @@ class Session:
 
     def lost(self, error: BaseException | None = None) -> None:
         """The connection is over: open turns have no usage, and may have been billed."""
-        while self.turns:
-            _, call = self.turns.popitem()
-            if error is None:
-                call.finish(None, Outcome(billed=Billed.POSSIBLY, complete=False))
-            else:
-                failure = RequestStatus.FAILURE
-                call.finish(None, Outcome(failure, Billed.POSSIBLY, type(error).__name__, complete=False))
+        turns, self.turns = self.turns, {}
+        _lose(turns, error)
 
     def __del__(self) -> None:
-        if self.turns:
-            self.lost()
+        if self.turns:  # in the garbage collector: the work is done elsewhere
+            later(partial(_lose, self.turns))
+
+
+def _lose(turns: dict[str, Call], error: BaseException | None = None) -> None:
+    for call in turns.values():
+        if error is None:
+            call.finish(None, Outcome(billed=Billed.POSSIBLY, complete=False))
+        else:
+            failure = RequestStatus.FAILURE
+            call.finish(None, Outcome(failure, Billed.POSSIBLY, type(error).__name__, complete=False))
 
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def end_sessions() -> None:
+    """Finish the turns that are still open, at the end of the process."""
+    for session in list(_sessions.values()):
+        session.lost()
+
+
+def _in_child() -> None:
+    """Turns that were open when the process forked are its parent's to finish."""
+    for session in list(_sessions.values()):
+        session.turns = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def session_of(connection: Any) -> Session | None:

@@ -147,7 +147,11 @@ class Observer:
     def abandon(self) -> None:
         """The body was dropped without being closed. Runs in the garbage collector, so the work is done elsewhere."""
         if not self._ended:
-            _reaper.take(self.close)
+            later(self.close)
+
+    def disown(self) -> None:
+        """This is a forked copy: the process that opened the body tells how it ended. What is hidden stays so."""
+        self._ended = True
 
     def _feed_framed(self, data: bytes) -> None:
         accumulator, split = self._accumulator, self._split
@@ -284,6 +288,13 @@ class _Reaper:
 
 
 _reaper = _Reaper()
+
+
+def later(finish: Callable[[], None]) -> None:
+    """Finish what the garbage collector found, in a thread of its own."""
+    _reaper.take(finish)
+
+
 # Weak, so that this keeps no stream alive that nobody reads any more.
 _open: WeakSet[Observer] = WeakSet()
 
@@ -298,6 +309,18 @@ def end_open() -> None:
         for observer in still_open:
             observer.close()
         return
+
+
+def _in_child() -> None:
+    """What was open when the process forked is its parent's to finish."""
+    global _open, _reaper
+    inherited, _open, _reaper = _open, WeakSet(), _Reaper()
+    for observer in list(inherited):
+        observer.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def drain_abandoned() -> None:
