@@ -414,23 +414,27 @@ def test_a_file_that_is_no_result_is_left_alone(app: App, emulator: ProviderEmul
 @pytest.mark.skipif(not hasattr(openai.resources, "Videos"), reason="this version makes no videos")
 def test_a_video_is_counted_when_it_is_done(app: App, emulator: ProviderEmulator) -> None:
     client = connect(emulator)
-    video = client.videos.create(model="sora-2", prompt="x", seconds="8")
+    with aicost.run_scope("asks") as asking:
+        video = client.videos.create(model="sora-2", prompt="x", seconds="8")
     while video.status != "completed":
         video = client.videos.retrieve(video.id)
     client.videos.retrieve(video.id)
     found = app.inference
     assert found["aicost.usage.meter.output_video_seconds"] == 8
+    assert asking.cost == emulator.bill.total
     assert_bill_is_matched(app, emulator)
 
 
 def test_a_fine_tuning_job_is_counted_when_it_is_done(app: App, emulator: ProviderEmulator) -> None:
     client = connect(emulator)
-    job = client.fine_tuning.jobs.create(model="gpt-4o-2024-08-06", training_file="file-1")
+    with aicost.run_scope("asks") as asking:
+        job = client.fine_tuning.jobs.create(model="gpt-4o-2024-08-06", training_file="file-1")
     while job.status != "succeeded":
         job = client.fine_tuning.jobs.retrieve(job.id)
     found = app.inference
     assert found["aicost.usage.meter.training_tokens"] == job.trained_tokens == 9000
     assert found["gen_ai.request.model"] == "gpt-4o-2024-08-06"
+    assert found["aicost.run.id"] == asking.id
 
 
 def test_fees_of_built_in_tools_are_counted(app: App, emulator: ProviderEmulator) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, get_current_span, set_span_in_context
 
 from aicost.scopes.scope import current_scope, with_scope
-from aicost.telemetry.call import Call, Target
+from aicost.telemetry.call import Target
 
 REMEMBERED = 10_000
 """Pieces of work that are waited for. Beyond that the oldest is forgotten."""
@@ -21,13 +21,13 @@ _asked: dict[tuple[str | None, int | None, str], Context] = {}
 _lock = threading.Lock()
 
 
-def remember(call: Call, work: str) -> None:
-    """The provider has begun what this call asked for, and calls it by that id."""
+def remember(target: Target, work: str, asking: Context) -> None:
+    """The provider has begun what was asked for in this context, and calls it by that id."""
     # Of the context only what says whose it is: the rest may be large, and its views of the call are closed by then.
-    span = NonRecordingSpan(call.span.get_span_context())
-    context = with_scope(current_scope(call.context), set_span_in_context(span, Context()))
+    span = NonRecordingSpan(get_current_span(asking).get_span_context())
+    context = with_scope(current_scope(asking), set_span_in_context(span, Context()))
     with _lock:
-        _asked[call.target.server_address, call.target.server_port, work] = context
+        _asked[target.server_address, target.server_port, work] = context
         if len(_asked) > REMEMBERED:
             del _asked[next(iter(_asked))]
 

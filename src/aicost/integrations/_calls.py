@@ -45,15 +45,15 @@ def _asked(asking: Asking, instance: Any, args: Any, kwargs: Any) -> Ask | None:
     """What a call asks for; None for one that is none of ours, or part of one that is open."""
     if _current.get() is not None:
         return None
-    gated, silent = gate_in_force() is not None, not is_instrumentation_enabled()
-    if silent and not gated:
+    silent = not is_instrumentation_enabled()
+    if silent and gate_in_force() is None:
         return None
     try:
         ask = asking(instance, args, kwargs)
     except Exception as error:  # noqa: BLE001 - the application's call comes first
         guard.failed("read what a call asks for", error)
         return None
-    if ask is None or not (silent or ask.recorded or gated) or (silent and ask.is_free):
+    if ask is None or (silent and ask.is_free):
         return None
     return ask._replace(recorded=False) if silent else ask
 

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
 from aicost.scopes import propagation
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
@@ -200,12 +203,15 @@ class InProgress:
         """What was asked for is made in the background, and its usage is asked after later."""
         work = view.response_id if view is not None and (view.reading is None or not view.reading.usage) else None
         if work is not None and self.call is not None and (self.ask.body or {}).get("background"):
-            remember(self.call, work)
+            remember(self.ask.target, work, self.call.context)
 
 
 def returned(progress: InProgress, result: Any) -> None:
     """The client gave the application something: finish now, unless a watched body will."""
-    if progress.watched or not progress.ask.recorded:
+    if progress.watched:
+        return
+    if not progress.ask.recorded:
+        _given(progress, result)
         return
     try:
         try:
@@ -233,6 +239,17 @@ def returned(progress: InProgress, result: Any) -> None:
         guard.failed("read a response", error)
         if progress.call is not None:
             progress.call.finish(None, Outcome(complete=False))
+
+
+def _given(progress: InProgress, result: Any) -> None:
+    """Work was given that is counted when it is done."""
+    try:
+        body = _body_of(result, progress) if is_instrumentation_enabled() else None
+        work = _text(body.get("id")) if body is not None else None
+        if work is not None:
+            remember(progress.ask.target, work, get_current())
+    except Exception as error:  # noqa: BLE001 - the application has its result
+        guard.failed("read what work was given", error)
 
 
 def raised(progress: InProgress, error: BaseException) -> None:
