@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
@@ -16,7 +15,6 @@ openai = pytest.importorskip("openai")
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 import aicost
-from aicost.integrations._admission import use_gate
 from aicost.integrations._progress import Ask
 from aicost.testing import Fail, ProviderEmulator
 from tests.conftest import App, run
@@ -27,61 +25,6 @@ from .doors.openai_doors import MODEL, connect, connect_async, said
 from .test_sessions import over_sockets, realtime
 
 pytestmark = [pytest.mark.clients, pytest.mark.skipif("openai" not in CLIENTS, reason="another client's turn")]
-
-
-class Hold:
-    """What is held for one call, and what became of it."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def sent(self) -> None:
-        self.told.append("sent")
-
-    def void(self) -> None:
-        self.told.append("void")
-
-
-class Policy:
-    """Refuses, fails or admits; keeps what it was asked and what it held."""
-
-    def __init__(self, answer: BaseException | None = None) -> None:
-        self.answer = answer
-        self.asked: list[Ask] = []
-        self.holds: list[Hold] = []
-        self.waits: asyncio.Event | None = None
-
-    def admit(self, ask: Ask) -> Hold:
-        self.asked.append(ask)
-        if self.answer is not None:
-            raise self.answer
-        self.holds.append(Hold())
-        return self.holds[-1]
-
-    async def admit_async(self, ask: Ask) -> Hold:
-        held = self.admit(ask)
-        if self.waits is not None:
-            try:
-                await self.waits.wait()
-            except asyncio.CancelledError:
-                held.void()
-                raise
-        return held
-
-    @property
-    def told(self) -> list[list[str]]:
-        return [hold.told for hold in self.holds]
-
-
-@pytest.fixture
-def gate() -> Iterator[Callable[..., Policy]]:
-    def make(answer: BaseException | None = None) -> Policy:
-        policy = Policy(answer)
-        use_gate(policy)
-        return policy
-
-    yield make
-    use_gate(None)
 
 
 def _chat(emulator: ProviderEmulator) -> Any:
