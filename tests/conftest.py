@@ -121,10 +121,10 @@ def make_app(tmp_path: Path) -> Iterator[Callable[..., App]]:
         settings.setdefault("ledger", tmp_path / "ledger.sqlite")
         redact = settings.pop("redact", None)
         chosen = load(**settings)
-        configured = state.configure(
+        state.configure(
             chosen, tracer_provider=provider, meter_provider=MeterProvider(metric_readers=[reader]), redact=redact
         )
-        integrations.instrument(chosen.instrument, pipeline=configured.pipeline)
+        integrations.instrument(chosen.instrument)
         app = App(Path(settings["ledger"]), provider, exporter, reader)
         made.append(app)
         return app

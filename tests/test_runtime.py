@@ -20,6 +20,7 @@ import aicost
 from aicost import ConfigError, RateCardError, UsageError, integrations
 from aicost._settings import load
 from aicost.ledger.query import LedgerReader
+from aicost.testing import ProviderEmulator
 from tests.conftest import App
 from tests.pricing.cards import document, rate
 
@@ -338,3 +339,117 @@ def test_a_silent_backend_does_not_keep_the_process_alive(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     with LedgerReader(tmp_path / "l.sqlite") as ledger:
         assert ledger.breakdown(None)[0].calls == 1
+
+
+def _openai_alone() -> None:
+    """As `opentelemetry-instrument` turns a client on."""
+    from aicost.integrations.clients.openai import OpenAIInstrumentor
+
+    OpenAIInstrumentor().instrument()
+
+
+ORDERS = {
+    "instrument, init": "I N",
+    "instrument with a provider, init": "P N",
+    "entry point, init": "E N",
+    "entry point with another's ledger, init": "L E N",
+    "init, instrument": "N I",
+    "init, instrument with a provider": "N P",
+    "init, instrument with one provider and another": "N Q P",
+    "init, entry point": "N E",
+    "instrument, uninstrument, init": "I U N",
+    "init, uninstrument, instrument with a provider": "N U P",
+    "init, shutdown, init": "O S N",
+    "instrument, init, shutdown, init": "I O S N",
+    "instrument with a provider, init, instrument with a provider": "Q N P",
+}
+"""N init with the ledger that counts, O with another, P instrument with the provider that counts, Q with another."""
+
+
+@pytest.mark.parametrize("steps", ORDERS.values(), ids=ORDERS)
+def test_each_call_is_recorded_once_where_it_was_asked_for_last(
+    steps: str, tmp_path: Path, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openai = pytest.importorskip("openai")
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    seen = {name: InMemorySpanExporter() for name in "PQG"}
+    providers = {name: TracerProvider() for name in "PQ"}
+    for name, provider in providers.items():
+        provider.add_span_processor(SimpleSpanProcessor(seen[name]))
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(seen["G"]))  # type: ignore[attr-defined]
+    client = openai.OpenAI(base_url=emulator.openai_base_url, api_key="x")
+
+    def ask() -> None:
+        client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "hi"}])
+
+    do: dict[str, Any] = {
+        "N": lambda: aicost.init("svc", ledger=tmp_path / "asked-for.sqlite", capture_content=True, exporter="none"),
+        "O": lambda: aicost.init("svc", ledger=tmp_path / "other.sqlite", exporter="none"),
+        "L": lambda: monkeypatch.setenv("AICOST_LEDGER", str(tmp_path / "other.sqlite")),
+        "I": lambda: aicost.instrument("openai"),
+        "P": lambda: aicost.instrument("openai", tracer_provider=providers["P"]),
+        "Q": lambda: aicost.instrument("openai", tracer_provider=providers["Q"]),
+        "E": _openai_alone,
+        "U": aicost.uninstrument,
+        "S": aicost.shutdown,
+    }
+    *before, last = steps.split()
+    for step in before:
+        do[step]()
+        ask()
+    do[last]()
+    for exporter in seen.values():
+        exporter.clear()
+    asked = len(emulator.bill.calls)
+    with LedgerReader(tmp_path / "asked-for.sqlite") as ledger:
+        kept = len(ledger.charges())
+    with aicost.run_scope("w") as run:
+        ask()
+    assert len(emulator.bill.calls) == asked + 1
+    assert run.calls == 1
+    aicost.flush()
+    with LedgerReader(tmp_path / "asked-for.sqlite") as ledger:
+        assert len(ledger.charges()) == kept + 1
+    found = {name: exporter.get_finished_spans() for name, exporter in seen.items()}
+    where = "P" if last == "P" else "G"
+    assert {name: len(spans) for name, spans in found.items()} == {**dict.fromkeys("PQG", 0), where: 2}
+    assert "gen_ai.input.messages" in (found[where][0].attributes or {})
+    assert {(span.attributes or {}).get("aicost.run.id") for span in found[where]} == {run.id}
+
+
+def test_metrics_go_on_after_the_pipeline_was_set_up_again(tmp_path: Path) -> None:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    reader = InMemoryMetricReader()
+    meters = MeterProvider(metric_readers=[reader])
+    for number in range(3):
+        aicost.instrument("openai", meter_provider=meters)
+        aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 100})
+        data = reader.get_metrics_data()
+        assert data is not None
+        points = {m.name: m.data.data_points for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
+        assert [point.value for point in points["aicost.request.attempts"]] == [number + 1]
+        aicost.shutdown()
+
+
+def test_spans_of_others_are_counted_in_the_ledger_asked_for_last(tmp_path: Path) -> None:
+    from opentelemetry import trace
+
+    aicost.instrument("openai")
+    aicost.init(ledger=tmp_path / "one.sqlite", exporter="none")
+    aicost.shutdown()
+    aicost.init(ledger=tmp_path / "two.sqlite", exporter="none")
+    said = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
+    used = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 1}
+    trace.get_tracer("somebody").start_span("chat gpt-4o", attributes={**said, **used}).end()
+    aicost.flush()
+    counts = []
+    for name in ("one", "two"):
+        with LedgerReader(tmp_path / f"{name}.sqlite") as ledger:
+            counts.append(len(ledger.charges()))
+    assert counts == [0, 1]

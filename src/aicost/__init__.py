@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from ._errors import AicostError, ConfigError, LedgerError, RateCardError, UsageError
+    from ._errors import AicostError, CallRefused, ConfigError, LedgerError, RateCardError, UsageError
     from ._pricing import estimate, price
     from ._runtime import (
         Handle,
@@ -78,6 +78,7 @@ __all__ = [
     "UsageEvent",
     # errors
     "AicostError",
+    "CallRefused",
     "ConfigError",
     "LedgerError",
     "RateCardError",
@@ -85,7 +86,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "_errors": ("AicostError", "ConfigError", "LedgerError", "RateCardError", "UsageError"),
+    "_errors": ("AicostError", "CallRefused", "ConfigError", "LedgerError", "RateCardError", "UsageError"),
     "_pricing": ("estimate", "price"),
     "_runtime": (
         "Handle",

@@ -21,3 +21,7 @@ class LedgerError(AicostError):
 
 class ConfigError(AicostError):
     """A setting has a value that cannot be used."""
+
+
+class CallRefused(AicostError):  # noqa: N818 - it is an answer, not a fault
+    """The user's own policy does not let this call be made. Nothing of it has left the process."""

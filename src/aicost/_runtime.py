@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 import time
@@ -126,11 +125,11 @@ def init(
         )
         if settings.propagate_threads:
             _follow_threads()
-        on = integrations.instrument(settings.instrument, pipeline=configured.pipeline)
+        on = integrations.instrument(settings.instrument)
         _handle = Handle(
             tracer_provider, meter_provider, settings.ledger if configured.ledger is not None else None, tuple(on)
         )
-        atexit.register(_at_exit)
+        _finish_at_end()
         return _handle
 
 
@@ -140,16 +139,18 @@ def instrument(
     """Wrap clients and nothing else, for applications with an OpenTelemetry set-up of their own.
 
     Without names, all clients that are installed. Spans and metrics go to the given providers, or to the global
-    ones. Returns the names of the integrations that are on. Raises `ConfigError` for a name nobody knows.
+    ones. It may be called before `init()` or after it: clients that are wrapped already follow the last of both.
+    Returns the names of the integrations that are on. Raises `ConfigError` for a name nobody knows.
 
     >>> aicost.instrument("openai", "anthropic")
     ['openai', 'anthropic']
     """
-    pipeline = state.pipeline_for(tracer_provider=tracer_provider, meter_provider=meter_provider)
-    current = state.current()
-    if current is not None and current.settings.propagate_threads:
+    current = state.with_providers(tracer_provider, meter_provider)
+    if current.settings.propagate_threads:
         _follow_threads()
-    return integrations.instrument(names or ("auto",), pipeline=pipeline)
+    _finish_at_end()
+    chosen = names or ("auto",)
+    return integrations.instrument(chosen, tracer_provider=tracer_provider, meter_provider=meter_provider)
 
 
 def uninstrument() -> None:
@@ -244,7 +245,7 @@ def shutdown() -> None:
     """Flush, unwrap the clients and close what `init()` opened. Safe to call twice; `init()` may follow."""
     global _handle
     with _lock:
-        _end_open_streams()
+        _end_open_calls()
         flush()
         uninstrument()
         state.reset()
@@ -253,7 +254,7 @@ def shutdown() -> None:
 
 
 def _pipeline() -> Any:
-    return state.pipeline_for(tracer_provider=None, meter_provider=None)
+    return state.with_providers(None, None).pipeline
 
 
 def _force_flush(provider: Any, timeout: float) -> bool:
@@ -273,15 +274,21 @@ def _follow_threads() -> None:
         instrumentor.instrument()
 
 
-def _end_open_streams() -> None:
-    from .integrations._wire import end_open
+def _end_open_calls() -> None:
+    from .integrations._ending import end_calls
 
-    end_open()
+    end_calls()
+
+
+def _finish_at_end() -> None:
+    from .integrations._ending import at_end
+
+    at_end(_at_exit)
 
 
 def _at_exit() -> None:
-    if _handle is not None:
-        _end_open_streams()
+    if state.current() is not None:
+        _end_open_calls()
         flush(timeout=2.0)
         state.reset()
         providers.shut_down()

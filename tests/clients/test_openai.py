@@ -17,8 +17,10 @@ import pytest
 
 openai = pytest.importorskip("openai")
 
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
 import aicost
-from aicost.testing import Fail, ProviderEmulator, Reply
+from aicost.testing import Fail, ProviderEmulator, Reply, Stall
 from tests.conftest import App, run
 
 from .doors import CLIENTS
@@ -303,6 +305,89 @@ def test_a_response_made_in_the_background_is_counted_when_it_is_there(app: App,
     assert app.total().calls == 1
 
 
+def _stream_of(client: Any, asynchronous: bool, **asked: Any) -> Any:
+    """The events of a background response that is streamed again, until its end."""
+    if not asynchronous:
+        return list(client.responses.retrieve(stream=True, **asked))
+
+    async def read() -> Any:
+        return [event async for event in await client.responses.retrieve(stream=True, **asked)]
+
+    return run(read())
+
+
+@has("background")
+@pytest.mark.skipif(not doors._HAS["resumed"], reason="this version resumes no stream")
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("left", ["queued", "streaming"])
+@pytest.mark.parametrize("again", [1, 2])
+def test_a_background_response_that_is_streamed_later_belongs_to_who_asked_for_it(
+    app: App, emulator: ProviderEmulator, asynchronous: bool, left: str, again: int
+) -> None:
+    reply = Reply(input_tokens=900, output_tokens=70)
+    emulator.on().then(reply if left == "queued" else Stall(after_chunks=3, reply=reply))
+    client = connect(emulator)
+    with aicost.run_scope("asks", tenant_id="t-1") as asking:
+        if left == "queued":
+            work, last = client.responses.create(model=MODEL, input="x", background=True).id, None
+        else:
+            with client.responses.create(model=MODEL, input="x", background=True, stream=True) as stream:
+                first = next(iter(stream))
+            work, last = first.response.id, first.sequence_number
+    assert (asking.calls, asking.cost) == (1, 0)
+    resumed = {"response_id": work, **({} if last is None else {"starting_after": last})}
+    with aicost.run_scope("fetches") as fetching:
+        for _ in range(again):
+            events = _stream_of(connect_async(emulator) if asynchronous else client, asynchronous, **resumed)
+            assert events[-1].type == "response.completed"
+    assert (fetching.calls, fetching.cost) == (0, 0)
+    assert (asking.calls, asking.cost) == (1, emulator.bill.total)
+    assert asking.unpriced == 0
+    (row,) = app.charges()
+    assert row["run_id"] == asking.id
+    assert_bill_is_matched(app, emulator)
+
+
+@has("background")
+def test_a_background_response_that_is_polled_elsewhere_belongs_to_who_asked_for_it(
+    app: App, emulator: ProviderEmulator
+) -> None:
+    client = connect(emulator)
+    with aicost.run_scope("asks") as asking:
+        work = client.responses.create(model=MODEL, input="x", background=True).id
+    with aicost.run_scope("fetches") as fetching:
+        while client.responses.retrieve(work).status != "completed":
+            pass
+    assert (fetching.cost, asking.cost) == (0, emulator.bill.total)
+    assert len(app.charges()) == 1
+
+
+@has("background")
+def test_a_background_response_of_another_process_belongs_to_who_fetches_it(
+    app: App, emulator: ProviderEmulator
+) -> None:
+    client = connect(emulator)
+    with suppress_instrumentation():
+        work = client.responses.create(model=MODEL, input="x", background=True).id
+    with aicost.run_scope("fetches") as fetching:
+        while client.responses.retrieve(work).status != "completed":
+            pass
+    assert (fetching.calls, fetching.cost) == (1, emulator.bill.total)
+
+
+@has("background")
+def test_a_background_response_that_is_cancelled_stays_one_call_of_unknown_cost(
+    app: App, emulator: ProviderEmulator
+) -> None:
+    client = connect(emulator)
+    with aicost.run_scope("asks") as asking:
+        work = client.responses.create(model=MODEL, input="x", background=True).id
+        assert client.responses.cancel(work).status == "cancelled"
+        client.responses.retrieve(work)
+    assert (asking.calls, asking.unpriced, asking.cost) == (1, 1, 0)
+    assert len(app.charges()) == 1
+
+
 @has("batches")
 def test_results_of_a_batch_are_counted_once_at_its_price(app: App, emulator: ProviderEmulator) -> None:
     client = connect(emulator)
@@ -329,23 +414,27 @@ def test_a_file_that_is_no_result_is_left_alone(app: App, emulator: ProviderEmul
 @pytest.mark.skipif(not hasattr(openai.resources, "Videos"), reason="this version makes no videos")
 def test_a_video_is_counted_when_it_is_done(app: App, emulator: ProviderEmulator) -> None:
     client = connect(emulator)
-    video = client.videos.create(model="sora-2", prompt="x", seconds="8")
+    with aicost.run_scope("asks") as asking:
+        video = client.videos.create(model="sora-2", prompt="x", seconds="8")
     while video.status != "completed":
         video = client.videos.retrieve(video.id)
     client.videos.retrieve(video.id)
     found = app.inference
     assert found["aicost.usage.meter.output_video_seconds"] == 8
+    assert asking.cost == emulator.bill.total
     assert_bill_is_matched(app, emulator)
 
 
 def test_a_fine_tuning_job_is_counted_when_it_is_done(app: App, emulator: ProviderEmulator) -> None:
     client = connect(emulator)
-    job = client.fine_tuning.jobs.create(model="gpt-4o-2024-08-06", training_file="file-1")
+    with aicost.run_scope("asks") as asking:
+        job = client.fine_tuning.jobs.create(model="gpt-4o-2024-08-06", training_file="file-1")
     while job.status != "succeeded":
         job = client.fine_tuning.jobs.retrieve(job.id)
     found = app.inference
     assert found["aicost.usage.meter.training_tokens"] == job.trained_tokens == 9000
     assert found["gen_ai.request.model"] == "gpt-4o-2024-08-06"
+    assert found["aicost.run.id"] == asking.id
 
 
 def test_fees_of_built_in_tools_are_counted(app: App, emulator: ProviderEmulator) -> None:

@@ -252,7 +252,7 @@ def test_activities_that_never_end_do_not_fill_the_memory(app: App, monkeypatch:
     state = current()
     assert state is not None
     monkeypatch.setattr(_activities, "MAX_OPEN", 10)
-    activities = _activities.Activities(state.pipeline, "test")
+    activities = _activities.Activities(lambda: state.pipeline, "test")
     for number in range(100):
         activities.begin(number, "workflow", "endless")
     assert len(activities._open) == 10

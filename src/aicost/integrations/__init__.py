@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from aicost._errors import ConfigError
 
-from ._hosts import name_hosts
-
 if TYPE_CHECKING:
     from ._instrumentor import PackageInstrumentor
 
@@ -78,11 +76,8 @@ def instrument(names: Iterable[str], **providers: Any) -> list[str]:
     """Turn integrations on; `auto` stands for all whose package is installed. Returns the names that are on.
 
     A package that is missing or of another version is logged in one line and left alone. Raises `ConfigError` for a
-    name nobody knows.
+    name nobody knows. Those that are on already record with the given providers from the next call on.
     """
-    pipeline = providers.get("pipeline")
-    if pipeline is not None:
-        name_hosts(pipeline.options.provider_hosts)
     chosen = list(dict.fromkeys(expanded for name in names for expanded in _expand(name)))
     on = []
     for name in chosen:
@@ -92,7 +87,9 @@ def instrument(names: Iterable[str], **providers: Any) -> list[str]:
             continue
         try:
             instrumentor = load(name)
-            if not instrumentor.is_instrumented_by_opentelemetry:
+            if instrumentor.is_instrumented_by_opentelemetry:
+                instrumentor.follow(**providers)
+            else:
                 instrumentor.instrument(skip_dep_check=True, **providers)
             if not instrumentor.broken:
                 on.append(name)

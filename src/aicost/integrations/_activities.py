@@ -20,7 +20,7 @@ from aicost.scopes.scope import current_scope
 from aicost.scopes.tracking import open_run, open_step
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Failed, Outcome, Target, answer_next, answers
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.readers import ResponseView
 
@@ -82,8 +82,8 @@ class Activity:
 class Activities:
     """The open activities of one framework. Its methods never raise."""
 
-    def __init__(self, pipeline: Pipeline, observer: str) -> None:
-        self._pipeline = pipeline
+    def __init__(self, source: Source, observer: str) -> None:
+        self._source = source
         self._observer = observer
         self._open: dict[Hashable, Activity] = {}
         self._lock = threading.Lock()
@@ -155,7 +155,7 @@ class Activities:
             activity = Activity(outer, context, [])
             _link(activity, again=again)
             with answers(activity.after):
-                call = Call(self._pipeline, target, observer=self._observer, parent=context)
+                call = Call(self._source(), target, observer=self._observer, parent=context)
             call.attempt_started(started_ns)
             activity.call, activity.context = call, call.context
             self._keep(key, activity)

@@ -16,8 +16,9 @@ from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from aicost.telemetry import guard
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
+from ._admission import Permit, admit, admit_async, gate_in_force
 from ._progress import Ask, InProgress, raised, returned
 
 Asking = Callable[[Any, tuple[Any, ...], dict[str, Any]], Ask | None]
@@ -31,29 +32,54 @@ current = _current.get
 _NOTHING = object()
 
 
-def hook(asking: Asking, pipeline: Pipeline, *, kind: Kind, is_async: bool) -> Callable[..., Any]:
+def hook(asking: Asking, source: Source, *, kind: Kind, is_async: bool) -> Callable[..., Any]:
     """A wrapt wrapper for a client's method that makes calls."""
     if kind == "context":
-        return _async_context(asking, pipeline) if is_async else _context(asking, pipeline)
+        return _async_context(asking, source) if is_async else _context(asking, source)
     if kind == "generator":
-        return _async_generator(asking, pipeline) if is_async else _generator(asking, pipeline)
-    return _async_call(asking, pipeline) if is_async else _call(asking, pipeline)
+        return _async_generator(asking, source) if is_async else _generator(asking, source)
+    return _async_call(asking, source) if is_async else _call(asking, source)
 
 
-def _begin(asking: Asking, pipeline: Pipeline, instance: Any, args: Any, kwargs: Any) -> InProgress | None:
-    """Open a call, unless it is none of ours or part of one that is open."""
+def _asked(asking: Asking, instance: Any, args: Any, kwargs: Any) -> Ask | None:
+    """What a call asks for; None for one that is none of ours, or part of one that is open."""
+    if _current.get() is not None:
+        return None
+    silent = not is_instrumentation_enabled()
+    if silent and gate_in_force() is None:
+        return None
     try:
-        if _current.get() is not None or not is_instrumentation_enabled():
-            return None
         ask = asking(instance, args, kwargs)
-        if ask is None:
-            return None
-        progress = InProgress(pipeline, ask)
-        if ask.stream_usage is not None and pipeline.options.request_stream_usage:
+    except Exception as error:  # noqa: BLE001 - the application's call comes first
+        guard.failed("read what a call asks for", error)
+        return None
+    if ask is None or (silent and ask.is_free):
+        return None
+    return ask._replace(recorded=False) if silent else ask
+
+
+def _open(asking: Asking, source: Source, instance: Any, args: Any, kwargs: Any) -> InProgress | None:
+    """Open a call that may be made, if it is one. Raises `CallRefused`."""
+    ask = _asked(asking, instance, args, kwargs)
+    return None if ask is None else _begin(source, ask, admit(ask), args, kwargs)
+
+
+async def _open_async(asking: Asking, source: Source, instance: Any, args: Any, kwargs: Any) -> InProgress | None:
+    ask = _asked(asking, instance, args, kwargs)
+    return None if ask is None else _begin(source, ask, await admit_async(ask), args, kwargs)
+
+
+def _begin(source: Source, ask: Ask, permit: Permit | None, args: Any, kwargs: Any) -> InProgress | None:
+    try:
+        pipeline = source()
+        progress = InProgress(pipeline, ask, permit)
+        if ask.stream_usage is not None and ask.recorded and pipeline.options.request_stream_usage:
             progress.amended = ask.stream_usage(args, kwargs)
         return progress
     except Exception as error:  # noqa: BLE001 - the application's call comes first
         guard.failed("open a call", error)
+        if permit is not None:
+            permit.over()
         return None
 
 
@@ -71,6 +97,8 @@ class _UnderWay:
         self._token = otel_context.attach(call.context) if call is not None else None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._progress.permit is not None:
+            self._progress.permit.over(error)
         if error is not None:
             raised(self._progress, error)
         if self._token is not None:
@@ -78,9 +106,9 @@ class _UnderWay:
         _current.reset(self._slot)
 
 
-def _call(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
+def _call(asking: Asking, source: Source) -> Callable[..., Any]:
     def call(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        progress = _begin(asking, pipeline, instance, args, kwargs)
+        progress = _open(asking, source, instance, args, kwargs)
         if progress is None:
             return wrapped(*args, **kwargs)
         if progress.amended is not None:
@@ -93,9 +121,9 @@ def _call(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
     return call
 
 
-def _async_call(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
+def _async_call(asking: Asking, source: Source) -> Callable[..., Any]:
     async def call(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        progress = _begin(asking, pipeline, instance, args, kwargs)
+        progress = await _open_async(asking, source, instance, args, kwargs)
         if progress is None:
             return await wrapped(*args, **kwargs)
         if progress.amended is not None:
@@ -108,10 +136,10 @@ def _async_call(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
     return call
 
 
-def _context(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
+def _context(asking: Asking, source: Source) -> Callable[..., Any]:
     @contextmanager
     def opened(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Iterator[Any]:
-        progress = _begin(asking, pipeline, instance, args, kwargs)
+        progress = _open(asking, source, instance, args, kwargs)
         manager = wrapped(*args, **kwargs)
         if progress is None:
             with manager as entered:
@@ -131,10 +159,10 @@ def _context(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
     return opened
 
 
-def _async_context(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
+def _async_context(asking: Asking, source: Source) -> Callable[..., Any]:
     @asynccontextmanager
     async def opened(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> AsyncGenerator[Any, None]:
-        progress = _begin(asking, pipeline, instance, args, kwargs)
+        progress = await _open_async(asking, source, instance, args, kwargs)
         manager = wrapped(*args, **kwargs)
         if progress is None:
             async with manager as entered:
@@ -154,9 +182,9 @@ def _async_context(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
     return opened
 
 
-def _generator(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
+def _generator(asking: Asking, source: Source) -> Callable[..., Any]:
     """For a method whose request leaves when its generator is first asked for something."""
-    plain = _call(asking, pipeline)
+    plain = _call(asking, source)
 
     def call(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         if not kwargs.get("stream"):
@@ -164,7 +192,7 @@ def _generator(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
         return generate(wrapped(*args, **kwargs), instance, args, kwargs)
 
     def generate(inner: Any, instance: Any, args: Any, kwargs: Any) -> Generator[Any, Any, Any]:
-        progress = _begin(asking, pipeline, instance, args, kwargs)
+        progress = _open(asking, source, instance, args, kwargs)
         if progress is None:
             return (yield from inner)
         try:
@@ -181,8 +209,8 @@ def _generator(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
     return call
 
 
-def _async_generator(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
-    plain = _async_call(asking, pipeline)
+def _async_generator(asking: Asking, source: Source) -> Callable[..., Any]:
+    plain = _async_call(asking, source)
 
     async def call(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         if not kwargs.get("stream"):
@@ -190,7 +218,7 @@ def _async_generator(asking: Asking, pipeline: Pipeline) -> Callable[..., Any]:
         return generate(await wrapped(*args, **kwargs), instance, args, kwargs)
 
     async def generate(inner: Any, instance: Any, args: Any, kwargs: Any) -> AsyncGenerator[Any, None]:
-        progress = _begin(asking, pipeline, instance, args, kwargs)
+        progress = await _open_async(asking, source, instance, args, kwargs)
         try:
             if progress is not None:
                 with _UnderWay(progress):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Split = Callable[[bytes], tuple[Iterable[bytes], bytes]]
@@ -82,6 +82,17 @@ FRAMING: dict[str, Split] = {
     "octet-stream": nothing,
 }
 """How a body is taken apart, by what its content type has in it; a body of any other type is one JSON object."""
+
+
+def split_of(headers: Mapping[str, str]) -> Split | None:
+    """How the body under these headers is taken apart; None for one JSON object."""
+    kind = headers.get("content-type") or ""
+    return next((split for name, split in FRAMING.items() if name in kind), None)
+
+
+def is_framed(headers: Mapping[str, str]) -> bool:
+    """Whether a body comes in pieces that each say something of their own."""
+    return split_of(headers) not in {None, nothing}
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:

@@ -13,11 +13,14 @@ from typing import Any, ClassVar
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.instrumentation.utils import unwrap
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import TracerProvider
 
-from aicost.telemetry.pipeline import Pipeline
-from aicost.telemetry.state import pipeline_for
+from aicost.telemetry.state import PipelineSource, Source
 
 from ._calls import Asking, Kind, hook
+from ._ending import at_end, end_calls
+from ._hosts import name_hosts
 from ._transports import transports
 
 _log = logging.getLogger("aicost")
@@ -35,7 +38,7 @@ class Method:
     """Unset: whatever the method itself is."""
     optional: bool = False
     """Not in every version that is supported."""
-    wrapper: Callable[[Pipeline], Callable[..., Any]] | None = None
+    wrapper: Callable[[Source], Callable[..., Any]] | None = None
     """For a method that is no call: what makes the wrapper."""
 
 
@@ -47,7 +50,7 @@ class Extension:
     """What a package offers for extending it: `attach` uses it when the module is imported, and says how to undo it."""
 
     module: str
-    attach: Callable[[ModuleType, Pipeline], Undo]
+    attach: Callable[[ModuleType, Source], Undo]
 
 
 class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's names are not typed
@@ -64,7 +67,10 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
     methods: ClassVar[Sequence[Method]] = ()
     extensions: ClassVar[Sequence[Extension]] = ()
 
-    _pipeline: Pipeline | None = None
+    turns_on: ClassVar[tuple[str, ...]] = ()
+    """Other integrations that see what this one does not."""
+
+    _source: PipelineSource | None = None
     _undo: list[Undo]
     _registered: frozenset[str] = frozenset()
     broken = False
@@ -75,12 +81,12 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
         return (self.requires,)
 
     def _instrument(self, **kwargs: Any) -> None:
-        self._pipeline = kwargs.get("pipeline") or pipeline_for(
-            tracer_provider=kwargs.get("tracer_provider"), meter_provider=kwargs.get("meter_provider")
-        )
+        self._source = PipelineSource()
+        self.follow(**kwargs)
         self._undo = []
         self.broken = False
         transports.use(self.name)
+        at_end(end_calls)
         modules = frozenset([*(m.module for m in self.methods), *(e.module for e in self.extensions)])
         if self._registered:
             self._wrap_what_is_imported()
@@ -89,8 +95,23 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
         for module in sorted(modules):
             wrapt.register_post_import_hook(partial(self._imported, module), module)
 
+    def follow(
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        **_: Any,
+    ) -> None:
+        """Record with these providers, or with those of the process, from the next call on."""
+        assert self._source is not None  # noqa: S101 - narrowing: it is on
+        self._source.use(tracer_provider, meter_provider)
+        name_hosts(self._source().options.provider_hosts)
+        if self.turns_on:
+            from . import instrument
+
+            instrument(self.turns_on, tracer_provider=tracer_provider, meter_provider=meter_provider)
+
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature is upstream's
-        self._pipeline = None
+        self._source = None
         for undo in reversed(self._undo):
             undo()
         self._undo = []
@@ -105,19 +126,19 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
 
     def _imported(self, name: str, module: ModuleType) -> None:
         # By the name it is imported under: what a module says of its own name need not be true (crewai's is not).
-        if self._pipeline is None:
+        if self._source is None:
             return
         try:
-            self._undo += self._wrap(name, module, self._pipeline)
+            self._undo += self._wrap(name, module, self._source)
             for extension in self.extensions:
                 if extension.module == name:
-                    self._undo.append(extension.attach(module, self._pipeline))
+                    self._undo.append(extension.attach(module, self._source))
         except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
             _log.warning("%s is not instrumented: this version is laid out differently (%r)", self.name, error)
             self.broken = True
             self._uninstrument()
 
-    def _wrap(self, imported: str, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
+    def _wrap(self, imported: str, module: ModuleType, source: Source) -> list[Undo]:
         """Patch a module of the client; all of its methods are there, or none is touched."""
         found = []
         for method in self.methods:
@@ -133,7 +154,7 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
                 if method.optional:
                     continue
                 raise
-            wrapper = _wrapper(method, target, pipeline)
+            wrapper = _wrapper(method, target, source)
             found += [(each, name, wrapper) for each in (owner, *_patched_below(owner, name))]
         for owner, name, wrapper in found:
             wrapt.wrap_function_wrapper(owner, name, wrapper)
@@ -153,9 +174,9 @@ def _patched_below(owner: Any, name: str) -> list[type]:
     return found
 
 
-def _wrapper(method: Method, target: Any, pipeline: Pipeline) -> Callable[..., Any]:
+def _wrapper(method: Method, target: Any, source: Source) -> Callable[..., Any]:
     if method.wrapper is not None:
-        return method.wrapper(pipeline)
+        return method.wrapper(source)
     assert method.asking is not None  # noqa: S101 - narrowing: a method is one or the other
     is_async = inspect.iscoroutinefunction(target) if method.is_async is None else method.is_async
-    return hook(method.asking, pipeline, kind=method.kind, is_async=is_async)
+    return hook(method.asking, source, kind=method.kind, is_async=is_async)

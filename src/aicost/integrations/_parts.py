@@ -20,7 +20,7 @@ from aicost.scopes.runs import StepKind
 from aicost.scopes.scope import current_scope
 from aicost.telemetry import guard
 from aicost.telemetry.call import Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.readers import ResponseView, read_answer
 
 from ._activities import Activities, Kind, enter, open_frames
@@ -28,7 +28,7 @@ from ._activities import Activities, Kind, enter, open_frames
 Naming = Callable[[Any, tuple[Any, ...], dict[str, Any]], str | None]
 """The name of what a method does, from instance, args and kwargs; None for what is none of ours."""
 
-Wrapping = Callable[[Pipeline], Callable[..., Any]]
+Wrapping = Callable[[Source], Callable[..., Any]]
 
 
 class Around:
@@ -57,7 +57,7 @@ class Around:
 def part(kind: Kind, naming: Naming) -> Wrapping:
     """Wraps a method, of whichever kind of function: each execution is a `kind`, named by `naming`."""
 
-    def wrapper(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+    def wrapper(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
         def begin(instance: Any, args: Any, kwargs: Any) -> list[Frame]:
             try:
                 name = naming(instance, args, kwargs) if is_instrumentation_enabled() else None
@@ -130,8 +130,8 @@ def model_view(
     `view_of` reads what it returned, and says whether a cache of the framework's had it.
     """
 
-    def wrapper(pipeline: Pipeline) -> Callable[..., Any]:
-        activities = Activities(pipeline, observer)
+    def wrapper(source: Source) -> Callable[..., Any]:
+        activities = Activities(source, observer)
 
         @contextmanager
         def asking(instance: Any, args: Any, kwargs: Any) -> Iterator[Callable[[Any], Any]]:

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
 from aicost.scopes import propagation
 from aicost.scopes.ids import derived_id
 from aicost.telemetry import guard
@@ -17,6 +20,8 @@ from aicost.usage.meters import Quantity
 from aicost.usage.readers import ResponseView, is_result_line, read_response
 from aicost.usage.reading import Raw, Reading
 
+from ._admission import Permit
+from ._background import asked_in, remember
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
 from ._framing import first_object
@@ -54,6 +59,13 @@ class Ask(NamedTuple):
     """The batch or file that results are of, where each has an id of its own in it."""
     count_headers: tuple[str, ...] = ()
     """Headers of the response that count what it used, whatever its body says; they are read beside it."""
+    recorded: bool = True
+    """False for what costs money and is recorded elsewhere, when it is done, or not at all: only a gate sees it."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it only fetches what was paid for when it was asked for."""
+        return self.results is not None or self.each_line
 
 
 class InProgress:
@@ -66,6 +78,7 @@ class InProgress:
         "credential",
         "failed",
         "in_flight",
+        "permit",
         "pipeline",
         "response",
         "results_read",
@@ -73,11 +86,12 @@ class InProgress:
         "watched",
     )
 
-    def __init__(self, pipeline: Pipeline, ask: Ask) -> None:
+    def __init__(self, pipeline: Pipeline, ask: Ask, permit: Permit | None = None) -> None:
         self.ask = ask
         self.pipeline = pipeline
+        self.permit = permit
         self.started_ns = time.time_ns()
-        self.call = None if ask.results is not None or ask.each_line else Call(pipeline, ask.target)
+        self.call = Call(pipeline, ask.target) if ask.recorded and not ask.is_free else None
         self.credential: str | None = None
         """A digest of the key that the last request had."""
         self.amended: Arguments | None = None
@@ -99,6 +113,10 @@ class InProgress:
         """A request is about to leave."""
         self.failed = None
         self.in_flight = True
+        if self.permit is not None:
+            self.permit.sent()
+        if not self.ask.recorded:
+            return
         if self.call is not None:
             self.call.attempt_started()
         try:
@@ -220,7 +238,7 @@ class InProgress:
         if self.ask.target.api == "responses" and result.get("background") is not True and not counted.knows(event_id):
             return  # it was answered, and recorded, when it was asked for
         target = self.ask.target if view.model is None else self.ask.target._replace(model=view.model)
-        call = Call(self.pipeline, target)
+        call = Call(self.pipeline, target, parent=asked_in(target, view.response_id))
         call.attempt_started(self.started_ns)
         call.identify(event_id)
         if self.credential is not None:
@@ -237,10 +255,19 @@ class InProgress:
             ids = [self.results_read]
         return derived_id("line", self.ask.target.server_address, job, *ids)
 
+    def waits(self, view: ResponseView | None) -> None:
+        """What was asked for is made in the background, and its usage is asked after later."""
+        work = view.response_id if view is not None and (view.reading is None or not view.reading.usage) else None
+        if work is not None and self.call is not None and (self.ask.body or {}).get("background"):
+            remember(self.ask.target, work, self.call.context)
+
 
 def returned(progress: InProgress, result: Any) -> None:
     """The client gave the application something: finish now, unless a watched body will."""
     if progress.watched:
+        return
+    if not progress.ask.recorded:
+        _given(progress, result)
         return
     try:
         try:
@@ -263,11 +290,23 @@ def returned(progress: InProgress, result: Any) -> None:
             said = _json_of(progress.response) if progress.response is not None and whole else None
             progress.say(answer_of(said or {}))
         billed = Billed.YES if whole else Billed.POSSIBLY
+        progress.waits(view)
         progress.call.finish(view, Outcome(billed=billed, complete=view is not None and view.reading is not None))
     except Exception as error:  # noqa: BLE001 - the application has its result
         guard.failed("read a response", error)
         if progress.call is not None:
             progress.call.finish(None, Outcome(complete=False))
+
+
+def _given(progress: InProgress, result: Any) -> None:
+    """Work was given that is counted when it is done."""
+    try:
+        body = _body_of(result, progress) if is_instrumentation_enabled() else None
+        work = _text(body.get("id")) if body is not None else None
+        if work is not None:
+            remember(progress.ask.target, work, get_current())
+    except Exception as error:  # noqa: BLE001 - the application has its result
+        guard.failed("read what work was given", error)
 
 
 def raised(progress: InProgress, error: BaseException) -> None:
@@ -327,6 +366,10 @@ class BodyOutcome:
     def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
         progress = self._progress
         call = progress.call
+        if progress.ask.results is not None:
+            for result in progress.ask.results(body) if body is not None else ():
+                progress.record_result(result)
+            return
         if call is None or progress.ask.each_line:
             return
         cut = end.closed_early or end.error is not None or end.error_type is not None
@@ -353,6 +396,7 @@ class BodyOutcome:
             outcome = Outcome(RequestStatus.FAILURE, billed, end.error_type, complete=known)
         else:
             outcome = Outcome(billed=billed, complete=known, estimated=estimated)
+        progress.waits(view)
         call.finish(view, outcome)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.telemetry.call import Outcome, Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.event import RequestStatus
 
 from ._hosts import provider_at
 from ._instrumentor import Method
-from ._sessions import Session, async_receiving, closing, receiving
+from ._progress import Ask
+from ._sessions import Session, async_receiving, async_sending, closing, receiving, sending
 
 _TELLING = (b'"session.', b'"response.created"', b'"response.done"', b'"response.completed"', b'"response.incomplete"',
             b'"response.failed"', b"input_audio_transcription.completed")  # fmt: skip
@@ -46,6 +47,30 @@ def _look(session: Session, data: Any) -> None:
         _transcribed(session, event)
 
 
+_WORKS = (b'"response.create"', b'"input_audio_buffer.append"')
+
+
+def _asks(session: Session, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    """Of the messages a client sends, those for which a model works.
+
+    A turn begins with `response.create`, or of itself where the provider listens for pauses: then the first sound of it
+    is what is asked about.
+    """
+    event = args[0] if args else next(iter(kwargs.values()))
+    if isinstance(event, (str, bytes)):
+        raw = event if isinstance(event, bytes) else event.encode()
+        event = json.loads(raw) if any(word in raw for word in _WORKS) else {}
+    known = event if isinstance(event, Mapping) else event.to_dict()
+    kind = known.get("type")
+    if kind not in {"response.create", "input_audio_buffer.append"}:
+        return None
+    return session.may_begin(
+        of_itself=kind == "input_audio_buffer.append",
+        body=known,
+        model=known.get("model") if kind == "response.create" else None,
+    )
+
+
 def _learn(session: Session, said: Mapping[str, Any]) -> None:
     model = said.get("model")
     if isinstance(model, str) and model:
@@ -62,12 +87,12 @@ def _transcribed(session: Session, event: Mapping[str, Any]) -> None:
         api="transcription",
         model=session.memory.get("transcription", "unknown"),
     )
-    own = Session(session.pipeline, target)
+    own = Session(session.source, target)
     own.end(str(event.get("item_id")), {"usage": event.get("usage"), "id": f"{event.get('item_id')}:transcript"})
 
 
 def _open(api: str) -> Any:
-    def open_session(pipeline: Pipeline, connection: Any) -> Session:
+    def open_session(source: Source, connection: Any) -> Session:
         request = getattr(getattr(connection, "_connection", None), "request", None)
         headers = getattr(request, "headers", None) or {}
         host, _, port = str(headers.get("Host", "api.openai.com")).partition(":")
@@ -81,7 +106,7 @@ def _open(api: str) -> Any:
             server_port=int(port) if port.isdecimal() else 443,
             streaming=True,
         )
-        return Session(pipeline, target)
+        return Session(source, target)
 
     return open_session
 
@@ -92,17 +117,27 @@ def _methods(module: str, name: str, api: str) -> tuple[Method, ...]:
         for owner, wrap in ((name, receiving), (f"Async{name}", async_receiving))
         for method in (
             Method(module, f"{owner}.recv_bytes", wrapper=_wrapper(wrap, api), optional=True),
+            Method(module, f"{owner}.send", wrapper=_sender(owner, api), optional=True),
             Method(module, f"{owner}.close", wrapper=lambda _: closing, optional=True),
         )
     )
 
 
+def _sender(owner: str, api: str) -> Any:
+    wrap = async_sending if owner.startswith("Async") else sending
+    return lambda source: wrap(_asks, _open(api), source)
+
+
 def _wrapper(wrap: Any, api: str) -> Any:
-    return lambda pipeline: wrap(_look, _open(api), pipeline)
+    return lambda source: wrap(_look, _open(api), source)
 
 
 REALTIME = (
     *_methods("openai.resources.realtime.realtime", "RealtimeConnection", "realtime"),
     *_methods("openai.resources.beta.realtime.realtime", "RealtimeConnection", "realtime"),
     *_methods("openai.resources.responses.responses", "ResponsesConnection", "responses"),
+    Method("openai._websocket_connection", "WebSocketConnectionBase.send_raw", wrapper=_sender("", "realtime")),
+    Method(
+        "openai._websocket_connection", "AsyncWebSocketConnectionBase.send_raw", wrapper=_sender("Async", "realtime")
+    ),
 )

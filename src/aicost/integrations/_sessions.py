@@ -6,37 +6,58 @@ with the one that has its usage; a turn that is open when its connection ends ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.readers import read_response
 
+from ._admission import Permit, admit, admit_async, gate_in_force
+from ._progress import Ask
+from ._wire import later
+
 Look = Callable[["Session", Any], None]
 """Looks at one message that a session received."""
+OpenSession = Callable[[Source, Any], "Session"]
+Asks = Callable[["Session", tuple[Any, ...], dict[str, Any]], Ask | None]
+"""Reads from the arguments of a method that sends what its message asks for; None where no model works for it."""
 
 
 class Session:
     """One connection: what it is connected to, and the turns that are open on it."""
 
-    __slots__ = ("__weakref__", "memory", "pipeline", "target", "turns")
+    __slots__ = ("__weakref__", "heard", "memory", "source", "target", "turns")
 
-    def __init__(self, pipeline: Pipeline, target: Target) -> None:
-        self.pipeline = pipeline
+    def __init__(self, source: Source, target: Target) -> None:
+        self.source = source
         self.target = target
         self.turns: dict[str, Call] = {}
         self.memory: dict[str, Any] = {}
         """What later messages need of earlier ones."""
+        self.heard = False
+        """Whether the turn that the provider will begin of itself, by what it hears, was admitted."""
+
+    def may_begin(self, *, of_itself: bool, body: Mapping[str, Any] | None = None, model: object = None) -> Ask | None:
+        """What a message asks for that makes the model work at once, or once the provider has heard enough."""
+        heard, self.heard = self.heard, of_itself
+        if heard:
+            return None
+        target = self.target._replace(model=model) if isinstance(model, str) and model else self.target
+        return Ask(target, body=body)
 
     def begin(self, turn: str) -> Call:
         """The call of a turn, opened if it is not."""
         call = self.turns.get(turn)
         if call is None:
-            call = self.turns[turn] = Call(self.pipeline, self.target)
+            call = self.turns[turn] = Call(self.source(), self.target)
+            self.heard = False
             call.attempt_started()
         return call
 
@@ -50,20 +71,40 @@ class Session:
 
     def lost(self, error: BaseException | None = None) -> None:
         """The connection is over: open turns have no usage, and may have been billed."""
-        while self.turns:
-            _, call = self.turns.popitem()
-            if error is None:
-                call.finish(None, Outcome(billed=Billed.POSSIBLY, complete=False))
-            else:
-                failure = RequestStatus.FAILURE
-                call.finish(None, Outcome(failure, Billed.POSSIBLY, type(error).__name__, complete=False))
+        turns, self.turns = self.turns, {}
+        _lose(turns, error)
 
     def __del__(self) -> None:
-        if self.turns:
-            self.lost()
+        if self.turns:  # in the garbage collector: the work is done elsewhere
+            later(partial(_lose, self.turns))
+
+
+def _lose(turns: dict[str, Call], error: BaseException | None = None) -> None:
+    for call in turns.values():
+        if error is None:
+            call.finish(None, Outcome(billed=Billed.POSSIBLY, complete=False))
+        else:
+            failure = RequestStatus.FAILURE
+            call.finish(None, Outcome(failure, Billed.POSSIBLY, type(error).__name__, complete=False))
 
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def end_sessions() -> None:
+    """Finish the turns that are still open, at the end of the process."""
+    for session in list(_sessions.values()):
+        session.lost()
+
+
+def _in_child() -> None:
+    """Turns that were open when the process forked are its parent's to finish."""
+    for session in list(_sessions.values()):
+        session.turns = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def session_of(connection: Any) -> Session | None:
@@ -77,7 +118,7 @@ def begin_session(connection: Any, session: Session) -> Session:
     return session
 
 
-def receiving(look: Look, open_session: Callable[[Pipeline, Any], Session], pipeline: Pipeline) -> Callable[..., Any]:
+def receiving(look: Look, open_session: OpenSession, source: Source) -> Callable[..., Any]:
     """A wrapt wrapper for the method of a connection that receives one message."""
 
     def receive(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -86,15 +127,13 @@ def receiving(look: Look, open_session: Callable[[Pipeline, Any], Session], pipe
         except BaseException as error:
             _over(instance, error)
             raise
-        _looked(look, open_session, pipeline, instance, message)
+        _looked(look, open_session, source, instance, message)
         return message
 
     return receive
 
 
-def async_receiving(
-    look: Look, open_session: Callable[[Pipeline, Any], Session], pipeline: Pipeline
-) -> Callable[..., Any]:
+def async_receiving(look: Look, open_session: OpenSession, source: Source) -> Callable[..., Any]:
     """A wrapt wrapper for the coroutine method of a connection that receives one message."""
 
     async def receive(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
@@ -103,7 +142,7 @@ def async_receiving(
         except BaseException as error:
             _over(instance, error)
             raise
-        _looked(look, open_session, pipeline, instance, message)
+        _looked(look, open_session, source, instance, message)
         return message
 
     return receive
@@ -115,13 +154,74 @@ def closing(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) 
     return wrapped(*args, **kwargs)
 
 
-def _looked(
-    look: Look, open_session: Callable[[Pipeline, Any], Session], pipeline: Pipeline, instance: Any, message: Any
-) -> None:
+def sending(asks: Asks, open_session: OpenSession, source: Source) -> Callable[..., Any]:
+    """A wrapt wrapper for the method of a connection that sends one message: a gate is asked before the model works."""
+
+    def send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        if gate_in_force() is None or _sending.get():  # one method sends by another
+            return wrapped(*args, **kwargs)
+        with _Leaving(instance) as leaving:
+            ask = _asked(asks, open_session, source, instance, args, kwargs)
+            leaving.permit = admit(ask) if ask is not None else None
+            return wrapped(*args, **kwargs)
+
+    return send
+
+
+def async_sending(asks: Asks, open_session: OpenSession, source: Source) -> Callable[..., Any]:
+    """A wrapt wrapper for the coroutine method of a connection that sends one message."""
+
+    async def send(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        if gate_in_force() is None or _sending.get():  # one method sends by another
+            return await wrapped(*args, **kwargs)
+        with _Leaving(instance) as leaving:
+            ask = _asked(asks, open_session, source, instance, args, kwargs)
+            leaving.permit = await admit_async(ask) if ask is not None else None
+            return await wrapped(*args, **kwargs)
+
+    return send
+
+
+_sending: ContextVar[bool] = ContextVar("aicost_sending", default=False)
+
+
+def _asked(asks: Asks, open_session: OpenSession, source: Source, instance: Any, args: Any, kwargs: Any) -> Ask | None:
+    """What a message asks for; None for one that makes no model work."""
+    try:
+        session = session_of(instance) or begin_session(instance, open_session(source, instance))
+        return asks(session, args, kwargs)
+    except Exception as error:  # noqa: BLE001 - the application's message comes first
+        guard.failed("read what a message asks for", error)
+        return None
+
+
+class _Leaving:
+    """A message that is being admitted and sent. One that did not leave begins no turn."""
+
+    __slots__ = ("_instance", "_token", "permit")
+
+    def __init__(self, instance: Any) -> None:
+        self._instance = instance
+        self.permit: Permit | None = None
+
+    def __enter__(self) -> _Leaving:  # noqa: PYI034 - Self needs Python 3.11
+        self._token = _sending.set(True)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        _sending.reset(self._token)
+        session = session_of(self._instance)
+        if error is not None and session is not None:
+            session.heard = False
+        if self.permit is not None:
+            self.permit.over(error)
+
+
+def _looked(look: Look, open_session: OpenSession, source: Source, instance: Any, message: Any) -> None:
     try:
         session = session_of(instance)
         if session is None:
-            session = begin_session(instance, open_session(pipeline, instance))
+            session = begin_session(instance, open_session(source, instance))
         look(session, message)
     except Exception as error:  # noqa: BLE001 - the application's message comes first
         guard.failed("read a session's usage", error)

@@ -36,6 +36,8 @@ class Endpoint:
     """For a job that is asked after: the results in the response."""
     each_line: bool = False
     """The response is a file of results, one per line."""
+    recorded: bool = True
+    """False for work that is given here and counted when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class StainlessClient:
     provider_of: Callable[[Any], str]
     gets: Sequence[tuple[re.Pattern[str], Endpoint]] = ()
     """Paths under which the results of jobs are fetched."""
-
+    jobs: Sequence[tuple[re.Pattern[str], Endpoint]] = ()
+    """Paths under which work is given that is done, and counted, later."""
     region_of: Callable[[Any, str], str | None] = lambda _client, _model: None
     """Where a client's calls are served, where that decides the price of a model."""
 
@@ -65,7 +68,7 @@ class StainlessClient:
         """The billable endpoint of a request, if it is one."""
         path = url.partition("?")[0]
         if method == "post":
-            return self.posts.get(path)
+            return self.posts.get(path) or next((given for pattern, given in self.jobs if pattern.search(path)), None)
         if method == "get":
             return next((endpoint for pattern, endpoint in self.gets if pattern.search(path)), None)
         return None
@@ -115,6 +118,7 @@ def _asking(client: StainlessClient) -> Asking:
             results=endpoint.results,
             each_line=endpoint.each_line,
             job=urlsplit(str(options.url)).path if endpoint.each_line else None,
+            recorded=endpoint.recorded,
         )
 
     return asking

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.event import STORAGE_API, Billed, RequestStatus
 from aicost.usage.meters import Quantity
 from aicost.usage.readers import ResponseView
@@ -78,16 +78,16 @@ Finish = Callable[[Operation, Any], None]
 _under_way: ContextVar[bool] = ContextVar("aicost_store", default=False)
 
 
-def store(system: str, reader: Reader, finish: Finish | None = None) -> Callable[[Pipeline], Callable[..., Any]]:
+def store(system: str, reader: Reader, finish: Finish | None = None) -> Callable[[Source], Callable[..., Any]]:
     """Wraps a method of a client of the database `system`, sync or async."""
 
-    def wrapper(pipeline: Pipeline) -> Callable[..., Any]:
+    def wrapper(source: Source) -> Callable[..., Any]:
         def begin(instance: Any, args: Any, kwargs: Any) -> _Doing | None:
             if _under_way.get() or not is_instrumentation_enabled():
                 return None
             try:
                 operation = reader(instance, args, kwargs)
-                return None if operation is None else _Doing(pipeline, system, operation, finish)
+                return None if operation is None else _Doing(source, system, operation, finish)
             except Exception as error:  # noqa: BLE001 - the application's query comes first
                 guard.failed("open an operation", error)
                 return None
@@ -129,7 +129,7 @@ class _Doing:
 
     __slots__ = ("_call", "_finish", "_operation", "_slot", "_token")
 
-    def __init__(self, pipeline: Pipeline, system: str, operation: Operation, finish: Finish | None) -> None:
+    def __init__(self, source: Source, system: str, operation: Operation, finish: Finish | None) -> None:
         self._operation, self._finish = operation, finish
         described: dict[str, Any] = {
             a.DB_SYSTEM_NAME: system,
@@ -146,7 +146,7 @@ class _Doing:
             described[a.AICOST_VECTOR_DIMENSION] = operation.dimension
         # The collection is what is priced, and what its namespace costs can be told apart.
         where = f"{operation.collection}/{operation.namespace}" if operation.namespace else operation.collection
-        self._call = Call(pipeline, Target(system, operation.name, STORAGE_API, where, described=described))
+        self._call = Call(source(), Target(system, operation.name, STORAGE_API, where, described=described))
         self._call.attempt_started()
 
     def __enter__(self) -> None:

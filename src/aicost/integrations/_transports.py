@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import wrapt
 from opentelemetry.instrumentation.utils import unwrap
@@ -19,6 +20,7 @@ from aicost.scopes import propagation
 from aicost.telemetry import guard
 
 from ._calls import current
+from ._framing import is_framed
 from ._progress import BodyOutcome, InProgress
 from ._tees import AioContent, RawBody, decoder_of, tee
 from ._wire import Observer
@@ -79,6 +81,17 @@ async def _aiohttp_request(wrapped: Callable[..., Any], _instance: Any, args: An
     return response
 
 
+def _converted(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    """botocore.endpoint.convert_to_response_dict(http_response, ...): also of what was never sent.
+
+    A handler of the event `before-send` may give a response in place of the provider's; moto does.
+    """
+    progress, response = current(), args[0] if args else kwargs["http_response"]
+    if progress is not None and progress.response is not response and response.status_code < 400:
+        _answered(progress, response)
+    return wrapped(*args, **kwargs)
+
+
 def _ours(progress: InProgress, url: Any, headers: Any) -> bool:
     """Whether the request is part of the call; if so, an attempt has begun."""
     try:
@@ -116,46 +129,86 @@ def _answered(progress: InProgress, response: Any, status: int | None = None) ->
             return
         progress.response = response
         call = progress.call
-        if call is not None or progress.ask.each_line:
+        # A job that is asked after is a stream, too, if it is still under way.
+        streamed = progress.ask.is_free and (progress.ask.each_line or progress.ask.target.streaming)
+        if call is not None or streamed:
             progress.watched = watch(response, progress)
     except Exception as error:  # noqa: BLE001 - the application's response comes first
         guard.failed("watch a response", error)
 
 
 def watch(response: Any, progress: InProgress) -> bool:
-    """Watch the body of a response go by, whichever library it is of. Returns whether there is one to watch."""
+    """Watch the body of a response go by, whichever library it is of. Returns whether there is one to watch.
+
+    A response may have been read, or closed, before the client has it: by a mock, a cache, a hook of the application's.
+    What was read is looked at where it is; the client makes an object of it only if it is one whole JSON body.
+    """
     kind = type(response).__module__.partition(".")[0]
-    headers = response.headers
-    ask = progress.ask
-    if kind in {"httpx", "httpx2"}:
-        if response.is_closed:
-            if not ask.each_line:
-                return False
-            observer = _observer(headers, progress)
-            observer.feed(response.content)
-            observer.end(None)
-            return True
-        observer = _observer(headers, progress, decoder_of(response))
+    if kind not in _BODIES:
+        raise TypeError(f"no way to watch a {type(response).__qualname__} of {kind}")
+    body = _BODIES[kind](response)
+    if isinstance(body, bytes):
+        if not (progress.ask.each_line or is_framed(response.headers)):
+            return False
+        _look_at(response, _whole.get(response, body), progress)
+    elif body is _CLOSED:
+        _observer(response.headers, progress).close()
+    elif kind in {"httpx", "httpx2"}:
+        observer = _observer(response.headers, progress, decoder_of(response))
         if progress.amended is not None:
             observer.hide()
-            if "content-encoding" in headers:
-                del headers["content-encoding"]  # what is handed on is decoded already
+            if "content-encoding" in response.headers:
+                del response.headers["content-encoding"]  # what is handed on is decoded already
         response.stream = tee(response.stream, observer)
-        return True
-    if kind == "aiohttp":
-        response.content = AioContent(response.content, _observer(headers, progress))
-        return True
-    if kind == "requests":
-        if response._content is not False:
-            return False
-        response.raw = RawBody(response.raw, _observer(headers, progress))
-        return True
-    if kind == "botocore":
-        if response._content is not None:
-            return False
-        response.raw = RawBody(response.raw, _observer(headers, progress))
-        return True
-    raise TypeError(f"no way to watch a {type(response).__qualname__} of {kind}")
+    elif kind == "aiohttp":
+        response.content = AioContent(response.content, _observer(response.headers, progress))
+    else:
+        response.raw = RawBody(response.raw, _observer(response.headers, progress))
+    return True
+
+
+_CLOSED = object()
+"""Of a response that was closed before it was read."""
+
+
+def _httpx_body(response: Any) -> object:
+    if hasattr(response, "_content"):
+        return response.content
+    return _CLOSED if response.is_closed else None
+
+
+def _raw_body(response: Any) -> object:
+    """Of requests and botocore, whose raw body is urllib3's response or one made in its likeness."""
+    if isinstance(response._content, bytes):
+        return response._content
+    return _CLOSED if getattr(response.raw, "closed", False) is True else None
+
+
+_BODIES: dict[str, Callable[[Any], object]] = {
+    "httpx": _httpx_body,
+    "httpx2": _httpx_body,
+    "requests": _raw_body,
+    "botocore": _raw_body,
+    # One that is closed may have everything in its buffer still; whoever reads it is told.
+    "aiohttp": lambda response: response._body,
+}
+"""What of a response's body is there already, by library: its bytes, `_CLOSED`, or nothing yet."""
+
+_whole: WeakKeyDictionary[Any, bytes] = WeakKeyDictionary()
+"""Bodies from which something was hidden, by their response, as they came: a mock may give one response twice."""
+
+
+def _look_at(response: Any, body: bytes, progress: InProgress) -> None:
+    """Take in a body that is there already, decoded, and hide from the client what is not for it."""
+    observer = _observer(response.headers, progress)
+    if progress.amended is not None:
+        observer.hide()
+    handed_on = observer.feed(body)
+    observer.end(None)
+    handed_on += observer.rest()
+    if progress.amended is not None and handed_on != body:
+        _whole[response] = body
+        response._content = handed_on
 
 
 def _observer(headers: Any, progress: InProgress, decode: Callable[[bytes], bytes] | None = None) -> Observer:
@@ -168,6 +221,7 @@ _HOOKS: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "requests": (("Session", "send", _send),),
     "aiohttp": (("ClientSession", "_request", _aiohttp_request),),
     "botocore.httpsession": (("URLLib3Session", "send", _send),),
+    "botocore.endpoint": (("", "convert_to_response_dict", _converted),),
 }
 
 
@@ -210,7 +264,7 @@ class Transports:
             return
         try:
             for owner_name, method, wrapper in _HOOKS[module.__name__]:
-                owner = getattr(module, owner_name)
+                owner = getattr(module, owner_name) if owner_name else module
                 getattr(owner, method)
                 wrapt.wrap_function_wrapper(owner, method, wrapper)
                 self._patched.append((owner, method))

@@ -18,7 +18,7 @@ from weakref import WeakSet
 from aicost.telemetry import guard
 from aicost.usage.streams import STREAMS, StreamAccumulator
 
-from ._framing import BLANK, DONE, FRAMING, Split, events, first_object, json_object, lines, nothing, payload
+from ._framing import BLANK, DONE, Split, events, first_object, json_object, lines, nothing, payload, split_of
 
 if TYPE_CHECKING:
     from ._progress import Ask
@@ -98,10 +98,7 @@ class Observer:
         self._tail = b""
         self._body = bytearray()
         self._latest: bytes | None = None
-        kind = headers.get("content-type") or ""
-        self._split: Split | None = (
-            lines if ask.each_line else next((cut for name, cut in FRAMING.items() if name in kind), None)
-        )
+        self._split: Split | None = lines if ask.each_line else split_of(headers)
         accumulator = STREAMS.get((ask.target.provider, ask.target.api)) or STREAMS.get(ask.target.api)
         self._accumulator: StreamAccumulator | None = accumulator() if accumulator and self._split else None
         _open.add(self)
@@ -129,8 +126,14 @@ class Observer:
 
     def rest(self) -> bytes:
         """What is still held back when the body has ended."""
-        held, self._tail = (self._tail, b"") if self._hides else (b"", self._tail)
-        return held
+        if not self._hides:
+            return b""
+        held, self._tail = self._tail, b""
+        return b"" if self._is_hidden(payload(held)) else held
+
+    def _is_hidden(self, said: bytes) -> bool:
+        accumulator = self._accumulator
+        return accumulator is not None and accumulator.matters(said) and accumulator.hidden(said)
 
     def end(self, error: BaseException | None) -> None:
         """The body was read to its end, or reading it failed."""
@@ -144,7 +147,11 @@ class Observer:
     def abandon(self) -> None:
         """The body was dropped without being closed. Runs in the garbage collector, so the work is done elsewhere."""
         if not self._ended:
-            _reaper.take(self.close)
+            later(self.close)
+
+    def disown(self) -> None:
+        """This is a forked copy: the process that opened the body tells how it ended. What is hidden stays so."""
+        self._ended = True
 
     def _feed_framed(self, data: bytes) -> None:
         accumulator, split = self._accumulator, self._split
@@ -194,7 +201,7 @@ class Observer:
                     self._take(said)
                 except Exception as error:  # noqa: BLE001 - what is hidden and what is not does not depend on it
                     guard.failed("read a stream's usage", error)
-                if accumulator.matters(said) and accumulator.hidden(said):
+                if self._is_hidden(said):
                     continue
             passed += block
             if DONE.search(block) is not None:
@@ -227,7 +234,7 @@ class Observer:
         _open.discard(self)
         body, complete, error_type = None, False, None
         try:
-            if self._split is not None and self._tail and not closed_early and error is None and not self._hides:
+            if self._split is not None and self._tail and not closed_early and error is None:
                 self._take(payload(self._tail) if self._split is events else self._tail)
             if self._accumulator is not None:
                 event = json_object(self._latest) if self._latest is not None else None
@@ -281,6 +288,13 @@ class _Reaper:
 
 
 _reaper = _Reaper()
+
+
+def later(finish: Callable[[], None]) -> None:
+    """Finish what the garbage collector found, in a thread of its own."""
+    _reaper.take(finish)
+
+
 # Weak, so that this keeps no stream alive that nobody reads any more.
 _open: WeakSet[Observer] = WeakSet()
 
@@ -295,6 +309,18 @@ def end_open() -> None:
         for observer in still_open:
             observer.close()
         return
+
+
+def _in_child() -> None:
+    """What was open when the process forked is its parent's to finish."""
+    global _open, _reaper
+    inherited, _open, _reaper = _open, WeakSet(), _Reaper()
+    for observer in list(inherited):
+        observer.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def drain_abandoned() -> None:

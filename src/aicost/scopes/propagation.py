@@ -1,8 +1,9 @@
 """Scopes across processes, by W3C baggage: opt-in, only allow-listed keys, only to allow-listed hosts.
 
 Nothing is sent but to hosts that are configured (`AICOST_BAGGAGE_HOSTS`), and of the scope only the keys that are
-(`AICOST_BAGGAGE_KEYS`): who your tenants are is nobody's business but yours, least of all a provider's. What comes in is
-taken only for allow-listed keys too. Beside them goes the id of the attempt, so that its work further down is one charge.
+(`AICOST_BAGGAGE_KEYS`): who your tenants are is nobody's business but yours, least of all a provider's. What comes in
+is taken only for allow-listed keys too. Beside them goes the id of the attempt, so that its work further down is one
+charge.
 """
 
 from __future__ import annotations

@@ -43,8 +43,9 @@ class Totals:
     possibly_billed: int = 0
     app_retries: int = 0
     fallbacks: int = 0
-    pending: set[str] = field(default_factory=set)
-    """Events whose usage is still to come, a job's: they are counted already, and not again when it comes."""
+    pending: dict[str, Billed] = field(default_factory=dict)
+    """Events whose usage may still come, a job's or a stream's that was left: they are not counted again when it does,
+    and how they stood."""
 
 
 class Run:
@@ -168,10 +169,11 @@ class Run:
 
     def _count(self, event: UsageEvent, atto: int | None, currency: str, wasted: bool, times: int) -> None:
         totals = self._totals
-        was_pending = event.event_id in totals.pending
-        totals.pending.discard(event.event_id)
-        if was_pending and times > 0:
-            totals.unpriced -= atto is not None
+        waited = totals.pending.pop(event.event_id, None)
+        if waited is not None and times > 0:
+            totals.possibly_billed -= waited is Billed.POSSIBLY
+            totals.unpriced -= waited is not Billed.POSSIBLY
+            totals.unpriced += atto is None
         else:
             totals.attempts += times
             totals.app_retries += times * (event.retry_of is not None)
@@ -184,8 +186,9 @@ class Run:
                 totals.possibly_billed += times
             elif atto is None:
                 totals.unpriced += times
-                if times > 0 and event.usage is None and len(totals.pending) < _MAX_PENDING:
-                    totals.pending.add(event.event_id)
+            may_come = event.usage is None and event.status is not RequestStatus.RETRY and event.billed is not Billed.NO
+            if may_come and times > 0 and len(totals.pending) < _MAX_PENDING:
+                totals.pending[event.event_id] = event.billed
         for meter, quantity in (event.usage or {}).items():
             totals.usage[meter] = totals.usage.get(meter, 0) + times * quantity
         if atto is not None:

@@ -68,7 +68,7 @@ class Metrics:
         owner_keys: tuple[str, ...] = ("feature_id", "team"),
         ledger_lost: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._owner_keys = tuple((key, ATTRIBUTES[key]) for key in owner_keys)
+        self.by_owner(owner_keys)
         self._lock = threading.RLock()
         self._cost = _Sums(self._lock, ATTO)
         self._usage, self._attempts, self._retries = _Sums(self._lock), _Sums(self._lock), _Sums(self._lock)
@@ -106,6 +106,10 @@ class Metrics:
         self._duration = meter.create_histogram(
             duration.name, duration.unit, duration.description, explicit_bucket_boundaries_advisory=_SECOND_BUCKETS
         )
+
+    def by_owner(self, keys: tuple[str, ...]) -> None:
+        """Tell these owners apart from now on."""
+        self._owner_keys = tuple((key, ATTRIBUTES[key]) for key in keys)
 
     def attempt(self, event: UsageEvent, charge: Charge, *, attempts: int = 1, times: int = 1) -> None:
         """Count an attempt and its charge. `attempts` is 0 for one that is known, whose charge has come since.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.trace import get_current_span
@@ -18,20 +20,21 @@ class AttributionProcessor(SpanProcessor):
     Spans of aicost itself carry their scope from the start already, so that samplers see it.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline: Pipeline | None = pipeline
-        """Where inferences that only others report are counted; None once aicost is shut down."""
+    def __init__(self, source: Callable[[], Pipeline | None]) -> None:
+        """`source` says where inferences that only others report are counted; None while aicost is shut down."""
+        self._source = source
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamp the span; attributes it was started with win."""
-        if self.pipeline is None:
+        pipeline = self._source()
+        if pipeline is None:
             return
         try:
             origin = span.instrumentation_scope
             if origin is not None and origin.name == "aicost":
                 hand_down(get_current_span(parent_context), span)
                 return
-            stamp = adoption.started(span, parent_context, self.pipeline).stamp
+            stamp = adoption.started(span, parent_context, pipeline).stamp
             if stamp:
                 present = span.attributes or {}
                 span.set_attributes({key: value for key, value in stamp.items() if key not in present})

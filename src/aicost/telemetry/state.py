@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
-from opentelemetry.metrics import MeterProvider
+from opentelemetry.metrics import MeterProvider, get_meter_provider
 from opentelemetry.trace import TracerProvider
 
 from aicost._errors import LedgerError
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("aicost")
 _lock = threading.RLock()
 _stamped = "_aicost_stamped"
-_processors: WeakSet[AttributionProcessor] = WeakSet()
 
 
 @dataclass(slots=True)
@@ -43,6 +42,33 @@ class State:
     settings: Settings
     pipeline: Pipeline
     ledger: Ledger | None
+    tracer_provider: TracerProvider | None = None
+    meter_provider: MeterProvider | None = None
+    others: list[tuple[TracerProvider | None, MeterProvider | None, Pipeline]] = field(default_factory=list)
+    """Pipelines for providers that were given to some integrations: all else about them is the same."""
+
+    def pipeline_for(
+        self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+    ) -> Pipeline:
+        """The pipeline, with providers of one's own in place of its."""
+        tracing, metering = tracer_provider or self.tracer_provider, meter_provider or self.meter_provider
+        if (tracing, metering) == (self.tracer_provider, self.meter_provider):
+            return self.pipeline
+        for known in self.others:
+            if known[:2] == (tracing, metering):
+                return known[2]
+        base = self.pipeline
+        made = Pipeline(
+            base.kernel,
+            metrics=base.metrics if meter_provider is None else _metrics_of(meter_provider, self.settings),
+            store=base.store,
+            tracer_provider=tracing,
+            profiles=base.profiles,
+            options=base.options,
+        )
+        made.counted = base.counted
+        self.others.append((tracing, metering, made))
+        return made
 
 
 _state: State | None = None
@@ -70,11 +96,7 @@ def configure(
         card = RateCard.load(settings.rate_card) if settings.rate_card else RateCard.bundled()
         kernel = Kernel(card)
         ledger = _open_ledger(settings, kernel)
-        metrics = Metrics(
-            meter_provider,
-            owner_keys=settings.metric_attributes,
-            ledger_lost=(lambda: ledger.lost) if ledger is not None else (lambda: 0),
-        )
+        metrics = _metrics_of(meter_provider, settings)
         pipeline = Pipeline(
             kernel,
             metrics=metrics,
@@ -94,17 +116,55 @@ def configure(
         propagation.allow(settings.baggage_keys, settings.baggage_hosts)
         frames.use_tracer_provider(tracer_provider)
         frames.use_listener(_LedgerListener(ledger) if ledger is not None else None)
-        _stamp_spans_of(tracer_provider or trace.get_tracer_provider(), pipeline)
-        _state = State(settings, pipeline, ledger)
+        replaced, _state = _state, State(settings, pipeline, ledger, tracer_provider, meter_provider)
+        _stamp_spans_of(tracer_provider or trace.get_tracer_provider())
         put_in_force(kernel)
+        if replaced is not None and replaced.ledger is not None:
+            replaced.ledger.close()
         return _state
 
 
-def pipeline_for(*, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> Pipeline:
-    """The process's pipeline, set up from the environment if need be, or one for the given providers."""
+def with_providers(tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> State:
+    """What is set up, from the environment if need be. Spans of runs go to the given provider, and its are stamped."""
     with _lock:
         state = _state or configure(load(), tracer_provider=tracer_provider, meter_provider=meter_provider)
-        return state.pipeline
+        if tracer_provider is not None:
+            frames.use_tracer_provider(tracer_provider)
+            _stamp_spans_of(tracer_provider)
+        return state
+
+
+Source = Callable[[], Pipeline]
+"""Gives the pipeline in force. Hooks are handed this, since what is in force may change after they are put in."""
+
+
+class PipelineSource:
+    """The pipeline for those who may have been given providers of their own: that of now, whatever it was before."""
+
+    __slots__ = ("_known", "_meter_provider", "_tracer_provider")
+
+    def __init__(self) -> None:
+        self.use(None, None)
+
+    def use(self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
+        """With these providers from now on, or with the process's."""
+        self._tracer_provider, self._meter_provider = tracer_provider, meter_provider
+        self._known: tuple[State, Pipeline] | None = None
+
+    def __call__(self) -> Pipeline:
+        """The pipeline in force. What ends after everything was shut down still has the one it began with."""
+        known = self._known
+        if known is not None and (known[0] is _state or _state is None):
+            return known[1]
+        with _lock:
+            state = _state or configure(
+                load(), tracer_provider=self._tracer_provider, meter_provider=self._meter_provider
+            )
+            if self._tracer_provider is not None:
+                _stamp_spans_of(self._tracer_provider)
+            pipeline = state.pipeline_for(self._tracer_provider, self._meter_provider)
+            self._known = state, pipeline
+            return pipeline
 
 
 def reset() -> None:
@@ -119,8 +179,6 @@ def reset() -> None:
         propagation.allow((), ())
         frames.use_tracer_provider(None)
         frames.use_listener(None)
-        for processor in _processors:
-            processor.pipeline = None
 
 
 def _open_ledger(settings: Settings, kernel: Kernel) -> Ledger | None:
@@ -135,17 +193,35 @@ def _open_ledger(settings: Settings, kernel: Kernel) -> Ledger | None:
         return None
 
 
-def _stamp_spans_of(provider: TracerProvider, pipeline: Pipeline) -> None:
+# An SDK keeps the first callbacks of an instrument and drops those of its second making: one Metrics for each provider.
+_global_metrics: Metrics | None = None
+_metrics: WeakKeyDictionary[MeterProvider, Metrics] = WeakKeyDictionary()
+
+
+def _metrics_of(provider: MeterProvider | None, settings: Settings) -> Metrics:
+    """The instruments of a meter provider, made once. A proxy for the global one and that one are the same."""
+    global _global_metrics
+    if provider is None or provider is get_meter_provider():
+        if _global_metrics is None:
+            _global_metrics = Metrics(provider, ledger_lost=_ledger_lost)
+        made = _global_metrics
+    else:
+        made = _metrics.get(provider) or Metrics(provider, ledger_lost=_ledger_lost)
+        _metrics[provider] = made
+    made.by_owner(settings.metric_attributes)
+    return made
+
+
+def _ledger_lost() -> int:
+    return _state.ledger.lost if _state is not None and _state.ledger is not None else 0
+
+
+def _stamp_spans_of(provider: TracerProvider) -> None:
     """Stamp the provider's spans with the scope, once per provider. A provider without an SDK has no spans."""
     add: Callable[[Any], None] | None = getattr(provider, "add_span_processor", None)
-    present: AttributionProcessor | None = getattr(provider, _stamped, None)
-    if present is not None:
-        present.pipeline = pipeline
-    elif add is not None:
-        processor = AttributionProcessor(pipeline)
-        add(processor)
-        setattr(provider, _stamped, processor)
-        _processors.add(processor)
+    if add is not None and not hasattr(provider, _stamped):
+        add(AttributionProcessor(lambda: _state.pipeline if _state is not None else None))
+        setattr(provider, _stamped, True)
 
 
 class _LedgerListener:

@@ -254,6 +254,9 @@ _HAS = {
     "background": find_spec("openai.resources.responses") is not None
     and hasattr(openai.OpenAI(api_key="x"), "responses")
     and "background" in inspect.signature(openai.OpenAI(api_key="x").responses.create).parameters,
+    "resumed": find_spec("openai.resources.responses") is not None
+    and hasattr(openai.OpenAI(api_key="x"), "responses")
+    and "starting_after" in inspect.signature(openai.OpenAI(api_key="x").responses.retrieve).parameters,
     "closing_streams": hasattr(openai.Stream, "close"),
     "streaming_response": hasattr(openai.OpenAI(api_key="x").chat, "with_streaming_response"),
     "stream_options": "stream_options" in inspect.signature(openai.resources.chat.Completions.create).parameters,

@@ -23,7 +23,7 @@ from aicost.integrations._calls import current
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor, Undo
 from aicost.integrations._stainless import Endpoint, StainlessClient
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.providers import canonical_provider, normal_region
 
 _RESULTS = re.compile(r"/v1/messages/batches/[^/]+/results$")
@@ -53,12 +53,13 @@ class AnthropicInstrumentor(PackageInstrumentor):
         module="anthropic",
         posts={"/v1/messages": Endpoint("chat", "messages")},
         gets=((_RESULTS, Endpoint("chat", "batch", each_line=True)),),
+        jobs=((re.compile(r"/v1/messages/batches$"), Endpoint("chat", "batch", recorded=False)),),
         provider_of=_provider_of,
         region_of=_region_of,
     ).methods()
 
-    def _wrap(self, imported: str, module: ModuleType, pipeline: Pipeline) -> list[Undo]:
-        undo = super()._wrap(imported, module, pipeline)
+    def _wrap(self, imported: str, module: ModuleType, source: Source) -> list[Undo]:
+        undo = super()._wrap(imported, module, source)
         keep = os.environ.get("AICOST_ANTHROPIC_NATIVE_SPANS", "silence") == "keep"
         if hasattr(module, "start_api_call_span") and not keep:
             wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)
@@ -68,4 +69,5 @@ class AnthropicInstrumentor(PackageInstrumentor):
 
 def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
     # The client goes on without a span when this returns None (anthropic 2.11, `SyncAPIClient.request`).
-    return None if current() is not None else wrapped(*args, **kwargs)
+    progress = current()
+    return wrapped(*args, **kwargs) if progress is None or not progress.ask.recorded else None

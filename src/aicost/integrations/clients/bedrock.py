@@ -21,16 +21,26 @@ _OPERATIONS = {
     "InvokeModel": ("chat", "invoke_model"),
     "InvokeModelWithResponseStream": ("chat", "invoke_model"),
 }
+_JOBS = {
+    ("bedrock", "CreateModelInvocationJob"): "batch",
+    ("bedrock", "CreateModelCustomizationJob"): "fine_tuning",
+    ("bedrock-runtime", "StartAsyncInvoke"): "videos",
+}
+"""Work that is given here and done later, by service and operation; nothing says here what it used."""
 
 
 def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
     operation = kwargs["operation_name"] if "operation_name" in kwargs else args[0]
-    known = _OPERATIONS.get(operation)
-    if known is None or instance.meta.service_model.service_name != "bedrock-runtime":
+    service = instance.meta.service_model.service_name
+    known, job = _OPERATIONS.get(operation), _JOBS.get((service, operation))
+    if job is None and (known is None or service != "bedrock-runtime"):
         return None
     parameters = kwargs["api_params"] if "api_params" in kwargs else args[1]
     url = urlsplit(instance.meta.endpoint_url)
-    model = model_of(str(parameters.get("modelId") or "unknown"))
+    model = model_of(str(parameters.get("modelId") or parameters.get("baseModelIdentifier") or "unknown"))
+    if known is None or job is not None:
+        target = Target("aws.bedrock", "generate_content", job or "batch", model, **served_at(url))
+        return Ask(target, body=parameters, recorded=False)
     name, api = known
     target = Target(
         provider="aws.bedrock",

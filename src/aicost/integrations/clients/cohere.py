@@ -21,12 +21,15 @@ _PATHS = {
     "embed": ("embeddings", "embeddings"),
     "rerank": ("rerank", "rerank"),
 }
+_JOBS = {"embed-jobs": "batch", "finetuning/finetuned-models": "fine_tuning"}
+"""Work that is given here and done later; nothing says here what it used."""
 
 
 def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
     path = kwargs["path"] if "path" in kwargs else args[0]
     version, _, name = str(path).strip("/").partition("/")
-    known = _PATHS.get(name)
+    job = _JOBS.get(name)
+    known = _PATHS.get(name) if job is None else ("generate_content", job)
     if known is None or version not in {"v1", "v2"} or str(kwargs.get("method")).upper() != "POST":
         return None
     base = kwargs.get("base_url") or instance.base_url
@@ -42,7 +45,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         **served_at(url),
         streaming=isinstance(body, dict) and bool(body.get("stream")),
     )
-    return Ask(target, body=body if isinstance(body, dict) else None)
+    return Ask(target, body=body if isinstance(body, dict) else None, recorded=job is None)
 
 
 class CohereInstrumentor(PackageInstrumentor):

@@ -22,6 +22,8 @@ from aicost.usage.reading import Raw
 _MODEL = re.compile(r"/(?:models|tunedModels|endpoints)/([^/:]+):(\w+)$")
 LOCATION = re.compile(r"/locations/([^/]+)/")
 """In the paths of Vertex AI, where it is asked."""
+_JOBS = re.compile(r":(?:batchGenerateContent|predictLongRunning)$|/(?:batchPredictionJobs|tuningJobs|tunedModels)$")
+"""Work that is given here and counted when it is done, if at all."""
 _OPERATIONS = {
     "generateContent": ("generate_content", "generate_content"),
     "streamGenerateContent": ("generate_content", "generate_content"),
@@ -43,10 +45,12 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     if str(request.method).lower() == "get":
         return _job(url.path, provider, where)
     found = _MODEL.search(url.path)
+    if _JOBS.search(url.path):
+        model = found.group(1) if found is not None else _model_in(request.data)
+        return Ask(Target(provider, "generate_content", "batch", model, **where), body=request.data, recorded=False)
     if found is None:
         if url.path.endswith("/cachedContents"):
-            model = str((request.data or {}).get("model") or "unknown").rpartition("/")[2]
-            return Ask(Target(provider, "create_cache", "cached_content", model, **where))
+            return Ask(Target(provider, "create_cache", "cached_content", _model_in(request.data), **where))
         return None
     model, method = found.groups()
     known = _OPERATIONS.get(method)
@@ -60,6 +64,11 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         parameters = (request.data or {}).get("parameters") or {}
         return Ask(target, request={"usage": {"output_images": parameters.get("sampleCount") or 1}})
     return Ask(target, body=request.data)
+
+
+def _model_in(body: Any) -> str:
+    named = body.get("model") or body.get("baseModel") if isinstance(body, dict) else None
+    return str(named or "unknown").rpartition("/")[2]
 
 
 def _job(path: str, provider: str, where: dict[str, Any]) -> Ask | None:

@@ -6,7 +6,7 @@ from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor
 from aicost.integrations._stainless import StainlessClient
 
-from .openai import POSTS
+from .openai import JOBS, POSTS
 
 
 class GroqInstrumentor(PackageInstrumentor):
@@ -18,4 +18,5 @@ class GroqInstrumentor(PackageInstrumentor):
         module="groq",
         posts={f"/openai/v1{path}": endpoint for path, endpoint in POSTS.items()},
         provider_of=lambda client: provider_at(client.base_url.host, client.base_url.port, default="groq"),
+        jobs=JOBS,
     ).methods()

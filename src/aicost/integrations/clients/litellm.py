@@ -101,13 +101,8 @@ class LiteLLMInstrumentor(PackageInstrumentor):
 
     name = "litellm"
     requires = "litellm >= 1.90, < 2"
+    turns_on = ("openai",)
     methods = (
         Method(_MODULE, "HTTPHandler.post", _ask),
         Method(_MODULE, "AsyncHTTPHandler.post", _ask),
     )
-
-    def _instrument(self, **kwargs: Any) -> None:
-        super()._instrument(**kwargs)
-        from aicost.integrations import instrument
-
-        instrument(("openai",), pipeline=self._pipeline)

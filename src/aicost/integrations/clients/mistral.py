@@ -23,6 +23,8 @@ _PATHS = {
     "classifications": ("moderation", "chat"),
     "audio/transcriptions": ("generate_content", "chat"),
 }
+_JOBS = {"batch/jobs": "batch", "fine_tuning/jobs": "fine_tuning"}
+"""Work that is given here and done later; nothing says here what it used."""
 _PATH = re.compile(r"/v1/(?:chat/(?=moderations|classifications))?([\w/]+?)(?:#\w+)?/?$")
 # The serialized body is all the hook is given. A model's name in a message would have its quotes escaped.
 _MODEL = re.compile(rb'(?<!\\)"(?:model|agent_id)"\s*:\s*"([^"\\]{1,200})"')
@@ -31,7 +33,9 @@ _MODEL = re.compile(rb'(?<!\\)"(?:model|agent_id)"\s*:\s*"([^"\\]{1,200})"')
 def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, provider: str) -> Ask | None:
     request = kwargs["request"] if "request" in kwargs else args[1]
     found = _PATH.search(request.url.path)
-    known = _PATHS.get(found.group(1)) if found is not None else None
+    path = found.group(1) if found is not None else ""
+    job = _JOBS.get(path)
+    known = _PATHS.get(path) if job is None else ("generate_content", job)
     if known is None or request.method != "POST":
         return None
     operation, api = known
@@ -44,7 +48,7 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, provider: str
         **served_at(request.url),
         streaming=bool(kwargs.get("stream")),
     )
-    return Ask(target, body=LazyBody(request.content) if _is_json(request) else None)
+    return Ask(target, body=LazyBody(request.content) if _is_json(request) else None, recorded=job is None)
 
 
 def _is_json(request: Any) -> bool:

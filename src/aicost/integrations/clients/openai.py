@@ -61,8 +61,18 @@ POSTS: Mapping[str, Endpoint] = {
     "/audio/translations": TRANSCRIPTION,
     "/moderations": Endpoint("moderation", "moderations"),
 }
+JOBS = (
+    (re.compile(r"/batches$"), Endpoint("chat", "batch", recorded=False)),
+    (
+        re.compile(r"/videos(?:/edits|/extensions|/[^/]+/remix)?$"),
+        Endpoint("generate_content", "videos", recorded=False),
+    ),
+    (re.compile(r"/fine_tuning/jobs$|/fine-tunes$"), Endpoint("fine_tuning", "fine_tuning", recorded=False)),
+)
+_BACKGROUND = Endpoint("chat", "responses", results=_finished("completed", "incomplete", "failed", "cancelled"))
+_CANCELLED = (re.compile(r"^/responses/[^/]+/cancel$"), _BACKGROUND)
 _GETS = (
-    (re.compile(r"^/responses/[^/]+$"), Endpoint("chat", "responses", results=_finished("completed", "incomplete"))),
+    (re.compile(r"^/responses/[^/]+$"), _BACKGROUND),
     (re.compile(r"^/files/[^/]+/content$"), Endpoint("chat", "batch", each_line=True)),
     (re.compile(r"^/videos/[^/]+$"), Endpoint("generate_content", "videos", results=_finished("completed"))),
     (re.compile(r"^/fine_tuning/jobs/[^/]+$"), Endpoint("fine_tuning", "fine_tuning", results=_finished("succeeded"))),
@@ -75,6 +85,12 @@ class OpenAIInstrumentor(PackageInstrumentor):
     name = "openai"
     requires = "openai >= 1.3, < 4"
     methods = (
-        *StainlessClient(module="openai", posts=POSTS, gets=_GETS, provider_of=_provider_of).methods(),
+        *StainlessClient(
+            module="openai",
+            posts=POSTS,
+            gets=_GETS,
+            jobs=(*JOBS, (re.compile(r"^/responses/[^/]+/cancel$"), _BACKGROUND)),
+            provider_of=_provider_of,
+        ).methods(),
         *REALTIME,
     )

@@ -6,7 +6,7 @@ from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor
 from aicost.integrations._stainless import Endpoint, StainlessClient
 
-from .openai import POSTS
+from .openai import JOBS, POSTS
 
 _POSTS = {**POSTS, "/rerank": Endpoint("rerank", "rerank")}
 
@@ -20,4 +20,5 @@ class TogetherInstrumentor(PackageInstrumentor):
         module="together",
         posts={base + path: endpoint for base in ("", "/v1") for path, endpoint in _POSTS.items()},
         provider_of=lambda client: provider_at(client.base_url.host, client.base_url.port, default="together"),
+        jobs=JOBS,
     ).methods()

@@ -15,7 +15,7 @@ from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.call import Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.readers import ResponseView
 from aicost.usage.reported import read_reported
 
@@ -115,8 +115,8 @@ def _counts(said: Mapping[str, Any]) -> Counts:
     }
 
 
-def _receive(pipeline: Pipeline) -> Callable[..., Any]:
-    activities = Activities(pipeline, "claude-agent-sdk")
+def _receive(source: Source) -> Callable[..., Any]:
+    activities = Activities(source, "claude-agent-sdk")
 
     async def receive(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> AsyncIterator[Any]:
         session: _Session = instance.__dict__.setdefault("_aicost_session", _Session(activities))

@@ -13,7 +13,7 @@ from aicost.integrations._activities import Activities, Kind, enter
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._parts import model_view, view_of_response
 from aicost.telemetry.call import Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.providers import split_model
 from aicost.usage.readers import ResponseView
 
@@ -21,8 +21,8 @@ from aicost.usage.readers import ResponseView
 class _Callback:
     """A callback of dspy, by the names its dispatcher looks for."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._activities = Activities(pipeline, "dspy")
+    def __init__(self, source: Source) -> None:
+        self._activities = Activities(source, "dspy")
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         """Every `on_..._start` and `on_..._end` that is not of interest."""
@@ -51,8 +51,8 @@ def _ignore(*args: Any, **kwargs: Any) -> None:
     """What is of no interest."""
 
 
-def _and_ours(pipeline: Pipeline) -> Callable[..., Any]:
-    ours = _Callback(pipeline)
+def _and_ours(source: Source) -> Callable[..., Any]:
+    ours = _Callback(source)
 
     def get(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001
         found = wrapped(*args, **kwargs)

@@ -13,7 +13,7 @@ from aicost.integrations._activities import Kind, open_frames
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._parts import Around, part
 from aicost.telemetry import guard
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
 _KINDS: Mapping[str, tuple[Kind, str | None]] = {
     "haystack.pipeline.run": ("workflow", None),
@@ -24,7 +24,7 @@ _KINDS: Mapping[str, tuple[Kind, str | None]] = {
 """What an operation is, and the tag that names it; the operation itself where there is none."""
 
 
-def _trace(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _trace(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     @contextmanager
     def trace(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Iterator[Any]:  # noqa: ARG001
         operation = args[0] if args else kwargs["operation_name"]

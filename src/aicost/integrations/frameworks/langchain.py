@@ -20,7 +20,7 @@ from aicost.integrations._instrumentor import Extension, Method, PackageInstrume
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.call import Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.providers import normal_tier, provider_named
 from aicost.usage.readers import ResponseView
 from aicost.usage.reported import read_reported
@@ -36,8 +36,8 @@ _JOINTS = ("Runnable", "Channel", "Branch", "_")
 class _Callbacks:
     """The callbacks, and the activities they tell of. Langchain's handler class is imported only with langchain."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.activities = Activities(pipeline, "langchain-core")
+    def __init__(self, source: Source) -> None:
+        self.activities = Activities(source, "langchain-core")
 
     def on_chain_start(
         self,
@@ -207,7 +207,7 @@ def _is_pause(error: BaseException) -> bool:
 _callbacks: _Callbacks | None = None
 
 
-def _listen(module: ModuleType, pipeline: Pipeline) -> Undo:
+def _listen(module: ModuleType, source: Source) -> Undo:
     """Join every callback manager that is configured from now on."""
     global _callbacks
     from langchain_core.callbacks.base import BaseCallbackHandler
@@ -217,7 +217,7 @@ def _listen(module: ModuleType, pipeline: Pipeline) -> Undo:
 
         run_inline = True
 
-    handler = AicostCallbackHandler(pipeline)
+    handler = AicostCallbackHandler(source)
     variable: ContextVar[Any] = ContextVar("aicost_langchain", default=handler)
     module.register_configure_hook(variable, inheritable=True)
     hooks = module._configure_hooks
@@ -231,7 +231,7 @@ def _listen(module: ModuleType, pipeline: Pipeline) -> Undo:
     return undo
 
 
-def make_current(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def make_current(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     """Wraps `_set_config_context`, which runs in the copy of the context that a body will run in."""
 
     def prepare(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001

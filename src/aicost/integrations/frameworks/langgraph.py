@@ -13,7 +13,7 @@ from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.scopes.ids import new_id
 from aicost.scopes.scope import current_scope
 from aicost.telemetry import guard
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
 from .langchain import RUN_ID, make_current
 
@@ -38,7 +38,7 @@ def _with_id(config: Any, saved: Any) -> Any:
     return {**config, "metadata": {**(config.get("metadata") or {}), RUN_ID: before or new_id()}}
 
 
-def _stream(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _stream(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     def stream(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Iterator[Any]:
         asked, config, rest, named = _split(args, kwargs)
         try:
@@ -52,7 +52,7 @@ def _stream(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a 
     return stream
 
 
-def _astream(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _astream(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     async def astream(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> AsyncIterator[Any]:
         asked, config, rest, named = _split(args, kwargs)
         try:
@@ -83,14 +83,9 @@ class LangGraphInstrumentor(PackageInstrumentor):
 
     name = "langgraph"
     requires = "langgraph >= 1.0, < 2"
+    turns_on = ("langchain-core",)
     methods = (
         Method("langgraph._internal._runnable", "_set_config_context", wrapper=make_current),
         Method("langgraph.pregel.main", "Pregel.stream", wrapper=_stream),
         Method("langgraph.pregel.main", "Pregel.astream", wrapper=_astream),
     )
-
-    def _instrument(self, **kwargs: Any) -> None:
-        super()._instrument(**kwargs)
-        from aicost.integrations import instrument
-
-        instrument(("langchain-core",), pipeline=self._pipeline)

@@ -14,7 +14,7 @@ from aicost.integrations._activities import Activities, Kind, enter, leave
 from aicost.integrations._instrumentor import Extension, PackageInstrumentor, Undo
 from aicost.integrations._parts import view_of_response
 from aicost.telemetry.call import Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.providers import provider_in, provider_named
 
 _RUNS = {"run", "query", "aquery", "chat", "achat", "stream_chat", "astream_chat", "retrieve", "aretrieve"}
@@ -98,12 +98,12 @@ class _Events:
             self._activities.answered(key, view_of_response(getattr(event.response, "raw", None)))
 
 
-def _listen(module: ModuleType, pipeline: Pipeline) -> Undo:
+def _listen(module: ModuleType, source: Source) -> Undo:
     """Join the root dispatcher."""
     from llama_index.core.instrumentation.event_handlers import BaseEventHandler
     from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 
-    activities = Activities(pipeline, "llama-index-core")
+    activities = Activities(source, "llama-index-core")
     spans, events = _Spans(activities), _Events(activities)
 
     class AicostSpanHandler(BaseSpanHandler[Any]):  # type: ignore[misc]

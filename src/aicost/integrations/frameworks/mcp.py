@@ -18,7 +18,7 @@ from aicost.integrations._parts import Around, is_under_way
 from aicost.scopes import propagation
 from aicost.scopes.scope import with_scope
 from aicost.telemetry import guard
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
 HOST = "mcp"
 """What stands for MCP among the hosts that baggage may go to."""
@@ -28,7 +28,7 @@ class ToolError(Exception):
     """A tool's result says that it failed."""
 
 
-def _call_tool(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _call_tool(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     async def call_tool(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001
         around = None
         try:
@@ -48,7 +48,7 @@ def _call_tool(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what
     return call_tool
 
 
-def _send_request(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _send_request(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     async def send_request(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001
         try:
             if args and type(getattr(args[0], "root", None)).__name__ == "CallToolRequest":
@@ -73,7 +73,7 @@ def _with_meta(request: Any) -> Any:
     return type(request)(request.root.model_copy(update={"params": params}))
 
 
-def _handle_request(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _handle_request(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     async def handle(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001
         request = args[1] if len(args) > 1 else kwargs.get("req")
         if type(request).__name__ != "CallToolRequest":
@@ -93,7 +93,7 @@ def _handle_request(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 -
     return handle
 
 
-def _inject(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _inject(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     def inject(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001
         wrapped(*args, **kwargs)
         try:
@@ -104,7 +104,7 @@ def _inject(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a 
     return inject
 
 
-def _extract(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _extract(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     def extract(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001
         context = wrapped(*args, **kwargs)
         try:

@@ -10,19 +10,21 @@ from functools import partial
 from types import ModuleType
 
 from aicost.integrations._instrumentor import Extension, PackageInstrumentor, Undo
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
 
-def _spans_of_pydantic_ai(module: ModuleType, pipeline: Pipeline) -> Undo:
+def _spans_of_pydantic_ai(module: ModuleType, source: Source) -> Undo:
     """All agents that the application has not instrumented itself emit spans, with content only where it is wanted."""
     agent, before = module.Agent, module.Agent._instrument_default
     if before:
         return lambda: None
-    agent.instrument_all(module.InstrumentationSettings(include_content=pipeline.options.capture_content))
+    # What is wanted of content is asked each time: `init()` may say so after this.
+    wanted = property(lambda _: source().options.capture_content, lambda _, _value: None)
+    agent.instrument_all(type("AicostSettings", (module.InstrumentationSettings,), {"include_content": wanted})())
     return partial(agent.instrument_all, before)
 
 
-def _spans_of_semantic_kernel(module: ModuleType, pipeline: Pipeline) -> Undo:  # noqa: ARG001 - content is its own switch
+def _spans_of_semantic_kernel(module: ModuleType, source: Source) -> Undo:  # noqa: ARG001 - content is its own switch
     settings = module.MODEL_DIAGNOSTICS_SETTINGS
     before = settings.enable_otel_diagnostics
     settings.enable_otel_diagnostics = True

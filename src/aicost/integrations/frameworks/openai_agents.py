@@ -15,7 +15,7 @@ from aicost.integrations._instrumentor import Extension, Method, PackageInstrume
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.call import Target
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.reported import read_reported
 
@@ -31,8 +31,8 @@ class SpanError(Exception):
 class _Processor:
     """A trace processor: each trace and span is an activity."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._activities = Activities(pipeline, "openai-agents")
+    def __init__(self, source: Source) -> None:
+        self._activities = Activities(source, "openai-agents")
         self._handoffs: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def on_trace_start(self, trace: Any) -> None:
@@ -105,10 +105,10 @@ def _view(data: Any) -> ResponseView | None:
 _processor: Any = None
 
 
-def _listen(module: ModuleType, pipeline: Pipeline) -> Undo:
+def _listen(module: ModuleType, source: Source) -> Undo:
     """Join the trace processors."""
     global _processor
-    ours = _processor = type("AicostProcessor", (_Processor, module.TracingProcessor), {})(pipeline)
+    ours = _processor = type("AicostProcessor", (_Processor, module.TracingProcessor), {})(source)
     module.add_trace_processor(ours)
 
     def undo() -> None:
@@ -120,7 +120,7 @@ def _listen(module: ModuleType, pipeline: Pipeline) -> Undo:
     return undo
 
 
-def _and_ours(pipeline: Pipeline) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
+def _and_ours(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
     """`set_trace_processors` replaces those that are there, and other vendors tell their users to call it."""
 
     def set_processors(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:  # noqa: ARG001

@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.integrations._instrumentor import Extension, PackageInstrumentor, Undo
 from aicost.integrations._stores import Operation, argument, size, store
-from aicost.telemetry.pipeline import Pipeline
+from aicost.telemetry.state import Source
 
 
 def _search(instance: Any, args: Any, kwargs: Any) -> Operation:
@@ -49,14 +49,14 @@ _METHODS = {
 }
 
 
-def _wrap_all(module: ModuleType, pipeline: Pipeline) -> Undo:
+def _wrap_all(module: ModuleType, source: Source) -> Undo:
     """Each class of index has methods of its own."""
     undo = []
     for found in list(vars(module).values()):
         if isinstance(found, type) and issubclass(found, module.Index):
             for name, how in _METHODS.items():
                 if name in vars(found):
-                    wrapt.wrap_function_wrapper(found, name, store("faiss", *how)(pipeline))
+                    wrapt.wrap_function_wrapper(found, name, store("faiss", *how)(source))
                     undo.append(partial(unwrap, found, name))
 
     def all_of_them() -> None:

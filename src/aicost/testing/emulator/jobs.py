@@ -69,11 +69,33 @@ class Jobs:
 
     def background(self, request: Request) -> Answer:
         """A response that is made in the background."""
-        made = self._make("responses", request, tokens, "resp_")
+        return _json(self.begun(self._make("responses", request, tokens, "resp_"), request))
+
+    def begun(self, made: Generated, request: Request) -> dict[str, Any]:
+        """A response that is made in the background, maybe streamed meanwhile; what it says of itself so far."""
         whole = openai.responses_body(made, request)
         waiting = {**whole, "status": "queued", "output": [], "usage": None, "background": True}
         self._jobs[made.call_id] = Job(waiting, {**whole, "background": True}, [made])
-        return _json(waiting)
+        return waiting
+
+    def _response(self, request: Request) -> Answer | None:
+        """A response that is asked after; as a stream, from the event after `starting_after` to its end."""
+        job = self._jobs.get(request.found["id"])
+        if job is None or request.body.get("stream") != "true":
+            return self._poll(request)
+        (made,) = job.made
+        after = int(request.body.get("starting_after") or -1)
+        self._host.delivered(made)
+        events = list(openai.responses_stream(made, request))[after + 1 :]
+        return "text/event-stream", b"".join(event.data for event in events)
+
+    def _cancel(self, request: Request) -> Answer | None:
+        job = self._jobs.get(request.found["id"])
+        if job is None:
+            return None
+        job.done, job.polls = {**job.running, "status": "cancelled"}, 0
+        job.made.clear()
+        return _json(job.done)
 
     def _make(
         self,
@@ -209,7 +231,9 @@ _PATHS: tuple[tuple[str, str, Callable[[Jobs, Request], Answer | None]], ...] = 
     ("POST", r"(?:/openai)?/v1/videos", Jobs._video),
     ("POST", r"(?:/openai)?/v1/fine_tuning/jobs", Jobs._fine_tuning),
     ("POST", r"(?:/openai)?/v1/batches", Jobs._batch),
-    ("GET", r"(?:/openai)?/v1/(?:videos|fine_tuning/jobs|batches|responses)/(?P<id>[^/]+)", Jobs._poll),
+    ("GET", r"(?:/openai)?/v1/(?:videos|fine_tuning/jobs|batches)/(?P<id>[^/]+)", Jobs._poll),
+    ("GET", r"(?:/openai)?/v1/responses/(?P<id>[^/]+)", Jobs._response),
+    ("POST", r"(?:/openai)?/v1/responses/(?P<id>[^/]+)/cancel", Jobs._cancel),
     ("GET", r"(?:/openai)?/v1/files/(?P<id>[^/]+)/content", Jobs._file),
     ("POST", r"/gemini/v1(?:beta)?/models/(?P<model>[^:]+):batchGenerateContent", Jobs._gemini_batch),
     ("GET", r"/gemini/v1(?:beta)?/batches/(?P<id>[^/]+)", Jobs._poll),

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from .bill import Bill, Book
 from .formats import ROUTES, Generated, Request, Route
@@ -168,11 +168,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve("POST")
 
     def _serve(self, method: str) -> None:
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         raw = self.rfile.read(min(int(self.headers.get("content-length") or 0), _MAX_BODY))
         body = _fields(raw, self.headers.get("content-type") or "")
         emulator = self.emulator
-        job = emulator._jobs.serve(method, path, body, raw) if body is not None else None
+        asked = dict(parse_qsl(query)) if method == "GET" else body or {}
+        job = emulator._jobs.serve(method, path, asked, raw) if body is not None else None
         if job is not None:
             self._send(*job)
             return
@@ -188,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         with emulator._lock:
             emulator._requests.append(ReceivedRequest(route.api, request.model, headers, body))
-        if body.get("background"):
+        if body.get("background") and not body.get("stream"):
             self._send(*emulator._jobs.background(request))
             return
         call_id = emulator.call_id(route.prefix)
@@ -203,6 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         made = route.generate(call_id, reply, request)
         emulator.charge(made, route.provider, made.reply.service_tier)
+        if body.get("background"):
+            emulator._jobs.begun(made, request)
         if isinstance(action, Hang):
             self._wait_for_client(action.seconds)
         elif route.stream is not None and route.streams(request):
