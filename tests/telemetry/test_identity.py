@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from tests.clients import both as doors
 from tests.conftest import App
@@ -20,11 +21,12 @@ from aicost.ledger.query import LedgerReader
 from aicost.scopes.ids import credential_digest
 from aicost.testing import Fail, ProviderEmulator, Reply
 
+DRAWN = "chatcmpl-CX5kFkl2Jq0Yt1AaQJ4Yy2m8"
 IDS = {
     "a constant": lambda n: "chatcmpl-1",  # noqa: ARG005 - the same for all
     "of a thousand": lambda n: f"chatcmpl-{n % 2}",
     "the second": lambda n: f"chatcmpl-{1_763_990_000 + n // 3}",
-    "a constant that looks drawn": lambda n: "chatcmpl-CX5kFkl2Jq0Yt1AaQJ4Yy2m8",  # noqa: ARG005
+    "a constant that looks drawn": lambda n: DRAWN,  # noqa: ARG005
 }
 DOORS: dict[str, Callable[[Any, str], Any]] = {
     "chat": doors.chat,
@@ -161,6 +163,62 @@ def test_a_cache_that_missed_costs_what_the_model_costs(
         doors.chat(clients, "x")
     assert app.ledger_total() == emulator.bill.total
     assert len(emulator.bill.calls) == 2
+
+
+ANSWER: dict[str, Any] = {
+    "object": "chat.completion",
+    "created": 1_760_000_000,
+    "model": "gpt-4o",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
+    "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
+}
+CHUNKS = [
+    {**ANSWER, "object": "chat.completion.chunk", "usage": None, "choices": [{"index": 0, "delta": {"content": "hi"}}]},
+    {**ANSWER, "object": "chat.completion.chunk", "choices": []},
+]
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("ids", "texts", "calls"),
+    [
+        ((DRAWN, DRAWN), ("a", "a"), 1),  # the very bytes again, under an id that is given once
+        ((DRAWN, DRAWN), ("a", "b"), 2),  # an id that comes twice, with other bytes
+        ((DRAWN, DRAWN[:-1] + "9"), ("a", "a"), 2),
+        (("chatcmpl-1", "chatcmpl-1"), ("a", "a"), 2),  # a short answer in one second, at a gateway that counts seconds
+    ],
+    ids=["replay", "other bytes", "other id", "a weak id"],
+)
+def test_a_replay_is_told_by_its_bytes_under_an_id_that_is_given_once(
+    app: App, stream: bool, ids: tuple[str, str], texts: tuple[str, str], calls: int
+) -> None:
+    answers = []
+    for response_id, text in zip(ids, texts, strict=True):
+        if stream:
+            parts = [{**chunk, "id": response_id, "said": text} for chunk in CHUNKS]
+            body = "".join(f"data: {json.dumps(part)}\n\n" for part in parts) + "data: [DONE]\n\n"
+        else:
+            body = json.dumps({**ANSWER, "id": response_id, "said": text})
+        answers.append(body.encode())
+    kind = "text/event-stream" if stream else "application/json"
+
+    def answer(_: Any) -> Any:
+        return library.Response(200, headers={"content-type": kind}, content=answers.pop(0))
+
+    library = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
+    transport = library.MockTransport(answer)
+    client = openai.OpenAI(api_key="k", http_client=openai.DefaultHttpxClient(transport=transport))
+    said: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}
+    with aicost.run_scope("w") as run:
+        for _ in range(2):
+            if stream:
+                list(client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **said))
+            else:
+                client.chat.completions.create(**said)
+    assert run.cost == app.ledger_total() == calls * Decimal("0.0035")
+    replays = [s for s in app.spans if (s.attributes or {}).get("aicost.covered.reason") == "replay"]
+    assert len(replays) == 2 - calls
 
 
 @pytest.mark.clients

@@ -13,6 +13,7 @@ from aicost.scopes import propagation
 from aicost.scopes.ids import derived_id
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
+from aicost.telemetry.evidence import looks_drawn
 from aicost.telemetry.options import Message
 from aicost.telemetry.pipeline import Pipeline
 from aicost.usage.event import Billed, RequestStatus
@@ -55,6 +56,8 @@ class Ask(NamedTuple):
     """For a job that is asked after: the results in the response. Without any, nothing is recorded."""
     each_line: bool = False
     """The response is a file with one result of its own in each line."""
+    upstream_id: str | None = None
+    """The attempt of another process that this call is the work of, if no id of one came along (`Origin`)."""
     job: str | None = None
     """The batch or file that results are of, where each has an id of its own in it."""
     count_headers: tuple[str, ...] = ()
@@ -124,6 +127,8 @@ class InProgress:
             self.credential = said.get("credential")
             if self.call is not None and said:
                 self.call.traced(said)
+            if self.call is not None and self.ask.upstream_id is not None:
+                self.call.is_work_of(self.ask.upstream_id)
             if propagation.enabled():
                 propagation.inject(headers, host=host, event_id=None if self.call is None else self.call.event_id)
         except Exception as error:  # noqa: BLE001 - the application's request comes first
@@ -137,7 +142,9 @@ class InProgress:
         try:
             said, cached = said_in_response(response)
             if said:
-                call.traced(said)
+                host = self.ask.target.server_address
+                declared = "gateway_call_id" in said and host in self.pipeline.options.gateway_hosts
+                call.traced({**said, "gateway": True} if declared else said)
             if cached:
                 call.not_billed("cache")
         except Exception as error:  # noqa: BLE001 - the application's response comes first
@@ -213,6 +220,15 @@ class InProgress:
         except Exception as error:  # noqa: BLE001 - also the application's own redaction
             guard.failed("record content", error)
 
+    def is_replay(self, view: ResponseView | None, digest: int | None) -> bool:
+        """Whether the very bytes of this answer were counted before: a cache kept them, and says nothing of it.
+
+        Only under an id that looks drawn, for two answers to one question may be alike in all but that.
+        """
+        if view is None or view.response_id is None or digest is None or not looks_drawn(view.response_id):
+            return False
+        return self.pipeline.counted.is_replay((self.ask.target.server_address or "", view.response_id), digest)
+
     def stored(self, response_id: str) -> str:
         """The event of a response that its provider keeps: the same when it is asked for and when it is fetched."""
         return derived_id("response", self.ask.target.server_address, self.credential, response_id)
@@ -285,6 +301,8 @@ def returned(progress: InProgress, result: Any) -> None:
             progress.call.finish(None, Outcome(RequestStatus.FAILURE, billed, error_type, status))
             return
         view = progress.view(body)
+        if progress.is_replay(view, _digest(progress.response)):
+            progress.call.not_billed("replay")
         progress.identify(view)
         if progress.pipeline.options.capture_content:
             said = _json_of(progress.response) if progress.response is not None and whole else None
@@ -375,6 +393,8 @@ class BodyOutcome:
         cut = end.closed_early or end.error is not None or end.error_type is not None
         # What was asked for is no proof that it was made; what the provider has counted is, wherever it says so.
         view = progress.view(body) if body is not None or not cut or progress.counted else None
+        if end.complete and not cut and progress.is_replay(view, end.digest):
+            call.not_billed("replay")
         progress.identify(view)
         known = (end.complete or progress.counted or not cut) and view is not None and view.reading is not None
         estimated = False
@@ -398,6 +418,12 @@ class BodyOutcome:
             outcome = Outcome(billed=billed, complete=known, estimated=estimated)
         progress.waits(view)
         call.finish(view, outcome)
+
+
+def _digest(response: Any) -> int | None:
+    """A digest of the bytes of a response that was read."""
+    content = response.content if response is not None and getattr(response, "is_closed", True) else None
+    return hash(content) if isinstance(content, bytes) and content else None
 
 
 def _json_of(response: Any) -> dict[str, Any] | None:

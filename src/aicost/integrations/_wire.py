@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
+from zlib import crc32
 
 from aicost.telemetry import guard
 from aicost.usage.streams import STREAMS, StreamAccumulator
@@ -41,7 +42,7 @@ class BodyEnd(Protocol):
 class EndOfBody:
     """How reading a body ended: `complete` if the final usage arrived, `error` if reading it failed."""
 
-    __slots__ = ("closed_early", "complete", "error", "error_type", "events")
+    __slots__ = ("closed_early", "complete", "digest", "error", "error_type", "events")
 
     def __init__(
         self,
@@ -51,8 +52,11 @@ class EndOfBody:
         error: BaseException | None,
         error_type: str | None,
         events: Sequence[Mapping[str, Any]] = (),
+        digest: int = 0,
     ) -> None:
         self.complete = complete
+        self.digest = digest
+        """Of the bytes that went by."""
         self.closed_early = closed_early
         self.error = error
         self.error_type = error_type
@@ -68,6 +72,7 @@ class Observer:
         "_accumulator",
         "_body",
         "_decode",
+        "_digest",
         "_done",
         "_each_line",
         "_ended",
@@ -92,6 +97,7 @@ class Observer:
         self._kept: list[bytes] | None = [] if keep else None
         self._kept_bytes = 0
         self._decode = decode
+        self._digest = 0
         self._ended = False
         self._hides = False
         self._each_line = ask.each_line
@@ -113,6 +119,7 @@ class Observer:
             return chunk
         try:
             data = chunk if self._decode is None else self._decode(chunk)
+            self._digest = crc32(data, self._digest)
             if self._hides:
                 return self._feed_hiding(data)
             if self._split is not None:
@@ -252,7 +259,12 @@ class Observer:
                 complete = body is not None
             kept = [event for frame in self._kept or () if (event := json_object(frame)) is not None]
             end = EndOfBody(
-                complete=complete, closed_early=closed_early, error=error, error_type=error_type, events=kept
+                complete=complete,
+                closed_early=closed_early,
+                error=error,
+                error_type=error_type,
+                events=kept,
+                digest=self._digest,
             )
             self._done(body, end)
         except Exception as failure:  # noqa: BLE001 - the application's stream comes first

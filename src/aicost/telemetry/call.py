@@ -214,6 +214,11 @@ class Call:
         attempt = self._current()
         attempt.origin = attempt.origin._replace(**said)  # type: ignore[arg-type]
 
+    def is_work_of(self, upstream_id: str) -> None:
+        """The attempt under way is the work of another process's, unless that has said so itself."""
+        if self._current().origin.upstream_id is None:
+            self.traced({"upstream_id": upstream_id})
+
     def not_billed(self, reason: Reason) -> None:
         """No model was asked for the answer: what it says was used is not charged."""
         self._unbilled = Covered(reason, None)

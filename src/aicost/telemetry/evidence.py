@@ -95,7 +95,8 @@ def one_within_the_other(one: View, started_ns: int, ended_ns: int, gap: int = 0
     return last[1] <= first[1] + SLACK_NS or (last[0] <= first[0] + SLACK_NS and first[1] <= last[1] + SLACK_NS)
 
 
-_AFTER_PREFIX = re.compile(r"^[a-z]+[-_]")
+_NOT_DRAWN = re.compile(r"^[a-z]+[-_]|[^0-9A-Za-z]+")
+"""What says which kind of id it is, and signs between."""
 
 
 @lru_cache(maxsize=4096)
@@ -110,9 +111,17 @@ def is_unique(response_id: str, provider: str, host: str | None = None) -> bool:
     """
     if has_weak_ids(provider) or (host is not None and provider_at(host) is None):
         return False
-    rest = _AFTER_PREFIX.sub("", response_id)
-    drawn = [character for character in rest if character.isalnum()]
-    return len(drawn) >= 16 and len(set(drawn)) >= 8 and not all(character.isdigit() for character in drawn)
+    return looks_drawn(response_id)
+
+
+def looks_drawn(response_id: str) -> bool:
+    """Whether an id is long enough to be drawn once, and no number.
+
+    >>> looks_drawn("msg_01XFDUDYJgAACzvnptvVoYEL"), looks_drawn("chatcmpl-1763990000")
+    (True, False)
+    """
+    drawn = _NOT_DRAWN.sub("", response_id)
+    return len(drawn) >= 16 and len(set(drawn)) >= 8 and not drawn.isdigit()
 
 
 def span_event_id(trace_id: str, span_id: str, started_ns: int, attempt: int = 1) -> str:

@@ -143,6 +143,8 @@ class Counted:
         self._of_kind: _Index[tuple[bool, bytes, str]] = _Index(_RECENT)
         self._downstream: dict[str, str] = {}
         """By the id of a caller's attempt: the event that is its work."""
+        self._answers: dict[tuple[str, str], int] = {}
+        """Digests of answers, by host and id."""
         self._lock = threading.Lock()
 
     def has_seen(self, event_id: str) -> bool:
@@ -153,6 +155,14 @@ class Counted:
     def knows(self, event_id: str) -> bool:
         """Whether there is an event of that identity, with its usage or without."""
         return event_id in self._known
+
+    def is_replay(self, answer: tuple[str, str], digest: int) -> bool:
+        """Whether an answer, told by host and id, has these very bytes again; they are remembered."""
+        before = self._answers.get(answer)
+        self._answers[answer] = digest
+        if len(self._answers) > self._remembered:
+            self._answers.pop(next(iter(self._answers)), None)
+        return before == digest
 
     def news(self, view: View) -> Literal["event", "usage"] | None:
         """What of an event was not counted yet. Of one whose usage was unknown, that is news once it is known."""

@@ -8,15 +8,21 @@ wrapped; so nothing is counted twice. Which API is spoken is told by the path.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from opentelemetry import context as otel_context
 
 from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._progress import Ask
+from aicost.scopes.scope import current_scope, with_scope
 from aicost.telemetry.call import Target
+from aicost.telemetry.state import Source
 from aicost.usage.bedrock import COUNT_HEADERS
 from aicost.usage.providers import normal_region, provider_named, served_by
 
@@ -79,7 +85,45 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
         region=normal_region(_region(host, url.path), provider, model),
     )
     headers = COUNT_HEADERS if api == "invoke_model" else ()
-    return Ask(target, body=body if isinstance(body, Mapping) else None, count_headers=headers)
+    return Ask(
+        target,
+        body=body if isinstance(body, Mapping) else None,
+        count_headers=headers,
+        upstream_id=_upstream(known.get("litellm_call_id")),
+    )
+
+
+def _upstream(call_id: object) -> str | None:
+    """What litellm's proxy tells its caller in `x-litellm-call-id`: the caller's attempt is known by it, too."""
+    return f"gateway:{call_id}" if isinstance(call_id, str) and call_id else None
+
+
+def _telling(_: Source) -> Callable[..., Any]:
+    """Around the methods that ask through OpenAI's client: what is called inside is the work of litellm's call."""
+
+    def tell(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+        known = getattr(kwargs.get("logging_obj"), "model_call_details", None) or {}
+        scope, upstream = current_scope(), _upstream(known.get("litellm_call_id"))
+        if upstream is None or scope.upstream_id is not None:
+            return wrapped(*args, **kwargs)
+        inside = with_scope(replace(scope, upstream_id=upstream))
+        if not iscoroutinefunction(wrapped):
+            token = otel_context.attach(inside)
+            try:
+                return wrapped(*args, **kwargs)
+            finally:
+                otel_context.detach(token)
+
+        async def called() -> Any:
+            token = otel_context.attach(inside)
+            try:
+                return await wrapped(*args, **kwargs)
+            finally:
+                otel_context.detach(token)
+
+        return called()
+
+    return tell
 
 
 def _bare(model: object, provider: object) -> str | None:
@@ -96,6 +140,22 @@ def _region(host: str, path: str) -> str | None:
 _MODULE = "litellm.llms.custom_httpx.http_handler"
 
 
+_THROUGH_OPENAI = (
+    (
+        "openai.openai",
+        "OpenAIChatCompletion",
+        (
+            "make_openai_chat_completion_request",
+            "make_sync_openai_chat_completion_request",
+            "make_openai_embedding_request",
+            "make_sync_openai_embedding_request",
+        ),
+    ),
+    ("azure.azure", "AzureChatCompletion", ("make_azure_openai_chat_completion_request",)),
+)
+"""Methods that are told of litellm's call and ask through OpenAI's client. Read in litellm 1.106."""
+
+
 class LiteLLMInstrumentor(PackageInstrumentor):
     """Instruments litellm's own HTTP handlers; what it sends through other clients is recorded there."""
 
@@ -105,4 +165,9 @@ class LiteLLMInstrumentor(PackageInstrumentor):
     methods = (
         Method(_MODULE, "HTTPHandler.post", _ask),
         Method(_MODULE, "AsyncHTTPHandler.post", _ask),
+        *(
+            Method(f"litellm.llms.{module}", f"{owner}.{name}", wrapper=_telling, optional=True)
+            for module, owner, names in _THROUGH_OPENAI
+            for name in names
+        ),
     )
