@@ -1,4 +1,4 @@
-"""Gemini's live API. Read in google-genai 1.10 and 3.4 (`live.py`).
+"""Gemini's live API. Read in google-genai 1.10, 3.4 and 3.6 (`live.py`).
 
 The usage of a turn comes with one of its messages, or right after it has ended, and covers the whole turn.
 """

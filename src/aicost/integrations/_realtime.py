@@ -1,4 +1,4 @@
-"""OpenAI over websockets: the realtime API, and responses over a socket. Read in openai 1.66 and 3.52 (`resources/`).
+"""OpenAI over websockets: the realtime API, and responses over a socket. Read in openai 1.66, 3.52 and 3.57.
 
 Every message that is received passes `recv_bytes`, and few of them say anything of cost; those are told by their text
 before they are parsed.
