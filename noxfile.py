@@ -222,6 +222,7 @@ def lock(session: nox.Session) -> None:
                 "uv", "pip", "compile", "--quiet", "--universal", "--python-version", tested.python, "--no-header",
                 "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--resolution", resolution,
                 "--extra", tested.extra, "--extra", "client-tests", "pyproject.toml", wanted,
-                "--output-file", str(target), env=UV,
+                # uv keeps what the file has, unless it is told not to.
+                *(("--upgrade",) if age == "newest" else ()), "--output-file", str(target), env=UV,
             )  # fmt: skip
             target.write_text(re.sub(r"^-e .*\n", "", target.read_text(), flags=re.MULTILINE))

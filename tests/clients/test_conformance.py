@@ -11,6 +11,7 @@ import inspect
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -76,6 +77,31 @@ def test_a_call_is_one_event_with_its_whole_usage(door: Door, app: App, emulator
         assert_bill_is_matched(app, emulator)
     else:
         assert found["aicost.cost.reason"].startswith("unknown_model")
+
+
+@every_door
+@pytest.mark.parametrize("alike", [True, False], ids=["equal counts", "other counts"])
+def test_answers_that_share_an_id_are_as_many_calls(
+    door: Door, alike: bool, app: App, emulator: ProviderEmulator
+) -> None:
+    """Some servers draw ids from a few, take the second, or repeat one."""
+    for n in range(3):
+        emulator.on().then(
+            replace(
+                door.reply,
+                response_id="chatcmpl-1",
+                text=f'{{"text": "answer {n}"}}',
+                input_tokens=1200 if alike else 1200 + 100 * n,
+            )
+        )
+    with aicost.run_scope("w") as current:
+        for n in range(3):
+            door.knock(door.connect(emulator), f"ask {n}")
+    assert current.calls == len(app.inferences) == len(emulator.bill.calls) == 3
+    assert len({charge["event_id"] for charge in app.charges()}) == 3
+    if door.priced:
+        assert current.cost == app.ledger_total()
+        assert_bill_is_matched(app, emulator)
 
 
 @every_retrying_door

@@ -389,6 +389,25 @@ def test_a_background_response_that_is_cancelled_stays_one_call_of_unknown_cost(
 
 
 @has("batches")
+def test_lines_of_batches_are_told_by_file_and_line_whatever_ids_their_answers_share(
+    app: App, emulator: ProviderEmulator
+) -> None:
+    emulator.on().then(*[Reply(response_id="chatcmpl-1")] * 4)
+    client, other = connect(emulator), connect(emulator, api_key="another-key")
+    files = []
+    for _ in range(2):
+        batch = client.batches.create(input_file_id="file-0", endpoint="/v1/chat/completions", completion_window="24h")
+        while batch.status != "completed":
+            batch = client.batches.retrieve(batch.id)
+        files.append(batch.output_file_id)
+    for by in (client, client, other):
+        for file in files:
+            by.files.content(file)
+    assert app.total().calls == len(emulator.bill.calls) == 4
+    assert_bill_is_matched(app, emulator)
+
+
+@has("batches")
 def test_results_of_a_batch_are_counted_once_at_its_price(app: App, emulator: ProviderEmulator) -> None:
     client = connect(emulator)
     batch = client.batches.create(input_file_id="file-0", endpoint="/v1/chat/completions", completion_window="24h")

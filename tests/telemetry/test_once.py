@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -19,6 +21,8 @@ from tests.conftest import App
 from tests.telemetry.test_sinks import recorded
 
 import aicost
+from aicost.cli import cli as main
+from aicost.ledger.query import LedgerReader
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
 from aicost.telemetry.state import current
@@ -141,6 +145,57 @@ def test_the_id_of_the_response_tells_siblings(app: App) -> None:
         pass
     assert app.ledger_total() == 2 * ONE
     assert reasons(app) == ["same_response"]
+
+
+def test_two_spans_of_one_observer_are_two_calls_whatever_id_they_share(app: App) -> None:
+    for _ in range(3):
+        with inference(response_id="chatcmpl-1"):
+            pass
+    assert app.ledger_total() == 3 * ONE
+    assert reasons(app) == []
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1-mini"])
+def test_a_view_that_names_another_model_is_another_call(app: App, model: str) -> None:
+    tracer = trace.get_tracer("openinference.instrumentation.langchain")
+    view = tracer.start_span("ChatOpenAI", attributes={**OPENINFERENCE, "llm.model_name": model})
+    call(response_id="chatcmpl-1")
+    view.end()
+    assert len(app.charges()) == (1 if model == "gpt-4o" else 2)
+
+
+def test_a_wire_call_that_is_told_of_last_replaces_what_was_counted_for_it(app: App) -> None:
+    made = opened()  # a stream that the application leaves open
+    tracer = trace.get_tracer("openinference.instrumentation.langchain")
+    with aicost.run_scope("w") as run:
+        view = tracer.start_span("ChatOpenAI", attributes=OPENINFERENCE)
+        inner = opened()
+        view.end()
+        assert run.cost == ONE
+        inner.finish(ResponseView(Reading({"input": 1000, "output": 250}), "chatcmpl-1", "gpt-4o", None), Outcome())
+    made.drop("cache")
+    assert (run.cost, run.calls, app.ledger_total()) == (ONE, 1, ONE)
+    assert sum(app.metrics()["aicost.cost"].values()) == pytest.approx(0.005)
+    with LedgerReader(app.ledger_path) as ledger:
+        assert [(seen.kind, seen.count) for seen in ledger.sightings()] == [("replaced", 1)]
+
+
+def test_what_was_seen_besides_is_in_report_and_doctor(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    with inference("framework"):
+        call(response_id="chatcmpl-1")
+    aicost.flush()
+    runner, path = CliRunner(), str(app.ledger_path)
+    text = runner.invoke(main, ["report", "--ledger", path]).output
+    assert "Seen besides, and not in the amounts above:" in text
+    assert "1 x another view of a call that is counted (below): $0.005" in text
+    data = json.loads(runner.invoke(main, ["report", "--ledger", path, "--json"]).output)
+    assert data["sightings"] == [
+        {"kind": "joined", "reason": "below", "count": 1, "amount": "0.005", "currency": "USD"}
+    ]
+    monkeypatch.setenv("AICOST_LEDGER", path)
+    assert "seen besides what is counted: 1 joined ($0.005)" in runner.invoke(main, ["doctor"]).output
+    nobodys = json.loads(runner.invoke(main, ["report", "--ledger", path, "--json", "--tenant", "t"]).output)
+    assert nobodys["sightings"] == []
 
 
 def test_spans_made_from_callbacks_are_matched_one_for_one(app: App) -> None:
