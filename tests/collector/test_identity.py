@@ -28,7 +28,7 @@ from aicost.scopes.ids import new_event_id
 from aicost.telemetry.evidence import span_event_id
 from tests.conftest import App
 
-from .running import InProcess, a_request, a_span, attributes_of, chat, post, put, spans_of
+from .running import InProcess, a_request, a_span, attributes_of, chat, get, post, put, spans_of
 
 KERNEL = Kernel(RateCard.bundled())
 ONE = Decimal("0.0075")
@@ -262,6 +262,15 @@ def test_joined_views_are_counted_with_what_they_would_have_been(fleet: Fleet) -
     assert fleet.total == ONE
     assert fleet.health.joined == {("differs", "same_response"): 1}
     assert to_decimal(fleet.health.joined_atto["differs", "same_response", "USD"]) == Decimal("0.01")
+
+
+def test_joined_views_are_in_the_collectors_metrics(collector: Callable[..., InProcess]) -> None:
+    one = collector()
+    for body in two_views():
+        assert post(one.http, body.SerializeToString())[0] == 200
+    _, text = get(one.http, "/metrics")
+    assert 'aicost_collector_joined_views_total{kind="joined",reason="same_response"} 1.0' in text
+    assert 'aicost_collector_joined_amount_total{currency="USD",kind="joined",reason="same_response"} 0.0075' in text
 
 
 def test_two_processes_with_one_seed_are_metered_as_two() -> None:
