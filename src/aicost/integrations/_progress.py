@@ -220,6 +220,10 @@ class InProgress:
         except Exception as error:  # noqa: BLE001 - also the application's own redaction
             guard.failed("record content", error)
 
+    @property
+    def _server(self) -> str:
+        return f"{self.ask.target.server_address}:{self.ask.target.server_port}"
+
     def is_replay(self, view: ResponseView | None, digest: int | None) -> bool:
         """Whether the very bytes of this answer were counted before: a cache kept them, and says nothing of it.
 
@@ -227,11 +231,11 @@ class InProgress:
         """
         if view is None or view.response_id is None or digest is None or not looks_drawn(view.response_id):
             return False
-        return self.pipeline.counted.is_replay((self.ask.target.server_address or "", view.response_id), digest)
+        return self.pipeline.counted.is_replay((self._server, view.response_id), digest)
 
     def stored(self, response_id: str) -> str:
         """The event of a response that its provider keeps: the same when it is asked for and when it is fetched."""
-        return derived_id("response", self.ask.target.server_address, self.credential, response_id)
+        return derived_id("response", self._server, self.credential, response_id)
 
     def identify(self, view: ResponseView | None) -> None:
         """Say which event it is, if the answer is one that will be fetched later."""
@@ -269,7 +273,7 @@ class InProgress:
         ids = [result.get(name) for name in ("id", "custom_id", "key")]
         if not any(isinstance(one, str) for one in ids):
             ids = [self.results_read]
-        return derived_id("line", self.ask.target.server_address, job, *ids)
+        return derived_id("line", self._server, job, *ids)
 
     def waits(self, view: ResponseView | None) -> None:
         """What was asked for is made in the background, and its usage is asked after later."""
