@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -205,3 +208,24 @@ def test_an_id_is_evidence_only_as_far_as_its_server_is_known(
     response_id: str, provider: str, host: str | None, unique: bool
 ) -> None:
     assert is_unique(response_id, provider, host) is unique
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_while_another_thread_decides_goes_on() -> None:
+    counted = Counted()
+    counted._lock.acquire()  # as another thread would hold it
+    child = os.fork()
+    if child == 0:
+        counted.decide(ANY, Observer(WIRE), wire=True)
+        os._exit(0)
+    counted._lock.release()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            assert status == 0
+            return
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail("the child hangs")

@@ -20,11 +20,13 @@ One memory serves the process and the collector; what differs is how a door tell
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Generic, Literal, NamedTuple, TypeVar
+from weakref import WeakSet
 
 from aicost.usage.event import Billed
 from aicost.usage.meters import token_sums
@@ -146,6 +148,7 @@ class Counted:
         self._answers: dict[tuple[str, str], int] = {}
         """Digests of answers, by host and id."""
         self._lock = threading.Lock()
+        _memories.add(self)
 
     def has_seen(self, event_id: str) -> bool:
         """Whether an event of that identity was counted, with its usage."""
@@ -357,6 +360,19 @@ class Counted:
         self._downstream.setdefault(upstream_id, event_id)
         if len(self._downstream) > self._remembered:
             self._downstream.pop(next(iter(self._downstream)), None)
+
+
+_memories: WeakSet[Counted] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """A thread that is not in a forked child may have held one."""
+    for counted in _memories:
+        counted._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class _Known:
