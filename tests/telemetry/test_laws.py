@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aicost.scopes.ids import new_event_id
 from aicost.telemetry.evidence import is_unique, span_event_id
-from aicost.telemetry.once import WIRE, Counted, Observer
+from aicost.telemetry.once import WIRE, Counted, Covered, Observer
 from aicost.usage.event import Billed, Origin, UsageEvent
 
 SECOND = 1_000_000_000
@@ -229,3 +229,17 @@ def test_a_child_forked_while_another_thread_decides_goes_on() -> None:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     pytest.fail("the child hangs")
+
+
+def test_a_view_that_counted_nothing_is_completed_once_by_whoever_comes_first() -> None:
+    """A client's span without usage, a callback's with it, then the framework around the client."""
+    counted = Counted()
+    inner = replace(ANY, event_id="inner", usage=None)
+    assert counted.decide(inner, Observer("client"), wire=False).covered is None
+    counted.news(inner)
+    callback = replace(ANY, event_id="callback")
+    assert counted.decide(callback, Observer("vendor"), wire=False).replaces == ("inner",)
+    counted.news(callback)
+    around = replace(ANY, event_id="around")
+    verdict = counted.decide(around, Observer("framework"), wire=False, nested=Covered("below", "inner"))
+    assert verdict.covered == Covered("below", "callback")

@@ -64,6 +64,8 @@ _LONGEST = 200
 def said_in_request(headers: Any) -> dict[str, str]:
     """What a request's headers say: the fields of an `Origin`, the key as a digest."""
     found: dict[str, str] = {}
+    if headers is None:  # aiohttp's, where the session has them all
+        return found
     for name, value in getattr(headers, "raw", None) or headers.items():
         what = _REQUEST.get(name.lower())
         if what is None:

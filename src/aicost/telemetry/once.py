@@ -145,6 +145,8 @@ class Counted:
         self._of_kind: _Index[tuple[bool, bytes, str]] = _Index(_RECENT)
         self._downstream: dict[str, str] = {}
         """By the id of a caller's attempt: the event that is its work."""
+        self._replaced: dict[str | None, str] = {}
+        """Events that are counted by another now."""
         self._answers: dict[tuple[str, str], int] = {}
         """Digests of answers, by host and id."""
         self._lock = threading.Lock()
@@ -189,14 +191,15 @@ class Counted:
         had its eye on it: some end a stream's span with the time at which they were handed the stream.
         """
         if nested is not None and not wire:
-            before = self._known.get(nested.by or "")
+            counted_by = self._now(nested.by)
+            before = self._known.get(counted_by or "")
             if view.usage and before is not None and before.lacks_usage:
                 seen = _Seen(view, observer, wire)
-                seen.event_id = nested.by or ""
+                seen.event_id = counted_by or ""
                 with self._lock:
                     self._keep(seen)
-                return Verdict(completes=nested.by)
-            return Verdict(nested)
+                return Verdict(completes=counted_by)
+            return Verdict(nested._replace(by=counted_by))
         origin = view.origin
         below = self._downstream and self._of_downstream(view)
         if below:
@@ -247,7 +250,23 @@ class Counted:
         self._keep(mine)
         for owner in freed:
             replaces.extend(self._reclaimed(owner))
-        return Verdict(replaces=tuple(dict.fromkeys(replaces)), differs=differs)
+        return self._replacing(view, dict.fromkeys(replaces), differs)
+
+    def _replacing(self, view: View, replaced: Iterable[str], differs: bool = False) -> Verdict:
+        """A view that is counted in place of others, which those that were told of them have to know."""
+        replaces = tuple(replaced)
+        self._replaced.update(dict.fromkeys(replaces, view.event_id))
+        while len(self._replaced) > self._remembered:
+            self._replaced.pop(next(iter(self._replaced)))
+        return Verdict(replaces=replaces, differs=differs)
+
+    def _now(self, event_id: str | None) -> str | None:
+        """The event that counts what that one counted once."""
+        for _ in range(8):
+            if event_id not in self._replaced:
+                break
+            event_id = self._replaced[event_id]
+        return event_id
 
     @staticmethod
     def _freed(seen: _Seen) -> _Seen:
@@ -299,7 +318,7 @@ class Counted:
                 return Verdict(completes=seen.event_id)
             seen.kind = ""  # nobody's twin any more: this view says all that it did
             self._keep(_Seen(view, observer, wire=False))
-            return Verdict(replaces=(seen.event_id,))
+            return self._replacing(view, (seen.event_id,))
         if certain:  # one for one: but a view that may be of another takes no place
             seen.observers[observer] = reason == "same_response"
             if seen.response_id is None and view.response_id is not None:
