@@ -325,15 +325,15 @@ def test_a_memory_is_bounded_forgets_in_time_and_survives_damage(
         by.price(a_request([a_span()]).SerializeToString())
         by.remember()
     assert path.stat().st_size + path.with_name("views-0.jsonl.1").stat().st_size < 10_000
-    assert 5 < len(list(memory.remembered())) < 40
+    assert 5 < len(list(memory.remembered(1000))) < 40
     with path.open("ab") as file:
         file.write(b'[1,"cut')
     again = Pricer(KERNEL, memory=Memory(path))
     again.price(a_request([a_span()]).SerializeToString())
     again.remember()
-    assert len(list(Memory(path).remembered())) > 5
+    assert len(list(Memory(path).remembered(1000))) > 5
     monkeypatch.setattr("aicost.collector.memory.KEPT_S", -10)
-    assert list(memory.remembered()) == []
+    assert list(memory.remembered(1000)) == []
 
 
 def test_a_collector_that_is_started_again_joins_what_came_before(

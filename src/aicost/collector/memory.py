@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ _log = logging.getLogger("aicost.collector")
 
 KEPT_S = 72 * 3600
 """For how long a view is remembered across restarts."""
-_MOST_BYTES = 64 * 2**20
+_MOST_BYTES = 16 * 2**20
 """Of each of the two files."""
 
 
@@ -34,15 +35,17 @@ class Memory:
         self._failed = False
         self._file: int | None = None
 
-    def remembered(self) -> Iterator[View]:
-        """Every view of the last 72 hours that is there, the oldest first."""
+    def remembered(self, most: int) -> Iterator[View]:
+        """The latest views of the last 72 hours that are there, the oldest first."""
         since = time.time() - KEPT_S
+        lines: deque[bytes] = deque(maxlen=most)
         for path in filter(Path.exists, (self._older, self.path)):
             try:
                 with path.open("rb") as file:
-                    yield from filter(None, (_read(line, since) for line in file))
+                    lines.extend(file)
             except OSError as error:  # noqa: PERF203 - two files
                 self._fail(error)
+        yield from filter(None, (_read(line, since) for line in lines))
 
     def keep(self, views: list[View]) -> None:
         """Remember these, too."""
@@ -57,8 +60,9 @@ class Memory:
                 self._size = os.fstat(self._file).st_size
                 if self._size and not _ends_whole(self.path):
                     data = b"\n" + data
-            os.write(self._file, data)
             self._size += len(data)
+            while data:  # a disk that is nearly full may take a part
+                data = data[os.write(self._file, data) :]
             if self._size > self._most_bytes:
                 self.close()
                 self.path.replace(self._older)
@@ -81,7 +85,7 @@ def _read(line: bytes, since: float) -> View | None:
     try:
         told_at, *fields = json.loads(line)
         return View.of_memory(fields) if told_at >= since else None
-    except (ValueError, TypeError, KeyError):
+    except Exception:  # noqa: BLE001 - whatever a damaged line holds
         return None
 
 

@@ -7,8 +7,9 @@ time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aicost.telemetry.evidence import agree, family
 from aicost.telemetry.once import Counted, Covered
@@ -19,6 +20,9 @@ from .view import Glance, View
 
 REMEMBERED = 100_000
 """Spans of models that are remembered, at least a third of them by all that they may be met again by."""
+
+_MOST_INSIDE = 16
+"""Of what is inside one span, how much is looked at."""
 
 Links = Mapping[bytes, "tuple[bytes, bool]"]
 """By trace and span: the parent, and whether the span is an agent, tool, workflow or step."""
@@ -45,10 +49,13 @@ class Once:
         self._verdicts: dict[str, _Verdict] = {}
         """By the event that the view tells of."""
         self._spans: dict[bytes, _Verdict] = {}
-        """By trace and span, and, with a mark, by the span around it."""
+        """By trace and span."""
+        self._inside: dict[bytes, list[_Verdict]] = {}
+        """What is counted, by the span around it."""
         self._counted = Counted(REMEMBERED)
-        for view in memory.remembered() if memory is not None else ():
-            self._decide(view)
+        for view in memory.remembered(REMEMBERED) if memory is not None else ():
+            with suppress(Exception):  # a damaged line is one view forgotten, and no reason not to start
+                self._decide(view)
 
     def settle(self, views: list[View], links: Callable[[], Links]) -> None:
         """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
@@ -89,23 +96,29 @@ class Once:
         self._spans[view.key] = verdict
         if view.covered is None:
             self._counted.news(seen)
-            self._spans[view.parent + b"<"] = verdict
-        if len(self._spans) > 2 * REMEMBERED:
-            for old in list(islice(self._spans, REMEMBERED // 2)):
-                del self._spans[old]
-        if len(self._verdicts) > REMEMBERED:
-            for known in list(islice(self._verdicts, REMEMBERED // 2)):
-                del self._verdicts[known]
+            inside = self._inside.setdefault(view.parent, [])
+            if len(inside) < _MOST_INSIDE:
+                inside.append(verdict)
+        _forget(self._spans)
+        _forget(self._inside)
+        _forget(self._verdicts)
 
     def _nested(self, view: View, seen: Glance) -> Covered | None:
         """The view inside of this one or around it that is counted, if it is of the same inference."""
-        below = self._spans.get(view.key + b"<")
-        if below is not None and _is_one(below, view.given, seen):
-            return Covered("below", below.event_id)
+        for below in self._inside.get(view.key, ()):
+            if _is_one(below, view.given, seen):
+                return Covered("below", below.event_id)
         above = self._spans.get(view.parent)
         if above is not None and above.covered is None and _is_one(above, view.given, seen):
             return Covered("above", above.event_id)
         return None
+
+
+def _forget(memory: dict[Any, Any]) -> None:
+    """Keep a memory within its bound."""
+    if len(memory) > REMEMBERED:
+        for old in list(islice(memory, REMEMBERED // 2)):
+            del memory[old]
 
 
 def _ended(view: View) -> int:

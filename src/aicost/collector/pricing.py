@@ -33,7 +33,7 @@ from .fragments import Fragments
 from .given import given_attempts, given_charge, given_event, take_given
 from .memory import Memory
 from .nesting import Links, Once
-from .view import View
+from .view import NAMELESS, View
 
 _ERROR = 2
 _new = tuple.__new__
@@ -85,6 +85,8 @@ class Priced:
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Spans of models that are not counted, by why: `("covered", reason)`, `("settled", dialect)`."""
     joined: list[Joined] = field(default_factory=list)
+    nameless: Counter[str] = field(default_factory=Counter)
+    """Spans without ids, by what they say: the second of the same is another."""
     rejected: int = 0
     """Spans that are left out, because they cannot be decoded."""
 
@@ -169,14 +171,15 @@ class Pricer:
     def _finish(self, view: View, done: Priced) -> None:
         """Price a view, or say why it is not, on its span."""
         labels = view.inference.labels
-        if view.given:
-            charge = given_charge(view)
-        elif view.covered is not None:
-            view.scope.edits.append(wire.Edit(*view.place, _covered(view.covered), view.rewritten))
+        if view.covered is not None:
+            if not view.given:
+                view.scope.edits.append(wire.Edit(*view.place, _covered(view.covered), view.rewritten))
             done.seen["covered", view.covered.reason] += 1
             if not view.known:
                 done.joined.append(self._joined(view, view.covered))
             return
+        if view.given:
+            charge = given_charge(view)
         else:
             charge = self.kernel.price(view)
             span = view.rewritten
@@ -273,6 +276,10 @@ def _read(
     if inference is None:
         return None
     view = View(scope, place, encoded, span, inference, resource.resource)
+    if view.key is NAMELESS:
+        told = done.nameless[view.event_id]
+        done.nameless[view.event_id] += 1
+        view.number(told)
     if _STAMP in encoded:
         if scope.name != WIRE:
             _ignore_statements(view)

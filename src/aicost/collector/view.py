@@ -21,7 +21,9 @@ from aicost.usage.meters import Quantity
 from . import wire
 from .wire import ScopeSpans
 
-_NAMELESS = bytes(16)
+_NOBODY = bytes(16)
+NAMELESS = b"nameless"
+"""The key of a span that has no ids, until it is given a number."""
 
 
 class Glance(NamedTuple):
@@ -132,11 +134,11 @@ class View:
         """Its trace and span."""
         self.parent: bytes = trace_id + span.parent_span_id
         """The span that it is inside of."""
-        if trace_id != _NAMELESS and any(trace_id) and any(span_id):
+        if trace_id != _NOBODY and any(trace_id) and any(span_id):
             self.event_id = span_event_id(trace_id.hex(), span_id.hex(), span.start)
         else:  # ids that many may have are none
-            self.event_id = derived_id("nameless", place[0], blake2b(encoded, digest_size=16).hexdigest())
-            self.key, self.parent = self.event_id.encode(), b""
+            self.event_id = derived_id("nameless", scope.name, blake2b(encoded, digest_size=16).hexdigest())
+            self.key, self.parent = NAMELESS, b""
         self.told = self.event_id
         """The event it tells of, which may turn out to be another's that it completes."""
         self.origin: Origin = origin_of(span.attributes, encoded)
@@ -155,6 +157,12 @@ class View:
         """Events that were counted for it from further away."""
         self.known = False
         """It came before."""
+
+    def number(self, before: int) -> None:
+        """Of spans without ids, how many that say the very same came before in its request: each is another call."""
+        if before:
+            self.event_id = self.told = derived_id(self.event_id, before)
+        self.key = self.event_id.encode()
 
     def glance(self) -> Glance:
         """What is remembered of it: not the span, which is many times as large."""

@@ -24,21 +24,20 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from aicost.usage.event import Billed
 from aicost.usage.meters import token_sums
 
-from .evidence import SLACK_NS, View, agree, family, is_unique, names_same_model, one_within_the_other
+from .evidence import SKEW_NS, SLACK_NS, View, agree, family, is_unique, names_same_model, one_within_the_other
 
 REMEMBERED = 20_000
 """Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""
 
 _RECENT = 4_000
 """Views that another observer's view may still come of, of each process."""
-_ALIKE = 256
+_ALIKE = 64
 """Of views that share a response id or all their counts, how many are kept."""
 _NEAR_NS = 60_000_000_000
 """How far apart views that share a weak response id and all counts may be."""
@@ -126,7 +125,9 @@ class _Seen:
         if not within or (counts is not None and self.counts is not None):
             return None
         # Without counts to compare, the model has to be named by both; and what was not billed used nothing.
-        lacks = counts is not None and mine.billed is not Billed.YES
+        unbilled = mine if self.counts is None else view
+        differ = (counts is None) is not (self.counts is None)
+        lacks = differ and (unbilled.billed is Billed.NO or (counts is not None and mine.billed is not Billed.YES))
         return ("same_call", False) if names_same_model(mine, view) and not lacks else None
 
 
@@ -143,13 +144,15 @@ class Counted:
         self._by_counts: _Index[tuple[bool, bytes, str, tuple[int, int]]] = _Index(remembered)
         self._without_usage: _Index[tuple[bool, bytes, str]] = _Index(_RECENT)
         self._of_kind: _Index[tuple[bool, bytes, str]] = _Index(_RECENT)
-        self._downstream: dict[str, str] = {}
-        """By the id of a caller's attempt: the event that is its work."""
+        self._downstream: dict[str, tuple[str, int]] = {}
+        """By the id of a caller's attempt: the event that is its work, and when that began."""
         self._replaced: dict[str | None, str] = {}
         """Events that are counted by another now."""
         self._answers: dict[tuple[str, str], int] = {}
         """Digests of answers, by host and id."""
-        self._lock = threading.Lock()
+        # One that its own thread may take again, see `decide`.
+        self._lock = threading.RLock()
+        self._deciding = False
         _memories.add(self)
 
     def has_seen(self, event_id: str) -> bool:
@@ -165,8 +168,7 @@ class Counted:
         """Whether an answer, told by host and id, has these very bytes again; they are remembered."""
         before = self._answers.get(answer)
         self._answers[answer] = digest
-        if len(self._answers) > self._remembered:
-            self._answers.pop(next(iter(self._answers)), None)
+        _forget_oldest(self._answers, self._remembered)
         return before == digest
 
     def news(self, view: View) -> Literal["event", "usage"] | None:
@@ -174,8 +176,7 @@ class Counted:
         mine = _Known(view.usage is not None, view.billed is Billed.YES)
         before = self._known.setdefault(view.event_id, mine)
         if before is mine:
-            if len(self._known) > self._remembered:
-                self._known.pop(next(iter(self._known)), None)
+            _forget_oldest(self._known, self._remembered)
             return "event"
         if before.counted or not mine.counted:
             return None
@@ -197,7 +198,8 @@ class Counted:
                 seen = _Seen(view, observer, wire)
                 seen.event_id = counted_by or ""
                 with self._lock:
-                    self._keep(seen)
+                    if not self._deciding:
+                        self._keep(seen)
                 return Verdict(completes=counted_by)
             return Verdict(nested._replace(by=counted_by))
         origin = view.origin
@@ -205,21 +207,35 @@ class Counted:
         if below:
             return Verdict(Covered("downstream", below))
         if origin.upstream_id is not None and view.billed is not Billed.NO:
-            self._remember_downstream(origin.upstream_id, view.event_id)
+            self._downstream.setdefault(origin.upstream_id, (view.event_id, view.started_ns))
+            _forget_oldest(self._downstream, self._remembered)
         with self._lock:
-            if not self._is_one_of_several(observer):
+            if self._deciding:
+                # The garbage collector or a signal has ended another span in the midst of this: it is counted, and put
+                # in order later. To wait for oneself would be to wait for ever.
                 self._waiting.append((view, observer, wire))
                 return COUNTED
-            self._put_in_order()
-            counts = None if view.usage is None else token_sums(view.usage)
-            replaced = nested.by if wire and nested is not None else None
-            until = max(view.ended_ns, now)
-            if wire:
-                return self._take_over(view, observer, counts, replaced, until)
-            found = self._match(view, observer, counts, until)
-            if found is not None:
-                return self._joined(*found, view, observer, counts)
-            self._keep(_Seen(view, observer, wire))
+            self._deciding = True
+            try:
+                return self._decide(view, observer, wire, nested, now)
+            finally:
+                self._deciding = False
+
+    def _decide(self, view: View, observer: Observer, wire: bool, nested: Covered | None, now: int) -> Verdict:
+        if not self._is_one_of_several(observer):
+            self._waiting.append((view, observer, wire))
+            return COUNTED
+        self._put_in_order()
+        counts = None if view.usage is None else token_sums(view.usage)
+        replaced = nested.by if wire and nested is not None else None
+        until = max(view.ended_ns, now)
+        if wire and counts is not None:
+            return self._take_over(view, observer, counts, replaced, until)
+        # The wire's own view that counts nothing erases nothing: what another counted for it stands.
+        found = self._match(view, observer, counts, until, wire=wire)
+        if found is not None:
+            return self._joined(*found, view, observer, counts)
+        self._keep(_Seen(view, observer, wire))
         return COUNTED
 
     def _take_over(
@@ -256,8 +272,7 @@ class Counted:
         """A view that is counted in place of others, which those that were told of them have to know."""
         replaces = tuple(replaced)
         self._replaced.update(dict.fromkeys(replaces, view.event_id))
-        while len(self._replaced) > self._remembered:
-            self._replaced.pop(next(iter(self._replaced)))
+        _forget_oldest(self._replaced, self._remembered)
         return Verdict(replaces=replaces, differs=differs)
 
     def _now(self, event_id: str | None) -> str | None:
@@ -287,13 +302,13 @@ class Counted:
                 yield seen.event_id
 
     def _match(
-        self, view: View, observer: Observer, counts: tuple[int, int] | None, until: int
+        self, view: View, observer: Observer, counts: tuple[int, int] | None, until: int, *, wire: bool
     ) -> tuple[_Seen, Reason, bool] | None:
         """What this is another view of: rather what it must be of than what it may be of."""
         best: tuple[_Seen, Reason, bool] | None = None
-        for seen in self._candidates(view, observer, counts, wire=False):
+        for seen in self._candidates(view, observer, counts, wire):
             found = seen.is_one_with(view, counts, observer, until)
-            if found is None:
+            if found is None or (wire and (seen.wire or seen.counts is None)):
                 continue
             if found[1]:
                 return seen, *found
@@ -368,17 +383,22 @@ class Counted:
             self._by_counts.add((*where, seen.counts), seen)
 
     def _of_downstream(self, view: View) -> str | None:
-        """The event of a process further down that is the work of this attempt."""
-        found = self._downstream.get(view.event_id)
-        call = view.origin.gateway_call_id
-        if found is not None or call is None or not view.origin.gateway:
-            return found
-        return self._downstream.get(f"gateway:{call}")
+        """The event of a process further down that is the work of this attempt, and began while it was under way."""
+        found, origin = self._downstream.get(view.event_id), view.origin
+        if found is None and origin.gateway_call_id is not None and origin.gateway:
+            found = self._downstream.get(f"gateway:{origin.gateway_call_id}")
+        if found is None or not view.started_ns - SKEW_NS <= found[1] <= view.ended_ns + SKEW_NS:
+            return None
+        return found[0]
 
-    def _remember_downstream(self, upstream_id: str, event_id: str) -> None:
-        self._downstream.setdefault(upstream_id, event_id)
-        if len(self._downstream) > self._remembered:
-            self._downstream.pop(next(iter(self._downstream)), None)
+
+def _forget_oldest(remembered: dict[Any, Any], most: int) -> None:
+    """Keep a memory within its bound. Other threads may be at it, too: then they see to it."""
+    while len(remembered) > most:
+        try:
+            remembered.pop(next(iter(remembered)), None)
+        except (RuntimeError, StopIteration):  # noqa: PERF203 - see above
+            return
 
 
 _memories: WeakSet[Counted] = WeakSet()
@@ -387,7 +407,7 @@ _memories: WeakSet[Counted] = WeakSet()
 def _renew_locks() -> None:
     """A thread that is not in a forked child may have held one."""
     for counted in _memories:
-        counted._lock = threading.Lock()
+        counted._lock, counted._deciding = threading.RLock(), False
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -411,22 +431,23 @@ _K = TypeVar("_K")
 
 
 class _Index(Generic[_K]):
-    """Views by something they share, bounded in keys and in views of each."""
+    """Views by something they share, bounded in all and in those of each key."""
 
     def __init__(self, most: int) -> None:
         self._found: dict[_K, list[_Seen]] = {}
         self._most = most
+        self._size = 0
 
     def add(self, key: _K, seen: _Seen) -> None:
-        found = self._found.get(key)
-        if found is None:
-            if len(self._found) >= self._most:
-                for old in list(islice(self._found, self._most // 2)):
-                    del self._found[old]
-            found = self._found[key] = []
-        elif len(found) >= 2 * _ALIKE:
-            del found[:_ALIKE]
+        found = self._found.pop(key, None) or []
+        self._found[key] = found  # the latest that was used is the last to be forgotten
         found.append(seen)
+        self._size += 1
+        if len(found) >= 2 * _ALIKE:
+            self._size -= len(found) - _ALIKE
+            del found[:-_ALIKE]
+        while self._size > self._most and len(self._found) > 1:
+            self._size -= len(self._found.pop(next(iter(self._found))))
 
     def latest(self, key: _K) -> Iterable[_Seen]:
         return reversed(self._found.get(key, ()))
