@@ -190,7 +190,7 @@ def test_what_was_seen_besides_is_in_report_and_doctor(app: App, monkeypatch: py
     assert "1 x another view of a call that is counted (below): $0.005" in text
     data = json.loads(runner.invoke(main, ["report", "--ledger", path, "--json"]).output)
     assert data["sightings"] == [
-        {"kind": "joined", "reason": "below", "count": 1, "amount": "0.005", "currency": "USD"}
+        {"kind": "joined", "reason": "below", "count": 1, "amount": "0.005", "currency": "USD", "unknown": 0}
     ]
     monkeypatch.setenv("AICOST_LEDGER", path)
     assert "seen besides what is counted: 1 joined ($0.005)" in runner.invoke(main, ["doctor"]).output

@@ -7,6 +7,7 @@ itself; of what another asked for, the run that fetches it is as near as can be 
 from __future__ import annotations
 
 import threading
+from typing import NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, get_current_span, set_span_in_context
@@ -17,24 +18,29 @@ from aicost.telemetry.call import Target
 REMEMBERED = 10_000
 """Pieces of work that are waited for. Beyond that the oldest is forgotten."""
 
-_asked: dict[tuple[str | None, int | None, str], Context] = {}
+
+class Asked(NamedTuple):
+    """Where a piece of work was asked for, and the event it is, where that is known here alone."""
+
+    context: Context
+    event_id: str | None
+
+
+_asked: dict[tuple[str | None, int | None, str], Asked] = {}
 _lock = threading.Lock()
 
 
-def remember(target: Target, work: str, asking: Context) -> None:
+def remember(target: Target, work: str, asking: Context, event_id: str | None = None) -> None:
     """The provider has begun what was asked for in this context, and calls it by that id."""
     # Of the context only what says whose it is: the rest may be large, and its views of the call are closed by then.
     span = NonRecordingSpan(get_current_span(asking).get_span_context())
     context = with_scope(current_scope(asking), set_span_in_context(span, Context()))
     with _lock:
-        _asked[target.server_address, target.server_port, work] = context
+        _asked[target.server_address, target.server_port, work] = Asked(context, event_id)
         if len(_asked) > REMEMBERED:
             del _asked[next(iter(_asked))]
 
 
-def asked_in(target: Target, work: str | None) -> Context | None:
-    """Where a piece of work that is done was asked for, once; None if it was not in this process."""
-    if work is None:
-        return None
-    with _lock:
-        return _asked.pop((target.server_address, target.server_port, work), None)
+def asked(target: Target, work: str | None) -> Asked | None:
+    """Where a piece of work was asked for; None if it was not in this process."""
+    return None if work is None else _asked.get((target.server_address, target.server_port, work))

@@ -28,8 +28,13 @@ Kind = Literal["call", "context", "generator"]
 
 
 _current: ContextVar[InProgress | None] = ContextVar("aicost_call", default=None)
-current = _current.get
 _NOTHING = object()
+
+
+def current() -> InProgress | None:
+    """The call whose method runs here. A task that was begun inside may outlive it, and is no part of it then."""
+    progress = _current.get()
+    return None if progress is None or progress.over else progress
 
 
 def hook(asking: Asking, source: Source, *, kind: Kind, is_async: bool) -> Callable[..., Any]:
@@ -43,7 +48,9 @@ def hook(asking: Asking, source: Source, *, kind: Kind, is_async: bool) -> Calla
 
 def _asked(asking: Asking, instance: Any, args: Any, kwargs: Any) -> Ask | None:
     """What a call asks for; None for one that is none of ours, or part of one that is open."""
-    if _current.get() is not None:
+    outer = current()
+    # What is called while a request is out, by a hook of the HTTP library, is a call of its own.
+    if outer is not None and not outer.in_flight:
         return None
     silent = not is_instrumentation_enabled()
     if silent and gate_in_force() is None:
@@ -97,6 +104,7 @@ class _UnderWay:
         self._token = otel_context.attach(call.context) if call is not None else None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._progress.over = True
         if self._progress.permit is not None:
             self._progress.permit.over(error)
         if error is not None:

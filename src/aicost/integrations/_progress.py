@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from aicost.scopes import propagation
 from aicost.scopes.ids import derived_id
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
-from aicost.telemetry.evidence import looks_drawn
+from aicost.telemetry.evidence import is_unique, looks_drawn
 from aicost.telemetry.options import Message
 from aicost.telemetry.pipeline import Pipeline
 from aicost.usage.event import Billed, RequestStatus
@@ -22,7 +23,7 @@ from aicost.usage.readers import ResponseView, is_result_line, read_response
 from aicost.usage.reading import Raw, Reading
 
 from ._admission import Permit
-from ._background import asked_in, remember
+from ._background import asked, remember
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
 from ._framing import first_object
@@ -75,12 +76,14 @@ class InProgress:
     """A call that is being made. The transports tell it of each request and its answer."""
 
     __slots__ = (
+        "_lines_read",
         "amended",
         "ask",
         "call",
         "credential",
         "failed",
         "in_flight",
+        "over",
         "permit",
         "pipeline",
         "response",
@@ -102,8 +105,12 @@ class InProgress:
         self.response: Any = None
         """The HTTP response of the attempt that succeeded."""
         self.results_read = 0
+        self._lines_read: dict[str, int] = {}
+        """How often each line of the file was read: the second of the same is another."""
         self.watched = False
         self.in_flight = False
+        self.over = False
+        """Whether the client's method has returned; what is still to be read of its answer goes on."""
         self.failed: tuple[str, int | None, Billed] | None = None
         """How the last attempt failed: error type, HTTP status, whether it may be billed."""
 
@@ -234,15 +241,26 @@ class InProgress:
         return self.pipeline.counted.is_replay((self._server, view.response_id), digest)
 
     def stored(self, response_id: str) -> str:
-        """The event of a response that its provider keeps: the same when it is asked for and when it is fetched."""
+        """The event of a response that its provider keeps: the same when it is asked for and when it is fetched.
+
+        An id that is given once is one whatever key fetches it, and from whichever of the provider's hosts.
+        """
+        target = self.ask.target
+        if is_unique(response_id, target.provider, target.server_address):
+            return derived_id("response", target.provider, response_id)
         return derived_id("response", self._server, self.credential, response_id)
 
     def identify(self, view: ResponseView | None) -> None:
         """Say which event it is, if the answer is one that will be fetched later."""
-        asked = self.ask.body
-        if self.call is None or view is None or view.response_id is None or asked is None:
+        body = self.ask.body
+        if self.call is None or view is None or view.response_id is None or body is None:
             return
-        if self.ask.target.api == "responses" and asked.get("background") is True:
+        target = self.ask.target
+        waits = view.reading is None or not view.reading.usage
+        if target.api != "responses" or body.get("background") is not True or not waits:
+            return
+        # Under an id that a server may give again, it is known by that to this process alone.
+        if is_unique(view.response_id, target.provider, target.server_address):
             self.call.identify(self.stored(view.response_id))
 
     def record_result(self, result: Raw) -> None:
@@ -258,7 +276,8 @@ class InProgress:
         if self.ask.target.api == "responses" and result.get("background") is not True and not counted.knows(event_id):
             return  # it was answered, and recorded, when it was asked for
         target = self.ask.target if view.model is None else self.ask.target._replace(model=view.model)
-        call = Call(self.pipeline, target, parent=asked_in(target, view.response_id))
+        before = asked(target, view.response_id)
+        call = Call(self.pipeline, target, parent=None if before is None else before.context)
         call.attempt_started(self.started_ns)
         call.identify(event_id)
         if self.credential is not None:
@@ -269,17 +288,25 @@ class InProgress:
         """The event of a result. A line of a file is told by the file and its own ids, not by the response's."""
         job = self.ask.job
         if job is None:
+            before = asked(self.ask.target, view.response_id)
+            if before is not None and before.event_id is not None:
+                return before.event_id
             return None if view.response_id is None else self.stored(view.response_id)
         ids = [result.get(name) for name in ("id", "custom_id", "key")]
         if not any(isinstance(one, str) for one in ids):
             ids = [self.results_read]
-        return derived_id("line", self._server, job, *ids)
+        # With what it says: a server that was started again may give its files the same names.
+        said = json.dumps(result, sort_keys=True, default=str)
+        event_id = derived_id("line", self._server, job, *ids, said)
+        times = self._lines_read.get(event_id, 0)
+        self._lines_read[event_id] = times + 1
+        return derived_id(event_id, times) if times else event_id
 
     def waits(self, view: ResponseView | None) -> None:
         """What was asked for is made in the background, and its usage is asked after later."""
         work = view.response_id if view is not None and (view.reading is None or not view.reading.usage) else None
         if work is not None and self.call is not None and (self.ask.body or {}).get("background"):
-            remember(self.ask.target, work, self.call.context)
+            remember(self.ask.target, work, self.call.context, self.call.event_id)
 
 
 def returned(progress: InProgress, result: Any) -> None:

@@ -170,6 +170,8 @@ class Sightings:
     currency: str
     count: int
     atto: int | None
+    unknown: int = 0
+    """Of how many it is not known what they would have come to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +242,15 @@ class LedgerReader:
         condition, values = _where(where)
         of_payload = re.sub(r"\bc\.(\w+)", r"json_extract(s.payload, '$.\1')", condition)
         rows = self._rows(
-            "SELECT s.kind, s.reason, COALESCE(s.currency, '') AS currency, COUNT(*) AS n, SUM(s.nano) AS nano, "
+            "SELECT s.kind, s.reason, COALESCE(s.currency, '') AS currency, COUNT(*) AS n, COUNT(s.nano) AS known, "
+            "SUM(s.nano) AS nano, "
             f"SUM(s.atto_rest) AS rest FROM sightings s {of_payload} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
             values,
         )
-        return [Sightings(r["kind"], r["reason"], r["currency"], r["n"], _atto(r["nano"], r["rest"])) for r in rows]
+        return [
+            Sightings(r["kind"], r["reason"], r["currency"], r["n"], _atto(r["nano"], r["rest"]), r["n"] - r["known"])
+            for r in rows
+        ]
 
     def charges(self, where: Filter = Filter()) -> list[sqlite3.Row]:
         """The charges themselves in the order they began, one row per attempt."""
@@ -305,6 +311,13 @@ class LedgerReader:
             if found:
                 listed = ", ".join(sorted(f"{kind} {full}" for kind, full in found)[:6])
                 raise LedgerError(f"{identifier!r} is ambiguous: {listed}")
+        for seen in self._rows(
+            "SELECT event_id, kind, reason, counted_by FROM sightings WHERE event_id >= ? AND event_id < ? LIMIT 1",
+            _range(identifier),
+        ):
+            why = f"{seen['kind']}, {seen['reason']}" if seen["reason"] else seen["kind"]
+            by = f"; aicost explain {seen['counted_by']}" if seen["counted_by"] else ""
+            raise LedgerError(f"{seen['event_id']} is a view that is not counted ({why}){by}")
         raise LedgerError(f"no run, span or event starts with {identifier!r} in this ledger")
 
     def _rows(self, select: str, values: Sequence[Any]) -> list[sqlite3.Row]:

@@ -177,9 +177,9 @@ CREATE TABLE IF NOT EXISTS outcomes (
 
 _QUARANTINED = """
 SELECT event_id, payload_hash, 'contradiction' AS kind, '' AS reason, event_id AS counted_by, '' AS observer, seen_ns,
-    json_extract(payload, '$.currency') AS currency, json_extract(payload, '$.nano') AS nano,
-    json_extract(payload, '$.atto_rest') AS atto_rest, payload
-FROM quarantine
+    json_extract(said, '$.currency') AS currency, json_extract(said, '$.nano') AS nano,
+    json_extract(said, '$.atto_rest') AS atto_rest, said AS payload
+FROM (SELECT *, CASE WHEN json_valid(payload) THEN payload ELSE '{}' END AS said FROM quarantine)
 """
 """What schema 2 kept of contradictions."""
 

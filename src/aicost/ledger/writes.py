@@ -23,13 +23,19 @@ from .schema import CHARGE_COLUMNS, ORIGIN, OWNERS
 
 _log = logging.getLogger("aicost.ledger")
 
+# The work of an attempt begins while it is under way, as far as two clocks agree: an id that was kept and sent along
+# later is no proof.
+_BELOW = (
+    "SELECT a.event_id FROM aliases a JOIN charges d ON d.event_id = a.event_id "
+    "WHERE a.alias IN (?, ?) AND a.evidence <> 'caller' AND d.started_ns BETWEEN ? AND ?"
+)
+_SKEW_NS = 10_000_000_000
 _INSERT_CHARGE = (
     f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) SELECT {', '.join('?' * len(CHARGE_COLUMNS))} "
     "WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE event_id = ? AND kind <> 'contradiction') "
-    "AND NOT EXISTS (SELECT 1 FROM aliases WHERE alias IN (?, ?) AND evidence <> 'caller') "
-    "ON CONFLICT (event_id) DO NOTHING"
+    f"AND NOT EXISTS ({_BELOW}) ON CONFLICT (event_id) DO NOTHING"
 )
-"""One charge, unless it is there, or another counts it: then follow its id twice, and its gateway's name for it."""
+"""One charge, unless it is there, or another counts it: then follow its id, and the values of `_BELOW`."""
 # Whose work it was is known where it was asked for, and not where somebody comes back for the answer.
 _KEPT = frozenset(("run_id", "root_run_id", "workflow", "step", "step_id", "agent", *OWNERS, "retry_of", "fallback_of"))
 _REPLACE_CHARGE = (
@@ -82,9 +88,11 @@ def put_charges(
         for one in kept:
             event_id, gateway = one.row[0], one.event.origin.gateway
             call = _gateway_name(one.row) if gateway else event_id
-            if db.execute(_INSERT_CHARGE, (*one.row, event_id, event_id, call)).rowcount:
+            event = one.event
+            under_way = (event_id, call, event.started_ns - _SKEW_NS, event.ended_ns + _SKEW_NS)
+            if db.execute(_INSERT_CHARGE, (*one.row, event_id, *under_way)).rowcount:
                 db.executemany(_INSERT_LINE, one.lines)
-            elif (counted_by := _counted_by(db, event_id, call)) is not None:
+            elif (counted_by := _counted_by(db, event_id, under_way)) is not None:
                 _put_sighting(db, one.row, "joined", "downstream", counted_by, "aicost")
                 continue
             else:
@@ -161,12 +169,12 @@ def _replace(db: sqlite3.Connection, event_id: str, by: str, kind: str, reason: 
     db.execute("DELETE FROM charge_lines WHERE event_id = ?", (event_id,))
 
 
-def _counted_by(db: sqlite3.Connection, event_id: str, call: str) -> str | None:
+def _counted_by(db: sqlite3.Connection, event_id: str, under_way: Row) -> str | None:
     """The event that counts this one, if another does: that of a process further down, or of a nearer view."""
     found = db.execute(
         "SELECT COALESCE(counted_by, '') FROM sightings WHERE event_id = ? AND kind <> 'contradiction' "
-        "UNION ALL SELECT event_id FROM aliases WHERE alias IN (?, ?) AND evidence <> 'caller'",
-        (event_id, event_id, call),
+        f"UNION ALL {_BELOW}",
+        (event_id, *under_way),
     ).fetchone()
     return None if found is None else str(found[0])
 
@@ -191,7 +199,13 @@ def _put_aliases(db: sqlite3.Connection, one: _Kept) -> None:
         return
     evidence = "gateway_call" if upstream.startswith("gateway:") else "propagated"
     caller = db.execute("SELECT event_id FROM aliases WHERE alias = ? AND evidence = 'caller'", (upstream,)).fetchone()
-    _replace(db, caller[0] if caller is not None else upstream, event_id, "joined", "downstream")
+    name, began = caller[0] if caller is not None else upstream, one.event.started_ns
+    under_way = db.execute(
+        "SELECT 1 FROM charges WHERE event_id = ? AND ? BETWEEN started_ns - ? AND ended_ns + ?",
+        (name, began, _SKEW_NS, _SKEW_NS),
+    ).fetchone()
+    if under_way is not None:
+        _replace(db, name, event_id, "joined", "downstream")
     db.execute(
         "INSERT INTO aliases VALUES (?, ?, ?) ON CONFLICT (alias) DO UPDATE "
         "SET event_id = excluded.event_id, evidence = excluded.evidence WHERE evidence = 'caller'",

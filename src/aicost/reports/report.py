@@ -62,6 +62,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "count": seen.count,
                 "amount": None if seen.atto is None else exact(seen.atto),
                 "currency": seen.currency or None,
+                "unknown": seen.unknown,
             }
             for seen in report.sightings
         ],
@@ -182,6 +183,8 @@ def _print_sightings(sightings: Sequence[Sightings], console: Console) -> None:
     for seen in sightings:
         reason = f" ({seen.reason})" if seen.reason else ""
         amount = readable(seen.atto, seen.currency or "USD")
+        if seen.unknown and seen.atto is not None:
+            amount += f", and {seen.unknown:,} of unknown amount"
         text = f"  {seen.count:,} x {_SAID.get(seen.kind, seen.kind)}{reason}: {amount}"
         console.print(text, highlight=False, markup=False)
 

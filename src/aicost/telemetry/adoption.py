@@ -101,6 +101,7 @@ class _Ending:
         except Exception as error:  # noqa: BLE001 - the application's span comes first
             guard.failed("adopt a span", error)
         finally:
+            self._sight.ended = True
             vars(span).pop("end", None)
             span.end(end_time)
 

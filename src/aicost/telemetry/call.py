@@ -28,7 +28,7 @@ from . import guard
 from .evidence import span_event_id
 from .once import WIRE, Covered, Observer, Reason, Verdict
 from .pipeline import Pipeline
-from .sight import Sight, sight_around, with_sight
+from .sight import Names, Sight, sight_around, with_sight
 
 _NOTHING = ResponseView(reading=None)
 _INVALID_TRACE = "0" * 32
@@ -189,6 +189,8 @@ class Call:
         self._content: Mapping[str, AttributeValue] = {}
         self._unbilled: Covered | None = None
         self._origin = Origin(host=self.target.server_address, upstream_id=self._scope.upstream_id)
+        target = self.target
+        self._sight.names = Names(target.provider, target.model, target.model, self._origin)
         self._done = False
         self._lock = threading.Lock()
 
@@ -260,12 +262,14 @@ class Call:
         except Exception as error:  # noqa: BLE001 - the application's call comes first
             guard.failed("record a call", error)
         finally:
+            self._sight.ended = True
             self.span.end()
 
     def drop(self, reason: Reason) -> None:
         """End the call uncounted: nobody was asked."""
         with self._lock:
             done, self._done = self._done, True
+        self._sight.ended = True
         if not done:
             self.span.set_attributes(covered_attributes(Covered(reason, None)))
             self.span.end()
@@ -285,7 +289,7 @@ class Call:
         if verdict.completes is not None:
             events[-1] = replace(events[-1], event_id=verdict.completes)
         attributes = self._describe(view, outcome, events)
-        self._sight.tell(events[-1].event_id)
+        self._sight.tell(events[-1])
         if self._observer is not WIRE:
             self._sight.claim()
         elif all(event.billed is Billed.NO for event in events):
@@ -324,7 +328,7 @@ class Call:
         if self._unbilled is not None:
             return Verdict(self._unbilled)
         wire, sight = self._observer is WIRE, self._sight
-        nested = None if wire else sight.covered(with_usage=bool(event.usage))
+        nested = None if wire else sight.covered(event)
         return self._pipeline.counted.decide(
             event, Observer(self._observer), wire=wire, nested=nested, now=0 if wire else time.time_ns()
         )

@@ -54,7 +54,20 @@ def family(operation: str) -> str:
     return "text" if operation in _TEXT else operation
 
 
-def agree(one: View, other: View) -> bool:
+class Named(Protocol):
+    """Whom a view asks for what."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def request_model(self) -> str | None: ...
+    @property
+    def origin(self) -> Origin: ...
+
+
+def agree(one: Named, other: Named) -> bool:
     """Whether provider, host and model are the same wherever both views name them."""
     hosts = one.origin.host, other.origin.host
     if None not in hosts and hosts[0] != hosts[1]:
@@ -66,7 +79,7 @@ def agree(one: View, other: View) -> bool:
     return loose and names_same_model(one, other)
 
 
-def _models_agree(one: View, other: View) -> bool:
+def _models_agree(one: Named, other: Named) -> bool:
     named = [{view.model, view.request_model} - _UNNAMED for view in (one, other)]
     if not all(named):
         return True
@@ -78,7 +91,7 @@ def _models_agree(one: View, other: View) -> bool:
 _UNNAMED = {None, "", "unknown"}
 
 
-def names_same_model(one: View, other: View) -> bool:
+def names_same_model(one: Named, other: Named) -> bool:
     """Whether both views name a model, and it is one."""
     both = [{view.model, view.request_model} - _UNNAMED for view in (one, other)]
     return all(both) and _models_agree(one, other)

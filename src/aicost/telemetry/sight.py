@@ -7,24 +7,36 @@ objects themselves. What follows from it is decided in `once`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, get_current_span
 
 from aicost.scopes.scope import Scope
+from aicost.usage.event import Origin, UsageEvent
+from aicost.usage.meters import token_sums
 
-from .evidence import family
+from .evidence import agree, family
 from .once import Covered
 
 _KEY = otel_context.create_key("aicost-sight")
 _ON_SPAN = "_aicost_sight"
 
 
-class Sight:
-    """One view of what may be an inference, while it is open."""
+class Names(NamedTuple):
+    """What is known of a call before it is answered: whom it asks for what."""
 
-    __slots__ = ("_inside", "billed", "by", "family", "outer", "run", "step", "wire")
+    provider: str
+    model: str
+    request_model: str | None
+    origin: Origin
+
+
+class Sight:
+    """One view of what may be an inference."""
+
+    __slots__ = ("_inside", "billed", "by", "ended", "event", "family", "names", "outer", "run", "step", "wire")
 
     def __init__(self, operation: str | None, scope: Scope, outer: Sight | None, *, wire: bool) -> None:
         self.family: str | None = None if operation is None else family(operation)
@@ -36,6 +48,11 @@ class Sight:
         """The event that counted it from below."""
         self.billed = True
         """False once it is known that nothing was done that could be billed."""
+        self.names: Names | None = None
+        self.event: UsageEvent | None = None
+        """What it told of, once that is known."""
+        self.ended = False
+        """What is begun from then on, where its context was inherited, is not inside of it."""
         self._inside: list[Sight] = []
         if wire:
             self.claim()
@@ -49,19 +66,31 @@ class Sight:
         for view in self._around():
             view._inside.append(self)
 
-    def tell(self, by: str) -> None:
+    def tell(self, event: UsageEvent) -> None:
         """The views around this one are counted by that event."""
+        self.event = event
         for view in self._around():
-            view.by = by
+            view.by = event.event_id
 
-    def covered(self, *, with_usage: bool) -> Covered | None:
-        """Why this view is not counted, if what is inside of it or around it is.
+    def covered(self, event: UsageEvent) -> Covered | None:
+        """Why this view, which tells of that event, is not counted, if what is inside of it or around it is.
 
         What carries usage is covered from below only by what may have been billed.
         """
-        if any(view.family == self.family and (view.billed or not with_usage) for view in self._inside):
-            return Covered("below", self.by)
-        return Covered("above", None) if any(view.wire for view in self._around()) else None
+        for view in self._inside:
+            if view.family == self.family and (view.billed or not event.usage) and not view.is_another(event):
+                return Covered("below", self.by if view.event is None else view.event.event_id)
+        if any(view.wire and not view.is_another(event) for view in self._around()):
+            return Covered("above", None)
+        return None
+
+    def is_another(self, event: UsageEvent) -> bool:
+        """Whether it is surely of another call than an event around or inside it: a guard that asks a small model."""
+        mine = self.event or self.names
+        if mine is None or agree(mine, event):
+            return False
+        counts = None if self.event is None or not self.event.usage else token_sums(self.event.usage)
+        return counts is None or not event.usage or counts != token_sums(event.usage)
 
     def _around(self) -> Iterator[Sight]:
         """The views of the same inference around this one. A step or run between them makes it another."""
@@ -77,7 +106,10 @@ def sight_around(context: Context | None = None) -> Sight | None:
     sight = getattr(get_current_span(context), _ON_SPAN, None)
     if sight is None:
         sight = otel_context.get_value(_KEY, context)
-    return sight if isinstance(sight, Sight) else None
+    found = sight if isinstance(sight, Sight) else None
+    while found is not None and found.ended:
+        found = found.outer
+    return found
 
 
 def with_sight(sight: Sight, span: Span, context: Context) -> Context:
