@@ -56,6 +56,7 @@ _RESPONSE = _either(
         _CACHE,
     )
 )
+_HIT = {"HIT", "SEMANTIC HIT"}
 _SHORT_LIVED = ("ya29.", "eyJ")
 """How access tokens begin that are new every hour, and so are nobody's key."""
 _LONGEST = 200
@@ -87,9 +88,9 @@ def said_in_response(response: Any) -> tuple[dict[str, str], bool]:
         if what is None:
             continue
         if what is _CACHE:
-            cached = cached or "HIT" in _text(value).upper().split()
+            cached = cached or _text(value).strip().upper() in _HIT
         elif what is _CACHE_KEY:
-            cached = cached or bool(value)
+            cached = cached or _text(value).strip().lower() not in {"", "none"}
         else:
             found.setdefault(what, _text(value))
     return found, cached
