@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from decimal import Decimal
@@ -32,6 +33,8 @@ from .running import InProcess, a_request, a_span, attributes_of, chat, get, pos
 
 KERNEL = Kernel(RateCard.bundled())
 ONE = Decimal("0.0075")
+T = 1_790_000_000_000_000_000
+USAGE = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
 
 
 class Fleet:
@@ -133,7 +136,7 @@ def test_any_interleaving_is_the_wires_own_calls(
     fleet = Fleet(tmp_path_factory.mktemp("law") / "ledger.sqlite")
     told = []
     for number, (response_id, second, two, view) in enumerate(made, 1):
-        start = 1_790_000_000_000_000_000 + second * 1_000_000_000
+        start = T + second * 1_000_000_000
         identity = f"chatcmpl-CX5kFkl2Jq0Yt1AaQJ4Yy2m{number:02d}" if response_id == "unique" else response_id
         span, _ = given_span(number, identity, start)
         resource = {"service.name": "two" if two else "one"}
@@ -205,7 +208,7 @@ def test_a_span_that_was_adopted_in_its_process_is_charged_once_and_metered_ther
 
 
 def test_a_covered_view_that_comes_again_after_a_restart_is_no_charge(fleet: Fleet) -> None:
-    span, event_id = given_span(1, "chatcmpl-1", 1_790_000_000_000_000_000)
+    span, event_id = given_span(1, "chatcmpl-1", T)
     view = a_span(
         {**chat(), "gen_ai.response.id": "chatcmpl-1"},
         start_time_unix_nano=span.start_time_unix_nano - 1,
@@ -225,8 +228,8 @@ def test_a_covered_view_that_comes_again_after_a_restart_is_no_charge(fleet: Fle
 
 def test_a_hop_further_down_is_one_charge(fleet: Fleet) -> None:
     for order in (0, 1):
-        app, event_id = given_span(10 + order, None, 1_790_000_000_000_000_000)
-        proxy, below = given_span(20 + order, None, 1_790_000_000_000_000_000)
+        app, event_id = given_span(10 + order, None, T)
+        proxy, below = given_span(20 + order, None, T)
         put(proxy, "aicost.event.upstream_id", event_id)
         sent = [("app", app), ("proxy", proxy)]
         for service, span in sent if order else reversed(sent):
@@ -236,11 +239,63 @@ def test_a_hop_further_down_is_one_charge(fleet: Fleet) -> None:
             assert below in {row["event_id"] for row in ledger.charges()}, "nearest to the wire counts"
 
 
+def test_an_id_that_anybody_sends_takes_no_charge_back(fleet: Fleet) -> None:
+    """Baggage comes from outside: what begins when the attempt it names is long over, or not begun, is no hop of it."""
+    app, event_id = given_span(10, None, T)
+    fleet.send(a_request([app], scope="aicost", resource={"service.name": "app"}))
+    for number, start in ((20, T + 60 * 10**9), (21, T - 60 * 10**9)):
+        claimed, _ = given_span(number, None, start)
+        put(claimed, "aicost.event.upstream_id", event_id)
+        fleet.send(a_request([claimed], scope="aicost", resource={"service.name": "proxy"}))
+    assert fleet.total == 3 * ONE
+
+
+@pytest.mark.parametrize("more", [{}, {"gen_ai.usage.input_tokens": 900}], ids=["equal counts", "other counts"])
+def test_a_span_around_two_calls_covers_both_and_another_models_too(fleet: Fleet, more: dict[str, Any]) -> None:
+    around = a_span({**chat(), **more}, number=1000, start_time_unix_nano=T - 10**6, end_time_unix_nano=T + 301 * 10**6)
+    inner = [given_span(1, None, T)[0], given_span(2, None, T + 150 * 10**6)[0]]
+    put(inner[1], "gen_ai.request.model", "gpt-4o-mini")
+    put(inner[1], "gen_ai.response.model", "gpt-4o-mini")
+    put(inner[1], "aicost.cost.amount_exact", "0.00045")
+    for span in inner:
+        span.trace_id, span.parent_span_id = around.trace_id, around.span_id
+    fleet.send(a_request(inner, scope="aicost"))
+    fleet.send(a_request([around], scope="vendor"))
+    assert fleet.total == ONE + Decimal("0.00045")
+
+
+@pytest.mark.parametrize("order", ["wire first", "wire last"])
+@pytest.mark.parametrize("said", [("no", "none", "priced"), ("yes", "none", "unpriced")], ids=["unbilled", "unknown"])
+def test_a_wire_span_that_knows_no_usage_takes_back_nothing_known(
+    fleet: Fleet, order: str, said: tuple[str, str, str]
+) -> None:
+    wire, _ = given_span(1, None, T)
+    for key in ("aicost.usage.meter.input", "aicost.usage.meter.output", *USAGE):
+        for attribute in [a for a in wire.attributes if a.key == key]:
+            wire.attributes.remove(attribute)
+    names = ("aicost.request.billed", "aicost.usage.source", "aicost.cost.status")
+    for key, value in (*zip(names, said, strict=True), ("aicost.cost.amount_exact", "0")):
+        put(wire, key, value)
+    seen = a_span(chat(), number=1000, start_time_unix_nano=T + 10**6, end_time_unix_nano=T + 50 * 10**6)
+    sent = [a_request([wire], scope="aicost"), a_request([seen], scope="vendor")]
+    for request in sent if order == "wire first" else reversed(sent):
+        fleet.send(request)
+    assert fleet.total == ONE
+
+
+def test_a_span_without_ids_that_is_delivered_again_is_one_charge(fleet: Fleet) -> None:
+    nameless = a_span(chat(), number=5)
+    nameless.trace_id = bytes(16)
+    fleet.send(a_request([nameless], scope="vendor"))
+    fleet.send(a_request([a_span(chat(), number=6), nameless], scope="vendor"))
+    assert fleet.total == 2 * ONE
+
+
 def test_a_declared_gateways_call_id_joins_its_hops(fleet: Fleet) -> None:
     for order, declared in ((0, True), (1, True), (2, False)):
         before = fleet.total
-        app, _ = given_span(30 + order, None, 1_790_000_000_000_000_000)
-        proxy, _ = given_span(40 + order, None, 1_790_000_000_000_000_000)
+        app, _ = given_span(30 + order, None, T)
+        proxy, _ = given_span(40 + order, None, T)
         put(app, "aicost.gateway.call_id", f"call-{order}")
         if declared:
             put(app, "aicost.gateway.declared", True)
@@ -251,7 +306,7 @@ def test_a_declared_gateways_call_id_joins_its_hops(fleet: Fleet) -> None:
 
 
 def test_joined_views_are_counted_with_what_they_would_have_been(fleet: Fleet) -> None:
-    span, _ = given_span(1, "chatcmpl-1", 1_790_000_000_000_000_000)
+    span, _ = given_span(1, "chatcmpl-1", T)
     view = a_span(
         {**chat(), "gen_ai.response.id": "chatcmpl-1", "gen_ai.usage.input_tokens": 2000},
         start_time_unix_nano=span.start_time_unix_nano - 1,
@@ -278,7 +333,7 @@ def test_two_processes_with_one_seed_are_metered_as_two() -> None:
 
     meters = CostMeters(CostMetrics())
     by = Pricer(KERNEL, owners=meters.owners)
-    for service, start in (("one", 1_790_000_000_000_000_000), ("two", 1_790_000_000_000_000_007)):
+    for service, start in (("one", T), ("two", 1_790_000_000_000_000_007)):
         span = a_span(chat(), number=5, start_time_unix_nano=start, end_time_unix_nano=start + 1000)
         meters.count(by.price(a_request([span], resource={"service.name": service}).SerializeToString()))
     points = [value for metric, _, value in meters._points() if metric.name == "aicost.request.attempts"]
@@ -332,6 +387,16 @@ def test_a_memory_is_bounded_forgets_in_time_and_survives_damage(
     again.price(a_request([a_span()]).SerializeToString())
     again.remember()
     assert len(list(Memory(path).remembered(1000))) > 5
+    line = json.loads(next(iter(path.read_bytes().splitlines())))
+    for number in range(len(line)):
+        for value in (None, "x", -1, [1], {"input": "x"}, {"input": "NaN"}, {"input": [1]}, True):
+            damaged = [*line[:number], value, *line[number + 1 :]]
+            path.write_text(json.dumps(damaged) + "\n" + json.dumps([*line[:1], "other", *line[2:]]) + "\n")
+            Pricer(KERNEL, memory=Memory(path)).price(a_request([a_span()], scope="vendor").SerializeToString())
+    for junk in (b"[" * 100_000, b"\xff\xfe", b"\0" * 4096, b"[" + b"9" * 5000 + b"]", b"{}", b"[]", b"1"):
+        path.write_bytes(junk + b"\n")
+        Pricer(KERNEL, memory=Memory(path))
+    again.remember()
     monkeypatch.setattr("aicost.collector.memory.KEPT_S", -10)
     assert list(memory.remembered(1000)) == []
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +25,9 @@ from tests.telemetry.test_sinks import recorded
 import aicost
 from aicost.cli import cli as main
 from aicost.ledger.query import LedgerReader
-from aicost.telemetry import guard
+from aicost.telemetry import guard, once
 from aicost.telemetry.call import Call, Outcome, Target
+from aicost.telemetry.evidence import agree
 from aicost.telemetry.state import current
 from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.readers import ResponseView
@@ -153,6 +156,81 @@ def test_two_spans_of_one_observer_are_two_calls_whatever_id_they_share(app: App
             pass
     assert app.ledger_total() == 3 * ONE
     assert reasons(app) == []
+
+
+MORE = {"gen_ai.usage.input_tokens": 9000}
+OPUS = {"gen_ai.provider.name": "anthropic", "gen_ai.request.model": "claude-opus-4-1", **MORE}
+
+
+@pytest.mark.parametrize("told", ["around", "inside", "in a task begun inside"])
+def test_nesting_hides_no_call_of_another_model(app: App, told: str) -> None:
+    """A guardrail inside a call of a client nobody wraps, and the other way round, are two calls."""
+
+    async def tell_later(over: asyncio.Event) -> None:
+        await over.wait()
+        with inference(**MORE):
+            pass
+
+    async def one_after_the_other() -> None:
+        over = asyncio.Event()
+        made = opened()
+        token = otel_context.attach(made.context)
+        task = asyncio.create_task(tell_later(over))
+        otel_context.detach(token)
+        finish(made)
+        over.set()
+        await task
+
+    def finish(made: Call) -> None:
+        made.finish(ResponseView(Reading({"input": 1000, "output": 250}), None, "gpt-4o", None), Outcome())
+
+    if told == "around":
+        with inference(**OPUS):
+            call()
+    elif told == "inside":
+        made = opened()
+        token = otel_context.attach(made.context)
+        with inference(**OPUS):
+            pass
+        otel_context.detach(token)
+        finish(made)
+    else:
+        asyncio.run(one_after_the_other())
+    assert len(app.charges()) == 2
+    assert reasons(app) == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome(), Outcome(RequestStatus.FAILURE, Billed.NO, "400")])
+def test_a_wire_call_that_knows_no_usage_takes_back_nothing_known(app: App, outcome: Outcome) -> None:
+    made = opened()
+    with inference():
+        pass
+    made.finish(ResponseView(None, None, "gpt-4o", None), outcome)
+    assert app.ledger_total() == ONE
+
+
+def test_a_span_that_ends_while_another_is_being_decided_ends_too(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A garbage collector may run an abandoned stream's `finally` at any allocation of ours."""
+    abandoned = trace.get_tracer("stream.vendor").start_span("chat gpt-4o", attributes=CHAT)
+
+    def collected(*views: Any) -> bool:
+        if abandoned.is_recording():
+            abandoned.set_attributes({**USAGE, "gen_ai.usage.input_tokens": 9000})
+            abandoned.end()
+        return agree(*views)
+
+    def siblings() -> None:
+        call(response_id="chatcmpl-1")
+        with inference(response_id="chatcmpl-1"):
+            pass
+
+    monkeypatch.setattr(once, "agree", collected)
+    thread = threading.Thread(target=siblings, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "a lock was taken twice"
+    assert not abandoned.is_recording()
+    assert app.ledger_total() == ONE + ONE + Decimal("0.02")
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "gpt-4.1-mini"])

@@ -202,7 +202,9 @@ class View:
 
     @classmethod
     def of_memory(cls, fields: list[Any]) -> View:
-        """A view that was seen before a restart. Raises `ValueError` or `TypeError` for anything else."""
+        """A view that was seen before a restart. Raises for anything else."""
+        if not all(isinstance(field, of) for field, of in zip(fields, _REMEMBERED, strict=True)):
+            raise ValueError(f"not a view: {fields!r:.200}")
         view = cls.__new__(cls)
         told, key, parent, view.given, name, process, view.provider, view.model, *seen = fields
         view.request_model, view.operation, view.response_id, usage, billed, *times = seen
@@ -216,12 +218,24 @@ class View:
         return view
 
 
+_TEXT_OR_NONE = (str, type(None))
+_REMEMBERED: tuple[type | tuple[type, ...], ...] = (
+    *(str, str, str, bool, str, str, str, str),
+    *(_TEXT_OR_NONE, str, _TEXT_OR_NONE, (dict, type(None)), str),
+    *(int, int, _TEXT_OR_NONE, _TEXT_OR_NONE),
+)
+"""Of what types the fields of `View.remembered` are."""
+
+
 def _plain(quantity: Quantity) -> int | str:
     return quantity if isinstance(quantity, int) else str(quantity)
 
 
 def _quantity(said: int | str) -> Quantity:
-    return said if isinstance(said, int) else Decimal(said)
+    quantity = said if isinstance(said, int) else Decimal(said)
+    if not 0 <= quantity < 10**15:  # nor what is no number
+        raise ValueError(f"not a quantity: {said!r:.50}")
+    return quantity
 
 
 _URLS = ("url.full", "http.url", "gen_ai.openai.api_base")
