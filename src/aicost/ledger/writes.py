@@ -30,6 +30,8 @@ _BELOW = (
     "WHERE a.alias IN (?, ?) AND a.evidence <> 'caller' AND d.started_ns BETWEEN ? AND ?"
 )
 _SKEW_NS = 10_000_000_000
+_LATEST_NS = 2**63 - 1 - _SKEW_NS
+"""What SQLite's integers hold."""
 _INSERT_CHARGE = (
     f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) SELECT {', '.join('?' * len(CHARGE_COLUMNS))} "
     "WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE event_id = ? AND kind <> 'contradiction') "
@@ -89,7 +91,7 @@ def put_charges(
             event_id, gateway = one.row[0], one.event.origin.gateway
             call = _gateway_name(one.row) if gateway else event_id
             event = one.event
-            under_way = (event_id, call, event.started_ns - _SKEW_NS, event.ended_ns + _SKEW_NS)
+            under_way = (event_id, call, event.started_ns - _SKEW_NS, min(event.ended_ns, _LATEST_NS) + _SKEW_NS)
             if db.execute(_INSERT_CHARGE, (*one.row, event_id, *under_way)).rowcount:
                 db.executemany(_INSERT_LINE, one.lines)
             elif (counted_by := _counted_by(db, event_id, under_way)) is not None:
