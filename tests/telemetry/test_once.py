@@ -209,6 +209,22 @@ def test_a_wire_call_that_knows_no_usage_takes_back_nothing_known(app: App, outc
     assert app.ledger_total() == ONE
 
 
+@pytest.mark.parametrize(
+    ("outcome", "charged"), [(Outcome(), ONE), (Outcome(RequestStatus.FAILURE, Billed.NO, "400"), 0)]
+)
+def test_usage_that_only_a_view_inside_of_a_call_has_is_the_calls(app: App, outcome: Outcome, charged: Decimal) -> None:
+    """An application that asks for no usage of a stream may have a vendor's instrumentation that counts it."""
+    with aicost.run_scope("w") as run:
+        made = opened()
+        token = otel_context.attach(made.context)
+        with inference():
+            pass
+        otel_context.detach(token)
+        made.finish(ResponseView(None, None, "gpt-4o", None), outcome)
+    assert (run.cost, run.calls, app.ledger_total()) == (charged, 1, charged)
+    assert (len(app.charges()), reasons(app)) == (1, ["above"])
+
+
 def test_a_span_that_ends_while_another_is_being_decided_ends_too(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """A garbage collector may run an abandoned stream's `finally` at any allocation of ours."""
     abandoned = trace.get_tracer("stream.vendor").start_span("chat gpt-4o", attributes=CHAT)

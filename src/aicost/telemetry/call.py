@@ -281,7 +281,7 @@ class Call:
         last.error_type, last.http_status = outcome.error_type, outcome.http_status
         failed, scope = self._attempts[:-1], self._scope
         events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
-        events.append(self._last_event(view, outcome, last))
+        events.append(self._heard(self._last_event(view, outcome, last)))
         verdict = self._decide(events[-1])
         if verdict.covered is not None:
             self._cover(events, verdict)
@@ -304,6 +304,20 @@ class Call:
             attributes=attributes,
             replaces=verdict.replaces,
             is_nearest=self._observer is WIRE,
+        )
+
+    def _heard(self, event: UsageEvent) -> UsageEvent:
+        """The event with the usage that a view inside of the call has, where its own response told of none."""
+        heard = self._sight.heard
+        if heard is None or event.usage is not None or event.billed is not Billed.YES:
+            return event
+        return replace(
+            event,
+            usage=heard.usage,
+            service_tier=event.service_tier or heard.service_tier,
+            complete=heard.complete,
+            estimated=heard.estimated,
+            flags=heard.flags,
         )
 
     def failure(self) -> Failed | None:

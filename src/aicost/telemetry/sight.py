@@ -36,7 +36,20 @@ class Names(NamedTuple):
 class Sight:
     """One view of what may be an inference."""
 
-    __slots__ = ("_inside", "billed", "by", "ended", "event", "family", "names", "outer", "run", "step", "wire")
+    __slots__ = (
+        "_inside",
+        "billed",
+        "by",
+        "ended",
+        "event",
+        "family",
+        "heard",
+        "names",
+        "outer",
+        "run",
+        "step",
+        "wire",
+    )
 
     def __init__(self, operation: str | None, scope: Scope, outer: Sight | None, *, wire: bool) -> None:
         self.family: str | None = None if operation is None else family(operation)
@@ -51,6 +64,8 @@ class Sight:
         self.names: Names | None = None
         self.event: UsageEvent | None = None
         """What it told of, once that is known."""
+        self.heard: UsageEvent | None = None
+        """What a view inside of this call told of it, with its usage, which the call itself may turn out to lack."""
         self.ended = False
         """What is begun from then on, where its context was inherited, is not inside of it."""
         self._inside: list[Sight] = []
@@ -80,8 +95,10 @@ class Sight:
         for view in self._inside:
             if view.family == self.family and (view.billed or not event.usage) and not view.is_another(event):
                 return Covered("below", self.by if view.event is None else view.event.event_id)
-        if any(view.wire and not view.is_another(event) for view in self._around()):
-            return Covered("above", None)
+        for view in self._around():
+            if view.wire and not view.is_another(event):
+                view.heard = event if event.usage else view.heard
+                return Covered("above", None)
         return None
 
     def is_another(self, event: UsageEvent) -> bool:
