@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span, Status, StatusCode
 from tests.conftest import App
@@ -258,12 +258,17 @@ def test_a_view_that_names_another_model_is_another_call(app: App, model: str) -
     assert len(app.charges()) == (1 if model == "gpt-4o" else 2)
 
 
-def test_a_wire_call_that_is_told_of_last_replaces_what_was_counted_for_it(app: App) -> None:
+@pytest.mark.parametrize("own_provider", [False, True])
+def test_a_wire_call_that_is_told_of_last_replaces_what_was_counted_for_it(app: App, own_provider: bool) -> None:
+    state = current()
+    assert state is not None
+    pipeline = state.pipeline_for(TracerProvider()) if own_provider else state.pipeline
     made = opened()  # a stream that the application leaves open
     tracer = trace.get_tracer("openinference.instrumentation.langchain")
     with aicost.run_scope("w") as run:
         view = tracer.start_span("ChatOpenAI", attributes=OPENINFERENCE)
-        inner = opened()
+        inner = Call(pipeline, Target("openai", "chat", "chat", "gpt-4o"))
+        inner.attempt_started()
         view.end()
         assert run.cost == ONE
         inner.finish(ResponseView(Reading({"input": 1000, "output": 250}), "chatcmpl-1", "gpt-4o", None), Outcome())

@@ -19,41 +19,6 @@ SLACK_NS = 20_000_000
 """How much later than what it is of a view may end, or begin."""
 
 
-class View(Protocol):
-    """What is looked at in a view; a `UsageEvent` has it all."""
-
-    @property
-    def event_id(self) -> str: ...
-    @property
-    def operation(self) -> str: ...
-    @property
-    def provider(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def request_model(self) -> str | None: ...
-    @property
-    def response_id(self) -> str | None: ...
-    @property
-    def usage(self) -> Mapping[str, Quantity] | None: ...
-    @property
-    def billed(self) -> Billed: ...
-    @property
-    def started_ns(self) -> int: ...
-    @property
-    def ended_ns(self) -> int: ...
-    @property
-    def origin(self) -> Origin: ...
-
-
-_TEXT = {"chat", "text_completion", "generate_content"}
-
-
-def family(operation: str) -> str:
-    """Operations that different observers call differently are one family."""
-    return "text" if operation in _TEXT else operation
-
-
 class Named(Protocol):
     """Whom a view asks for what."""
 
@@ -65,6 +30,33 @@ class Named(Protocol):
     def request_model(self) -> str | None: ...
     @property
     def origin(self) -> Origin: ...
+
+
+class View(Named, Protocol):
+    """What is looked at in a view; a `UsageEvent` has it all."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def response_id(self) -> str | None: ...
+    @property
+    def usage(self) -> Mapping[str, Quantity] | None: ...
+    @property
+    def billed(self) -> Billed: ...
+    @property
+    def started_ns(self) -> int: ...
+    @property
+    def ended_ns(self) -> int: ...
+
+
+_TEXT = {"chat", "text_completion", "generate_content"}
+
+
+def family(operation: str) -> str:
+    """Operations that different observers call differently are one family."""
+    return "text" if operation in _TEXT else operation
 
 
 def agree(one: Named, other: Named) -> bool:

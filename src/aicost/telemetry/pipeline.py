@@ -50,6 +50,7 @@ class _Counted(NamedTuple):
     charge: Charge
     run: Run | None
     step: Step | None
+    metrics: Metrics | None
 
 
 class Pipeline:
@@ -64,15 +65,17 @@ class Pipeline:
         tracer_provider: TracerProvider | None = None,
         profiles: Sequence[CostProfile] = (),
         options: CallOptions = _DEFAULT_OPTIONS,
+        beside: Pipeline | None = None,
     ) -> None:
+        """`beside` is a pipeline whose calls this one's may be other views of."""
         self.kernel = kernel
         self.metrics = metrics
         self.store = store
         self.tracer: Tracer = get_tracer("aicost", __version__, tracer_provider)
         self.profiles = tuple(profiles)
         self.options = options
-        self.counted = Counted()
-        self._replaceable: OrderedDict[str, _Counted] = OrderedDict()
+        self.counted: Counted = Counted() if beside is None else beside.counted
+        self._replaceable: OrderedDict[str, _Counted] = OrderedDict() if beside is None else beside._replaceable
 
     def settle(
         self,
@@ -104,7 +107,7 @@ class Pipeline:
                 self._take_back(event_id)
             fresh = [(*entry, news) for entry in entries if (news := self.counted.news(entry[0]))]
             if not is_nearest:
-                self._replaceable[last.event_id] = _Counted(last, charge, run, step)
+                self._replaceable[last.event_id] = _Counted(last, charge, run, step, self.metrics)
                 if len(self._replaceable) > _MOST_REPLACEABLE:
                     self._replaceable.popitem(last=False)
             if run is not None:
@@ -142,8 +145,8 @@ class Pipeline:
         found = self._replaceable.pop(event_id, None)
         if found is None:
             return
-        event, charge, run, step = found
+        event, charge, run, step, metrics = found
         if run is not None:
             run.add(event, atto=charge.atto, currency=charge.currency, step=step, times=-1)
-        if self.metrics is not None:
-            self.metrics.attempt(event, charge, times=-1)
+        if metrics is not None:
+            metrics.attempt(event, charge, times=-1)

@@ -65,8 +65,8 @@ class State:
             tracer_provider=tracing,
             profiles=base.profiles,
             options=base.options,
+            beside=base,
         )
-        made.counted = base.counted
         self.others.append((tracing, metering, made))
         return made
 
