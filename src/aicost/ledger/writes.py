@@ -15,7 +15,7 @@ from typing import Any
 from aicost.pricing.charge import Charge
 from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import derived_id
-from aicost.usage.event import Billed, Origin, UsageEvent
+from aicost.usage.event import SKEW_NS, Billed, Origin, UsageEvent
 from aicost.usage.meters import Quantity
 
 from .rows import Row, charge_row, line_rows, payload_hash, storable, supersedes
@@ -29,8 +29,7 @@ _BELOW = (
     "SELECT a.event_id FROM aliases a JOIN charges d ON d.event_id = a.event_id "
     "WHERE a.alias IN (?, ?) AND a.evidence <> 'caller' AND d.started_ns BETWEEN ? AND ?"
 )
-_SKEW_NS = 10_000_000_000
-_LATEST_NS = 2**63 - 1 - _SKEW_NS
+_LATEST_NS = 2**63 - 1 - SKEW_NS
 """What SQLite's integers hold."""
 _INSERT_CHARGE = (
     f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) SELECT {', '.join('?' * len(CHARGE_COLUMNS))} "
@@ -91,7 +90,7 @@ def put_charges(
             event_id, gateway = one.row[0], one.event.origin.gateway
             call = _gateway_name(one.row) if gateway else event_id
             event = one.event
-            under_way = (event_id, call, event.started_ns - _SKEW_NS, min(event.ended_ns, _LATEST_NS) + _SKEW_NS)
+            under_way = (event_id, call, event.started_ns - SKEW_NS, min(event.ended_ns, _LATEST_NS) + SKEW_NS)
             if db.execute(_INSERT_CHARGE, (*one.row, event_id, *under_way)).rowcount:
                 db.executemany(_INSERT_LINE, one.lines)
             elif (counted_by := _counted_by(db, event_id, under_way)) is not None:
@@ -204,7 +203,7 @@ def _put_aliases(db: sqlite3.Connection, one: _Kept) -> None:
     name, began = caller[0] if caller is not None else upstream, one.event.started_ns
     under_way = db.execute(
         "SELECT 1 FROM charges WHERE event_id = ? AND ? BETWEEN started_ns - ? AND ended_ns + ?",
-        (name, began, _SKEW_NS, _SKEW_NS),
+        (name, began, SKEW_NS, SKEW_NS),
     ).fetchone()
     if under_way is not None:
         _replace(db, name, event_id, "joined", "downstream")

@@ -13,8 +13,6 @@ from aicost.usage.meters import Quantity
 from aicost.usage.model_names import same_model
 from aicost.usage.providers import has_weak_ids, provider_at, same_provider
 
-SKEW_NS = 10_000_000_000
-"""How far apart the clocks of a caller and of a process further down may be."""
 SLACK_NS = 20_000_000
 """How much later than what it is of a view may end, or begin."""
 

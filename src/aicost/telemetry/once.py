@@ -27,10 +27,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from weakref import WeakSet
 
-from aicost.usage.event import Billed
+from aicost.usage.event import SKEW_NS, Billed
 from aicost.usage.meters import token_sums
 
-from .evidence import SKEW_NS, SLACK_NS, View, agree, family, is_unique, names_same_model, one_within_the_other
+from .evidence import SLACK_NS, View, agree, family, is_unique, names_same_model, one_within_the_other
 
 REMEMBERED = 20_000
 """Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""

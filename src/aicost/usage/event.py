@@ -33,6 +33,10 @@ class Billed(str, Enum):
     """The provider may have done work whose usage never reached us: a read timeout, a cut stream."""
 
 
+SKEW_NS = 10_000_000_000
+"""How far apart the clocks of a caller and of a process further down may be."""
+
+
 class Origin(NamedTuple):
     """Where an attempt was answered, and the ids by which a bill or a downstream hop may tell of it."""
 
