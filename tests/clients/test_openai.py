@@ -553,3 +553,35 @@ def test_another_vendor_that_was_there_first_does_not_pass_us_by(
         assert len(app.spans) == 1
     finally:
         del openai.OpenAI.request
+
+
+def test_what_a_hook_begins_inside_a_call_is_calls_of_its_own(app: App, emulator: ProviderEmulator) -> None:
+    """A judge or logger that is begun by the first call goes on in a context in which that call seems under way."""
+    client_of = getattr(openai, "DefaultAsyncHttpxClient", None)
+    if client_of is None:
+        pytest.skip("this version hands out no HTTP client")
+
+    async def main() -> None:
+        async with connect_async(emulator) as plain:
+            begun: list[asyncio.Task[Any]] = []
+            over = asyncio.Event()
+
+            async def later() -> None:
+                await over.wait()
+                await plain.chat.completions.create(model=MODEL, messages=said("judge later"))
+
+            async def hook(_: Any) -> None:
+                if not begun:
+                    begun.append(asyncio.create_task(later()))
+                    await plain.chat.completions.create(model=MODEL, messages=said("judge now"))
+
+            async with openai.AsyncOpenAI(
+                base_url=emulator.openai_base_url, api_key="k", http_client=client_of(event_hooks={"response": [hook]})
+            ) as hooked:
+                await hooked.chat.completions.create(model=MODEL, messages=said("x"))
+                over.set()
+                await begun[0]
+
+    run(main())
+    assert len(emulator.bill.calls) == 3
+    assert_bill_is_matched(app, emulator)
