@@ -7,10 +7,6 @@ class AicostError(Exception):
     """Base of every error raised by aicost. Its message names the thing, the value and the way out."""
 
 
-class RateCardError(AicostError):
-    """A rate card cannot be used: bad syntax, overlapping rates, a missing currency."""
-
-
 class UsageError(AicostError):
     """A usage object cannot be read at all: not an object, or of an API nobody here knows."""
 
@@ -21,6 +17,10 @@ class LedgerError(AicostError):
 
 class ConfigError(AicostError):
     """A setting has a value that cannot be used."""
+
+
+class RateCardError(ConfigError):
+    """A rate card cannot be used: bad syntax, overlapping rates, a missing currency."""
 
 
 class CallRefused(AicostError):  # noqa: N818 - it is an answer, not a fault

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,13 +15,13 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import TracerProvider
 
-from . import integrations
+from . import _forks, _signals, integrations
 from ._errors import RateCardError
 from ._settings import load as load_settings
 from .pricing.card import RateCard
 from .scopes.ids import derived_id
 from .scopes.runs import Run
-from .scopes.scope import check_keys, current_scope
+from .scopes.scope import current_scope
 from .semconv import attributes as a
 from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
@@ -33,7 +32,7 @@ from .usage.readers import ResponseView
 from .usage.reported import read_meters
 
 _log = logging.getLogger("aicost")
-_lock = threading.RLock()
+_lock = _forks.lock()
 _handle: Handle | None = None
 
 
@@ -92,8 +91,11 @@ def init(
     `gen_ai.output.messages`; `redact` is given the messages first and returns what may be recorded. `tokenizer` counts
     tokens where a stream reports none: `"tiktoken"`, or a function of model and text; such a cost is `estimated`.
 
-    A second call changes nothing and says so in the log. Raises `ConfigError` for a setting, and `RateCardError`
-    for a rate card, that cannot be used.
+    A second call changes nothing and says so in the log. Raises `ConfigError` for a setting that cannot be used,
+    `RateCardError` if that is the rate card; nothing is set up then, and it may be called again.
+
+    Where a signal would end the process at once (SIGTERM, unless the application handles it), what was recorded is
+    sent first; that takes 5 seconds at most.
 
     >>> aicost.init(service_name="support-agent", attribution={"team": "support"})
     """
@@ -112,22 +114,31 @@ def init(
             capture_content=capture_content,
             tokenizer=tokenizer if isinstance(tokenizer, str) else None,
         )
-        check_keys(settings.attribution)
-        chosen = settings.exporter if exporter is None or isinstance(exporter, str) else exporter
-        tracer_provider = providers.set_up_tracing(chosen, settings.service_name)
-        meter_provider = providers.set_up_metrics(chosen, settings.service_name)
-        configured = state.configure(
-            settings,
-            tracer_provider=tracer_provider,
-            meter_provider=meter_provider,
-            redact=redact,
-            tokenizer=tokenizer if callable(tokenizer) else None,
+        # Whatever may be refused is refused before anything is changed.
+        integrations.chosen(settings.instrument)
+        made = providers.set_up(
+            settings.exporter if exporter is None or isinstance(exporter, str) else exporter, settings.service_name
         )
+        try:
+            configured = state.configure(
+                settings,
+                tracer_provider=made.tracer_provider,
+                meter_provider=made.meter_provider,
+                redact=redact,
+                tokenizer=tokenizer if callable(tokenizer) else None,
+            )
+        except BaseException:
+            made.discard()
+            raise
+        made.put_in_force()
         if settings.propagate_threads:
             _follow_threads()
         on = integrations.instrument(settings.instrument)
         _handle = Handle(
-            tracer_provider, meter_provider, settings.ledger if configured.ledger is not None else None, tuple(on)
+            made.tracer_provider,
+            made.meter_provider,
+            settings.ledger if configured.ledger is not None else None,
+            tuple(on),
         )
         _finish_at_end()
         return _handle
@@ -145,11 +156,11 @@ def instrument(
     >>> aicost.instrument("openai", "anthropic")
     ['openai', 'anthropic']
     """
+    chosen = integrations.chosen(names or ("auto",))
     current = state.with_providers(tracer_provider, meter_provider)
     if current.settings.propagate_threads:
         _follow_threads()
     _finish_at_end()
-    chosen = names or ("auto",)
     return integrations.instrument(chosen, tracer_provider=tracer_provider, meter_provider=meter_provider)
 
 
@@ -228,42 +239,29 @@ def current_run() -> Run | None:
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Write and export everything recorded so far. Returns whether all of it was done within `timeout` seconds."""
-    from .integrations._wire import drain_abandoned
+    """Write and export everything recorded so far. Returns whether all of it was done within `timeout` seconds.
 
-    drain_abandoned()
-    done = True
-    current = state.current()
-    if current is not None and current.ledger is not None:
-        done = current.ledger.flush()
-    for provider in (_handle.tracer_provider, _handle.meter_provider) if _handle is not None else ():
-        done = _force_flush(provider, timeout) and done
-    return done
+    What is not done by then goes on meanwhile. Call it before a process is frozen, or ends without `atexit`.
+    """
+    from .integrations._ending import flush
+
+    return flush(timeout)
 
 
 def shutdown() -> None:
     """Flush, unwrap the clients and close what `init()` opened. Safe to call twice; `init()` may follow."""
     global _handle
     with _lock:
-        _end_open_calls()
-        flush()
+        from .integrations._ending import shut_down
+
+        _signals.leave()
         uninstrument()
-        state.reset()
-        providers.shut_down()
+        shut_down(_signals.GRACE_S)
         _handle = None
 
 
 def _pipeline() -> Any:
     return state.with_providers(None, None).pipeline
-
-
-def _force_flush(provider: Any, timeout: float) -> bool:
-    force_flush = getattr(provider, "force_flush", None)
-    try:
-        return force_flush is None or bool(force_flush(int(timeout * 1000)))
-    except Exception as error:  # noqa: BLE001 - an exporter's failure is not the application's
-        guard.failed("flush", error)
-        return False
 
 
 def _follow_threads() -> None:
@@ -274,21 +272,7 @@ def _follow_threads() -> None:
         instrumentor.instrument()
 
 
-def _end_open_calls() -> None:
-    from .integrations._ending import end_calls
-
-    end_calls()
-
-
 def _finish_at_end() -> None:
-    from .integrations._ending import at_end
+    from .integrations._ending import finish_at_end
 
-    at_end(_at_exit)
-
-
-def _at_exit() -> None:
-    if state.current() is not None:
-        _end_open_calls()
-        flush(timeout=2.0)
-        state.reset()
-        providers.shut_down()
+    finish_at_end()

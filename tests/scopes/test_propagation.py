@@ -66,5 +66,5 @@ def test_wrapped_clients_send_the_scope_to_allowed_hosts_only(
 
 
 def test_an_unknown_key_is_refused(make_app: Callable[..., App]) -> None:
-    with pytest.raises(ConfigError, match="baggage key 'tenant' is unknown; known: tenant_id"):
+    with pytest.raises(ConfigError, match="baggage_keys: 'tenant' is unknown; known: tenant_id"):
         make_app(baggage_keys=("tenant",))

@@ -78,9 +78,8 @@ def instrument(names: Iterable[str], **providers: Any) -> list[str]:
     A package that is missing or of another version is logged in one line and left alone. Raises `ConfigError` for a
     name nobody knows. Those that are on already record with the given providers from the next call on.
     """
-    chosen = list(dict.fromkeys(expanded for name in names for expanded in _expand(name)))
     on = []
-    for name in chosen:
+    for name in chosen(names):
         status = integration_status(name)
         if status.problem is not None:
             _log.warning("%s is not instrumented: %s", name, status.problem)
@@ -96,6 +95,11 @@ def instrument(names: Iterable[str], **providers: Any) -> list[str]:
         except Exception as error:  # noqa: BLE001 - a client that moved something must not stop the application
             _log.warning("%s is not instrumented: this version is laid out differently (%r)", name, error)
     return on
+
+
+def chosen(names: Iterable[str]) -> list[str]:
+    """The integrations that names stand for, each once. Raises `ConfigError` for a name nobody knows."""
+    return list(dict.fromkeys(expanded for name in names for expanded in _expand(name)))
 
 
 def uninstrument(names: Iterable[str] = ()) -> None:

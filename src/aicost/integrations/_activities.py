@@ -6,7 +6,6 @@ everything is explicit here, and what is asked of a model is a view of a call, c
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Mapping
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
+from aicost import _forks
 from aicost.scopes.frames import Frame
 from aicost.scopes.runs import StepKind
 from aicost.scopes.scope import current_scope
@@ -86,7 +86,7 @@ class Activities:
         self._source = source
         self._observer = observer
         self._open: dict[Hashable, Activity] = {}
-        self._lock = threading.Lock()
+        self._lock = _forks.lock()
 
     def get(self, key: Hashable) -> Activity | None:
         """The open activity of that id."""

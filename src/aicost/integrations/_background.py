@@ -6,12 +6,12 @@ itself; of what another asked for, the run that fetches it is as near as can be 
 
 from __future__ import annotations
 
-import threading
 from typing import NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, get_current_span, set_span_in_context
 
+from aicost import _forks
 from aicost.scopes.scope import current_scope, with_scope
 from aicost.telemetry.call import Target
 
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
 
 
 _asked: dict[tuple[str | None, int | None, str], Asked] = {}
-_lock = threading.Lock()
+_lock = _forks.lock()
 
 
 def remember(target: Target, work: str, asking: Context, event_id: str | None = None) -> None:

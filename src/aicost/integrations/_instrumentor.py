@@ -19,7 +19,7 @@ from opentelemetry.trace import TracerProvider
 from aicost.telemetry.state import PipelineSource, Source
 
 from ._calls import Asking, Kind, hook
-from ._ending import at_end, end_calls
+from ._ending import finish_at_end
 from ._hosts import name_hosts
 from ._transports import transports
 
@@ -86,7 +86,7 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
         self._undo = []
         self.broken = False
         transports.use(self.name)
-        at_end(end_calls)
+        finish_at_end()
         modules = frozenset([*(m.module for m in self.methods), *(e.module for e in self.extensions)])
         if self._registered:
             self._wrap_what_is_imported()

@@ -36,10 +36,15 @@ _hosts: tuple[str, ...] = ()
 def allow(keys: tuple[str, ...], hosts: tuple[str, ...]) -> None:
     """Set what may leave and enter, and where to. Hosts are exact, or suffixes with a leading dot."""
     global _keys, _hosts
+    check(keys)
+    _keys, _hosts = keys, tuple(host.lower() for host in hosts)
+
+
+def check(keys: tuple[str, ...]) -> None:
+    """Raise `ConfigError` for a key that a scope does not have."""
     for key in keys:
         if key not in _NAMES:
-            raise ConfigError(f"baggage key {key!r} is unknown; known: {', '.join(_NAMES)}")
-    _keys, _hosts = keys, tuple(host.lower() for host in hosts)
+            raise ConfigError(f"setting baggage_keys: {key!r} is unknown; known: {', '.join(_NAMES)}")
 
 
 def enabled() -> bool:

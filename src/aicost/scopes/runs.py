@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
+from aicost import _forks
 from aicost._money import to_decimal
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.meters import Quantity
@@ -65,7 +66,7 @@ class Run:
         self.version = version
         self.parent = parent
         # One lock per tree of runs: a charge is added to a run and all above it in one go.
-        self._lock: threading.RLock = parent._lock if parent else threading.RLock()
+        self._lock: threading.RLock = parent._lock if parent else _forks.lock()
         self._totals = Totals()
 
     def __repr__(self) -> str:

@@ -6,7 +6,6 @@ response says. Sync and async clients, streams and plain responses all come down
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
+from aicost import _forks
 from aicost.scopes.ids import new_event_id, new_id
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
@@ -192,7 +192,7 @@ class Call:
         target = self.target
         self._sight.names = Names(target.provider, target.model, target.model, self._origin)
         self._done = False
-        self._lock = threading.Lock()
+        self._lock = _forks.lock()
 
     def attempt_started(self, at_ns: int | None = None) -> None:
         """A request is about to go out. If one went out before, its client has waited since that one failed.

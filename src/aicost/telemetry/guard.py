@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 
+from aicost import _forks
+
 _log = logging.getLogger("aicost")
-_lock = threading.RLock()
+_lock = _forks.lock()
 _errors: Counter[tuple[str, str]] = Counter()
 
 
@@ -31,3 +32,6 @@ def errors() -> dict[tuple[str, str], int]:
     """Failures so far by (what could not be done, error type)."""
     with _lock:
         return dict(_errors)
+
+
+_forks.in_child(_errors.clear)

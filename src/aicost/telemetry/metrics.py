@@ -6,12 +6,14 @@ twentieth of a synchronous counter's `add` in the request path. Money stays a wh
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
+from weakref import WeakSet, ref
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 
+from aicost import _forks
 from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import Charge, ChargeStatus
@@ -21,7 +23,10 @@ from aicost.semconv import metrics as m
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.meters import token_sums
 
-from . import guard
+from . import guard, sdk_in_child
+
+SCOPE_NAME = "aicost"
+"""The instrumentation scope of the metrics."""
 
 MAX_SERIES = 2_000
 """Most combinations of attributes one counter keeps; further ones are counted together as overflow."""
@@ -36,7 +41,7 @@ _Series = tuple[tuple[str, str], ...]
 class _Sums:
     """Running sums by series, bounded."""
 
-    def __init__(self, lock: threading.RLock, scale: int = 1) -> None:
+    def __init__(self, lock: AbstractContextManager[Any], scale: int = 1) -> None:
         self._values: dict[_Series, Any] = {}
         self._lock = lock
         self._scale = scale
@@ -46,6 +51,9 @@ class _Sums:
         if series not in values and len(values) >= MAX_SERIES:
             series = _OVERFLOW
         values[series] = values.get(series, 0) + amount
+
+    def clear(self) -> None:
+        self._values.clear()
 
     def observe(self, _: CallbackOptions) -> Iterable[Observation]:
         with self._lock:
@@ -69,13 +77,14 @@ class Metrics:
         ledger_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self.by_owner(owner_keys)
-        self._lock = threading.RLock()
+        self._lock = _forks.lock()
         self._cost = _Sums(self._lock, ATTO)
         self._usage, self._attempts, self._retries = _Sums(self._lock), _Sums(self._lock), _Sums(self._lock)
         self._unpriced, self._possibly = _Sums(self._lock), _Sums(self._lock)
         self._unknown_fields = _Sums(self._lock)
-        meter = (provider or get_meter_provider()).get_meter("aicost", __version__)
-        for metric, sums in (
+        self._provider: Callable[[], MeterProvider | None] = ref(provider) if provider is not None else lambda: None
+        meter = (provider or get_meter_provider()).get_meter(SCOPE_NAME, __version__)
+        counters = (
             (m.AICOST_COST, self._cost),
             (m.AICOST_USAGE, self._usage),
             (m.AICOST_REQUEST_ATTEMPTS, self._attempts),
@@ -83,7 +92,10 @@ class Metrics:
             (m.AICOST_REQUESTS_UNPRICED, self._unpriced),
             (m.AICOST_REQUESTS_POSSIBLY_BILLED, self._possibly),
             (m.AICOST_USAGE_UNKNOWN_FIELDS, self._unknown_fields),
-        ):
+        )
+        self._sums = tuple(sums for _, sums in counters)
+        _all.add(self)
+        for metric, sums in counters:
             meter.create_observable_counter(metric.name, [sums.observe], metric.unit, metric.description)
         meter.create_observable_counter(
             m.AICOST_INTERNAL_ERRORS.name,
@@ -106,6 +118,12 @@ class Metrics:
         self._duration = meter.create_histogram(
             duration.name, duration.unit, duration.description, explicit_bucket_boundaries_advisory=_SECOND_BUCKETS
         )
+
+    def begin_anew(self) -> None:
+        """Count from zero: what was counted so far belongs to the process that forked."""
+        for sums in self._sums:
+            sums.clear()
+        sdk_in_child.begin_anew(self._provider() or get_meter_provider(), SCOPE_NAME)
 
     def by_owner(self, keys: tuple[str, ...]) -> None:
         """Tell these owners apart from now on."""
@@ -167,6 +185,17 @@ class Metrics:
         owner = event.attribution
         series.extend((attribute, owner[key]) for key, attribute in self._owner_keys if key in owner)
         return tuple(series)
+
+
+_all: WeakSet[Metrics] = WeakSet()
+
+
+def _in_child() -> None:
+    for metrics in list(_all):
+        metrics.begin_anew()
+
+
+_forks.in_child(_in_child)
 
 
 def _own_errors(_: CallbackOptions) -> Iterable[Observation]:

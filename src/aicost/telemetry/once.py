@@ -20,13 +20,12 @@ One memory serves the process and the collector; what differs is how a door tell
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from weakref import WeakSet
 
+from aicost import _forks
 from aicost.usage.event import SKEW_NS, Billed
 from aicost.usage.meters import token_sums
 
@@ -151,7 +150,7 @@ class Counted:
         self._answers: dict[tuple[str, str], int] = {}
         """Digests of answers, by host and id."""
         # One that its own thread may take again, see `decide`.
-        self._lock = threading.RLock()
+        self._lock = _forks.lock()
         self._deciding = False
         _memories.add(self)
 
@@ -404,14 +403,13 @@ def _forget_oldest(remembered: dict[Any, Any], most: int) -> None:
 _memories: WeakSet[Counted] = WeakSet()
 
 
-def _renew_locks() -> None:
-    """A thread that is not in a forked child may have held one."""
+def _in_child() -> None:
+    """What another thread was deciding when the process forked, its parent goes on with."""
     for counted in _memories:
-        counted._lock, counted._deciding = threading.RLock(), False
+        counted._deciding = False
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_renew_locks)
+_forks.in_child(_in_child)
 
 
 class _Known:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,14 @@ from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 from opentelemetry.trace import TracerProvider
 
-from aicost._errors import LedgerError
+from aicost import _forks
+from aicost._errors import ConfigError, LedgerError
 from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel, put_in_force
 from aicost.scopes import frames, propagation, scope
 from aicost.scopes.runs import Run, Step
+from aicost.scopes.scope import check_keys
 
 from . import guard
 from .metrics import Metrics
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from aicost.ledger import Ledger
 
 _log = logging.getLogger("aicost")
-_lock = threading.RLock()
+_lock = _forks.lock()
 _stamped = "_aicost_stamped"
 
 
@@ -46,6 +47,15 @@ class State:
     meter_provider: MeterProvider | None = None
     others: list[tuple[TracerProvider | None, MeterProvider | None, Pipeline]] = field(default_factory=list)
     """Pipelines for providers that were given to some integrations: all else about them is the same."""
+
+    def providers(self) -> list[object]:
+        """Every provider that spans and metrics of ours go through; each once."""
+        tracing, metering = (
+            self.tracer_provider or trace.get_tracer_provider(),
+            self.meter_provider or get_meter_provider(),
+        )
+        others = [provider for known in self.others for provider in known[:2] if provider is not None]
+        return list(dict.fromkeys([tracing, metering, *others]))
 
     def pipeline_for(
         self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
@@ -87,7 +97,7 @@ def configure(
     redact: Redact | None = None,
     tokenizer: Tokenizer | None = None,
 ) -> State:
-    """Set up the process's pipeline from settings. Raises `RateCardError` for a bad rate card.
+    """Set up the process's pipeline from settings. Raises `ConfigError`, and changes nothing, for one of no use.
 
     A ledger that cannot be opened is logged and left out: the application goes on without one.
     """
@@ -95,6 +105,12 @@ def configure(
     with _lock:
         card = RateCard.load(settings.rate_card) if settings.rate_card else RateCard.bundled()
         kernel = Kernel(card)
+        counts = tokenizer or tokenizer_named(settings.tokenizer)
+        propagation.check(settings.baggage_keys)
+        try:
+            check_keys(settings.attribution)
+        except TypeError as error:
+            raise ConfigError(f"setting attribution: {error}") from None
         ledger = _open_ledger(settings, kernel)
         metrics = _metrics_of(meter_provider, settings)
         pipeline = Pipeline(
@@ -107,7 +123,7 @@ def configure(
                 provider_hosts=settings.provider_hosts,
                 gateway_hosts=settings.gateway_hosts,
                 request_stream_usage=settings.request_stream_usage,
-                tokenizer=tokenizer or tokenizer_named(settings.tokenizer),
+                tokenizer=counts,
                 capture_content=settings.capture_content,
                 redact=redact,
             ),

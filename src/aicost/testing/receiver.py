@@ -27,7 +27,7 @@ class OtlpReceiver:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spans: list[Span] = []
-        self._metrics: list[Metric] = []
+        self._metrics: list[tuple[str, Metric]] = []
         handler = type("Handler", (_HttpHandler,), {"receiver": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = True
@@ -65,6 +65,11 @@ class OtlpReceiver:
     @property
     def metrics(self) -> list[Metric]:
         """Every metric received so far, one entry per export."""
+        return [metric for _, metric in self.metrics_by_instance]
+
+    @property
+    def metrics_by_instance(self) -> list[tuple[str, Metric]]:
+        """Every metric received so far, with the `service.instance.id` of the process that sent it."""
         with self._lock:
             return list(self._metrics)
 
@@ -75,7 +80,10 @@ class OtlpReceiver:
     def _take_metrics(self, request: metrics_service_pb2.ExportMetricsServiceRequest) -> None:
         with self._lock:
             self._metrics.extend(
-                m for r in request.resource_metrics for scope in r.scope_metrics for m in scope.metrics
+                (str(attributes_of(r.resource).get("service.instance.id", "")), m)
+                for r in request.resource_metrics
+                for scope in r.scope_metrics
+                for m in scope.metrics
             )
 
 

@@ -1,0 +1,115 @@
+"""A forked child neither hangs nor tells again what its parent has told."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from aicost.ledger.query import LedgerReader
+from aicost.testing import OtlpReceiver, ProviderEmulator
+
+from .running import environment, free_port, get, last_words, metered, priced_spans, running
+
+CHILDREN = 200
+
+BUSY = """
+import os, sys, threading, time
+import aicost
+
+aicost.init(instrument=())
+stop = threading.Event()
+counts = [0] * 4
+
+def use():
+    aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1000, "output": 100})
+
+def work(number):
+    while not stop.is_set():
+        with aicost.run_scope("busy"):
+            with aicost.track_step("step"):
+                use()
+        counts[number] += 1
+
+def child(run):
+    use()
+    aicost.record_outcome("done")
+    assert run.attempts >= 1 and run.cost > 0
+    aicost.flush(10)
+    os._exit(0)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(len(counts))]
+for thread in threads:
+    thread.start()
+hung = []
+with aicost.run_scope("parent") as run:
+    use()
+    for _ in range(int(sys.argv[1])):
+        pid = os.fork()
+        if pid == 0:
+            child(run)
+        deadline = time.monotonic() + 30
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                hung.append(pid)
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+                break
+            time.sleep(0.001)
+stop.set()
+for thread in threads:
+    thread.join()
+assert aicost.flush(30)
+print(len(hung), sum(counts) + 1)
+"""
+
+
+@pytest.mark.timeout(400)
+def test_children_forked_from_busy_threads_neither_hang_nor_count_for_their_parent(
+    emulator: ProviderEmulator, tmp_path: Path
+) -> None:
+    program, ledger = tmp_path / "program.py", tmp_path / "ledger.sqlite"
+    program.write_text(BUSY)
+    with OtlpReceiver() as receiver:
+        # Collecting all the time, so that the SDK's locks are held as often as can be.
+        often = {"OTEL_METRIC_EXPORT_INTERVAL": "20", "OTEL_BSP_SCHEDULE_DELAY": "20"}
+        env = environment(emulator, receiver, AICOST_LEDGER=str(ledger), **often)
+        command = [sys.executable, str(program), str(CHILDREN)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=390)
+        assert done.returncode == 0, done.stderr
+        hung, of_parent = map(int, done.stdout.split())
+        assert hung == 0, done.stderr
+        calls = of_parent + CHILDREN
+        each = Decimal("0.0035")
+        attempts = last_words(receiver, "aicost.request.attempts")
+        assert len({instance for instance, _ in attempts}) == CHILDREN + 1
+        assert sum(attempts.values()) == calls
+        assert round(metered(receiver), 9) == calls * each
+        assert sum(last_words(receiver, "gen_ai.client.token.usage").values()) == calls * 1100
+        with LedgerReader(ledger) as reader:
+            assert reader.breakdown(None)[0].calls == calls
+            assert reader.breakdown(None)[0].atto == calls * each * 10**18
+
+
+@pytest.mark.parametrize("workers", ["sync", "gthread", "asgi"])
+def test_workers_forked_from_a_preloaded_application_leave_its_cost_to_it(
+    workers: str, emulator: ProviderEmulator, tmp_path: Path
+) -> None:
+    port = free_port()
+    command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--no-control-socket", "--preload", "--workers", "2",
+               "--worker-class", workers, "app:asgi" if workers == "asgi" else "app:wsgi"]  # fmt: skip
+    with OtlpReceiver() as receiver:
+        env = environment(emulator, receiver, APP_CALLS_INIT="1", APP_ASKS_AT_IMPORT="3")
+        with running(command, env, tmp_path / "log") as process:
+            served_by = {get(port) for _ in range(6)}
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+        log = (tmp_path / "log").read_text()
+        assert process.pid not in served_by
+        assert len(emulator.bill.calls) == 9
+        assert len(set(priced_spans(receiver))) == len(priced_spans(receiver)) == 9, log
+        assert round(metered(receiver), 12) == emulator.bill.total, log
