@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -113,3 +114,62 @@ def test_workers_forked_from_a_preloaded_application_leave_its_cost_to_it(
         assert len(emulator.bill.calls) == 9
         assert len(set(priced_spans(receiver))) == len(priced_spans(receiver)) == 9, log
         assert round(metered(receiver), 12) == emulator.bill.total, log
+
+
+OWN_PROVIDER = """
+import json, os, sys
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+import aicost
+
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+counter = metrics.get_meter("application").create_counter("served")
+aicost.init(instrument=())
+
+def use(times):
+    for _ in range(times):
+        aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1000, "output": 100})
+        counter.add(1)
+
+def told():
+    found = {}
+    for resource in reader.get_metrics_data().resource_metrics:
+        found["instance"] = resource.resource.attributes["service.instance.id"]
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                values = [p.value if hasattr(p, "value") else p.sum for p in metric.data.data_points]
+                found[metric.name] = sum(values)
+    return found
+
+use(4)
+before = told()
+child = os.fork()
+if child == 0:
+    at_once = told()
+    use(1)
+    print(json.dumps([before, at_once, told()]), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+use(1)
+print(json.dumps(told()))
+"""
+
+
+def test_a_child_counts_from_zero_with_the_providers_of_the_application_too(
+    emulator: ProviderEmulator, tmp_path: Path
+) -> None:
+    with OtlpReceiver() as receiver:
+        command = [sys.executable, "-c", OWN_PROVIDER]
+        done = subprocess.run(command, env=environment(emulator, receiver), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    of_child, after = map(json.loads, done.stdout.splitlines())
+    before, at_once, child = of_child
+    ours = ("aicost.cost", "aicost.request.attempts", "gen_ai.client.token.usage", "gen_ai.client.operation.duration")
+    assert not set(ours) & set(at_once)
+    assert [round(float(told["aicost.cost"]), 9) for told in (before, child, after)] == [0.014, 0.0035, 0.0175]
+    assert [told["aicost.request.attempts"] for told in (before, child, after)] == [4, 1, 5]
+    assert [told["gen_ai.client.token.usage"] for told in (before, child, after)] == [4400, 1100, 5500]
+    assert child["served"] == 5, "what is the application's is left as the SDK has it"
+    assert before["instance"] == after["instance"] != child["instance"]
