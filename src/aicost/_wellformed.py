@@ -1,0 +1,34 @@
+"""Text that every place can hold: one function, for where text comes in.
+
+Python's strings may hold halves of surrogate pairs, out of JSON that was cut or of file names in another encoding.
+SQLite refuses them, and protobuf (read in 7.36) refuses the whole batch of spans or metrics that one of them is in.
+"""
+
+from __future__ import annotations
+
+
+def wellformed(text: str) -> str:
+    r"""`text` as UTF-8 can hold it: lone surrogates, and NUL, as their escapes. Two texts stay two.
+
+    >>> wellformed("acme\ud83d")
+    'acme\\ud83d'
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def as_text(value: object) -> str:
+    """`value` as well-formed text, whatever it is: an object whose `str` fails is called by its type."""
+    try:
+        # Not what a subclass makes of it: an `Enum` of texts would stay an `Enum`.
+        text = str.__str__(value) if isinstance(value, str) else str(value)
+    except Exception:  # noqa: BLE001 - the application's own object
+        text = f"<{type(value).__name__}>"
+    return wellformed(text)
