@@ -6,6 +6,11 @@ SQLite refuses them, and protobuf (read in 7.36) refuses the whole batch of span
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+V = TypeVar("V")
+
 
 def wellformed(text: str) -> str:
     r"""`text` as UTF-8 can hold it: lone surrogates, and NUL, as their escapes. Two texts stay two.
@@ -32,3 +37,19 @@ def as_text(value: object) -> str:
     except Exception:  # noqa: BLE001 - the application's own object
         text = f"<{type(value).__name__}>"
     return wellformed(text)
+
+
+def wellformed_values(values: Mapping[str, V]) -> Mapping[str, V]:
+    """The same names and values, each text, and each list of texts, well-formed. Mostly that is `values` itself."""
+    texts: list[Any] = [value for value in values.values() if isinstance(value, str)]
+    lists: list[Any] = [value for value in values.values() if isinstance(value, (list, tuple))]
+    whole = "".join(texts + [one for several in lists for one in several if isinstance(one, str)])
+    if wellformed(whole) is whole:
+        return values
+    return {name: _wellformed(value) for name, value in values.items()}
+
+
+def _wellformed(value: Any) -> Any:
+    if isinstance(value, str):
+        return wellformed(value)
+    return [_wellformed(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -1,7 +1,7 @@
 """What looks like personal data or a secret: e-mail addresses, phone numbers, keys.
 
-A number by itself is an id: many tenants have one of 5 to 15 digits. A phone number is told by how it is written: a `+`, an
-area code in brackets or with a 0, groups as people write them. `tests/scopes/test_personal.py` has the examples.
+A number by itself is an id: many tenants have one of 5 to 15 digits. A phone number is told by how it is written: a `+`
+or an area code in brackets or with a 0, groups as people write them. `tests/scopes/test_personal.py` has the examples.
 """
 
 from __future__ import annotations
