@@ -1,4 +1,4 @@
-"""Text that every place can hold: one function, for where text comes in.
+"""Text that every place can hold, for where text comes in; and that a terminal can be shown, for where it goes out.
 
 Python's strings may hold halves of surrogate pairs, out of JSON that was cut or of file names in another encoding.
 SQLite refuses them, and protobuf (read in 7.36) refuses the whole batch of spans or metrics that one of them is in.
@@ -6,6 +6,7 @@ SQLite refuses them, and protobuf (read in 7.36) refuses the whole batch of span
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -53,3 +54,18 @@ def _wellformed(value: Any) -> Any:
     if isinstance(value, str):
         return wellformed(value)
     return [_wellformed(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def printable(text: str) -> str:
+    r"""`text` without what a terminal would obey: control characters and marks of direction, as their escapes.
+
+    >>> printable("evil\x1b[2Jname")
+    'evil\\x1b[2Jname'
+    """
+    if text.isprintable():
+        return text
+    return "".join([sign.encode("unicode_escape").decode() if _is_obeyed(sign) else sign for sign in text])
+
+
+def _is_obeyed(sign: str) -> bool:
+    return unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and sign not in "\u200c\u200d"  # joiners

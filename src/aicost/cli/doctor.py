@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from aicost import integrations
 from aicost._errors import AicostError
@@ -19,6 +18,7 @@ from aicost._version import __version__
 from aicost.ledger.query import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.reports.money import readable
+from aicost.reports.tables import plain
 
 from ._options import json_option, print_json
 
@@ -40,7 +40,7 @@ def command(as_json: bool) -> None:
         signs = {"ok": "[green]ok[/green]  ", "off": "[dim]off[/dim] ", "error": "[red]error[/red]"}
         for check in checks:
             if not check.get("missing"):
-                console.print(f"{signs[check['state']]} {check['name']}: {escape(check['about'])}", soft_wrap=True)
+                console.print(f"{signs[check['state']]} {check['name']}: {plain(check['about'])}", soft_wrap=True)
         missing = [check["name"] for check in checks if check.get("missing")]
         if missing:
             console.print(f"{signs['off']} not installed, so not instrumented: {', '.join(missing)}", soft_wrap=True)
