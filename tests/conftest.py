@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -33,6 +34,10 @@ from aicost.testing import ProviderEmulator, assert_conforms
 if os.environ.get("AICOST_TEST_CANARY"):  # whatever version is installed is the one to try
     for _name in integrations.INTEGRATIONS:
         type(integrations.load(_name)).requires = _name
+
+# What is kept for the user, as the key of digests is, is not kept for whoever runs the tests.
+_state = tempfile.TemporaryDirectory(prefix="aicost-tests-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 _exporter = InMemorySpanExporter()
 _provider = TracerProvider()

@@ -18,6 +18,7 @@ from opentelemetry.trace import TracerProvider
 from . import _forks, _signals, integrations
 from ._errors import RateCardError
 from ._settings import load as load_settings
+from ._wellformed import as_text
 from .pricing.card import RateCard
 from .scopes.ids import derived_id
 from .scopes.runs import Run
@@ -215,7 +216,7 @@ def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = N
     >>> aicost.record_outcome("document")
     """
     try:
-        scope = current_scope()
+        name, scope = as_text(name), current_scope()
         span = trace.get_current_span()
         if span.is_recording():
             span.add_event("aicost.outcome", {a.AICOST_OUTCOME_NAME: name, a.AICOST_OUTCOME_COUNT: count})

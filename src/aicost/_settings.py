@@ -1,16 +1,15 @@
 """Every setting in one model: arguments, then `AICOST_*` variables, then `aicost.toml`, then these defaults.
 
-The standard `OTEL_*` variables (exporter endpoint, headers, protocol, resource, sampler) are read by the
-OpenTelemetry SDK itself.
+`Surroundings` are variables of others that aicost looks at, too. Nothing else reads the environment: a test sees to it,
+and names what passes it on. The standard `OTEL_*` variables are read by the OpenTelemetry SDK itself.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -50,14 +49,72 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 def default_ledger() -> Path:
     """The ledger in the user's state directory: `$XDG_STATE_HOME/aicost/ledger.sqlite`."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "aicost" / "ledger.sqlite"
+    return state_folder() / "ledger.sqlite"
 
 
-class Settings(BaseSettings):
+def state_folder() -> Path:
+    """What aicost keeps for the user: `$XDG_STATE_HOME/aicost`. Raises `ConfigError` where the user has no home."""
+    return _folder("xdg_state_home", ".local/state")
+
+
+def data_folder() -> Path:
+    """What the user has aicost fetch: `$XDG_DATA_HOME/aicost`. Raises `ConfigError` where the user has no home."""
+    return _folder("xdg_data_home", ".local/share")
+
+
+def _folder(variable: str, in_home: str) -> Path:
+    base = getattr(Surroundings(), variable)
+    # A relative one is to be ignored, says the XDG Base Directory Specification 0.8.
+    if base is None or not base.is_absolute():
+        try:
+            base = Path.home() / in_home
+        except RuntimeError:
+            raise ConfigError(f"this user has no home directory; set HOME or {variable.upper()}") from None
+    return Path(base) / "aicost"
+
+
+class Surroundings(BaseSettings):
+    """Variables that belong to others. What is empty is as good as not set."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    xdg_state_home: Path | None = None
+    xdg_data_home: Path | None = None
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_traces_endpoint: str | None = None
+    otel_exporter_otlp_metrics_endpoint: str | None = None
+    otel_exporter_otlp_protocol: str = "http/protobuf"
+    otel_exporter_otlp_traces_protocol: str | None = None
+    otel_exporter_otlp_metrics_protocol: str | None = None
+
+
+class Secrets(BaseSettings):
+    """What is no argument, and is needed where no other setting is."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AICOST_", toml_file="aicost.toml", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    id_key: SecretStr | None = None
+    """The key of digests of ids that look like personal data, and of API keys; one in the state directory otherwise."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, file: in this order."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class Settings(Secrets):
     """What can be configured. Each field is also the variable `AICOST_<FIELD>` and a key of `aicost.toml`."""
 
-    model_config = SettingsConfigDict(env_prefix="AICOST_", toml_file="aicost.toml", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(extra="forbid", env_ignore_empty=False)
 
     service_name: str | None = None
     """`service.name` of a provider that init() sets up; OTEL_SERVICE_NAME otherwise."""
@@ -100,18 +157,8 @@ class Settings(BaseSettings):
     """Hosts they, and the id of each attempt, may go to; none by default."""
     gateway_hosts: Words = ()
     """Hosts of gateways that aicost is in, too: the call id that they answer with joins both ends of a call."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, environment, file: in this order."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+    anthropic_native_spans: Literal["silence", "keep"] = "silence"
+    """Whether the Anthropic client's own spans are kept beside aicost's."""
 
 
 def load(**arguments: Any) -> Settings:
@@ -119,8 +166,10 @@ def load(**arguments: Any) -> Settings:
 
     Raises `ConfigError` naming each field and value that cannot be used.
     """
+    global _loaded
     try:
-        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+        _loaded = Settings(**{name: value for name, value in arguments.items() if value is not None})
+        return _loaded
     except ValidationError as error:
         lines = [
             f"setting {'.'.join(map(str, problem['loc'])) or '?'}: {problem['msg']} (got {problem['input']!r:.80})"
@@ -129,3 +178,19 @@ def load(**arguments: Any) -> Settings:
         raise ConfigError("; ".join(lines)) from None
     except ValueError as error:
         raise ConfigError(f"aicost.toml: {error}") from error
+
+
+_loaded: Secrets | None = None
+
+
+def id_key() -> str | None:
+    """The key that is set, if one is: as the settings were loaded last, or as it is set now where none ever were.
+
+    By itself, since a wrong setting elsewhere must not change what ids are. Raises `ConfigError`.
+    """
+    global _loaded
+    try:
+        _loaded = _loaded or Secrets()
+    except ValueError as error:
+        raise ConfigError(f"aicost.toml: {error}") from error
+    return _loaded.id_key.get_secret_value() or None if _loaded.id_key is not None else None

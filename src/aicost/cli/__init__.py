@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 
@@ -9,6 +10,7 @@ import click
 
 from aicost._errors import AicostError
 from aicost._version import __version__
+from aicost._wellformed import printable
 
 _COMMANDS = ("demo", "run", "report", "explain", "price", "rates", "collector", "doctor")
 
@@ -34,6 +36,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. What goes wrong is one line on stderr and a non-zero exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # What the terminal's encoding has no sign for is shown as an escape.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -42,7 +48,7 @@ def main() -> None:
     except click.Abort:
         sys.exit(130)
     except AicostError as error:
-        click.echo(f"aicost: {error}", err=True)
+        click.echo(f"aicost: {printable(str(error))}", err=True)
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has gone, as in `aicost price | head`
         sys.stderr.close()

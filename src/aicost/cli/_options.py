@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from aicost._errors import LedgerError
+from aicost._errors import LedgerError, UsageError
 from aicost._settings import default_ledger, load
+from aicost.reports.periods import between
+from aicost.reports.tables import UNLIMITED
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of tables."
@@ -24,8 +27,6 @@ ledger_option: Callable[[Any], Any] = click.option(
     help="Ledger file. Default: AICOST_LEDGER, else the one in your state directory.",
 )
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
 
 def ledger_path(given: Path | None) -> Path:
     """The ledger a command reads: the one given, the one configured, or the default one if it is there."""
@@ -35,25 +36,34 @@ def ledger_path(given: Path | None) -> Path:
     return path
 
 
-def parse_time(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """An ISO date or time (UTC unless it says otherwise), or an age like `7d`, as nanoseconds since the epoch."""
-    del context, parameter
-    if value is None:
-        return None
-    if value[:-1].isdigit() and value[-1] in _UNITS:
-        at = datetime.now(timezone.utc) - timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
-    else:
+def period_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--since`, `--until` and `--period`, which reach the command as one `period`."""
+
+    @functools.wraps(command)
+    def asked(*args: Any, since: str | None, until: str | None, period: str | None, **kwargs: Any) -> Any:
         try:
-            at = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is neither a date like 2026-11-01 nor an age like 7d") from None
-        at = at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
-    return int(at.timestamp() * 1e9)
+            found = between(since, until, period, datetime.now(timezone.utc))
+        except UsageError as error:
+            raise click.UsageError(str(error)) from None
+        return command(*args, period=found, **kwargs)
+
+    when = "a day, month, week, age or time, in UTC"
+    options = (
+        click.option("--since", metavar="WHEN", help=f"From the beginning of {when}: 2026-11, yesterday, 7d."),
+        click.option("--until", metavar="WHEN", help="Up to its beginning, which is not in it."),
+        click.option("--period", metavar="WHEN", help="All of it: 2026-11, 2026-W48, last-month, this-week."),
+    )
+    return functools.reduce(lambda made, option: option(made), reversed(options), asked)
 
 
-def console(width: int = 140) -> Console:
-    """Where tables go: as wide as the terminal, or `width` where there is none, so that nothing is cut in a file."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else width)
+wide_option: Callable[[Any], Any] = click.option(
+    "--wide", is_flag=True, help="Show every column, however narrow the terminal is."
+)
+
+
+def console(wide: bool = False) -> Console:
+    """Where tables go: as wide as the terminal; without one, or if `wide`, there is no end to a line."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() and not wide else UNLIMITED)
 
 
 def print_json(data: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
@@ -11,15 +10,15 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from aicost import integrations
 from aicost._errors import AicostError
-from aicost._settings import Settings, load
+from aicost._settings import Settings, Surroundings, load
 from aicost._version import __version__
 from aicost.ledger.query import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.reports.money import readable
+from aicost.reports.tables import plain
 
 from ._options import json_option, print_json
 
@@ -41,7 +40,7 @@ def command(as_json: bool) -> None:
         signs = {"ok": "[green]ok[/green]  ", "off": "[dim]off[/dim] ", "error": "[red]error[/red]"}
         for check in checks:
             if not check.get("missing"):
-                console.print(f"{signs[check['state']]} {check['name']}: {escape(check['about'])}", soft_wrap=True)
+                console.print(f"{signs[check['state']]} {check['name']}: {plain(check['about'])}", soft_wrap=True)
         missing = [check["name"] for check in checks if check.get("missing")]
         if missing:
             console.print(f"{signs['off']} not installed, so not instrumented: {', '.join(missing)}", soft_wrap=True)
@@ -112,7 +111,12 @@ def _seen_besides(path: Path) -> str:
 
 
 def _exporter(settings: Settings) -> dict[str, Any]:
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    around = Surroundings()
+    endpoint = (
+        around.otel_exporter_otlp_endpoint
+        or around.otel_exporter_otlp_traces_endpoint
+        or around.otel_exporter_otlp_metrics_endpoint
+    )
     if settings.exporter == "none" or (settings.exporter is None and endpoint is None):
         return _check("exporter", "off", "set OTEL_EXPORTER_OTLP_ENDPOINT to export spans and metrics")
     return _check("exporter", "ok", f"{settings.exporter or 'otlp'} to {endpoint or 'the default endpoint'}")

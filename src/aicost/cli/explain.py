@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from ._options import console, json_option, ledger_option, ledger_path, print_json
+from ._options import console, json_option, ledger_option, ledger_path, print_json, wide_option
 
 
 @click.command("explain")
 @click.argument("identifier", metavar="RUN|SPAN|EVENT")
 @ledger_option
 @json_option
-def command(identifier: str, ledger: Path | None, as_json: bool) -> None:
+@wide_option
+def command(identifier: str, ledger: Path | None, as_json: bool, wide: bool) -> None:
     """Explain what a run, a span or a charge cost: quantity x rate = amount, rate, card, source.
 
     The start of an id is enough, if it is 6 characters or more and fits only one.
@@ -24,4 +25,4 @@ def command(identifier: str, ledger: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(explained)
     else:
-        render(explained, console(width=1000))
+        render(explained, console(wide))

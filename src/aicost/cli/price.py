@@ -21,7 +21,7 @@ from aicost.pricing.rates import parse_instant
 
 @click.command("price")
 @click.option("--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one.")
-@click.option("--json", "_json", is_flag=True, help="JSON lines, which is all there is.")
+@click.option("--json", "_json", is_flag=True, help="Print JSON lines; there is nothing else, so this changes nothing.")
 def command(rate_card: Path | None, _json: bool) -> None:
     """Price usage objects, one JSON object per line of stdin.
 
@@ -35,11 +35,11 @@ def command(rate_card: Path | None, _json: bool) -> None:
     """
     kernel = Kernel(RateCard.load(rate_card) if rate_card else RateCard.bundled())
     broken = 0
-    for number, line in enumerate(sys.stdin, 1):
-        if not line.strip():
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        if not raw.strip():
             continue
         try:
-            asked = parse_line(line)
+            asked = parse_line(_decoded(raw))
             out = charge_json(kernel.price(asked), asked.flags)
         except AicostError as error:
             broken += 1
@@ -49,6 +49,13 @@ def command(rate_card: Path | None, _json: bool) -> None:
         click.echo(json.dumps(out))
     if broken:
         sys.exit(1)
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"not UTF-8: {error}") from None
 
 
 def parse_line(line: str) -> Inquiry:

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from aicost._errors import RateCardError
+from aicost._wellformed import printable
 from aicost.pricing._text import price_text
 from aicost.pricing.card import RateCard
 from aicost.pricing.diff import differences
 from aicost.pricing.lint import findings
 from aicost.pricing.models import ModelRates
 from aicost.pricing.rates import Rate, in_force
+from aicost.reports.tables import KEY_WIDTH, Column, print_table
 from aicost.usage.providers import canonical_provider
 
-from ._options import console, json_option, print_json
+from ._options import console, json_option, print_json, wide_option
 from .rates_export import export_rates
 from .rates_import import import_lists, refresh
 
@@ -44,7 +44,8 @@ command.add_command(refresh)
 @click.option("--provider", help="Only this provider.")
 @_card_option
 @json_option
-def list_models(provider: str | None, rate_card: Path | None, as_json: bool) -> None:
+@wide_option
+def list_models(provider: str | None, rate_card: Path | None, as_json: bool, wide: bool) -> None:
     """List the models of a card."""
     card = _card(rate_card)
     wanted = None if provider is None else canonical_provider(provider)
@@ -53,11 +54,12 @@ def list_models(provider: str | None, rate_card: Path | None, as_json: bool) -> 
         rows = [{"provider": m.provider, "model": m.name, "meters": sorted(m.rates)} for m in models]
         print_json({"rate_card": card.key, "models": rows})
         return
-    table = Table("provider", "model", "input", "cached", "output", title=f"{card.key}: prices now, per million")
-    for model in models:
-        cells = [_now(model, meter) for meter in ("input", "input_cache_read", "output")]
-        table.add_row(model.provider, model.name, *cells)
-    console().print(table)
+    names = (Column("provider", folds_at=8), Column("model", folds_at=KEY_WIDTH))
+    columns = (*names, Column("input"), Column("cached", 1), Column("output"))
+    prices = [
+        (m.provider, m.name, *(_now(m, meter) for meter in ("input", "input_cache_read", "output"))) for m in models
+    ]
+    print_table(console(wide), f"{card.key}: prices now, per million", columns, prices)
 
 
 @command.command("show")
@@ -65,7 +67,8 @@ def list_models(provider: str | None, rate_card: Path | None, as_json: bool) -> 
 @click.argument("model")
 @_card_option
 @json_option
-def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> None:
+@wide_option
+def show(provider: str, model: str, rate_card: Path | None, as_json: bool, wide: bool) -> None:
     """Show every rate of a model, with conditions, dates and sources."""
     card = _card(rate_card)
     found = card.find(provider, model)
@@ -81,23 +84,23 @@ def show(provider: str, model: str, rate_card: Path | None, as_json: bool) -> No
             {"rate_card": card.key, "model": found.name, "rates": [_rate(r) for r in rates], "modifiers": modifiers}
         )
         return
-    table = Table(
-        "rate",
-        "price",
-        "per",
-        "source",
-        "checked",
-        "attested from",
-        title=f"{found.provider}/{found.name} in {card.key}",
-    )
-    for rate in rates:
-        name = rate.id.removeprefix(f"{found.provider}/{found.name}/")
-        price = f"{price_text(rate.price)} {rate.currency}"
-        table.add_row(escape(name), price, f"{rate.per:,}", rate.source, rate.checked, rate.attested)
-    out = console()
-    out.print(table)
+    price = (Column("rate", folds_at=KEY_WIDTH), Column("price"), Column("per"))
+    columns = (*price, Column("source", 3, KEY_WIDTH), Column("checked", 1), Column("attested from", 2))
+    name = f"{found.provider}/{found.name}"
+    rows = [
+        (
+            r.id.removeprefix(f"{name}/"),
+            f"{price_text(r.price)} {r.currency}",
+            f"{r.per:,}",
+            *(said or "-" for said in (r.source, r.checked, r.attested)),
+        )
+        for r in rates
+    ]
+    out = console(wide)
+    print_table(out, f"{name} in {card.key}", columns, rows)
     for modifier in found.modifiers:
-        out.print(f"x {modifier.factor} when {_axes(modifier.axes)}: {', '.join(sorted(modifier.meters))}")
+        meters = ", ".join(sorted(modifier.meters))
+        out.print(printable(f"x {modifier.factor} when {_axes(modifier.axes)}: {meters}"), markup=False)
 
 
 @command.command("validate")
@@ -119,7 +122,7 @@ def validate(path: Path, as_json: bool) -> None:
     else:
         click.echo(f"{path}: {card.key} can be used: {len(own)} models, {count} rates")
         for finding in found:
-            click.echo(f"{finding.kind}: {finding.where}: {finding.problem}")
+            click.echo(printable(f"{finding.kind}: {finding.where}: {finding.problem}"))
     if found:
         sys.exit(1)
 
@@ -128,7 +131,8 @@ def validate(path: Path, as_json: bool) -> None:
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @json_option
-def diff(before: Path, after: Path, as_json: bool) -> None:
+@wide_option
+def diff(before: Path, after: Path, as_json: bool, wide: bool) -> None:
     """Show what changed from one card to another; `bundled` is the one that comes with aicost."""
     cards = [RateCard.bundled() if str(path) == "bundled" else RateCard.load(path) for path in (before, after)]
     found = list(differences(*cards))
@@ -136,10 +140,10 @@ def diff(before: Path, after: Path, as_json: bool) -> None:
         rows = [asdict(difference) for difference in found]
         print_json({"before": cards[0].key, "after": cards[1].key, "differences": rows})
         return
-    table = Table("provider", "model", "what", "before", "after", title=f"{cards[0].key} to {cards[1].key}")
-    for one in found:
-        table.add_row(one.provider, one.model, escape(one.what), one.before or "-", one.after or "-")
-    console().print(table)
+    names = (Column("provider", 1, 8), Column("model", folds_at=KEY_WIDTH), Column("what", folds_at=KEY_WIDTH))
+    columns = (*names, Column("before"), Column("after"))
+    changes = [(one.provider, one.model, one.what, one.before or "-", one.after or "-") for one in found]
+    print_table(console(wide), f"{cards[0].key} to {cards[1].key}", columns, changes)
 
 
 def _card(path: Path | None) -> RateCard:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
+from aicost import _owner_only
 from aicost._errors import RateCardError
+from aicost._settings import data_folder
 from aicost.pricing.card import RateCard
 from aicost.pricing.catalogue.folder import report, write
 from aicost.pricing.catalogue.listing import PriceList
@@ -78,7 +79,7 @@ def refresh(
         genai_prices_list(_fetch(genai_prices_url), f"of {today}"),
         litellm_list(_fetch(litellm_url), f"of {today}"),
     ]
-    folder = output or _data_folder() / "rate-card"
+    folder = output or data_folder() / "rate-card"
     _make(lists, today, "refreshed", folder, conflicts, as_json)
     if not as_json:
         click.echo(f"to use it: AICOST_RATE_CARD={folder}")
@@ -93,7 +94,7 @@ def _make(
     RateCard.load(output)
     said = report(catalogue, lists)
     if conflicts is not None:
-        conflicts.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _owner_only.write_bytes(conflicts, (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode())
     if as_json:
         print_json({**said, "output": str(output)})
         return
@@ -116,8 +117,3 @@ def _fetch(url: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise RateCardError(f"cannot use {url}: more than {MAX_BYTES // 2**20} MiB")
     return data
-
-
-def _data_folder() -> Path:
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(base) / "aicost"

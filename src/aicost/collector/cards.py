@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from aicost import _owner_only
 from aicost._errors import RateCardError
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
@@ -108,7 +109,7 @@ class CardWatch:
             return None
         with tempfile.TemporaryDirectory(prefix="aicost-card-") as folder:
             file = Path(folder) / "card.json"
-            file.write_bytes(body)
+            _owner_only.write_bytes(file, body)
             try:
                 card = RateCard.load(file)
             except RateCardError as error:

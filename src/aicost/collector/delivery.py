@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from aicost import _owner_only
+
 from . import wire
 from .config import Retry
 from .exporters import REQUESTS, Exporter, RejectedError, UnavailableError
@@ -195,11 +197,11 @@ class Spooled:
         """Keep what was acknowledged and nobody takes, for a person to look at."""
         folder: Path = self.spool.folder / "rejected"
         try:
-            folder.mkdir(exist_ok=True)
+            _owner_only.make_folder(folder)
             kept = sorted(folder.iterdir())
             for old in kept[: max(0, len(kept) + 1 - _MOST_REJECTED)]:
                 old.unlink()
-            (folder / f"{time.time_ns()}.{exporter.name}.{signal}.pb").write_bytes(data)
+            _owner_only.write_bytes(folder / f"{time.time_ns()}.{exporter.name}.{signal}.pb", data)
         except OSError as error:
             _log.error("spool: a rejected request cannot be kept: %s", error)
 

@@ -18,7 +18,6 @@ import ssl
 import sys
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import aiohttp
@@ -30,6 +29,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from aicost import _owner_only
 from aicost._errors import ConfigError
 
 from .config import Exporter as ExporterConfig
@@ -234,7 +234,7 @@ class ToFile:
         self._lock = asyncio.Lock()
         try:
             if self._path != "-":
-                self._file = Path(self._path).open("ab", buffering=0)  # noqa: SIM115 - open for as long as the service
+                self._file = os.fdopen(_owner_only.open_file(self._path, os.O_WRONLY | os.O_APPEND), "ab", buffering=0)
         except OSError as error:
             raise ConfigError(f"exporter {name}: cannot write {self._path}: {error.strerror}") from None
 

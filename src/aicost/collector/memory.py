@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+from aicost import _owner_only
+
 from .view import View
 
 _log = logging.getLogger("aicost.collector")
@@ -55,8 +57,8 @@ class Memory:
         data = "".join([json.dumps([now, *view.remembered()], separators=(",", ":")) + "\n" for view in views]).encode()
         try:
             if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                _owner_only.make_folder(self.path.parent)
+                self._file = _owner_only.open_file(self.path, os.O_WRONLY | os.O_APPEND)
                 self._size = os.fstat(self._file).st_size
                 if self._size and not _ends_whole(self.path):
                     data = b"\n" + data

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from aicost import _owner_only
 from aicost._errors import ConfigError
 
 _log = logging.getLogger("aicost.collector")
@@ -76,8 +77,8 @@ class Spool:
         self._synced = 0
         self._appended = 0
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._owner = (folder / "lock").open("a")
+            _owner_only.make_folder(folder)
+            self._owner = os.fdopen(_owner_only.open_file(folder / "lock", os.O_WRONLY | os.O_APPEND), "a")
             fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(f"spool {folder} is in use by another process; give each its own folder") from None
@@ -154,7 +155,7 @@ class Spool:
             self._file = -1
             self._next += 1
         path = self._path(self._next)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = _owner_only.open_file(path, os.O_WRONLY | os.O_APPEND)
         self._sizes[self._next] = os.fstat(self._file).st_size
         _sync_folder(self.folder)
 
@@ -216,7 +217,7 @@ class Reader:
     def __init__(self, spool: Spool, name: str) -> None:
         self._spool = spool
         self._path = spool.folder / f"{name}.place"
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = _owner_only.open_file(self._path, os.O_RDWR)
         self.done = self._stored()
         """Everything before it was delivered."""
         self._at = self.done

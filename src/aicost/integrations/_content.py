@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from aicost._wellformed import wellformed
 from aicost.semconv import attributes as a
 from aicost.telemetry.options import CallOptions, Message
 from aicost.usage.reading import Raw
@@ -97,7 +98,7 @@ def content_attributes(options: CallOptions, request: Raw | None, answer: list[M
         if not kept:
             continue
         value: Any = kept[0]["parts"] if name == a.GEN_AI_SYSTEM_INSTRUCTIONS else kept
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = wellformed(json.dumps(value, ensure_ascii=False, default=str))
         if len(text) > MAX_CHARACTERS:
             text = json.dumps([{"type": "text", "content": f"[left out: {len(text)} characters]"}])
         attributes[name] = text

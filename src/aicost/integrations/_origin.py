@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from aicost._wellformed import wellformed
 from aicost.scopes.ids import credential_digest
 
 _CACHE, _CACHE_KEY, _KEY = "cache", "cache_key", "key"
@@ -107,7 +108,8 @@ def _is_from_cache(response: Any) -> bool:
 
 
 def _text(value: Any, longest: int = _LONGEST) -> str:
-    return (value.decode("latin-1") if isinstance(value, bytes) else str(value))[:longest]
+    # aiohttp 3.14 decodes headers with surrogates for what is no UTF-8 (`_http_parser.pyx`).
+    return wellformed((value.decode("latin-1") if isinstance(value, bytes) else str(value))[:longest])
 
 
 @lru_cache(maxsize=256)

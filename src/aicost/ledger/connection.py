@@ -6,6 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from aicost import _owner_only
 from aicost._errors import LedgerError
 
 from .schema import READ_AS_IF, TABLES, UPGRADES, VERSION
@@ -20,8 +21,11 @@ def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connec
     """Open a ledger for writing, and create it if there is none. Transactions are the caller's.
 
     Several processes may do so at the same moment. Raises `LedgerError` for a file that holds something else or a
-    newer ledger, which is left as it was, and `sqlite3.Error` for one that cannot be written.
+    newer ledger, which is left as it was, and `sqlite3.Error` or `OSError` for one that cannot be written.
     """
+    if not path.exists():
+        # SQLite gives the files it makes beside it the mode of this one (3.40: `findCreateFileMode`).
+        _owner_only.create_empty(path)
     db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     try:
         known = _version(db, path)

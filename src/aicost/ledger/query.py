@@ -21,7 +21,7 @@ from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity, direction_of, group_of
 
 from .connection import connect_read_only
-from .rows import NANO
+from .rows import NANO, storable
 
 DIMENSIONS: Mapping[str, str] = {
     "tenant": "tenant_id",
@@ -325,7 +325,7 @@ class LedgerReader:
 
     def _cursor(self, select: str, values: Sequence[Any]) -> Iterator[sqlite3.Row]:
         try:
-            yield from self._db.execute(select, values)
+            yield from self._db.execute(select, storable(tuple(values)))  # as such text is stored
         except sqlite3.Error as error:
             raise LedgerError(
                 f"cannot read ledger {self._path}: {error}; restore a copy, or try `sqlite3 FILE .recover`"

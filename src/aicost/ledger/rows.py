@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost._money import to_text
+from aicost._wellformed import wellformed
 from aicost.pricing.charge import Charge
 from aicost.usage.event import NOWHERE, UsageEvent
 from aicost.usage.meters import Quantity
@@ -89,9 +90,7 @@ def storable(row: Row) -> Row:
     """`row` with text that is no valid Unicode made so: one odd id must not cost the charge it belongs to."""
     if "".join([value for value in row if value.__class__ is str]).isascii():
         return row
-    return tuple(
-        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value for value in row
-    )
+    return tuple(wellformed(value) if isinstance(value, str) else value for value in row)
 
 
 def payload_hash(event: UsageEvent) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from aicost import _owner_only
 from aicost._errors import LedgerError
 from aicost.pricing.charge import Charge
 from aicost.pricing.sighting import Sighting
@@ -83,13 +84,13 @@ class Ledger:
         rates: RateSource | None = None,
         durability: Literal["process", "power"] = "process",
     ) -> Ledger:
-        """Open or create a ledger. `rates` lets it keep the source of every rate it sees applied.
+        """Open or create a ledger, which its owner alone can read. `rates` tells the source of every rate it sees.
 
         Raises `LedgerError` when the path cannot be written, or holds something else or a newer ledger.
         """
         file = Path(path).expanduser()
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            _owner_only.make_folder(file.parent)
             return cls(file, rates, durability)
         except OSError as error:
             raise LedgerError(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.tree import Tree
 
 from aicost.ledger.query import Filter, LedgerReader
 from aicost.ledger.rows import NANO
 
 from .money import exact
+from .tables import plain
 
 _IN_WORDS = {
     "usage_not_received": "the provider may have billed this attempt; its usage never came back",
@@ -62,7 +62,7 @@ def explain(path: str | Path, identifier: str) -> dict[str, Any]:
 def render(explained: Mapping[str, Any], console: Console) -> None:
     """Print an explanation as a tree."""
     amounts = [f"{'?' if amount is None else amount} {currency}" for currency, amount in explained["totals"].items()]
-    tree = Tree(f"[bold]{explained['kind']} {escape(explained['id'])}[/bold] = {', '.join(amounts) or 'no calls'}")
+    tree = Tree(f"[bold]{explained['kind']} {plain(explained['id'])}[/bold] = {', '.join(amounts) or 'no calls'}")
     nodes: dict[tuple[str, ...], Tree] = {}
     for call in _calls(explained["attempts"]):
         parent, ids = tree, tuple[str, ...]()
@@ -72,10 +72,20 @@ def render(explained: Mapping[str, Any], console: Console) -> None:
                 nodes[ids] = parent.add(_scope_text(scope))
             parent = nodes[ids]
         if len(call) > 1:
-            parent = parent.add(escape(f"{call[-1]['operation']} {call[-1]['model']}, {len(call)} attempts"))
+            parent = parent.add(plain(f"{call[-1]['operation']} {call[-1]['model']}, {len(call)} attempts"))
         for attempt in call:
             _render_attempt(attempt, parent)
+    before = console.width
+    # A terminal folds lines between words; deep inside a tree no number would be whole.
+    console.width = max(before, _GUIDE * (2 + max(map(len, nodes), default=0) + 1) + _LEAST_ROOM)
     console.print(tree, highlight=False)
+    console.width = before
+
+
+_GUIDE = 4
+"""Columns that each level of a tree is set in."""
+_LEAST_ROOM = 48
+"""Columns for what a node says: the longest amount and its currency, and then some."""
 
 
 def _calls(attempts: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -88,27 +98,27 @@ def _calls(attempts: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def _scope_text(scope: Mapping[str, Any]) -> str:
     if scope["id"] is None:
-        return escape(scope["name"])
+        return plain(scope["name"])
     failed = " [red](failed: what it spent is waste)[/red]" if scope["status"] == "failed" else ""
     if scope["kind"] == "workflow":  # a run may fail in the end and what its steps spent still count
         failed = " [red](failed)[/red]" if failed else ""
-    return f"{scope['kind']} {escape(scope['name'])} [dim]{escape(scope['id'][:8])}[/dim]{failed}"
+    return f"{scope['kind']} {plain(scope['name'])} [dim]{plain(scope['id'][:8])}[/dim]{failed}"
 
 
 def _render_attempt(attempt: Mapping[str, Any], parent: Tree) -> None:
     amount = "?" if attempt["amount"] is None else f"{attempt['amount']} {attempt['currency']}"
-    said = [escape(f"{attempt['operation']} {attempt['model']}")]
+    said = [plain(f"{attempt['operation']} {attempt['model']}")]
     if attempt["attempt"] > 1 or attempt["status"] == "retry":
         said.append(f"attempt {attempt['attempt']}")
     if attempt["status"] != "success":
-        said.append(f"[yellow]{attempt['status']}[/yellow] {escape(attempt['error_type'] or '')}".rstrip())
+        said.append(f"[yellow]{attempt['status']}[/yellow] {plain(attempt['error_type'] or '')}".rstrip())
     if attempt["billed"] != "yes":
         said.append({"no": "not billed", "possibly": "[yellow]possibly billed[/yellow]"}[attempt["billed"]])
     if attempt["charge_status"] in {"estimated", "provider_reported"}:
         said.append("as the provider reported" if attempt["charge_status"] == "provider_reported" else "estimated")
-    node = parent.add(f"{' · '.join(said)} = [bold]{amount}[/bold]  [dim]{escape(attempt['event_id'])}[/dim]")
+    node = parent.add(f"{' · '.join(said)} = [bold]{amount}[/bold]  [dim]{plain(attempt['event_id'])}[/dim]")
     if attempt["reason"]:
-        node.add(f"[yellow]{escape(attempt['reason'])}[/yellow]: {attempt['in_words']}")
+        node.add(f"[yellow]{plain(attempt['reason'])}[/yellow]: {attempt['in_words']}")
     if attempt["charge_status"] == "provider_reported" and attempt["computed"] is not None:
         node.add(f"the rate card alone says {attempt['computed']}; its lines are not added up")
     for line in attempt["lines"]:
@@ -116,7 +126,7 @@ def _render_attempt(attempt: Mapping[str, Any], parent: Tree) -> None:
 
 
 def _line_text(line: Mapping[str, Any], rate_card: str | None) -> str:
-    meter = escape(line["meter"])
+    meter = plain(line["meter"])
     if line["amount"] is None:
         return f"{meter}: {line['quantity']} x ? = ?"
     where = f"{line['rate_id']}  {rate_card}"
@@ -126,7 +136,7 @@ def _line_text(line: Mapping[str, Any], rate_card: str | None) -> str:
     said = [line[name] for name in ("modifiers", "note") if line[name]]
     where += f"  {'; '.join(said)}" if said else ""
     product = f"{line['quantity']} x {line['unit_price']} / {line['per']:,} = {line['amount']}"
-    return f"{meter}: {product}  [dim]{escape(where)}[/dim]"
+    return f"{meter}: {product}  [dim]{plain(where)}[/dim]"
 
 
 def _totals(charges: Iterable[sqlite3.Row]) -> dict[str, str | None]:

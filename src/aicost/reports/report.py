@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from aicost._wellformed import printable
 from aicost.ledger.query import Filter, Gap, LedgerReader, Sightings, Sums
 
 from .money import exact, readable
+from .periods import ALL_TIMES, TIME_ZONE, Period
+from .tables import KEY_WIDTH, Cell, Column, print_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +27,35 @@ class Report:
     by: dict[str, tuple[Sums, ...]]
     gaps: tuple[Gap, ...]
     sightings: tuple[Sightings, ...] = ()
+    period: Period = ALL_TIMES
 
 
-def build_report(path: str | Path, by: Sequence[str], where: Filter = Filter()) -> Report:
-    """Read a report from a ledger. Raises `LedgerError` for a file or dimension that is not there."""
+def build_report(path: str | Path, by: Sequence[str], where: Filter = Filter(), period: Period = ALL_TIMES) -> Report:
+    """Read a report from a ledger, of a period. Raises `LedgerError` for a file or dimension that is not there."""
+    if period.since_ns is not None:
+        where = replace(where, since_ns=period.since_ns)
+    if period.until_ns is not None:
+        where = replace(where, until_ns=period.until_ns)
     with LedgerReader(path) as ledger:
         return Report(
             totals=tuple(ledger.breakdown(None, where)),
             by={name: tuple(ledger.breakdown(name, where)) for name in by},
             gaps=tuple(ledger.gaps(where)),
             sightings=tuple(ledger.sightings(where)),
+            period=period,
         )
 
 
 def to_json(report: Report) -> dict[str, Any]:
     """The report as JSON data; amounts are exact decimal strings, and null where none is known."""
     whole = {total.currency: total.atto for total in report.totals}
+    since, until = report.period.since, report.period.until
     return {
+        "period": {
+            "since": None if since is None else since.isoformat(),
+            "until": None if until is None else until.isoformat(),
+            "time_zone": TIME_ZONE,
+        },
         "totals": [_row(sums, whole) for sums in report.totals],
         "by": {name: [_row(sums, whole) for sums in rows] for name, rows in report.by.items()},
         "gaps": [
@@ -71,13 +85,15 @@ def to_json(report: Report) -> dict[str, Any]:
 
 def render(report: Report, console: Console) -> None:
     """Print the report as tables, and under them what is not known."""
+    if report.period != ALL_TIMES:
+        console.print(f"[dim]{report.period}[/dim]")
     if not report.totals:
         console.print("Nothing recorded in this ledger for this selection.")
         return
     for total in report.totals:
         console.print(_headline(total))
     for name, rows in report.by.items():
-        console.print(_table(name, rows, report.totals))
+        _print_table(name, rows, report.totals, console)
     _print_gaps(report.gaps, console)
     _print_sightings(report.sightings, console)
 
@@ -133,28 +149,40 @@ def _headline(total: Sums) -> str:
     return " · ".join(parts)
 
 
-def _table(name: str, rows: Sequence[Sums], totals: Sequence[Sums]) -> Table:
-    table = Table(title=f"by {name}", title_justify="left", header_style="bold", pad_edge=False)
-    table.add_column(name, overflow="fold")
-    for heading in ("cost", "share", "calls", "attempts", "input", "cached", "output", "wasted", "not known"):
-        table.add_column(heading, justify="right", no_wrap=True)
+# What is not known is said before anything but the amount, and tokens by kind are the first to go.
+_COLUMNS = (
+    Column("cost"),
+    Column("share", 4),
+    Column("calls", 2),
+    Column("attempts", 5),
+    Column("input", 6),
+    Column("cached", 8),
+    Column("output", 7),
+    Column("wasted", 3),
+    Column("not known", 1),
+)
+
+
+def _print_table(name: str, rows: Sequence[Sums], totals: Sequence[Sums], console: Console) -> None:
     whole = {total.currency: total.atto for total in totals}
-    for row in rows:
-        unknown = row.unpriced + row.partial + row.possibly_billed
-        share = _share(row, whole)
-        table.add_row(
-            escape(row.key) if row.key is not None else "[dim](none)[/dim]",
-            _amount(row),
-            "-" if share is None else f"{100 * share:.1f} %",
-            str(row.calls),
-            str(row.attempts),
-            f"{row.input_tokens:,}",
-            f"{row.cached_tokens:,}",
-            f"{row.output_tokens:,}",
-            readable(row.wasted_atto, row.currency) if row.wasted_atto else "-",
-            f"[yellow]{unknown}[/yellow]" if unknown else "-",
-        )
-    return table
+    columns = (Column(name, folds_at=KEY_WIDTH), *_COLUMNS)
+    print_table(console, f"by {name}", columns, [_cells(row, _share(row, whole)) for row in rows])
+
+
+def _cells(row: Sums, share: Decimal | None) -> list[Cell]:
+    unknown = row.unpriced + row.partial + row.possibly_billed
+    return [
+        row.key if row.key is not None else Text("(none)", "dim"),
+        _amount(row),
+        "-" if share is None else f"{100 * share:.1f} %",
+        f"{row.calls:,}",
+        f"{row.attempts:,}",
+        f"{row.input_tokens:,}",
+        f"{row.cached_tokens:,}",
+        f"{row.output_tokens:,}",
+        readable(row.wasted_atto, row.currency) if row.wasted_atto else "-",
+        Text(f"{unknown:,}", "yellow") if unknown else "-",
+    ]
 
 
 def _print_gaps(gaps: Sequence[Gap], console: Console) -> None:
@@ -164,7 +192,7 @@ def _print_gaps(gaps: Sequence[Gap], console: Console) -> None:
     for gap in gaps:
         what = "possibly billed" if gap.billed == "possibly" else gap.status
         text = f"  {gap.count} x {gap.provider}/{gap.model}: {what} ({gap.reason})"
-        console.print(text, highlight=False, markup=False)
+        console.print(printable(text), highlight=False, markup=False)
 
 
 _SAID = {
@@ -186,7 +214,7 @@ def _print_sightings(sightings: Sequence[Sightings], console: Console) -> None:
         if seen.unknown and seen.atto is not None:
             amount += f", and {seen.unknown:,} of unknown amount"
         text = f"  {seen.count:,} x {_SAID.get(seen.kind, seen.kind)}{reason}: {amount}"
-        console.print(text, highlight=False, markup=False)
+        console.print(printable(text), highlight=False, markup=False)
 
 
 def _plural(count: int, one: str, many: str | None = None) -> str:

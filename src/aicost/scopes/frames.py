@@ -15,6 +15,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode, Tracer, TracerProvider
 
 from aicost._version import __version__
+from aicost._wellformed import wellformed, wellformed_values
 from aicost.semconv import attributes as a
 
 from .runs import Run, Step
@@ -72,7 +73,7 @@ class Frame:
             _tracer = trace.get_tracer(SCOPE_NAME, __version__)
         self.run, self.step, self.scope = run, step, scope
         context = with_scope(scope, parent)
-        self.span = _tracer.start_span(name, context, attributes={**attributes, **scope.stamp})
+        self.span = _tracer.start_span(name, context, attributes={**wellformed_values(attributes), **scope.stamp})
         self.context: Context = trace.set_span_in_context(self.span, context)
         began(scope, run, step)
 
@@ -81,7 +82,7 @@ class Frame:
         failure = None if isinstance(error, _STOPPED) else error
         ended(self.run, self.step, failed=failure is not None)
         if failure is not None and self.span.is_recording():
-            name = type(failure).__qualname__
+            name = wellformed(type(failure).__qualname__)
             self.span.set_attribute(a.ERROR_TYPE, name)
             self.span.set_status(Status(StatusCode.ERROR, name))
         self.span.end()

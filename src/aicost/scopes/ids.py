@@ -1,4 +1,4 @@
-"""Ids: how they are made, and what looks like personal data or a secret, which is never exported as it is."""
+"""Ids: how they are made, and how those of the application are made fit to export."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import hashlib
 import hmac
 import logging
 import os
-import re
 import time
+
+from aicost._wellformed import as_text
+
+from .id_key import id_key
+from .personal import looks_personal
 
 _log = logging.getLogger("aicost")
 
-_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
-_PHONE = re.compile(r"\+?\(?\d[\d\s().-]{7,}\d")
-_SECRET = re.compile(r"^(sk|pk|rk|ghp|gho|xox[abp]|AKIA|AIza|Bearer|eyJ)[-_ A-Za-z0-9]{12,}")
 _MAX_LENGTH = 256
 
 _warned: set[str] = set()
@@ -50,38 +51,34 @@ def derived_id(*parts: object) -> str:
 def credential_digest(secret: str) -> str:
     """A keyed digest of an API key: what spans and ledgers have of it, and what a bill's key id can be mapped to.
 
-    Keyed by `AICOST_ID_KEY`. Give it your keys once to know which digest is which.
+    Keyed as in `opaque`. Give it your keys once to know which digest is which.
 
     >>> credential_digest("sk-proj-...")
     'c:a2f60c7c5bd6f05e'
     """
-    key = os.environ.get("AICOST_ID_KEY", "aicost").encode()
-    return "c:" + hmac.new(key, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+    return "c:" + _digest(secret)
 
 
 def opaque(key: str, value: object) -> str:
     """`value` as an id fit to export: text of at most 256 characters, hashed if it looks like personal data.
 
-    E-mail addresses, phone numbers and API keys become `h:` and 16 hex digits, the same for the same value, so that
-    totals per owner still add up. Set `AICOST_ID_KEY` to make the digest a keyed one (HMAC). Logs once per key.
+    E-mail addresses, phone numbers and API keys become `h:` and 16 hex digits (HMAC-SHA256), the same for the same
+    value, so that totals per owner still add up. The key is `AICOST_ID_KEY`, or one kept in the user's state
+    directory. Never raises; logs once per key.
 
     >>> opaque("tenant_id", "t-42")
     't-42'
     """
-    text = value if isinstance(value, str) else str(value)
-    if looks_personal(text):
-        if key not in _warned:
-            _warned.add(key)
-            _log.warning(
-                "%s looks like personal data or a secret; its hash is used instead. Pass a stable internal id.", key
-            )
-        secret = os.environ.get("AICOST_ID_KEY", "").encode()
-        return "h:" + hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:16]
-    return text[:_MAX_LENGTH]
+    text = as_text(value)
+    if not looks_personal(text):
+        return text[:_MAX_LENGTH]
+    if key not in _warned:
+        _warned.add(key)
+        _log.warning(
+            "%s looks like personal data or a secret; its hash is used instead. Pass a stable internal id.", key
+        )
+    return "h:" + _digest(text)
 
 
-def looks_personal(text: str) -> bool:
-    """Whether `text` reads like an e-mail address, a phone number or an API key."""
-    if text.isalnum() and not (text.isdigit() and len(text) >= 9) and len(text) < 16:
-        return False
-    return bool(_EMAIL.search(text) or _PHONE.fullmatch(text) or _SECRET.match(text))
+def _digest(text: str) -> str:
+    return hmac.new(id_key(), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]

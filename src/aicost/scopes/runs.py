@@ -11,6 +11,7 @@ from enum import Enum
 
 from aicost import _forks
 from aicost._money import to_decimal
+from aicost._wellformed import as_text
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.meters import Quantity
 
@@ -61,9 +62,9 @@ class Run:
     def __init__(
         self, workflow: str, *, run_id: str | None = None, version: str | None = None, parent: Run | None = None
     ):
-        self.id = run_id or new_id()
-        self.workflow = workflow
-        self.version = version
+        self.id = as_text(run_id) if run_id else new_id()
+        self.workflow = as_text(workflow)
+        self.version = None if version is None else as_text(version)
         self.parent = parent
         # One lock per tree of runs: a charge is added to a run and all above it in one go.
         self._lock: threading.RLock = parent._lock if parent else _forks.lock()
@@ -215,7 +216,7 @@ class Step:
 
     def __init__(self, name: str, *, kind: StepKind = StepKind.STEP, run: Run | None, parent: Step | None):
         self.id = new_id()
-        self.name = name
+        self.name = as_text(name)
         self.kind = kind
         self.run = run
         self.parent = parent

@@ -15,6 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, get_current_span
 
+from aicost._wellformed import as_text
 from aicost.semconv import attributes as a
 
 from .ids import opaque
@@ -73,7 +74,7 @@ class Scope:
         """This scope inside `step`, which may be an agent's turn."""
         stamp = {**self.stamp, a.AICOST_STEP_NAME: step.name, a.AICOST_STEP_ID: step.id}
         if agent is not None:
-            stamp[a.GEN_AI_AGENT_NAME] = agent
+            stamp[a.GEN_AI_AGENT_NAME] = agent = as_text(agent)
         return Scope(self.attribution, self.run, step, agent or self.agent, stamp, self.upstream_id)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 
 from opentelemetry.context import Context
 
+from aicost._wellformed import as_text
 from aicost.semconv import attributes as a
 
 from .frames import Frame, inside, wrap
@@ -137,9 +138,9 @@ def open_run(
     outer = current_scope(parent)
     run = Run(workflow, run_id=run_id, version=version, parent=outer.run)
     said: dict[str, Any] = {a.GEN_AI_OPERATION_NAME: "invoke_workflow", **attributes}
-    if version is not None:
-        said[a.AICOST_WORKFLOW_VERSION] = version
-    return Frame(f"invoke_workflow {workflow}", outer.owned_by(owner).in_run(run), said, run, None, parent)
+    if run.version is not None:
+        said[a.AICOST_WORKFLOW_VERSION] = run.version
+    return Frame(f"invoke_workflow {run.workflow}", outer.owned_by(owner).in_run(run), said, run, None, parent)
 
 
 _STEP_SPANS: dict[StepKind, tuple[str, dict[str, str], str | None]] = {
@@ -164,8 +165,8 @@ def open_step(
     verb, fixed, name_key = _STEP_SPANS[kind]
     said: Mapping[str, Any] = {**fixed, **attributes} if attributes else fixed
     if name_key is not None:
-        said = {**said, name_key: name}
+        said = {**said, name_key: step.name}
     if version is not None:
-        said = {**said, a.GEN_AI_AGENT_VERSION: version}
-    scope = outer.owned_by(owner).in_step(step, agent=name if kind is StepKind.AGENT else None)
-    return Frame(f"{verb} {name}", scope, said, None, step, parent)
+        said = {**said, a.GEN_AI_AGENT_VERSION: as_text(version)}
+    scope = outer.owned_by(owner).in_step(step, agent=step.name if kind is StepKind.AGENT else None)
+    return Frame(f"{verb} {step.name}", scope, said, None, step, parent)

@@ -18,11 +18,13 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.util.types import AttributeValue
 
 from aicost import _forks
+from aicost._wellformed import wellformed, wellformed_values
 from aicost.scopes.ids import new_event_id, new_id
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
 from aicost.usage.event import NOWHERE, Billed, Origin, RequestStatus, UsageEvent
 from aicost.usage.readers import ResponseView
+from aicost.usage.reading import Reading
 
 from . import guard
 from .evidence import span_event_id
@@ -136,7 +138,7 @@ class Call:
     ) -> None:
         """`observer` is who sees the call: a framework sees it from outside, and counts what nobody else does."""
         self._pipeline = pipeline
-        self.target = target
+        self.target = target = _sound(target)
         self._observer = observer
         self._scope = scope = current_scope(parent)
         attributes: dict[str, Any]
@@ -175,7 +177,7 @@ class Call:
     ) -> Call:
         """A call that somebody else's span reports; it is settled on that span, and ends with it."""
         call = cls.__new__(cls)
-        call._pipeline, call.target, call._observer = pipeline, target, observer
+        call._pipeline, call.target, call._observer = pipeline, _sound(target), observer
         call._scope, call._sight, call.span, call.context = scope, sight, span, Context()
         call._begin()
         call._is_of_another = True
@@ -234,7 +236,7 @@ class Call:
         """The request under way failed; the client may try again."""
         attempt = self._current()
         attempt.ended_ns = time.time_ns()
-        attempt.error_type, attempt.http_status = error_type, http_status
+        attempt.error_type, attempt.http_status = wellformed(error_type), http_status
         attempt.billed = billed
 
     def said(self, content: Mapping[str, AttributeValue]) -> None:
@@ -276,6 +278,7 @@ class Call:
 
     def settle(self, view: ResponseView, outcome: Outcome, ended_ns: int | None = None) -> None:
         """Count the call with what the response says, unless somebody nearer to the wire does."""
+        view, outcome = _sound_view(view), _sound_outcome(outcome)
         last = self._current()
         last.ended_ns = ended_ns or last.ended_ns or time.time_ns()
         last.error_type, last.http_status = outcome.error_type, outcome.http_status
@@ -474,6 +477,36 @@ class Call:
         if not self._attempts:
             self.attempt_started()
         return self._attempts[-1]
+
+
+def _sound(target: Target) -> Target:
+    """What is called, as every sink can hold it: names come from applications and over the wire."""
+    said = "".join([target.provider, target.operation, target.api, target.model, target.region or ""])
+    if wellformed(said) is not said:
+        target = Target(*wellformed_values(target._asdict()).values())
+    if target.described is not None:
+        target = target._replace(described=wellformed_values(target.described))
+    return target
+
+
+def _sound_view(view: ResponseView) -> ResponseView:
+    reading = view.reading
+    said = [view.response_id or "", view.model or "", view.service_tier or ""]
+    if reading is not None:
+        said += [reading.region or "", reading.speed or "", *reading.flags, *reading.usage]
+    whole = "".join(said)
+    if wellformed(whole) is whole:
+        return view
+    if reading is not None:
+        usage = {wellformed(meter): quantity for meter, quantity in reading.usage.items()}
+        told = {**wellformed_values(reading._asdict()), "usage": usage}
+        reading = Reading(**{**told, "flags": tuple(told["flags"])})
+    return ResponseView(**{**wellformed_values(view._asdict()), "reading": reading})
+
+
+def _sound_outcome(outcome: Outcome) -> Outcome:
+    said = outcome.error_type
+    return outcome if said is None or wellformed(said) is said else replace(outcome, error_type=wellformed(said))
 
 
 def covered_attributes(covered: Covered) -> dict[str, AttributeValue]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from aicost import _owner_only
 from aicost.pricing.card import HEADER, SCHEMA
 
 from .listing import PriceList
@@ -16,7 +17,7 @@ from .merge import Catalogue
 
 def write(catalogue: Catalogue, folder: Path, *, card_id: str, version: str) -> None:
     """Write the catalogue as a card into `folder`; files of providers it has no more are removed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _owner_only.make_folder(folder)
     header = {"schema": SCHEMA, "id": card_id, "version": version, "currency": "USD"}
     wanted = {HEADER: json.dumps(header, indent=1) + "\n"}
     wanted |= {f"{name}.json": _provider_text(entry) for name, entry in catalogue.providers.items()}
@@ -24,7 +25,7 @@ def write(catalogue: Catalogue, folder: Path, *, card_id: str, version: str) -> 
         if file.name not in wanted:
             file.unlink()
     for name, text in wanted.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        _owner_only.write_bytes(folder / name, text.encode())
 
 
 def report(catalogue: Catalogue, lists: list[PriceList]) -> dict[str, Any]:
