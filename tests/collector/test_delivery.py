@@ -624,4 +624,4 @@ def test_grpc_backends_are_retried_as_their_codes_say(collector: Callable[..., I
         exporter = {"type": "otlp-grpc", "endpoint": target, "retry": quick, "timeout": 1}
         one = collector(exporters=[exporter], **spooled(tmp_path))
         assert post(one.http, body())[0] == 200
-        until(lambda: one.service._delivery.retried > 2)  # type: ignore[attr-defined]
+        until(lambda: metric(one.http, "aicost_collector_retried_requests_total") > 2)

@@ -102,9 +102,17 @@ class Retry(_Model):
 
     initial: Seconds = 1.0
     longest: Seconds = 30.0
+    give_up_after: Seconds = 3600.0
+    """How long an endpoint is asked again that refuses what somebody has to put right: a credential, an address, a
+    signal that it took before. What comes for it after that is tried once, and left out."""
 
 
-class OtlpExporter(_Model):
+class _Exporter(_Model):
+    signals: tuple[Signal, ...] = Field(default=("traces", "metrics", "logs"), min_length=1)
+    """What is sent there."""
+
+
+class OtlpExporter(_Exporter):
     """An OTLP endpoint. Over HTTP a base address: `/v1/traces` and the like are added."""
 
     type: Literal["otlp-http", "otlp-grpc"]
@@ -116,10 +124,10 @@ class OtlpExporter(_Model):
     """For otlp-grpc, `tls: {}` is encryption with the system's authorities; without it there is none."""
     retry: Retry = Retry()
     concurrency: int = Field(default=4, gt=0)
-    """Requests under way at once."""
+    """Requests of a signal under way at once."""
 
 
-class FileExporter(_Model):
+class FileExporter(_Exporter):
     """A file of OTLP/JSON, one request a line; `-` is the standard output."""
 
     type: Literal["file"]
@@ -150,6 +158,7 @@ class Spool(_Model):
 
     path: Path
     max_size: Bytes = 2**30
+    """Of each process. Half of it is for traces, a quarter each for metrics and logs, as far as exporters take them."""
     durability: Literal["process", "power"] = "process"
     """What an acknowledged request survives: the death of the process, or of the machine (slower: it is fsynced)."""
 

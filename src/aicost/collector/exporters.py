@@ -54,8 +54,10 @@ METHODS = {
     "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
 }
 _WAIT_HTTP = {429, 502, 503, 504}
-_SET_UP_HTTP = {301, 302, 303, 307, 308, 401, 403, 404, 407}
-"""What an operator has to put right. OTLP would have it dropped; here it waits, for it is nobody's wish to lose it."""
+_SET_UP_HTTP = {301, 302, 303, 307, 308, 401, 403, 407}
+"""What an operator has to put right. OTLP would have it dropped at once; here it waits for some time."""
+_UNKNOWN_HTTP = {404, 405, 501}
+"""There is nothing at this address that takes the signal: Jaeger has no /v1/metrics."""
 _WAIT_GRPC = {
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -63,10 +65,8 @@ _WAIT_GRPC = {
     grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DATA_LOSS,
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.PERMISSION_DENIED,
-    grpc.StatusCode.UNIMPLEMENTED,
 }
+_SET_UP_GRPC = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 _IN_THREAD = 64 * 2**10
 """Requests above this size are compressed in a thread."""
 
@@ -77,6 +77,14 @@ class UnavailableError(Exception):
     def __init__(self, what: str, retry_after: float | None = None) -> None:
         super().__init__(what)
         self.retry_after = retry_after
+
+
+class UnwantedError(UnavailableError):
+    """The endpoint refuses whatever is sent, until somebody puts that right. `unknown`: it knows no such signal."""
+
+    def __init__(self, what: str, *, unknown: bool = False) -> None:
+        super().__init__(what)
+        self.unknown = unknown
 
 
 class RejectedError(Exception):
@@ -91,6 +99,8 @@ class Exporter(Protocol):
     """Sends requests somewhere."""
 
     name: str
+    decodes: bool
+    """Whether it can take only what it can decode."""
     refused_items: int
     """What endpoints accepted only in part left out."""
 
@@ -118,6 +128,8 @@ def exporters_for(configs: tuple[ExporterConfig, ...]) -> list[Exporter]:
 
 class OverHttp:
     """OTLP over HTTP, in protobuf."""
+
+    decodes = False
 
     def __init__(self, name: str, config: OtlpExporter) -> None:
         self.name, self.refused_items = name, 0
@@ -155,7 +167,9 @@ class OverHttp:
             self.refused_items += _refused(self.name, signal, answer)
             return
         what = f"{self._base} answered {status} {response.reason or ''}".strip()
-        if status in _WAIT_HTTP or status in _SET_UP_HTTP:
+        if status in _SET_UP_HTTP or status in _UNKNOWN_HTTP:
+            raise UnwantedError(what, unknown=status in _UNKNOWN_HTTP)
+        if status in _WAIT_HTTP:
             raise UnavailableError(what, _retry_after(response.headers.get("retry-after")))
         raise RejectedError(f"{what}: {_status_message(answer)}", too_large=status == 413)
 
@@ -176,6 +190,8 @@ _MOST_ANSWER = 4 * 2**20
 
 class OverGrpc:
     """OTLP over gRPC."""
+
+    decodes = False
 
     def __init__(self, name: str, config: OtlpExporter) -> None:
         self.name, self.refused_items = name, 0
@@ -205,6 +221,8 @@ class OverGrpc:
         what = f"{self._target}: {code.name} {error.details()}"
         if code in _WAIT_GRPC or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait is not None):
             raise UnavailableError(what, wait) from error
+        if code in _SET_UP_GRPC or code is grpc.StatusCode.UNIMPLEMENTED:
+            raise UnwantedError(what, unknown=code is grpc.StatusCode.UNIMPLEMENTED) from error
         raise RejectedError(what, too_large=code is grpc.StatusCode.RESOURCE_EXHAUSTED) from error
 
     def _call(self, signal: str) -> Any:
@@ -226,6 +244,8 @@ class OverGrpc:
 
 class ToFile:
     """OTLP/JSON, one request a line."""
+
+    decodes = True
 
     def __init__(self, name: str, config: FileExporter) -> None:
         self.name, self.refused_items = name, 0

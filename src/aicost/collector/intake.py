@@ -97,7 +97,8 @@ class Intake:
         except RefusedError as error:
             self._health.requests[signal, protocol, type(error).__name__.removesuffix("Error").lower()] += 1
             raise
-        self._health.requests[signal, protocol, "accepted"] += 1
+        wanted = signal == "traces" or self._delivery.takes(signal)
+        self._health.requests[signal, protocol, "accepted" if wanted else "unwanted"] += 1
         return accepted
 
     async def _traces(self, data: bytes) -> Accepted:
@@ -114,7 +115,7 @@ class Intake:
         await self._keep(priced)
         self._pricer.remember()
         refused: list[Refused] = []
-        if priced.spans:  # an envelope without spans is nobody's news
+        if priced.spans and self._delivery.takes("traces"):  # an envelope without spans is nobody's news
             refused = await self.deliver("traces", priced.data)
         self._costs.count(priced)
         self._health.count(priced)
@@ -138,7 +139,7 @@ class Intake:
             wire.check_envelope(data)  # decoding it whole would take thirty times its size
         except MalformedRequestError as error:
             raise MalformedError(f"the request is no {signal} in OTLP's protobuf encoding: {error}") from None
-        if data:
+        if data and self._delivery.takes(signal):
             await self.deliver(signal, data)
         return Accepted()
 

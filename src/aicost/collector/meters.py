@@ -311,3 +311,11 @@ def gauge(name: str, about: str, value: float, **labels: str) -> Any:
     family = GaugeMetricFamily(name, about, labels=tuple(labels))
     family.add_metric(tuple(labels.values()), value)
     return family
+
+
+def gauges(name: str, about: str, label: str, values: Iterable[tuple[str, float]]) -> Any:
+    """A family of gauges."""
+    family = GaugeMetricFamily(name, about, labels=(label,))
+    for key, value in values:
+        family.add_metric((key,), value)
+    return family

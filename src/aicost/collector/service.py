@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,15 @@ from aicost.ledger import Ledger
 
 from .cards import CardWatch
 from .config import CollectorConfig, OtlpExporter, Receiver, Receivers, Retry
-from .delivery import Delivery, Direct, Spooled
+from .delivery import Delivery, Direct, Lane, Spooled
 from .exporters import exporters_for
 from .grpc_receiver import grpc_server
 from .http import OtlpApp, guarded
-from .intake import Intake, RefusedError
+from .intake import Intake, MalformedError, RefusedError
 from .memory import Memory
-from .meters import CostMeters, Exposition, Health, counter, gauge
+from .meters import CostMeters, Exposition, Health, counter, gauge, gauges
 from .pricing import Pricer
-from .spool import Spool
+from .spool import SIGNALS, Spool
 
 _log = logging.getLogger("aicost.collector")
 _RESTART_S = 1.0
@@ -92,8 +92,10 @@ class Service:
         self._shared = config.processes > 1
         self._cards = CardWatch(config.rate_card)
         self._exporters = exporters_for(config.exporters)
-        self._spool = self._opened_spool()
-        self._delivery: Delivery = self._made_delivery()
+        self._lanes = self._made_lanes()
+        kept = config.spool.path / str(self._index) if config.spool is not None else None
+        self._spools = {} if kept is None else self._spools_in(kept)
+        self._delivery: Delivery = Direct(self._lanes) if kept is None else self._spooled(kept, self._spools)
         self._others = self._left_over()
         self.health = Health()
         self.costs = CostMeters(config.cost_metrics)
@@ -150,7 +152,7 @@ class Service:
             app = OtlpApp(None, receivers, pages, self._token)
             self.ports["admin"] = await self._listen(app, "admin", Receiver(listen=f"{host}:{own}"), shared=False)
         self._tasks = [asyncio.create_task(self._cards.watch())]
-        if config.cost_metrics.enabled and self._exporters:
+        if config.cost_metrics.enabled and self._delivery.takes("metrics"):
             self._tasks.append(asyncio.create_task(self._send_costs()))
         self._ready = True
         _log.info("listening", extra={"ports": self.ports, "rate_card": self._cards.version})
@@ -171,7 +173,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._config.cost_metrics.enabled and self._exporters:
+        if self._config.cost_metrics.enabled and self._delivery.takes("metrics"):
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._send_costs_once(), max(0.1, until - time.monotonic()))
         for delivery in (self._delivery, *self._others):
@@ -215,37 +217,48 @@ class Service:
             await asyncio.sleep(0.005)
         return int(bound.getsockname()[1])
 
-    def _opened_spool(self) -> Spool | None:
-        config = self._config.spool
-        if config is None:
-            return None
-        return self._spool_in(config.path / str(self._index), config.max_size)
+    def _made_lanes(self) -> list[Lane]:
+        lanes = []
+        for exporter, config in zip(self._exporters, self._config.exporters, strict=True):
+            otlp = config if isinstance(config, OtlpExporter) else None
+            retry, at_once = (otlp.retry, otlp.concurrency) if otlp is not None else (Retry(), 1)
+            lanes += [Lane(exporter, signal, retry, at_once) for signal in config.signals]
+        return lanes
 
-    def _spool_in(self, folder: Path, max_size: int) -> Spool:
-        return Spool(folder, [exporter.name for exporter in self._exporters], max_size=max_size)
+    def _spools_in(self, folder: Path) -> dict[str, Spool]:
+        """A spool for each signal that is sent anywhere, with its part of the room."""
+        assert self._config.spool is not None  # noqa: S101 - narrowing: nobody asks otherwise
+        signals = sorted({lane.signal for lane in self._lanes})
+        parts = {signal: 2 if signal == "traces" else 1 for signal in signals}
+        room = self._config.spool.max_size
+        return {
+            signal: Spool(folder / signal, self._names(signal), max_size=room * part // sum(parts.values()))
+            for signal, part in parts.items()
+        }
+
+    def _names(self, signal: str | None = None) -> list[str]:
+        """The exporters that take a signal, or any."""
+        return list(dict.fromkeys(lane.exporter.name for lane in self._lanes if signal in (None, lane.signal)))
 
     def _left_over(self) -> list[Spooled]:
-        """What processes kept that there are no more, for this one to deliver."""
+        """What is still kept by processes that there are no more, and by versions with one spool for all signals."""
         config = self._config.spool
-        if config is None or self._index != 0 or not config.path.is_dir():
+        if config is None or not config.path.is_dir():
             return []
-        folders = [
-            one for one in config.path.iterdir() if one.name.isdigit() and int(one.name) >= self._config.processes
-        ]
-        return [self._spooled(self._spool_in(one, config.max_size)) for one in folders]
+        found = []
+        for folder in [one for one in config.path.iterdir() if one.name.isdigit()]:
+            is_own, is_gone = int(folder.name) == self._index, int(folder.name) >= self._config.processes
+            if is_own or (is_gone and self._index == 0):
+                if any(folder.glob("*.seg")):
+                    spool = Spool(folder, self._names(), max_size=config.max_size)
+                    found.append(self._spooled(folder, dict.fromkeys(SIGNALS, spool)))
+                if not is_own:
+                    found.append(self._spooled(folder, self._spools_in(folder)))
+        return found
 
-    def _made_delivery(self) -> Delivery:
-        return Direct(self._exporters) if self._spool is None else self._spooled(self._spool)
-
-    def _spooled(self, spool: Spool) -> Spooled:
-        otlp = [one if isinstance(one, OtlpExporter) else None for one in self._config.exporters]
-        return Spooled(
-            spool,
-            self._exporters,
-            [one.retry if one is not None else Retry() for one in otlp],
-            [one.concurrency if one is not None else 1 for one in otlp],
-            power=self._config.spool is not None and self._config.spool.durability == "power",
-        )
+    def _spooled(self, folder: Path, spools: Mapping[str, Spool]) -> Spooled:
+        power = self._config.spool is not None and self._config.spool.durability == "power"
+        return Spooled(folder, spools, self._lanes, power=power)
 
     async def _send_costs(self) -> None:
         while True:
@@ -259,7 +272,8 @@ class Service:
         try:
             await self.intake.deliver("metrics", request)
         except RefusedError as error:
-            _log.warning("metrics of cost were not delivered: %s", error)
+            if not isinstance(error, MalformedError):  # of an endpoint that takes none, its lane has told
+                _log.warning("metrics of cost were not delivered: %s", error)
             self.costs.take_back()
         except BaseException:
             self.costs.take_back()
@@ -326,13 +340,41 @@ class Service:
             [((exporter.name,), exporter.refused_items) for exporter in self._exporters],
         )
         yield counter(
-            f"{name}rejected_requests", "Requests that no endpoint will ever take.", (), [((), self._delivery.rejected)]
+            f"{name}retried_requests",
+            "Attempts after which a request is kept, and tried again.",
+            ("exporter", "signal"),
+            [((lane.exporter.name, lane.signal), lane.retried) for lane in self._lanes],
         )
-        if self._spool is not None:
-            yield gauge(f"{name}spool_bytes", "On disk.", self._spool.size)
-            yield gauge(f"{name}spool_waiting_bytes", "Not delivered to every exporter yet.", self._spool.waiting)
+        yield counter(
+            f"{name}rejected_requests",
+            "Requests, or parts of them, that an endpoint will never take: `unwanted` if it takes none of the signal.",
+            ("exporter", "signal", "reason"),
+            [
+                ((lane.exporter.name, lane.signal, reason), count)
+                for lane in self._lanes
+                for reason, count in lane.refused.items()
+            ],
+        )
+        if self._spools:
+            spools = self._spools.items()
+            yield gauges(f"{name}spool_bytes", "On disk.", "signal", [(one, spool.size) for one, spool in spools])
+            yield gauges(
+                f"{name}spool_waiting_bytes",
+                "Not delivered to every exporter yet.",
+                "signal",
+                [(one, spool.waiting) for one, spool in spools],
+            )
             yield counter(
-                f"{name}spool_damaged_bytes", "Found damaged, and left out.", (), [((), self._spool.lost_bytes)]
+                f"{name}spool_damaged_bytes",
+                "Found damaged, and left out.",
+                ("signal",),
+                [((one,), spool.lost_bytes) for one, spool in spools],
+            )
+            yield counter(
+                f"{name}spool_left_behind_bytes",
+                "Left out for an exporter that takes nothing, so that others can go on.",
+                ("signal", "exporter"),
+                [((one, each.name), each.left_behind) for one, spool in spools for each in spool.readers.values()],
             )
 
 

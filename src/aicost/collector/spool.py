@@ -114,6 +114,8 @@ class Spool:
         with self._lock:
             if self.size + len(record) > self.max_size:
                 self._free()
+            while self.size + len(record) > self.max_size and self._leave_behind():
+                pass
             if self.size + len(record) > self.max_size:
                 raise SpoolFullError(f"the spool holds {self.size} bytes, of {self.max_size}")
             try:
@@ -138,6 +140,24 @@ class Spool:
         for segment in list(self._sizes):
             self._path(segment).unlink(missing_ok=True)
             del self._sizes[segment]
+
+    def _leave_behind(self) -> bool:
+        """Give up the oldest segment for the readers that are still in it, if another one keeps up; whether it did.
+
+        Otherwise a reader that gets nowhere would keep the others from what comes.
+        """
+        oldest = min(self._sizes, default=self._next)
+        following = min((one for one in self._sizes if one > oldest), default=None)
+        keeps_up = any(
+            reader.done.segment > oldest and reader.waiting <= self._segment_size for reader in self.readers.values()
+        )
+        if following is None or not keeps_up:
+            return False
+        for reader in self.readers.values():
+            reader.leave_behind(oldest, following)
+        self._path(oldest).unlink(missing_ok=True)
+        del self._sizes[oldest]
+        return True
 
     def _write(self, record: bytes) -> None:
         if self._file < 0 or self._sizes[self._next] + len(record) > self._segment_size:
@@ -224,6 +244,9 @@ class Reader:
         self._segment = -1
         self._open: int | None = None
         self._under_way: deque[tuple[Place, list[bool]]] = deque()
+        self.name = name
+        self.left_behind = 0
+        """Bytes that were given up, so that others could go on."""
 
     @property
     def waiting(self) -> int:
@@ -282,6 +305,23 @@ class Reader:
             self._store()
             if self.done.segment != before:
                 self._spool._tidy()
+
+    def has_passed(self, record: Record) -> bool:
+        """Whether nobody waits for a record any more: it arrived, or was left behind."""
+        return record.place <= self.done
+
+    def leave_behind(self, segment: int, following: int) -> None:
+        """Go on in the following segment, if this reader is in this one still."""
+        if self.done.segment > segment:
+            return
+        lost = self._spool._sizes[segment] - (self.done.offset if self.done.segment == segment else 0)
+        self.left_behind += lost
+        _log.error("spool: full; %d bytes are left out for %s, which does not take them", lost, self.name)
+        self.done = Place(following, 0)
+        self._at = max(self._at, self.done)
+        while self._under_way and self._under_way[0][0] <= self.done:
+            self._under_way.popleft()
+        self._store()
 
     def _stored(self) -> Place:
         raw = os.pread(self._file, _PLACE.size, 0)
