@@ -152,6 +152,8 @@ class Backend:
     def __init__(self) -> None:
         self.answers: deque[Answer] = deque()
         self.always: Answer | None = None
+        self.by_path: dict[str, Answer] = {}
+        """What always happens to requests of a path."""
         self.most: int | None = None
         """The largest body it takes."""
         self.requests: list[tuple[str, bytes]] = []
@@ -220,7 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
         backend = self.backend
         with backend._lock:
             backend.tried += 1
-            answer = backend.answers.popleft() if backend.answers else backend.always or status(200)
+            always = backend.by_path.get(self.path) or backend.always or status(200)
+            answer = backend.answers.popleft() if backend.answers else always
             if backend.most is not None and len(body) > backend.most:
                 answer = status(413)
             if answer.takes:

@@ -68,9 +68,10 @@ class Lane:
             _log.warning("%s: takes %s again", self.exporter.name, self.signal)
             self._has_said = False
         self._has_taken, self._unwanted_since = True, None
-        for part in refused:
-            self.refused["rejected"] += 1
-            _log.error("%s will not take %d bytes of %s: %s", self.exporter.name, len(part.data), self.signal, part.why)
+        if refused:
+            self.refused["rejected"] += len(refused)
+            size = sum(len(part.data) for part in refused)
+            _log.error("%s will not take %d bytes of %s: %s", self.exporter.name, size, self.signal, refused[0].why)
         return refused
 
     def _gives_up(self, error: UnwantedError) -> bool:
