@@ -12,7 +12,7 @@ import uuid
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from aicost._bounded import remembered
 from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import ChargeStatus
@@ -34,7 +35,7 @@ from aicost.usage.meters import Quantity
 
 from . import wire
 from .config import CostMetrics
-from .pricing import Priced
+from .pricing import Counted, Priced
 
 BOUNDS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Of the histogram of what calls cost, in the currency."""
@@ -42,6 +43,10 @@ BOUNDS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 
 _ATTO_BOUNDS = [round(bound * ATTO) for bound in BOUNDS]
 _MOST_KINDS = 50_000
 _METERED = 200_000
+_MOST_METERS = 64
+_OTHER_METERS = "other"
+"""What further meters of a series are counted as: there are about fifty, and those of models that a provider names."""
+_LONGEST_KEY = 1024
 _Labels = tuple[tuple[str, str], ...]
 _OVERFLOW: _Labels = ((a.OTEL_METRIC_OVERFLOW, "true"),)
 _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
@@ -87,14 +92,16 @@ class CostMeters:
             if one.given or one.event_id in metered:
                 continue
             metered[one.event_id] = None
-            key = (one.labels, one.resource, *one.owners)
+            key = (one.labels, _kept(one.resource), *map(_kept, one.owners))
             found = series.get(key)
             if found is None:
-                found = self._begun(key)
+                found = self._begun(key, one)
             charge = one.charge
             found.attempts["failure" if one.failed else "success"] += 1
             usage = found.usage
             for meter, quantity in (one.usage or {}).items():
+                if meter not in usage and len(usage) >= _MOST_METERS:
+                    meter = _OTHER_METERS  # noqa: PLW2901 - providers name models in some
                 usage[meter] = usage.get(meter, 0) + quantity
             if charge.atto is not None and one.usage is not None:
                 found.cost[charge.currency, charge.status.value] += charge.atto
@@ -112,9 +119,9 @@ class CostMeters:
             for old in list(islice(metered, len(metered) - _METERED)):
                 del metered[old]
 
-    def _begun(self, key: tuple[Any, ...]) -> _Series:
+    def _begun(self, key: tuple[Any, ...], one: Counted) -> _Series:
         """The series for a kind of call that was not met yet; several kinds may share one."""
-        kind, resource, *own = key
+        kind, resource, own = one.labels, one.resource, one.owners
         named: dict[str, str] = {
             a.GEN_AI_OPERATION_NAME: kind.operation,
             a.GEN_AI_PROVIDER_NAME: kind.provider,
@@ -242,7 +249,12 @@ def _prometheus(name: str) -> str:
     return name.replace(".", "_")
 
 
-@lru_cache(maxsize=4096)
+def _kept(said: bytes | None) -> bytes | None:
+    """What a resource or an owner is known by; long ones by a digest."""
+    return said if said is None or len(said) <= _LONGEST_KEY else blake2b(said, digest_size=16).digest()
+
+
+@remembered(4096)
 def _resource(encoded: bytes, owners: tuple[str, ...]) -> _Labels:
     """The service a resource is of, and its owners."""
     try:

@@ -78,7 +78,7 @@ def _fill(data: object, message: Message, path: str, depth: int) -> None:
                 getattr(message, field.name).extend([read(item) for item in _listed(value, here)])
             else:
                 setattr(message, field.name, read(value))
-        except (TypeError, ValueError, binascii.Error) as error:
+        except (TypeError, ValueError, ArithmeticError, binascii.Error) as error:
             raise OtlpJsonError(f"{here}: {_named(value)} does not fit: {error}") from None
 
 

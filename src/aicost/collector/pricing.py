@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from aicost._bounded import remembered
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.pricing.sighting import Sighting, SightingKind
@@ -381,7 +381,7 @@ def owners_of(view: View) -> Mapping[str, str]:
     return {**found, **own} if own else found
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _resource_owners(encoded: bytes) -> Mapping[str, str]:
     try:
         attributes = wire.Attributes(wire.Resource.FromString(encoded).attributes)

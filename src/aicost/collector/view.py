@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from aicost._bounded import remembered, short
 from aicost.scopes.ids import derived_id
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import Inference
@@ -255,31 +255,34 @@ def origin_of(attributes: Mapping[str, bytes], encoded: bytes) -> Origin:
         return origin
     for name, field in _IDS:
         if name in attributes and isinstance(text := wire.decoded(attributes[name]), str):
-            origin = Origin(**{**origin._asdict(), field: text})
+            origin = Origin(**{**origin._asdict(), field: short(text)})
     return origin
 
 
 def given_origin(attributes: Mapping[str, bytes], origin: Origin) -> Origin:
     """The origin that a span of aicost says."""
     said = {key: wire.decoded(attributes[key]) for key in ORIGIN_KEYS if key in attributes}
-    texts = [text if isinstance(text := said.get(key), str) else None for key in ORIGIN_KEYS]
+    texts = [short(text) if isinstance(text := said.get(key), str) else None for key in ORIGIN_KEYS]
     organization, project, credential, request_id, call_id, _, upstream_id = texts
     declared = said.get(a.AICOST_GATEWAY_DECLARED) is True
     return Origin(origin.host, organization, project, credential, request_id, call_id, declared, upstream_id)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _only(said: bytes) -> Origin:
     return Origin(host=_host(said))
 
 
+_LONGEST_URL = 2048
+
+
 def _host(said: bytes | None) -> str | None:
     text = None if said is None else wire.decoded(said)
-    if not isinstance(text, str) or not text or len(text) > 2048:
+    if not isinstance(text, str) or not text or len(text) > _LONGEST_URL:
         return None
     if "://" in text:
         try:
             text = urlsplit(text).hostname or ""
         except ValueError:
             return None
-    return text.lower() or None
+    return short(text.lower()) or None

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from aicost._bounded import remembered, short
 from aicost.telemetry.once import Observer
 
 _LEN, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
@@ -140,13 +140,13 @@ def _scope(data: bytes, header: int, position: int, end: int) -> ScopeSpans:
     return found
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _scope_name(encoded: bytes) -> tuple[str, str]:
     try:
         scope = Scope.FromString(encoded)
     except DecodeError:
         raise MalformedRequestError("an instrumentation scope cannot be decoded") from None
-    return scope.name.decode(errors="replace"), scope.version.decode(errors="replace")
+    return short(scope.name.decode(errors="replace")), short(scope.version.decode(errors="replace"))
 
 
 def _tag(data: bytes, position: int) -> tuple[int, int, int]:
@@ -392,7 +392,7 @@ def int_heads(key: str) -> tuple[bytes, ...]:
     return tuple(b"\x4a" + varint(len(head) + 2 + size) + head + bytes((size + 1, 0x18)) for size in range(11))
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _head(key: str) -> bytes:
     name = key.encode()
     return b"\x0a" + varint(len(name)) + name + b"\x12"

@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aicost._bounded import LONGEST
 from aicost.usage.providers import canonical_provider, find_provider, model_names, served_by
 
 from ._text import price_text
@@ -96,7 +97,7 @@ class RateCard:
             row = find_provider(named)
             sellers = (named, *row.priced_with) if row is not None else (named,)
             found = next((rates for one in sellers if (rates := self._find(one, model)) is not None), None)
-            if len(self._found) < _MAX_REMEMBERED:
+            if len(self._found) < _MAX_REMEMBERED and len(key[0]) + len(key[1]) <= 2 * LONGEST:
                 self._found[key] = found
             return found
 

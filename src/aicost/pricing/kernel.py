@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
+from aicost._bounded import LONGEST
 from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity
 from aicost.usage.providers import normal_region, normal_tier
@@ -252,7 +253,7 @@ def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) 
     # Whoever asks, and whatever the provider calls its default: what is the default is priced as that.
     values = normal_tier(tier, provider), normal_region(region, provider, model), speed
     made = None if found is None else timeline(card, found, dict(zip(AXES, values, strict=True)))
-    if len(timelines) < _MAX_PLANS:
+    if len(timelines) < _MAX_PLANS and all(len(part or "") <= LONGEST for part in key):
         timelines[key] = made
     return made
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+
+from aicost._bounded import remembered
 
 from .dialects import CALL_LLM, MARKS, UNKNOWN, Dialect, Names
 
@@ -282,7 +283,7 @@ _UNKNOWN = replace(
 )
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def dialect_of(scope: str, version: str = "") -> Dialect:
     """The dialect that an instrumentation scope speaks."""
     fits = [

@@ -5,14 +5,13 @@ Who says it where is a table, `dialect_table.py`; here is how it is read.
 
 from __future__ import annotations
 
-import json
 import re
-from ast import literal_eval
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from aicost._bounded import short
 from aicost._errors import UsageError
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed
@@ -20,6 +19,8 @@ from aicost.usage.providers import find_provider, normal_tier, provider_named, p
 from aicost.usage.readers import read_usage
 from aicost.usage.reading import Reading
 from aicost.usage.reported import PLAIN, Input, read_plain, read_reported
+
+from .literals import object_in
 
 Kind = Literal["workflow", "agent", "tool", "step", "inference"]
 Attributes = Mapping[str, Any]
@@ -71,8 +72,7 @@ CALL_LLM = "call_llm"
 _AROUND = {CALL_LLM, CALL_LLM.encode()}
 """Names of spans that may be around more than one request, or none: they are one only if they count something."""
 _MOST_LABELS = 10_000
-_MOST_TEXT = 2**20
-"""Most that is parsed of an attribute that holds JSON."""
+_LONGEST_LABEL = 512
 
 _NAMES = {
     "agent": ("gen_ai.agent.name", "traceloop.entity.name", "agent.name"),
@@ -251,7 +251,7 @@ class Dialect:
             plain = read_plain(numbers, exclusive=exclusive)
             if plain is not None:
                 where = layout.response_id
-                told = None if where is None else _text(decode(attributes[where]))
+                told = None if where is None else _word(decode(attributes[where]))
                 return Inference(labels, told, plain, False, layout)
         counts = {ours: count for ours, one in layout.counts if (count := decode(attributes[one])) is not None}
         for ours, one in layout.counts if self.zero_is_silence else ():
@@ -267,9 +267,9 @@ class Dialect:
         if not counts and not raw and (self.partial_views or not labels.named or name in _AROUND):
             # One that names no model and counts nothing is somebody's span with a name like ours.
             return None
-        response_id = None if layout.response_id is None else _text(decode(attributes[layout.response_id]))
+        response_id = None if layout.response_id is None else _word(decode(attributes[layout.response_id]))
         if response_id is None and inside is not None and "id" in self._paths:
-            response_id = _text(inside.first(self._paths["id"]))
+            response_id = _word(inside.first(self._paths["id"]))
         if isinstance(raw, dict) and raw:
             with suppress(UsageError):
                 return Inference(labels, response_id, read_usage(raw, provider=labels.provider), labels.assumed)
@@ -330,9 +330,9 @@ class Dialect:
 
     def _label(self, key: tuple[Any, ...], decode: Decode) -> Labels | None:
         mark, provider, asked, answered, tier = (
-            _unquoted(_text(one if one is None or isinstance(one, str) else decode(one))) for one in key[:5]
+            _unquoted(_word(one if one is None or isinstance(one, str) else decode(one))) for one in key[:5]
         )
-        operation = self._operation(mark, _text(key[5]) if len(key) > 5 else None)
+        operation = self._operation(mark, _word(key[5]) if len(key) > 5 else None)
         labels = None
         if operation is not None:
             answered = None if answered == "none" else answered  # Spring AI, of a call that failed
@@ -356,8 +356,10 @@ class Dialect:
             )
         if len(self._known) >= _MOST_LABELS:
             self._known.clear()
-        with suppress(TypeError):  # an attribute that is a list
-            self._known[key] = labels
+        # An attribute may be a list, which has no length in bytes either.
+        with suppress(TypeError):
+            if all(one is None or len(one) <= _LONGEST_LABEL for one in key):
+                self._known[key] = labels
         return labels
 
     def _operation(self, mark: str | None, name: str | None) -> str | None:
@@ -382,26 +384,13 @@ class _Inside:
         for attribute, keys in paths:
             if attribute in self._attributes:
                 if attribute not in self._parsed:
-                    self._parsed[attribute] = _parsed(self._decode(self._attributes[attribute]))
+                    self._parsed[attribute] = object_in(_text(self._decode(self._attributes[attribute])))
                 found = self._parsed[attribute]
                 for key in keys:
                     found = found.get(key) if isinstance(found, dict) else None
                 if found is not None:
                     return found
         return None
-
-
-def _parsed(value: Any) -> Any:
-    text = _text(value)
-    if text is None or len(text) > _MOST_TEXT or text[0] != "{":
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        try:
-            return literal_eval(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            return None
 
 
 def _ttl_unknown(provider: str, counts: Mapping[str, Any]) -> bool:
@@ -458,6 +447,12 @@ def failure_of(attributes: Attributes, found: Inference) -> Failure:
     if found.reading is not None:
         return Failure(Billed.YES, kind)
     return Failure(Billed.NO if kind.isdigit() else Billed.POSSIBLY, kind)
+
+
+def _word(value: object) -> str | None:
+    """A name or an id, as long as those are."""
+    text = _text(value)
+    return None if text is None else short(text)
 
 
 def _text(value: object) -> str | None:

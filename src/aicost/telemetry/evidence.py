@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
+from aicost._bounded import remembered
 from aicost.usage.event import Billed, Origin
 from aicost.usage.meters import Quantity
 from aicost.usage.model_names import same_model
@@ -104,7 +104,7 @@ _NOT_DRAWN = re.compile(r"^[a-z]+[-_]|[^0-9A-Za-z]+")
 """What says which kind of id it is, and signs between."""
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def is_unique(response_id: str, provider: str, host: str | None = None) -> bool:
     """Whether a response's id names one response: of a provider and host known to give each once, long, no number.
 

@@ -14,6 +14,7 @@ from weakref import WeakSet, ref
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 
 from aicost import _forks
+from aicost._bounded import LONGEST
 from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import Charge, ChargeStatus
@@ -48,7 +49,7 @@ class _Sums:
 
     def add(self, series: _Series, amount: Any) -> None:
         values = self._values
-        if series not in values and len(values) >= MAX_SERIES:
+        if series not in values and (len(values) >= MAX_SERIES or any(len(text) > LONGEST for _, text in series)):
             series = _OVERFLOW
         values[series] = values.get(series, 0) + amount
 

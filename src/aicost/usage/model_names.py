@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
+
+from aicost._bounded import remembered
 
 from .providers import LONGEST, REMEMBERED, find_provider, served_by
 
@@ -47,7 +48,7 @@ def same_model(one: str | None, other: str | None) -> bool:
     return len(one) <= LONGEST and len(other) <= LONGEST and _same(one, other)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered(REMEMBERED)
 def _same(one: str, other: str) -> bool:
     mine, others = _identity(one), _identity(other)
     if mine is None or others is None:

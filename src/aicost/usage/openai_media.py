@@ -7,6 +7,8 @@ counts are *inclusive*.
 
 from __future__ import annotations
 
+from aicost._bounded import short
+
 from .meters import Quantity
 from .reading import Counts, Fields, Raw, Reading, fields_of
 
@@ -98,6 +100,7 @@ def count_drawings(body: Raw) -> Reading:
     model = usage.get("model") if usage is not None else None
     if usage is None or not isinstance(model, str):
         return Reading({})
+    model = short(model)
     counts = Counts(usage, "svg_usage.")
     thought = counts.take("reasoning_tokens")
     drawn: dict[str, Quantity] = {

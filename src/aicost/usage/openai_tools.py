@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from aicost._bounded import short
+
 from .meters import Quantity
 from .openai_media import count_drawings, read_images
 from .reading import Counts, Raw, Reading, fields_of
@@ -87,7 +89,7 @@ def _add_images(body: Raw, counts: Counts, told: Counts, ran: list[Raw], usage: 
             counts.flag(f"assumed_model:{model}")
         read = read_images(tokens)
         for meter, quantity in read.usage.items():
-            usage[f"{model}/{meter}"] = quantity
+            usage[f"{short(model)}/{meter}"] = quantity
         for flag in read.flags:
             counts.flag(flag)
     elif any(fields_of(item.get("svg_usage")) is None for item in drawn):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+
+from aicost._bounded import remembered
 
 from .provider_table import (
     APIS,
@@ -133,7 +134,7 @@ def provider_of_model(model: str) -> str | None:
     return next((provider for pattern, provider in _PATTERNS if pattern.match(model)), None)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered(REMEMBERED)
 def provider_at(host: str, port: int | None = None, path: str = "") -> str | None:
     """Who answers at a host; None where that is nobody in the table.
 
@@ -270,7 +271,7 @@ def same_provider(one: str | None, other: str | None) -> bool:
     return len(one) <= LONGEST and len(other) <= LONGEST and _same(one, other)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembered(REMEMBERED)
 def _same(one: str, other: str) -> bool:
     mine, others = provider_named(one), provider_named(other)
     if mine is None or others is None or mine == others:

@@ -12,8 +12,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from itertools import islice
 from typing import Any, NamedTuple
 
+from aicost._bounded import short
 from aicost._errors import UsageError
 
 from .meters import Quantity
@@ -22,6 +24,9 @@ Raw = Mapping[str, Any]
 """A JSON object as a provider sent it. Its values are checked when they are read, not trusted."""
 
 _LOST = ("missing_count:", "invalid_count:")
+_MOST_UNKNOWN = 32
+"""Unknown fields of one object that are named."""
+
 _NOT_CONTRADICTIONS = ("unknown_field:", "assumed_", "invalid_cost:", *_LOST)
 STATED = frozenset({"cost", "cost_details", "is_byok", "cost_in_usd_ticks"})
 """What a provider says of the money, beside what it counts; see `stated.py`."""
@@ -171,10 +176,10 @@ class Counts:
         return self._raw.get(name) is True
 
     def text(self, name: str) -> str | None:
-        """The string called `name`, or the value of an enumeration that is one; else None."""
+        """The string called `name`, or the value of an enumeration that is one, as long as names are; else None."""
         value = self._raw.get(name)
         value = value.value if isinstance(value, Enum) else value
-        return value if isinstance(value, str) else None
+        return short(value) if isinstance(value, str) else None
 
     def object(self, name: str) -> Raw | None:
         """The nested object called `name` itself, or None."""
@@ -226,9 +231,8 @@ class Counts:
     def finish(self, known: AbstractSet[str]) -> tuple[str, ...]:
         """All flags, after noting fields outside `known` that carry a value."""
         if not self._raw.keys() <= known:
-            for name, value in self._raw.items():
-                if name not in known and name not in STATED and value:
-                    self._flags.append(f"unknown_field:{self._path}{name}")
+            unknown = (name for name, value in self._raw.items() if name not in known and name not in STATED and value)
+            self._flags += [short(f"unknown_field:{self._path}{name}") for name in islice(unknown, _MOST_UNKNOWN)]
         return tuple(dict.fromkeys(self._flags)) if self._flags else ()
 
 
