@@ -83,9 +83,6 @@ class Surroundings(BaseSettings):
     otel_exporter_otlp_endpoint: str | None = None
     otel_exporter_otlp_traces_endpoint: str | None = None
     otel_exporter_otlp_metrics_endpoint: str | None = None
-    otel_exporter_otlp_protocol: str = "http/protobuf"
-    otel_exporter_otlp_traces_protocol: str | None = None
-    otel_exporter_otlp_metrics_protocol: str | None = None
 
 
 class Secrets(BaseSettings):
