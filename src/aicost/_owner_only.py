@@ -30,7 +30,7 @@ def make_folder(path: Path) -> None:
 
 def open_file(path: str | os.PathLike[str], flags: int) -> int:
     """A descriptor of the file, which is created if it is not there. `flags` are those of `os.open`."""
-    return os.open(path, flags | os.O_CREAT, _FILE)
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), _FILE)  # Windows would change line ends
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from ._errors import ConfigError
+from ._wellformed import wellformed
 
 OwnerKey = Literal[
     "tenant_id", "customer_id", "feature_id", "product", "team", "cost_center", "plan_tier", "project_id", "environment"
@@ -28,6 +29,10 @@ OwnerKey = Literal[
 def _words(value: Any) -> Any:
     """A comma-separated variable as a tuple."""
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _sound(value: Any) -> Any:
+    return wellformed(value) if isinstance(value, str) else value
 
 
 def _ledger(value: Any) -> Any:
@@ -83,9 +88,6 @@ class Surroundings(BaseSettings):
     otel_exporter_otlp_endpoint: str | None = None
     otel_exporter_otlp_traces_endpoint: str | None = None
     otel_exporter_otlp_metrics_endpoint: str | None = None
-    otel_exporter_otlp_protocol: str = "http/protobuf"
-    otel_exporter_otlp_traces_protocol: str | None = None
-    otel_exporter_otlp_metrics_protocol: str | None = None
 
 
 class Secrets(BaseSettings):
@@ -116,7 +118,7 @@ class Settings(Secrets):
 
     model_config = SettingsConfigDict(extra="forbid", env_ignore_empty=False)
 
-    service_name: str | None = None
+    service_name: Annotated[str | None, BeforeValidator(_sound)] = None
     """`service.name` of a provider that init() sets up; OTEL_SERVICE_NAME otherwise."""
     attribution: dict[str, str] = Field(default_factory=dict)
     """Ownership of everything the process does, where no scope says otherwise."""

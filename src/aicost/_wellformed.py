@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 def wellformed(text: str) -> str:
-    r"""`text` as UTF-8 can hold it: lone surrogates, and NUL, as their escapes. Two texts stay two.
+    r"""`text` as UTF-8 can hold it: lone surrogates, and NUL, as their escapes. Two odd texts stay two.
 
     >>> wellformed("acme\ud83d")
     'acme\\ud83d'
@@ -43,8 +43,10 @@ def as_text(value: object) -> str:
 def wellformed_values(values: Mapping[str, V]) -> Mapping[str, V]:
     """The same names and values, each text, and each list of texts, well-formed. Mostly that is `values` itself."""
     texts: list[Any] = [value for value in values.values() if isinstance(value, str)]
-    lists: list[Any] = [value for value in values.values() if isinstance(value, (list, tuple))]
-    whole = "".join(texts + [one for several in lists for one in several if isinstance(one, str)])
+    if len(texts) != len(values):
+        several = [value for value in values.values() if isinstance(value, (list, tuple))]
+        texts += [one for each in several for one in each if isinstance(one, str)]
+    whole = "".join(texts)
     if wellformed(whole) is whole:
         return values
     return {name: _wellformed(value) for name, value in values.items()}

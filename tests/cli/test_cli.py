@@ -99,7 +99,12 @@ def test_report_as_a_table_and_over_a_time_range(demo: dict[str, Any]) -> None:
     assert "Not known, and therefore not in the amounts above" in done.stdout
     assert "Nothing recorded" in aicost("report", "--until", "2020-01-01", "--ledger", demo["ledger"]).stdout
     assert "by workflow" in aicost("report", "--since", "1d", "--ledger", demo["ledger"]).stdout
-    assert "neither a date" in aicost("report", "--since", "yesterday", "--ledger", demo["ledger"]).stderr
+    assert "'soon' is no period or time" in aicost("report", "--since", "soon", "--ledger", demo["ledger"]).stderr
+    shown = aicost("report", "--period", "2020-11", "--ledger", demo["ledger"]).stdout
+    assert shown.startswith("2020-11-01 00:00 UTC to 2020-12-01 00:00 UTC\nNothing recorded")
+    data = json.loads(aicost("report", "--since", "yesterday", "--json", "--ledger", demo["ledger"]).stdout)
+    assert data["period"]["since"].endswith("T00:00:00+00:00")
+    assert (data["period"]["until"], data["period"]["time_zone"]) == (None, "UTC")
 
 
 @pytest.mark.clients

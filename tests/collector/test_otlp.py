@@ -29,7 +29,20 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from aicost.collector.otlp_json import OtlpJsonError, from_json, to_json
 from aicost.testing import OtlpReceiver
 
-from .running import PROTOBUF, Backend, InProcess, a_request, a_span, attributes_of, chat, get, post, settings, status
+from .running import (
+    PROTOBUF,
+    Backend,
+    InProcess,
+    a_request,
+    a_span,
+    attributes_of,
+    chat,
+    get,
+    post,
+    settings,
+    spans_of,
+    status,
+)
 
 JSON = {"content-type": "application/json"}
 NODE = Path(__file__).parent / "node"
@@ -257,12 +270,19 @@ def test_json_has_hex_ids_whole_numbers_either_way_and_unknown_fields_are_ignore
         {"attributes": {}},
         {"attributes": [5]},
         {"attributes": [{"key": "a", "value": {"boolValue": 1}}]},
-        {"name": "\ud800"},
     ],
 )
 def test_json_that_does_not_fit_names_the_field(wrong: dict[str, Any]) -> None:
     with pytest.raises(OtlpJsonError, match=next(iter(wrong))):
         from_json({"resourceSpans": [{"scopeSpans": [{"spans": [wrong]}]}]}, ExportTraceServiceRequest())
+
+
+def test_half_a_surrogate_pair_does_not_cost_the_request() -> None:
+    message = ExportTraceServiceRequest()
+    named = {"name": "a\ud800", "attributes": [{"key": "k\udfff", "value": {"stringValue": "\ud83d"}}]}
+    from_json({"resourceSpans": [{"scopeSpans": [{"spans": [named]}]}]}, message)
+    (span,) = spans_of(ExportTraceServiceRequest.FromString(message.SerializeToString()))
+    assert (span.name, attributes_of(span)) == ("a\\ud800", {"k\\udfff": "\\ud83d"})
 
 
 def test_json_that_nests_without_end_is_refused(collector: Callable[..., InProcess]) -> None:

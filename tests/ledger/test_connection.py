@@ -140,7 +140,7 @@ def test_a_folder_without_write_permission_is_refused_in_one_line(tmp_path_facto
     for above in (folder.parent, folder.parent.parent):
         above.chmod(0o755)
     folder.chmod(0o555)
-    with unprivileged(), pytest.raises(LedgerError, match=r"cannot open ledger .*l\.sqlite: unable to open"):
+    with unprivileged(), pytest.raises(LedgerError, match=r"cannot open ledger .*l\.sqlite: Permission denied"):
         Ledger.open(folder / "l.sqlite")
 
 

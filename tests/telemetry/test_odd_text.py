@@ -6,18 +6,19 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from tests.conftest import App
 
 import aicost
+from aicost._settings import load
 from aicost._wellformed import wellformed
 from aicost.ledger.query import Filter, LedgerReader
 from aicost.reports.explain import explain
@@ -115,7 +116,11 @@ def test_two_texts_stay_two() -> None:
     assert wellformed("日本 😀") == "日本 😀"
 
 
-def test_a_setting_with_odd_text_does_not_stop_the_ledger(tmp_path: Path, app: App) -> None:
-    with aicost.attribution(project_id="p\ud800"), aicost.run_scope("w") as run:
-        aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1_000_000})
-    assert run.cost == Decimal("2.5")
+def test_a_service_of_an_odd_name_is_exported_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AICOST_SERVICE_NAME", "caf\udce9")  # as Python reads bytes that are no UTF-8
+    resource = Resource.create({"service.name": load().service_name or ""})
+    provider = TracerProvider(resource=resource)
+    span = provider.get_tracer("t").start_span("s")
+    span.end()
+    assert isinstance(span, ReadableSpan)
+    assert encode_spans([span]).SerializeToString()

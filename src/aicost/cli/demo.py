@@ -11,7 +11,7 @@ from rich.console import Console
 
 from aicost._errors import ConfigError
 
-from ._options import console, json_option, print_json
+from ._options import console, json_option, print_json, wide_option
 
 
 @click.command("demo")
@@ -20,7 +20,8 @@ from ._options import console, json_option, print_json
     "--ledger", type=click.Path(path_type=Path), help="Where to keep the ledger. Default: a new temporary one."
 )
 @json_option
-def command(live: bool, ledger: Path | None, as_json: bool) -> None:
+@wide_option
+def command(live: bool, ledger: Path | None, as_json: bool, wide: bool) -> None:
     """Run a small agent on the real client packages and account for every cent of it.
 
     Six questions of three tenants, answered side by side by a planner, sub-agents, a writer and a reviewer. One
@@ -45,7 +46,7 @@ def command(live: bool, ledger: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(demo_json(result))
     else:
-        out = console()
+        out = console(wide)
         out.print()
         render(result.report, out)
         _print_accounts(result, out)

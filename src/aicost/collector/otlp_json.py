@@ -17,6 +17,8 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from aicost._wellformed import wellformed
+
 _HEX = {"trace_id", "span_id", "parent_span_id"}
 _INT64 = {
     FieldDescriptor.TYPE_INT64,
@@ -124,8 +126,7 @@ def _base64(value: Any) -> bytes:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not a string")
-    value.encode()  # half a surrogate pair is no text
-    return value
+    return wellformed(value)  # JavaScript's strings may end in half a surrogate pair: no reason to lose the request
 
 
 def _bool(value: Any) -> bool:

@@ -11,12 +11,13 @@ import logging
 import os
 from pathlib import Path
 
-from aicost import _forks, _owner_only, _settings
+from aicost import _owner_only, _settings
 from aicost._errors import ConfigError
 
 _log = logging.getLogger("aicost")
-_lock = _forks.lock()
-_of_the_user: bytes | None = None
+_found: dict[str, bytes] = {}
+"""Holds the key once it is known. No lock, which a forked child might find held: threads that come at once agree by the
+file, or by which of them was first here."""
 
 _LEAST = 16
 """Characters a key in a file has at least; a file with fewer was cut."""
@@ -28,24 +29,25 @@ def id_key() -> bytes:
         chosen = _settings.id_key()
     except ConfigError:  # which `init()` has raised, or will
         chosen = None
-    return _of_the_user or _make() if chosen is None else chosen.encode("utf-8", "surrogatepass")
+    if chosen is not None:
+        return chosen.encode("utf-8", "surrogatepass")
+    return _found.get("key") or _make()
 
 
 def _make() -> bytes:
-    global _of_the_user
-    with _lock:
-        if _of_the_user is None:
-            drawn = os.urandom(32).hex()
-            try:
-                _of_the_user = _kept(_settings.state_folder() / "id.key", drawn)
-            except (OSError, ValueError, ConfigError) as error:
-                _log.warning(
-                    "no key for digests of ids and API keys can be kept (%s): they are this process's own and differ "
-                    "from those of any other. Set AICOST_ID_KEY to the same secret everywhere to have them agree.",
-                    error,
-                )
-                _of_the_user = drawn.encode()
-        return _of_the_user
+    drawn = os.urandom(32).hex()
+    try:
+        return _found.setdefault("key", _kept(_settings.state_folder() / "id.key", drawn))
+    except (OSError, ValueError, ConfigError) as error:
+        own = drawn.encode()
+        key = _found.setdefault("key", own)
+        if key is own:
+            _log.warning(
+                "no key for digests of ids and API keys can be kept (%s): they are this process's own and differ "
+                "from those of any other. Set AICOST_ID_KEY to the same secret everywhere to have them agree.",
+                error,
+            )
+        return key
 
 
 def _kept(path: Path, drawn: str) -> bytes:
