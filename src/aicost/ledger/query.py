@@ -50,14 +50,23 @@ _IDS = (
 READ_TIMEOUT_S = 5.0
 """How long a question waits for a file that is locked."""
 
-# What a failed step spent bought nothing; nor did a call that failed after it was billed.
-_FAILED_STEPS = """
-WITH RECURSIVE failed(step_id) AS (
+# What bought nothing: a call that failed after it was billed, and what was called in a step or run that failed, or is
+# inside of one that did. `is_waste` in `aicost.scopes.runs` says the same of a run that is going on.
+_FAILED = """
+WITH RECURSIVE failed_steps(step_id) AS (
     SELECT step_id FROM steps WHERE status = 'failed'
-    UNION SELECT s.step_id FROM steps s JOIN failed f ON s.parent_step_id = f.step_id
+    UNION SELECT s.step_id FROM steps s JOIN failed_steps f ON s.parent_step_id = f.step_id
+),
+failed_runs(run_id) AS (
+    SELECT run_id FROM runs
+    WHERE status = 'failed' OR parent_step_id IN (SELECT step_id FROM failed_steps)
+    UNION SELECT r.run_id FROM runs r JOIN failed_runs f ON r.parent_run_id = f.run_id
 )
 """
-_WASTED = "(c.status <> 'success' OR c.step_id IN (SELECT step_id FROM failed))"
+_WASTED = (
+    "(c.status <> 'success' OR c.step_id IN (SELECT step_id FROM failed_steps) "
+    "OR c.run_id IN (SELECT run_id FROM failed_runs))"
+)
 
 _SUMS = f"""
     c.currency,
@@ -69,6 +78,8 @@ _SUMS = f"""
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.nano IS NOT NULL) AS known,
     SUM(CASE WHEN {_WASTED} THEN c.nano END) AS wasted_nano,
     SUM(CASE WHEN {_WASTED} THEN c.atto_rest END) AS wasted_rest,
+    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' END) AS wasted_billed,
+    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' AND c.nano IS NOT NULL END) AS wasted_known,
     SUM(c.billed = 'yes' AND c.charge_status = 'unpriced') AS unpriced,
     SUM(c.billed = 'yes' AND c.charge_status = 'partial') AS partial,
     SUM(c.billed = 'possibly') AS possibly_billed
@@ -77,7 +88,7 @@ _SUMS = f"""
 
 # A provider's own cost replaces what its lines come to, so it is not theirs to divide.
 _BY_METER = f"""
-{_FAILED_STEPS}, parts AS (
+{_FAILED}, parts AS (
     SELECT c.*, l.meter, CAST(l.quantity AS INTEGER) AS quantity,
         CASE WHEN l.event_id IS NULL THEN c.nano ELSE l.nano END AS part_nano,
         CASE WHEN l.event_id IS NULL THEN c.atto_rest ELSE l.atto_rest END AS part_rest
@@ -95,6 +106,8 @@ SELECT c.meter AS key, c.currency, SUM(c.quantity) AS quantity,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.part_nano IS NOT NULL) AS known,
     SUM(CASE WHEN {_WASTED} THEN c.part_nano END) AS wasted_nano,
     SUM(CASE WHEN {_WASTED} THEN c.part_rest END) AS wasted_rest,
+    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' END) AS wasted_billed,
+    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' AND c.part_nano IS NOT NULL END) AS wasted_known,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NULL THEN c.event_id END) AS unpriced,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NOT NULL AND c.charge_status = 'partial'
         THEN c.event_id END) AS partial,
@@ -144,6 +157,8 @@ class Sums:
     cached_tokens: int = 0
     is_known: bool = True
     """False when something was, or may have been, billed and no amount of it is known: `atto` is then no answer."""
+    is_waste_known: bool = True
+    """The same of what was wasted, and `wasted_atto`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +235,7 @@ class LedgerReader:
         else:
             column = "NULL" if by is None else f"c.{_column(by)}"
             select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency"
-            groups = self._rows(f"{_FAILED_STEPS} {select}", values)
+            groups = self._rows(f"{_FAILED} {select}", values)
             tokens = self._tokens(column, condition, values)
         made = [_sums(row, tokens.get((row["key"], row["currency"]), {})) for row in groups]
         return sorted(made, key=lambda s: (-s.atto, s.key is None, s.key or "", s.currency))
@@ -418,6 +433,7 @@ def _sums(row: sqlite3.Row, meters: Mapping[str, int]) -> Sums:
         output_tokens=sum(n for meter, n in meters.items() if direction_of(meter) == "output"),
         cached_tokens=sum(n for meter, n in meters.items() if group_of(meter) == "cache_read"),
         is_known=row["known"] > 0 or row["billed"] == 0,
+        is_waste_known=bool(row["wasted_known"]) or not row["wasted_billed"],
     )
 
 

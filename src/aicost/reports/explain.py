@@ -90,8 +90,6 @@ def _scope_text(scope: Mapping[str, Any]) -> str:
     if scope["id"] is None:
         return escape(scope["name"])
     failed = " [red](failed: what it spent is waste)[/red]" if scope["status"] == "failed" else ""
-    if scope["kind"] == "workflow":  # a run may fail in the end and what its steps spent still count
-        failed = " [red](failed)[/red]" if failed else ""
     return f"{scope['kind']} {escape(scope['name'])} [dim]{escape(scope['id'][:8])}[/dim]{failed}"
 
 

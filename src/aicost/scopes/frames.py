@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, cast
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Status, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace import Span, Status, StatusCode, Tracer, TracerProvider
 
 from aicost._version import __version__
 from aicost.semconv import attributes as a
@@ -33,7 +33,7 @@ class ScopeListener(Protocol):
 
     def run_started(self, run: Run, attribution: Mapping[str, str], at_ns: int) -> None: ...
     def run_ended(self, run: Run, at_ns: int, *, failed: bool) -> None: ...
-    def step_started(self, step: Step, at_ns: int) -> None: ...
+    def step_started(self, step: Step, run_id: str, at_ns: int) -> None: ...
     def step_ended(self, step: Step, at_ns: int, *, failed: bool) -> None: ...
 
 
@@ -74,7 +74,7 @@ class Frame:
         context = with_scope(scope, parent)
         self.span = _tracer.start_span(name, context, attributes={**attributes, **scope.stamp})
         self.context: Context = trace.set_span_in_context(self.span, context)
-        began(scope, run, step)
+        began(scope, run, step, self.span)
 
     def end(self, error: BaseException | None = None) -> None:
         """End the span. An error marks it, and the step, failed; being closed early does not."""
@@ -87,19 +87,22 @@ class Frame:
         self.span.end()
 
 
-def began(scope: Scope, run: Run | None, step: Step | None) -> None:
-    """Tell who listens that a run or a step began."""
+def began(scope: Scope, run: Run | None, step: Step | None, span: Span) -> None:
+    """Tell who listens that a run or a step began. Outside any run the trace of the step's span is the run."""
     if _listener is not None:
         if run is not None:
             _listener.run_started(run, scope.attribution, time.time_ns())
         elif step is not None:
-            _listener.step_started(step, time.time_ns())
+            run_id = step.run.id if step.run is not None else f"{span.get_span_context().trace_id:032x}"
+            _listener.step_started(step, run_id, time.time_ns())
 
 
 def ended(run: Run | None, step: Step | None, *, failed: bool) -> None:
-    """Tell who listens that a run or a step ended; what a failed step spent is waste."""
+    """Tell who listens that a run or a step ended; what was spent in one that failed is waste."""
     if failed and step is not None:
         step.fail()
+    if failed and run is not None:
+        run.fail()
     if _listener is not None:
         if run is not None:
             _listener.run_ended(run, time.time_ns(), failed=failed)

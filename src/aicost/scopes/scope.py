@@ -64,9 +64,13 @@ class Scope:
     def in_run(self, run: Run) -> Scope:
         """This scope inside `run`; the step and agent around it stay outside."""
         stamp = {ATTRIBUTES[key]: value for key, value in self.attribution.items()}
-        stamp |= {a.AICOST_RUN_ID: run.id, a.AICOST_RUN_ROOT_ID: run.root_id, a.GEN_AI_WORKFLOW_NAME: run.workflow}
+        stamp |= {a.AICOST_RUN_ID: run.id, a.AICOST_RUN_ROOT_ID: run.root_id}
+        if run.workflow is not None:
+            stamp[a.GEN_AI_WORKFLOW_NAME] = run.workflow
         if run.parent is not None:
             stamp[a.AICOST_RUN_PARENT_ID] = run.parent.id
+        if run.parent_step is not None:
+            stamp[a.AICOST_RUN_PARENT_STEP_ID] = run.parent_step.id
         return Scope(self.attribution, run, None, None, stamp, self.upstream_id)
 
     def in_step(self, step: Step, agent: str | None = None) -> Scope:

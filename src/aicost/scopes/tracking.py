@@ -135,7 +135,7 @@ def open_run(
 ) -> Frame:
     """A run that begins now, inside the run of `parent` or of the current context. Whoever opens it ends it."""
     outer = current_scope(parent)
-    run = Run(workflow, run_id=run_id, version=version, parent=outer.run)
+    run = Run(workflow, run_id=run_id, version=version, parent=outer.run, parent_step=outer.step)
     said: dict[str, Any] = {a.GEN_AI_OPERATION_NAME: "invoke_workflow", **attributes}
     if version is not None:
         said[a.AICOST_WORKFLOW_VERSION] = version

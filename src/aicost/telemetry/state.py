@@ -235,10 +235,11 @@ class _LedgerListener:
         try:
             self._ledger.start_run(
                 run.id,
-                workflow=run.workflow,
+                workflow=run.workflow or "",
                 version=run.version,
                 root_run_id=run.root_id,
                 parent_run_id=run.parent.id if run.parent else None,
+                parent_step_id=run.parent_step.id if run.parent_step else None,
                 attribution=attribution,
                 started_ns=at_ns,
             )
@@ -252,14 +253,12 @@ class _LedgerListener:
         except Exception as failure:  # noqa: BLE001 - the application's run comes first
             guard.failed("write a run to the ledger", failure)
 
-    def step_started(self, step: Step, at_ns: int) -> None:
+    def step_started(self, step: Step, run_id: str, at_ns: int) -> None:
         """A step began."""
-        if step.run is None:
-            return
         try:
             self._ledger.start_step(
                 step.id,
-                run_id=step.run.id,
+                run_id=run_id,
                 parent_step_id=step.parent.id if step.parent else None,
                 name=step.name,
                 kind=step.kind.value,
@@ -270,8 +269,6 @@ class _LedgerListener:
 
     def step_ended(self, step: Step, at_ns: int, *, failed: bool) -> None:
         """A step ended."""
-        if step.run is None:
-            return
         try:
             self._ledger.end_step(step.id, status="failed" if failed else "ok", ended_ns=at_ns)
         except Exception as failure:  # noqa: BLE001 - the application's step comes first
