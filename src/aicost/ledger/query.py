@@ -28,7 +28,8 @@ DIMENSIONS: Mapping[str, str] = {
     "customer": "customer_id",
     "feature": "feature_id",
     "workflow": "workflow",
-    "step": "step",
+    # Of a call in no step, ledgers of old say the operation.
+    "step": "CASE WHEN c.step_id IS NOT NULL OR c.step <> c.operation THEN c.step END",
     "agent": "agent",
     "model": "model",
     "provider": "provider",
@@ -38,7 +39,7 @@ DIMENSIONS: Mapping[str, str] = {
     "status": "status",
     "meter": "meter",
 }
-"""What a breakdown can go by, and the column it reads."""
+"""What a breakdown can go by, and the column, or expression over the charge `c`, that it reads."""
 
 _IDS = (
     ("run", "runs", "run_id"),
@@ -233,7 +234,7 @@ class LedgerReader:
             groups = self._rows(_BY_METER.format(condition=condition), values)
             tokens = {(g["key"], g["currency"]): {g["key"]: g["quantity"] or 0} for g in groups if g["key"]}
         else:
-            column = "NULL" if by is None else f"c.{_column(by)}"
+            column = "NULL" if by is None else _column(by)
             select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency"
             groups = self._rows(f"{_FAILED} {select}", values)
             tokens = self._tokens(column, condition, values)
@@ -360,9 +361,10 @@ class LedgerReader:
 
 def _column(by: str) -> str:
     try:
-        return DIMENSIONS[by]
+        said = DIMENSIONS[by]
     except KeyError:
         raise LedgerError(f"cannot break down by {by!r}; choose one of {', '.join(DIMENSIONS)}") from None
+    return f"c.{said}" if said.isidentifier() else said
 
 
 def _range(start: str) -> tuple[str, str]:

@@ -191,7 +191,10 @@ UPGRADES = {
     2: "".join(f"ALTER TABLE charges ADD COLUMN {name} TEXT; " for name in ORIGIN)
     + _SIGHTINGS
     + f"INSERT INTO sightings {_QUARANTINED}; DROP TABLE quarantine;",
-    3: "ALTER TABLE runs ADD COLUMN parent_step_id TEXT;",
+    # What went on in another process was called "remote", where the name of its run had not been sent along.
+    3: "ALTER TABLE runs ADD COLUMN parent_step_id TEXT; "
+    "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE runs.run_id = charges.run_id) "
+    "WHERE workflow = 'remote' AND run_id IN (SELECT run_id FROM runs);",
 }
 """What turns a ledger of each older schema into one of the next."""
 

@@ -25,7 +25,7 @@ from aicost.usage.event import UsageEvent
 
 from .connection import connect
 from .rows import Row
-from .writes import Write, put, put_charges, put_outcome
+from .writes import Write, put, put_charges, put_outcome, put_run
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -124,17 +124,9 @@ class Ledger:
         attribution: Mapping[str, str] | None = None,
         started_ns: int,
     ) -> None:
-        """Note that a run began, and in which run and step. A run begun before goes on."""
-        owner = json.dumps(dict(attribution or {}))
-        self._write(
-            put(
-                "INSERT INTO runs "
-                "(run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, status, started_ns, "
-                "attribution) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?) "
-                "ON CONFLICT (run_id) DO UPDATE SET status = 'running'",
-                (run_id, root_run_id or run_id, parent_run_id, parent_step_id, workflow, version, started_ns, owner),
-            )
-        )
+        """Note that a run began, and in which run and step. A run begun before goes on, under the name it has."""
+        owner, root = json.dumps(dict(attribution or {})), root_run_id or run_id
+        self._write(put_run((run_id, root, parent_run_id, parent_step_id, workflow, version, started_ns, owner)))
 
     def end_run(self, run_id: str, *, status: Literal["ok", "failed"], ended_ns: int) -> None:
         """Note how a run ended. What was spent in a failed one, and in runs and steps inside it, is waste."""
