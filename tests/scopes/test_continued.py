@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from tests.collector.conftest import backend, collector
 from tests.collector.running import InProcess
+from tests.ledger.charges import event, priced
 
 from aicost.ledger import Ledger
 from aicost.ledger.query import LedgerReader
 from aicost.reports.explain import explain
-from tests.ledger.charges import event, priced
 
 __all__ = ["backend", "collector"]
 
@@ -74,7 +74,7 @@ def test_in_a_ledger_of_both_processes(tmp_path: Path, sender: str) -> None:
     assert {attempt["path"][0]["name"] for attempt in explain(ledger, run_id)["attempts"]} == {"checkout"}
 
 
-def test_in_the_ledger_of_a_collector(tmp_path: Path, collector: Callable[..., InProcess]) -> None:  # noqa: F811
+def test_in_the_ledger_of_a_collector(tmp_path: Path, collector: Callable[..., InProcess]) -> None:
     ledger = tmp_path / "l.sqlite"
     one = collector(ledger=str(ledger))
     run_both(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from types import TracebackType
-from typing import Any, TypeVar, overload
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple, TypeVar, overload
 
 from opentelemetry.context import Context
 
 from aicost.semconv import attributes as a
 
-from .frames import Frame, inside, wrap
+from .frames import Frame, inside, name_of, wrap
 from .runs import Run, Step, StepKind
 from .scope import check_keys, current_scope
 
@@ -91,37 +92,60 @@ def track_tool(name: Any = None, **attribution: object | None) -> Any:
     return _tracker(name, lambda said: open_step(said, StepKind.TOOL, owner=attribution))
 
 
+class _Block(NamedTuple):
+    """A `with` block that is open: the code it is in, and what ends with it."""
+
+    caller: FrameType
+    frame: Frame
+    inside: AbstractContextManager[None]
+
+
 class _Tracker(AbstractContextManager[None]):
-    """What the `track_*` functions return: a decorator, and a context manager for a block of code."""
+    """What the `track_*` functions return: a decorator, and a context manager for a block of code.
+
+    One of them may be used for any number of blocks at once, in threads, tasks and generators.
+    """
 
     def __init__(self, open_frame: Callable[[], Frame]) -> None:
         self._open = open_frame
-        self._blocks: list[AbstractContextManager[None]] = []
+        self._blocks: dict[int, list[_Block]] = {}
+        """By the caller's frame: in one, blocks end in the opposite order."""
 
     def __call__(self, function: F) -> F:
         return wrap(function, self._open)
 
     def __enter__(self) -> None:
-        block = inside(self._open())
+        frame, caller = self._open(), sys._getframe(1)
+        block = inside(frame)
         block.__enter__()
-        self._blocks.append(block)
+        self._blocks.setdefault(id(caller), []).append(_Block(caller, frame, block))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._blocks.pop().__exit__(kind, error, traceback)
+        key = id(sys._getframe(1))
+        if key not in self._blocks:
+            key = self._entered_elsewhere()
+        blocks = self._blocks[key]
+        block = blocks.pop()
+        if not blocks:
+            del self._blocks[key]
+        block.inside.__exit__(kind, error, traceback)
+
+    def _entered_elsewhere(self) -> int:
+        """The key of the block that is in force, entered in another function than it is left in: by an `ExitStack`."""
+        here, keys = current_scope(), list(self._blocks)
+        return next((key for key in reversed(keys) if self._blocks[key][-1].frame.scope is here), keys[-1])
 
 
 def _tracker(name: Any, opening: Callable[[str], Frame]) -> Any:
-    if callable(name):
-        return wrap(name, partial(opening, name.__name__))
-    if name is not None:
+    if isinstance(name, str):
         return _Tracker(partial(opening, name))
 
     def decorate(function: F) -> F:
-        return wrap(function, partial(opening, function.__name__))
+        return wrap(function, partial(opening, name_of(function)))
 
-    return decorate
+    return decorate if name is None else decorate(name)
 
 
 def open_run(
