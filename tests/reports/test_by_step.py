@@ -1,4 +1,4 @@
-"""A call in no step is in no step, in every face of a report, whoever wrote the ledger; its span names the operation."""
+"""A call in no step is in none in every face of a report, whoever wrote the ledger; its span names the operation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from tests.collector.conftest import backend, collector
-from tests.collector.running import InProcess, a_request, a_span, chat, post
-from tests.conftest import App
 
 import aicost
 from aicost.ledger import Ledger
 from aicost.reports.report import build_report, render, to_json
+from tests.collector.conftest import backend, collector
+from tests.collector.running import InProcess, a_request, a_span, chat, post
+from tests.conftest import App
 from tests.ledger.charges import event, priced
 
 __all__ = ["backend", "collector"]
@@ -51,7 +51,7 @@ def test_what_this_process_calls(app: App) -> None:
     assert said == [("chat", False), ("chat", False), ("chat", True), ("draft", True)]
 
 
-def test_what_a_collector_is_told_of(tmp_path: Path, collector: Callable[..., InProcess]) -> None:  # noqa: F811
+def test_what_a_collector_is_told_of(tmp_path: Path, collector: Callable[..., InProcess]) -> None:
     ledger = tmp_path / "l.sqlite"
     one = collector(ledger=str(ledger))
     named = {**chat(), "aicost.step.name": "draft"}

@@ -427,7 +427,7 @@ def test_one_step_for_blocks_in_threads_generators_and_stacks(app: App) -> None:
     def interleaved() -> None:
         first, second = in_a_generator(ValueError), in_a_generator(None)
         next(first), next(second)
-        with pytest.raises(ValueError, match="^$"):
+        with pytest.raises(ValueError, match=r"^$"):
             next(first)
         assert list(second) == []
 

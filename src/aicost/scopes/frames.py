@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
+import logging
 import time
 import types
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
@@ -22,6 +23,8 @@ from aicost.semconv import attributes as a
 
 from .runs import Run, Step
 from .scope import Scope, with_scope
+
+_log = logging.getLogger("aicost")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,11 +86,27 @@ class Frame:
         """End the span. An error marks it, and the step, failed; being closed early does not."""
         failure = None if isinstance(error, _STOPPED) else error
         ended(self.run, self.step, failed=failure is not None)
+        if self.run is not None and not self.run.is_recorded:
+            _say_nothing_is_recorded(self.run)
         if failure is not None and self.span.is_recording():
             name = type(failure).__qualname__
             self.span.set_attribute(a.ERROR_TYPE, name)
             self.span.set_status(Status(StatusCode.ERROR, name))
         self.span.end()
+
+
+_said = False
+
+
+def _say_nothing_is_recorded(run: Run) -> None:
+    global _said
+    if not _said:
+        _said = True
+        _log.warning(
+            "nothing is set up to record calls in this process: what run %r cost is unknown, not 0. "
+            "Call aicost.init() or aicost.instrument() first.",
+            run.workflow,
+        )
 
 
 def began(scope: Scope, run: Run | None, step: Step | None, span: Span) -> None:

@@ -23,6 +23,15 @@ _MAX_PENDING = 1000
 _MAX_STEPS = 1000
 
 
+_is_set_up = False
+
+
+def set_up(is_set_up: bool) -> None:
+    """Say whether calls are recorded in this process from now on: what nobody saw has not cost nothing."""
+    global _is_set_up
+    _is_set_up = is_set_up
+
+
 class StepKind(str, Enum):
     """What a step is: a plain stage, an agent's turn, or a tool call."""
 
@@ -122,7 +131,18 @@ class Run:
     from any thread while calls are still going on. `workflow` is None for a run of another process that did not say.
     """
 
-    __slots__ = ("_lock", "_sound", "_totals", "failed", "id", "parent", "parent_step", "version", "workflow")
+    __slots__ = (
+        "_is_seen",
+        "_lock",
+        "_sound",
+        "_totals",
+        "failed",
+        "id",
+        "parent",
+        "parent_step",
+        "version",
+        "workflow",
+    )
 
     def __init__(
         self,
@@ -144,6 +164,7 @@ class Run:
         self._lock = _lock_of(self.around)
         self._totals = Totals()
         self._sound: Spent | None = None
+        self._is_seen = _is_set_up
 
     def __repr__(self) -> str:
         return f"<Run {self.workflow!r} {self.id} cost={self.cost}>"
@@ -162,11 +183,13 @@ class Run:
     def cost(self) -> Decimal | None:
         """What the run has cost so far, exactly; None when calls were billed and no amount is known.
 
-        Where some amounts are unknown it is what is known, at least: see `unpriced` and `possibly_billed`. With
-        several currencies it is the first one's; see `costs`.
+        It is None, too, where nothing was set up to record calls when the run began, and none was. Where some amounts
+        are unknown it is what is known, at least: see `unpriced` and `possibly_billed`. With several currencies it is
+        the first one's; see `costs`.
         """
         with self._lock:
-            return self._totals.spent.amount(self._totals.spent.currency)
+            spent = self._totals.spent
+            return spent.amount(spent.currency) if self.is_recorded else None
 
     @property
     def costs(self) -> Mapping[str, Decimal]:
@@ -194,7 +217,12 @@ class Run:
         with self._lock:
             spent = self._totals.spent
             wasted = spent if is_in_failed(self) else spent.less(self._sound)
-            return wasted.amount(spent.currency)
+            return wasted.amount(spent.currency) if self.is_recorded else None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether calls were recorded when the run began, by `aicost.init()` or `instrument()`, or any was since."""
+        return self._is_seen or self._totals.attempts > 0
 
     @property
     def usage(self) -> Mapping[str, Quantity]:

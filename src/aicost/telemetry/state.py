@@ -17,7 +17,7 @@ from aicost._errors import LedgerError
 from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel, put_in_force
-from aicost.scopes import frames, propagation, scope
+from aicost.scopes import frames, propagation, runs, scope
 from aicost.scopes.runs import Run, Step
 
 from . import guard
@@ -119,6 +119,7 @@ def configure(
         replaced, _state = _state, State(settings, pipeline, ledger, tracer_provider, meter_provider)
         _stamp_spans_of(tracer_provider or trace.get_tracer_provider())
         put_in_force(kernel)
+        runs.set_up(True)
         if replaced is not None and replaced.ledger is not None:
             replaced.ledger.close()
         return _state
@@ -175,6 +176,7 @@ def reset() -> None:
             _state.ledger.close()
         _state = None
         put_in_force(None)
+        runs.set_up(False)
         scope.set_defaults({})
         propagation.allow((), ())
         frames.use_tracer_provider(None)
