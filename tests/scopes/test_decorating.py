@@ -433,3 +433,25 @@ def test_one_step_for_blocks_in_threads_generators_and_stacks(app: App) -> None:
 
     contextvars.copy_context().run(interleaved)
     assert [(span.attributes or {}).get("error.type") for span in app.spans[4:]] == ["ValueError", None]
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [(kind, outcome) for kind in KINDS for outcome in ENDS[kind]])
+@pytest.mark.parametrize("decorator", ["attribution", "run_scope"])
+def test_what_opens_a_block_is_a_decorator_of_the_same_kinds(app: App, kind: str, decorator: str, outcome: str) -> None:
+    decorate = aicost.attribution(tenant_id="t") if decorator == "attribution" else aicost.run_scope("w", tenant_id="t")
+    decorated = decorate(KINDS[kind])
+    how = {"fails": "fails", "is cancelled": "waits"}.get(outcome, "ends")
+
+    async def main() -> None:
+        with suppress(ValueError, asyncio.CancelledError):
+            await use(decorated(how), outcome)
+        await asyncio.sleep(0)
+        assert current_scope().attribution == {}
+
+    run(main())
+    charges = app.charges()
+    assert charges
+    assert {charge["tenant_id"] for charge in charges} == {"t"}
+    if decorator == "run_scope":
+        (ended,) = (span for span in app.spans if span.name == "invoke_workflow w")
+        assert ("error.type" in (ended.attributes or {})) == (outcome in {"fails", "is cancelled"})
