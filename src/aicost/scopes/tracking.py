@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from contextvars import Token
 from functools import partial
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, TypeVar, overload
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 
 from aicost.semconv import attributes as a
 
-from .frames import Frame, inside, name_of, wrap
+from .frames import Frame, name_of, wrap
 from .runs import Run, Step, StepKind
 from .scope import Scope, check_keys, current_scope, with_scope
 
@@ -128,14 +129,6 @@ def track_tool(name: Any = None, **attribution: object | None) -> Any:
     return _tracker(name, lambda said: open_step(said, StepKind.TOOL, owner=attribution))
 
 
-class _Block(NamedTuple):
-    """A `with` block that is open: the code it is in, and what ends with it."""
-
-    caller: FrameType
-    frame: Frame
-    inside: AbstractContextManager[None]
-
-
 class _Scoped:
     """A decorator, and a context manager for a block of code.
 
@@ -144,17 +137,15 @@ class _Scoped:
 
     def __init__(self, open_frame: Callable[[], Frame]) -> None:
         self._open = open_frame
-        self._blocks: dict[int, list[_Block]] = {}
-        """By the caller's frame: in one, blocks end in the opposite order."""
+        self._blocks: dict[int, list[tuple[FrameType, Frame, Token[Context]]]] = {}
+        """Blocks that are open, by the caller's frame, which is kept: in one, they end in the opposite order."""
 
     def __call__(self, function: F) -> F:
         return wrap(function, self._open)
 
     def _enter(self, caller: FrameType) -> Frame:
         frame = self._open()
-        block = inside(frame)
-        block.__enter__()
-        self._blocks.setdefault(id(caller), []).append(_Block(caller, frame, block))
+        self._blocks.setdefault(id(caller), []).append((caller, frame, attach(frame.context)))
         return frame
 
     def __exit__(
@@ -164,15 +155,16 @@ class _Scoped:
         if key not in self._blocks:
             key = self._entered_elsewhere()
         blocks = self._blocks[key]
-        block = blocks.pop()
+        _, frame, token = blocks.pop()
         if not blocks:
             del self._blocks[key]
-        block.inside.__exit__(kind, error, traceback)
+        detach(token)
+        frame.end(error)
 
     def _entered_elsewhere(self) -> int:
         """The key of the block that is in force, entered in another function than it is left in: by an `ExitStack`."""
         here, keys = current_scope(), list(self._blocks)
-        return next((key for key in reversed(keys) if self._blocks[key][-1].frame.scope is here), keys[-1])
+        return next((key for key in reversed(keys) if self._blocks[key][-1][1].scope is here), keys[-1])
 
 
 class _Tracker(_Scoped, AbstractContextManager[None]):
