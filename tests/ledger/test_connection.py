@@ -72,7 +72,7 @@ def test_a_newer_ledger_is_not_read_as_if_it_were_ours(tmp_path: Path) -> None:
     Ledger.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 3\); upgrade"):
+    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 4\); upgrade"):
         LedgerReader(path)
 
 
@@ -87,6 +87,7 @@ def as_schema_1(path: Path) -> None:
             "PRIMARY KEY (event_id, payload_hash)) WITHOUT ROWID;"
             """INSERT INTO quarantine VALUES ('e-1', 'd', 5, '{"currency": "USD", "nano": 7, "atto_rest": 3}');"""
         )
+        db.execute("ALTER TABLE runs DROP COLUMN parent_step_id")
         db.execute("PRAGMA user_version = 1")
 
 
@@ -102,7 +103,7 @@ def test_an_older_ledger_is_read_as_it_is_and_upgraded_when_written(tmp_path: Pa
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
     Ledger.open(path).close()
     with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
         columns = [row[1] for row in db.execute("PRAGMA table_info(charges)")]
         kept = db.execute("SELECT event_id, kind, nano, atto_rest FROM sightings").fetchall()
     assert columns[-2 - len(ORIGIN) :] == ["retry_of", "fallback_of", *ORIGIN]

@@ -104,7 +104,7 @@ def test_a_part_is_explained_by_the_start_of_its_id(path: Path, identifier: str,
 def test_a_total_of_which_nothing_is_known_is_null_and_a_question_mark(path: Path) -> None:
     assert explain(path, "run-000003")["totals"] == {"USD": None}
     text = shown(path, "run-000003")
-    assert text.startswith("run run-000003 = ? USD\n└── (no run scope)\n")
+    assert text.startswith("run run-000003 = ? USD; 1 attempt unknown (1 possibly billed)\n└── (no run scope)\n")
     assert "chat m · timeout · possibly billed = ?  c-1" in text
     assert "usage_not_received: the provider may have billed this attempt; its usage never came back" in text
 
@@ -129,3 +129,24 @@ def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path) -> None:
     text = shown(path, "event-[/b]")
     for name in ("event-[/b]", "m[/x]", "[e]", "no_rate:output[speed=fast]: the rate card has no rate"):
         assert name in text
+
+
+@pytest.mark.parametrize("where", ["run-000001", "run-000002"], ids=["the run", "the run inside it"])
+def test_the_headline_says_how_much_of_the_total_is_not_known(path: Path, where: str) -> None:
+    inside = {"run_id": "run-000002", "workflow": "inner"}
+    ledger = Ledger.open(path)
+    ledger.record([(event("u-1", **inside), unpriced()), (event("u-2", **inside), unpriced())])
+    part = priced(10**16, status=ChargeStatus.PARTIAL, reason="no_rate:output")
+    ledger.record([(event("u-3", **inside), part)])
+    cut = event("u-4", status=RequestStatus.TIMEOUT, billed=Billed.POSSIBLY, usage=None, **inside)
+    refused = event("u-5", status=RequestStatus.RETRY, billed=Billed.NO, usage=None, **inside)
+    euros = event("u-6", **inside)
+    ledger.record([(cut, UNSEEN), (refused, FREE), (euros, priced(2 * 10**18, currency="EUR"))])
+    ledger.close()
+    total = {"run-000001": "3.11", "run-000002": "0.11"}[where]
+    head = shown(path, where).splitlines()[0]
+    counts = "4 attempts unknown (2 unpriced, 1 priced in part, 1 possibly billed)"
+    assert head == f"run {where} = at least {total} USD, 2 EUR; {counts}"
+    data = explain(path, where)
+    assert data["totals"] == {"USD": total, "EUR": "2"}
+    assert data["unknown"] == {"USD": {"unpriced": 2, "partial": 1, "possibly_billed": 1}}

@@ -47,7 +47,7 @@ def test_every_gap_is_listed_below_the_tables(path: Path) -> None:
     ledger.record([(event("d"), unpriced("no_rate:output[service_tier=flex]"))])
     ledger.close()
     text = shown(path)
-    assert "$0.01 in 3 calls · 4 attempts, 1 retry · wasted $0.00 · 1 unpriced · 1 possibly billed unseen" in text
+    assert "$0.01 in 3 calls · 4 attempts, 1 retry · wasted ? · 1 unpriced · 1 possibly billed unseen" in text
     assert "1 x p/m: possibly billed (usage_not_received)" in text
     assert "1 x p/m: unpriced (no_rate:output[service_tier=flex])" in text, "brackets are no markup"
 

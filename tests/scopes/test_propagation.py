@@ -38,7 +38,7 @@ def test_nothing_leaves_by_default(app: App) -> None:
 )
 def test_only_allowed_keys_go_to_allowed_hosts(make_app: Callable[..., App], host: str, leaves: bool) -> None:
     make_app(baggage_keys=("tenant_id", "run_id"), baggage_hosts=("billing.internal", ".corp"))
-    expected = "theirs=1,aicost.tenant.id=t-1,aicost.run.id=run-1" if leaves else "theirs=1"
+    expected = "theirs=1,aicost.tenant.id=t-1,aicost.run.id=run-1,gen_ai.workflow.name=w" if leaves else "theirs=1"
     assert send(host) == {"baggage": expected}
 
 

@@ -36,7 +36,8 @@ async def check() -> None:
     assert_type(generator(1), Iterator[int])
     assert_type(async_generator(1), AsyncIterator[int])
     with aicost.run_scope("w") as run:
-        assert_type(run.cost, Decimal)
+        assert_type(run.cost, Decimal | None)
+        assert_type(run.waste, Decimal | None)
     with aicost.track_step("s"):
         plain("no")  # type: ignore[arg-type]
     assert_type(aicost.price(provider="p", model="m", usage={}).amount, Decimal | None)

@@ -339,6 +339,9 @@ def event_of(view: View) -> UsageEvent:
     get = wire.Attributes(view.attributes).get
     trace = span.trace_id.hex()
     run = get(a.AICOST_RUN_ID) or trace
+    step, step_id = get(a.AICOST_STEP_NAME), get(a.AICOST_STEP_ID)
+    if step_id is None and step == labels.operation:
+        step = None  # the operation stands in on spans that are in no step
     event = UsageEvent(
         event_id=view.event_id,
         provider=view.provider,
@@ -364,8 +367,8 @@ def event_of(view: View) -> UsageEvent:
         run_id=run,
         root_run_id=get(a.AICOST_RUN_ROOT_ID) or run,
         workflow=get(a.GEN_AI_WORKFLOW_NAME),
-        step=get(a.AICOST_STEP_NAME) or labels.operation,
-        step_id=get(a.AICOST_STEP_ID),
+        step=step,
+        step_id=step_id,
         agent=get(a.GEN_AI_AGENT_NAME),
         attribution=owners_of(view),
         origin=view.origin,

@@ -7,7 +7,7 @@ overflow 64 bits below nine billion units or nine billion rows.
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 OWNERS = (
     "tenant_id",
@@ -147,9 +147,11 @@ CREATE TABLE IF NOT EXISTS runs (
     status TEXT NOT NULL,
     started_ns INTEGER NOT NULL,
     ended_ns INTEGER,
-    attribution TEXT NOT NULL
+    attribution TEXT NOT NULL,
+    parent_step_id TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_root ON runs (root_run_id);
+CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS steps (
     step_id TEXT PRIMARY KEY,
@@ -190,14 +192,22 @@ UPGRADES = {
     2: "".join(f"ALTER TABLE charges ADD COLUMN {name} TEXT; " for name in ORIGIN)
     + _SIGHTINGS
     + f"INSERT INTO sightings {_QUARANTINED}; DROP TABLE quarantine;",
+    # What went on in another process was called "remote", where the name of its run had not been sent along.
+    3: "ALTER TABLE runs ADD COLUMN parent_step_id TEXT; "
+    "CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL; "
+    "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE runs.run_id = charges.run_id) "
+    "WHERE workflow = 'remote' AND run_id IN (SELECT run_id FROM runs);",
 }
 """What turns a ledger of each older schema into one of the next."""
 
+_NO_PARENT_STEP = "CREATE TEMP VIEW runs AS SELECT *, NULL AS parent_step_id FROM main.runs"
+
 READ_AS_IF = {
     1: "CREATE TEMP VIEW charges AS SELECT *, NULL AS retry_of, NULL AS fallback_of, "
-    f"{_NO_ORIGIN} FROM main.charges; CREATE TEMP VIEW sightings AS {_QUARANTINED}",
+    f"{_NO_ORIGIN} FROM main.charges; CREATE TEMP VIEW sightings AS {_QUARANTINED}; {_NO_PARENT_STEP}",
     2: f"CREATE TEMP VIEW charges AS SELECT *, {_NO_ORIGIN} FROM main.charges; "
-    f"CREATE TEMP VIEW sightings AS {_QUARANTINED}",
+    f"CREATE TEMP VIEW sightings AS {_QUARANTINED}; {_NO_PARENT_STEP}",
+    3: _NO_PARENT_STEP,
 }
 """What makes an older ledger, that may only be read, answer like one of this schema."""
 

@@ -26,7 +26,7 @@ from aicost.usage.event import UsageEvent
 
 from .connection import connect
 from .rows import Row
-from .writes import Write, put, put_charges, put_outcome
+from .writes import Write, put, put_charges, put_outcome, put_run
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -121,28 +121,22 @@ class Ledger:
         version: str | None = None,
         root_run_id: str | None = None,
         parent_run_id: str | None = None,
+        parent_step_id: str | None = None,
         attribution: Mapping[str, str] | None = None,
         started_ns: int,
     ) -> None:
-        """Note that a run began. A run begun before goes on."""
-        owner = json.dumps(dict(attribution or {}))
-        self._write(
-            put(
-                "INSERT INTO runs "
-                "(run_id, root_run_id, parent_run_id, workflow, version, status, started_ns, attribution) "
-                "VALUES (?, ?, ?, ?, ?, 'running', ?, ?) ON CONFLICT (run_id) DO UPDATE SET status = 'running'",
-                (run_id, root_run_id or run_id, parent_run_id, workflow, version, started_ns, owner),
-            )
-        )
+        """Note that a run began, and in which run and step. A run begun before goes on, under the name it has."""
+        owner, root = json.dumps(dict(attribution or {})), root_run_id or run_id
+        self._write(put_run((run_id, root, parent_run_id, parent_step_id, workflow, version, started_ns, owner)))
 
     def end_run(self, run_id: str, *, status: Literal["ok", "failed"], ended_ns: int) -> None:
-        """Note how a run ended."""
+        """Note how a run ended. What was spent in a failed one, and in runs and steps inside it, is waste."""
         self._write(put("UPDATE runs SET status = ?, ended_ns = ? WHERE run_id = ?", (status, ended_ns, run_id)))
 
     def start_step(
         self, step_id: str, *, run_id: str, parent_step_id: str | None = None, name: str, kind: str, started_ns: int
     ) -> None:
-        """Note that a step began."""
+        """Note that a step began. Outside any run `run_id` is the trace."""
         self._write(
             put(
                 "INSERT OR IGNORE INTO steps (step_id, run_id, parent_step_id, name, kind, status, started_ns) "
@@ -152,7 +146,7 @@ class Ledger:
         )
 
     def end_step(self, step_id: str, *, status: Literal["ok", "failed"], ended_ns: int) -> None:
-        """Note how a step ended. What a failed step spent counts as waste."""
+        """Note how a step ended. What was spent in a failed one, and in steps and runs inside it, is waste."""
         self._write(put("UPDATE steps SET status = ?, ended_ns = ? WHERE step_id = ?", (status, ended_ns, step_id)))
 
     def record_outcome(

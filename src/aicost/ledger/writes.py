@@ -31,8 +31,12 @@ _BELOW = (
 )
 _LATEST_NS = 2**63 - 1 - SKEW_NS
 """What SQLite's integers hold."""
+# One run has one name, however a process that goes on with it calls it.
+_RUN, _WORKFLOW = (CHARGE_COLUMNS.index(name) for name in ("run_id", "workflow"))
+_VALUES = ["?"] * len(CHARGE_COLUMNS)
+_VALUES[_WORKFLOW] = f"COALESCE((SELECT workflow FROM runs WHERE run_id = ?{_RUN + 1}), ?{_WORKFLOW + 1})"
 _INSERT_CHARGE = (
-    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) SELECT {', '.join('?' * len(CHARGE_COLUMNS))} "
+    f"INSERT INTO charges ({', '.join(CHARGE_COLUMNS)}) SELECT {', '.join(_VALUES)} "
     "WHERE NOT EXISTS (SELECT 1 FROM sightings WHERE event_id = ? AND kind <> 'contradiction') "
     f"AND NOT EXISTS ({_BELOW}) ON CONFLICT (event_id) DO NOTHING"
 )
@@ -47,6 +51,16 @@ _REPLACE_CHARGE = (
 _INSERT_LINE = (
     "INSERT INTO charge_lines (event_id, position, meter, quantity, unit_price, per, rate_id, nano, atto_rest) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+_INSERT_RUN = (
+    "INSERT INTO runs (run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, status, started_ns, "
+    "attribution) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?) ON CONFLICT (run_id) DO UPDATE SET status = 'running'"
+)
+_NAME_CHARGES = (
+    "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE run_id = ?1) "
+    "WHERE run_id = ?1 AND workflow IS NOT (SELECT workflow FROM runs WHERE run_id = ?1)"
 )
 
 
@@ -114,6 +128,20 @@ def put(sql: str, values: Sequence[Any]) -> Write:
     """One statement."""
     row = storable(tuple(values))
     return Write(lambda db: db.execute(sql, row))
+
+
+def put_run(row: Row) -> Write:
+    """A run, by its id, root, parents, workflow, version, start and attribution. One that is there goes on.
+
+    What was called in it before it was known here is called as the run is.
+    """
+    run = storable(row)
+
+    def apply(db: sqlite3.Connection) -> None:
+        db.execute(_INSERT_RUN, run)
+        db.execute(_NAME_CHARGES, run[:1])
+
+    return Write(apply)
 
 
 def put_outcome(

@@ -37,8 +37,9 @@ def explain(path: str | Path, identifier: str) -> dict[str, Any]:
     """Everything behind a run, a span or an event, as JSON data: totals and one entry per attempt with its lines.
 
     Each attempt has the `path` of runs and steps it was made in, outermost first. An amount is null when it is not
-    known; a total is null when no part of it is. `identifier` may be the start of an id. Raises `LedgerError` when
-    it names nothing, or several things.
+    known; a total is null when no part of it is, and a lower bound where `unknown` has its currency: it says how many
+    attempts are `unpriced`, `partial` or `possibly_billed`. `identifier` may be the start of an id. Raises
+    `LedgerError` when it names nothing, or several things.
     """
     with LedgerReader(path) as ledger:
         kind, full = ledger.resolve(identifier)
@@ -55,14 +56,22 @@ def explain(path: str | Path, identifier: str) -> dict[str, Any]:
         "kind": kind,
         "id": full,
         "totals": _totals(charges),
+        "unknown": _unknown(charges),
         "attempts": [_attempt(charge, lines[charge["event_id"]], runs, steps) for charge in charges],
     }
 
 
 def render(explained: Mapping[str, Any], console: Console) -> None:
     """Print an explanation as a tree."""
-    amounts = [f"{'?' if amount is None else amount} {currency}" for currency, amount in explained["totals"].items()]
-    tree = Tree(f"[bold]{explained['kind']} {plain(explained['id'])}[/bold] = {', '.join(amounts) or 'no calls'}")
+    unknown = explained["unknown"]
+    amounts = [_total_text(amount, currency, currency in unknown) for currency, amount in explained["totals"].items()]
+    said = ", ".join(amounts) or "no calls"
+    if unknown:
+        counts = {kind: sum(of[kind] for of in unknown.values()) for kind in _UNKNOWN}
+        count = sum(counts.values())
+        parts = ", ".join(f"{n:,} {_UNKNOWN[kind]}" for kind, n in counts.items() if n)
+        said += f"; [yellow]{count:,} attempt{'' if count == 1 else 's'} unknown[/yellow] ({parts})"
+    tree = Tree(f"[bold]{explained['kind']} {plain(explained['id'])}[/bold] = {said}")
     nodes: dict[tuple[str, ...], Tree] = {}
     for call in _calls(explained["attempts"]):
         parent, ids = tree, tuple[str, ...]()
@@ -88,6 +97,12 @@ _LEAST_ROOM = 48
 """Columns for what a node says: the longest amount and its currency, and then some."""
 
 
+def _total_text(amount: str | None, currency: str, is_lower_bound: bool) -> str:
+    if amount is None:
+        return f"? {currency}"
+    return f"{'at least ' if is_lower_bound else ''}{amount} {currency}"
+
+
 def _calls(attempts: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Attempts of the same call together: they share its span."""
     calls: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
@@ -100,8 +115,6 @@ def _scope_text(scope: Mapping[str, Any]) -> str:
     if scope["id"] is None:
         return plain(scope["name"])
     failed = " [red](failed: what it spent is waste)[/red]" if scope["status"] == "failed" else ""
-    if scope["kind"] == "workflow":  # a run may fail in the end and what its steps spent still count
-        failed = " [red](failed)[/red]" if failed else ""
     return f"{scope['kind']} {plain(scope['name'])} [dim]{plain(scope['id'][:8])}[/dim]{failed}"
 
 
@@ -150,6 +163,19 @@ def _totals(charges: Iterable[sqlite3.Row]) -> dict[str, str | None]:
         unknown = bool(billed) and all(row["nano"] is None for row in billed)
         totals[currency] = None if unknown else exact(sum(_atto(row) or 0 for row in rows))
     return totals
+
+
+_UNKNOWN = {"unpriced": "unpriced", "partial": "priced in part", "possibly_billed": "possibly billed"}
+
+
+def _unknown(charges: Iterable[sqlite3.Row]) -> dict[str, dict[str, int]]:
+    """How many attempts are not, or not fully, known, by currency and why; only currencies that have any."""
+    found: dict[str, dict[str, int]] = {}
+    for charge in charges:
+        kind = "possibly_billed" if charge["billed"] == "possibly" else charge["charge_status"]
+        if kind in _UNKNOWN and charge["billed"] != "no":
+            found.setdefault(charge["currency"], dict.fromkeys(_UNKNOWN, 0))[kind] += 1
+    return found
 
 
 def _attempt(

@@ -104,7 +104,7 @@ def _row(sums: Sums, whole: Mapping[str, int]) -> dict[str, Any]:
         "key": sums.key,
         "currency": sums.currency,
         "amount": exact(sums.atto) if sums.is_known else None,
-        "wasted": exact(sums.wasted_atto),
+        "wasted": exact(sums.wasted_atto) if sums.is_waste_known else None,
         "share": None if share is None else format(round(share, 6).normalize(), "f"),
         "calls": sums.calls,
         "attempts": sums.attempts,
@@ -130,11 +130,15 @@ def _amount(sums: Sums) -> str:
     return readable(sums.atto if sums.is_known else None, sums.currency)
 
 
+def _wasted(sums: Sums) -> str:
+    return readable(sums.wasted_atto if sums.is_waste_known else None, sums.currency)
+
+
 def _headline(total: Sums) -> str:
     parts = [
         f"[bold]{_amount(total)}[/bold] in {_plural(total.calls, 'call')}",
         f"{_plural(total.attempts, 'attempt')}, {_plural(total.retries, 'retry', 'retries')}",
-        f"wasted {readable(total.wasted_atto, total.currency)}",
+        f"wasted {_wasted(total)}",
     ]
     if total.app_retries:
         parts.append(_plural(total.app_retries, "call made again", "calls made again"))
@@ -180,7 +184,7 @@ def _cells(row: Sums, share: Decimal | None) -> list[Cell]:
         f"{row.input_tokens:,}",
         f"{row.cached_tokens:,}",
         f"{row.output_tokens:,}",
-        readable(row.wasted_atto, row.currency) if row.wasted_atto else "-",
+        "-" if row.wasted_atto == 0 and row.is_waste_known else _wasted(row),
         Text(f"{unknown:,}", "yellow") if unknown else "-",
     ]
 

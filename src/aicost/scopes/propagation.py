@@ -34,9 +34,15 @@ _hosts: tuple[str, ...] = ()
 
 
 def allow(keys: tuple[str, ...], hosts: tuple[str, ...]) -> None:
-    """Set what may leave and enter, and where to. Hosts are exact, or suffixes with a leading dot."""
+    """Set what may leave and enter, and where to. Hosts are exact, or suffixes with a leading dot.
+
+    With `run_id` goes the name of the run's workflow.
+    """
     global _keys, _hosts
     check(keys)
+    if "run_id" in keys and "workflow" not in keys:
+        # One run has one name, whoever goes on with it.
+        keys = (*keys, "workflow")
     _keys, _hosts = keys, tuple(host.lower() for host in hosts)
 
 
@@ -65,7 +71,9 @@ def inject(headers: MutableMapping[str, str], *, host: str, event_id: str | None
     scope = current_scope()
     values = dict(scope.attribution)
     if scope.run is not None:
-        values |= {"run_id": scope.run.id, "workflow": scope.run.workflow}
+        values["run_id"] = scope.run.id
+        if scope.run.workflow is not None:
+            values["workflow"] = scope.run.workflow
     context = Context()
     if event_id is not None:
         context = baggage.set_baggage(a.AICOST_EVENT_ID, event_id, context)
@@ -104,7 +112,7 @@ def received(headers: Mapping[str, object]) -> Scope:
     if isinstance(upstream_id, str) and _EVENT_ID.fullmatch(upstream_id):
         scope = replace(scope, upstream_id=upstream_id)
     if run_id is not None:
-        scope = scope.in_run(Run(workflow or "remote", run_id=run_id))
+        scope = scope.in_run(Run(workflow, run_id=run_id))
     return scope
 
 

@@ -149,6 +149,9 @@ AICOST_RUN_IMPLICIT: Final = "aicost.run.implicit"
 AICOST_RUN_PARENT_ID: Final = "aicost.run.parent_id"
 """The run in which this run was started."""
 
+AICOST_RUN_PARENT_STEP_ID: Final = "aicost.run.parent_step_id"
+"""The step in which this run was started."""
+
 AICOST_RUN_ROOT_ID: Final = "aicost.run.root_id"
 """The outermost run this run is part of; the run itself if there is none."""
 

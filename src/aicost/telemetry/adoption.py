@@ -39,7 +39,7 @@ def started(span: Span, context: Context | None, pipeline: Pipeline) -> Scope:
     part = part_of(span.name, known)
     inner, run, step = scope, None, None
     if part is not None and part.kind != "inference":
-        inner, run, step = _opened(part, scope)
+        inner, run, step = _opened(part, scope, span)
     if inner is not base:
         adopt(span, base, inner)
     origin = span.instrumentation_scope
@@ -56,13 +56,13 @@ def started(span: Span, context: Context | None, pipeline: Pipeline) -> Scope:
     return inner
 
 
-def _opened(part: Part, scope: Scope) -> tuple[Scope, Run | None, Step | None]:
+def _opened(part: Part, scope: Scope, span: Span) -> tuple[Scope, Run | None, Step | None]:
     """The scope under a workflow, agent, tool or step: a run, where there is none, and a step."""
     run: Run | None = None
     if scope.run is None and part.kind in {"workflow", "agent"}:
-        run = Run(part.name)
+        run = Run(part.name, parent_step=scope.step)
         scope = scope.in_run(run)
-        began(scope, run, None)
+        began(scope, run, None, span)
     if part.kind == "workflow":
         return scope, run, None
     kind = _STEPS[part.kind]
@@ -70,7 +70,7 @@ def _opened(part: Part, scope: Scope) -> tuple[Scope, Run | None, Step | None]:
         return scope, run, None  # another's view of a step that is open already
     step = Step(part.name, kind=kind, run=scope.run, parent=scope.step)
     scope = scope.in_step(step, agent=part.name if part.kind == "agent" else None)
-    began(scope, None, step)
+    began(scope, None, step, span)
     return scope, run, step
 
 

@@ -446,7 +446,7 @@ class Call:
             run_id=self._run_id,
             root_run_id=scope.run.root_id if scope.run is not None else self._run_id,
             workflow=scope.run.workflow if scope.run is not None else None,
-            step=scope.step.name if scope.step is not None else target.operation,
+            step=scope.step.name if scope.step is not None else None,
             step_id=scope.step.id if scope.step is not None else None,
             agent=scope.agent,
             attribution=scope.attribution,

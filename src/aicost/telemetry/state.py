@@ -17,7 +17,7 @@ from aicost._errors import ConfigError, LedgerError
 from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel, put_in_force
-from aicost.scopes import frames, propagation, scope
+from aicost.scopes import frames, propagation, runs, scope
 from aicost.scopes.runs import Run, Step
 from aicost.scopes.scope import check_keys
 
@@ -135,6 +135,7 @@ def configure(
         replaced, _state = _state, State(settings, pipeline, ledger, tracer_provider, meter_provider)
         _stamp_spans_of(tracer_provider or trace.get_tracer_provider())
         put_in_force(kernel)
+        runs.set_up(True)
         if replaced is not None and replaced.ledger is not None:
             replaced.ledger.close()
         return _state
@@ -191,6 +192,7 @@ def reset() -> None:
             _state.ledger.close()
         _state = None
         put_in_force(None)
+        runs.set_up(False)
         scope.set_defaults({})
         propagation.allow((), ())
         frames.use_tracer_provider(None)
@@ -251,10 +253,11 @@ class _LedgerListener:
         try:
             self._ledger.start_run(
                 run.id,
-                workflow=run.workflow,
+                workflow=run.workflow or "",
                 version=run.version,
                 root_run_id=run.root_id,
                 parent_run_id=run.parent.id if run.parent else None,
+                parent_step_id=run.parent_step.id if run.parent_step else None,
                 attribution=attribution,
                 started_ns=at_ns,
             )
@@ -268,14 +271,12 @@ class _LedgerListener:
         except Exception as failure:  # noqa: BLE001 - the application's run comes first
             guard.failed("write a run to the ledger", failure)
 
-    def step_started(self, step: Step, at_ns: int) -> None:
+    def step_started(self, step: Step, run_id: str, at_ns: int) -> None:
         """A step began."""
-        if step.run is None:
-            return
         try:
             self._ledger.start_step(
                 step.id,
-                run_id=step.run.id,
+                run_id=run_id,
                 parent_step_id=step.parent.id if step.parent else None,
                 name=step.name,
                 kind=step.kind.value,
@@ -286,8 +287,6 @@ class _LedgerListener:
 
     def step_ended(self, step: Step, at_ns: int, *, failed: bool) -> None:
         """A step ended."""
-        if step.run is None:
-            return
         try:
             self._ledger.end_step(step.id, status="failed" if failed else "ok", ended_ns=at_ns)
         except Exception as failure:  # noqa: BLE001 - the application's step comes first

@@ -1,0 +1,72 @@
+"""A call in no step is in none in every face of a report, whoever wrote the ledger; its span names the operation."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+import aicost
+from aicost.ledger import Ledger
+from aicost.reports.report import build_report, render, to_json
+from tests.collector.conftest import backend, collector
+from tests.collector.running import InProcess, a_request, a_span, chat, post
+from tests.conftest import App
+from tests.ledger.charges import event, priced
+
+__all__ = ["backend", "collector"]
+
+
+def by_step(path: Path) -> dict[str | None, int]:
+    """The rows of `--by step`, which are the same on screen."""
+    report = build_report(path, ["step"])
+    console = Console(file=io.StringIO(), width=160)
+    render(report, console)
+    assert isinstance(console.file, io.StringIO)
+    rows = {row["key"]: row["calls"] for row in to_json(report)["by"]["step"]}
+    shown = console.file.getvalue().splitlines()
+    for key in rows:
+        assert any(line.lstrip("│").startswith(key or "(none)") for line in shown), shown
+    return rows
+
+
+def use() -> None:
+    aicost.record_usage(provider="p", model="m", operation="chat", usage={"input": 1})
+
+
+def test_what_this_process_calls(app: App) -> None:
+    use()
+    with aicost.run_scope("w") as run:
+        use()
+        with aicost.track_step("chat"):
+            use()
+        with aicost.track_step("draft"):
+            use()
+        assert set(run.steps) == {"(none)", "chat", "draft"}
+    aicost.flush()
+    assert by_step(app.ledger_path) == {None: 2, "chat": 1, "draft": 1}
+    said = [(found["aicost.step.name"], found.get("aicost.step.id") is not None) for found in app.inferences]
+    assert said == [("chat", False), ("chat", False), ("chat", True), ("draft", True)]
+
+
+def test_what_a_collector_is_told_of(tmp_path: Path, collector: Callable[..., InProcess]) -> None:
+    ledger = tmp_path / "l.sqlite"
+    one = collector(ledger=str(ledger))
+    named = {**chat(), "aicost.step.name": "draft"}
+    stands_in = {**chat(), "aicost.run.id": "r", "aicost.step.name": "chat"}
+    a_step = {**stands_in, "aicost.step.id": "s-1"}
+    spans = [a_span(), a_span(named), a_span(stands_in), a_span(a_step)]
+    assert post(one.http, a_request(spans).SerializeToString())[0] == 200
+    one.stop()
+    assert by_step(ledger) == {None: 2, "draft": 1, "chat": 1}
+
+
+def test_what_older_ledgers_hold(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    ledger.record([(event("a", step="chat"), priced(1))])
+    ledger.record([(event("b", step="chat", step_id="s-1"), priced(1)), (event("c", step=None), priced(1))])
+    ledger.close()
+    assert by_step(path) == {None: 2, "chat": 1}
