@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 import aicost
 from aicost.ledger import Ledger
+from aicost.reports.explain import explain
 from aicost.reports.report import build_report, render, to_json
 from tests.collector.conftest import backend, collector
 from tests.collector.running import InProcess, a_request, a_span, chat, post
@@ -70,3 +72,28 @@ def test_what_older_ledgers_hold(tmp_path: Path) -> None:
     ledger.record([(event("b", step="chat", step_id="s-1"), priced(1)), (event("c", step=None), priced(1))])
     ledger.close()
     assert by_step(path) == {None: 2, "chat": 1}
+
+
+def test_a_step_in_no_run_that_fails_is_waste_and_is_explained_in_its_trace(app: App) -> None:
+    with suppress(ValueError), aicost.track_step("outer"), aicost.run_scope("inner"):
+        use_known()
+        raise ValueError
+    with suppress(ValueError), aicost.track_step("alone"):
+        use_known()
+        raise ValueError
+    use_known()
+    aicost.flush()
+    rows = {row["key"]: row for row in to_json(build_report(app.ledger_path, ["step"]))["by"]["step"]}
+    assert rows["alone"]["wasted"] == rows["alone"]["amount"] != "0"
+    total = build_report(app.ledger_path, []).totals[0]
+    assert total.wasted_atto * 3 == total.atto * 2
+    (alone,) = (charge for charge in app.charges() if charge["step"] == "alone")
+    [attempt] = explain(app.ledger_path, alone["run_id"])["attempts"]
+    assert [(part["kind"], part["name"], part["status"]) for part in attempt["path"]] == [
+        ("workflow", "(no run scope)", None),
+        ("step", "alone", "failed"),
+    ]
+
+
+def use_known() -> None:
+    aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1000})
