@@ -8,14 +8,13 @@ they are of and however the application reads them.
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 from zlib import crc32
 
+from aicost._later import drain, in_collector, later
 from aicost.telemetry import guard
 from aicost.usage.streams import STREAMS, StreamAccumulator
 
@@ -152,7 +151,7 @@ class Observer:
         self._finish(error=None, closed_early=True)
 
     def abandon(self) -> None:
-        """The body was dropped without being closed. Runs in the garbage collector, so the work is done elsewhere."""
+        """The body was dropped without being closed, maybe by the garbage collector: the work is done elsewhere."""
         if not self._ended:
             later(self.close)
 
@@ -237,6 +236,9 @@ class Observer:
     def _finish(self, *, error: BaseException | None, closed_early: bool) -> None:
         if self._ended:
             return
+        if in_collector():
+            later(partial(self._finish, error=error, closed_early=closed_early))
+            return
         self._ended = True
         _open.discard(self)
         body, complete, error_type = None, False, None
@@ -272,41 +274,6 @@ class Observer:
         self._body = bytearray()
 
 
-class _Reaper:
-    """Finishes what the garbage collector found, in a thread of its own: a collector may run under any lock."""
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._pid: int | None = None
-
-    def take(self, finish: Callable[[], None]) -> None:
-        # SimpleQueue.put is documented as safe to call from a destructor.
-        self._queue.put(finish)
-        if self._pid != os.getpid() and not sys.is_finalizing():
-            self._pid = os.getpid()
-            try:
-                threading.Thread(target=self._run, name="aicost-reaper", daemon=True).start()
-            except RuntimeError:  # the interpreter is going down: what is left is drained at exit
-                self._pid = None
-
-    def drain(self) -> None:
-        """Finish what is waiting now."""
-        while not self._queue.empty():
-            self._queue.get()()
-
-    def _run(self) -> None:
-        while True:
-            self._queue.get()()
-
-
-_reaper = _Reaper()
-
-
-def later(finish: Callable[[], None]) -> None:
-    """Finish what the garbage collector found, in a thread of its own."""
-    _reaper.take(finish)
-
-
 # Weak, so that this keeps no stream alive that nobody reads any more.
 _open: WeakSet[Observer] = WeakSet()
 
@@ -325,8 +292,8 @@ def end_open() -> None:
 
 def _in_child() -> None:
     """What was open when the process forked is its parent's to finish."""
-    global _open, _reaper
-    inherited, _open, _reaper = _open, WeakSet(), _Reaper()
+    global _open
+    inherited, _open = _open, WeakSet()
     for observer in list(inherited):
         observer.disown()
 
@@ -336,5 +303,5 @@ if hasattr(os, "register_at_fork"):
 
 
 def drain_abandoned() -> None:
-    """Finish the streams that were dropped without being closed."""
-    _reaper.drain()
+    """Finish the streams that were dropped without being closed, and what else was left half-way."""
+    drain()

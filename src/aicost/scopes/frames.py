@@ -14,9 +14,11 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Status, StatusCode, Tracer, TracerProvider
 
+from aicost._later import in_collector, later
 from aicost._version import __version__
 from aicost.semconv import attributes as a
 
+from .leaving import leave
 from .runs import Run, Step
 from .scope import Scope, with_scope
 
@@ -79,12 +81,18 @@ class Frame:
     def end(self, error: BaseException | None = None) -> None:
         """End the span. An error marks it, and the step, failed; being closed early does not."""
         failure = None if isinstance(error, _STOPPED) else error
-        ended(self.run, self.step, failed=failure is not None)
+        if in_collector():
+            later(functools.partial(self._end, failure, time.time_ns()))
+        else:
+            self._end(failure)
+
+    def _end(self, failure: BaseException | None, at_ns: int | None = None) -> None:
+        ended(self.run, self.step, failed=failure is not None, at_ns=at_ns)
         if failure is not None and self.span.is_recording():
             name = type(failure).__qualname__
             self.span.set_attribute(a.ERROR_TYPE, name)
             self.span.set_status(Status(StatusCode.ERROR, name))
-        self.span.end()
+        self.span.end(at_ns)
 
 
 def began(scope: Scope, run: Run | None, step: Step | None) -> None:
@@ -96,15 +104,15 @@ def began(scope: Scope, run: Run | None, step: Step | None) -> None:
             _listener.step_started(step, time.time_ns())
 
 
-def ended(run: Run | None, step: Step | None, *, failed: bool) -> None:
+def ended(run: Run | None, step: Step | None, *, failed: bool, at_ns: int | None = None) -> None:
     """Tell who listens that a run or a step ended; what a failed step spent is waste."""
     if failed and step is not None:
         step.fail()
     if _listener is not None:
         if run is not None:
-            _listener.run_ended(run, time.time_ns(), failed=failed)
+            _listener.run_ended(run, at_ns or time.time_ns(), failed=failed)
         elif step is not None:
-            _listener.step_ended(step, time.time_ns(), failed=failed)
+            _listener.step_ended(step, at_ns or time.time_ns(), failed=failed)
 
 
 @contextmanager
@@ -114,10 +122,10 @@ def inside(frame: Frame) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        otel_context.detach(token)
+        leave(token, frame.context)
         frame.end(error)
         raise
-    otel_context.detach(token)
+    leave(token, frame.context)
     frame.end()
 
 
@@ -166,7 +174,7 @@ def _wrap_coroutine(function: Callable[..., Any], open_frame: Callable[[], Frame
 
 
 def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame]) -> Callable[..., Any]:
-    attach, detach = otel_context.attach, otel_context.detach
+    attach = otel_context.attach
 
     @functools.wraps(function)
     def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
@@ -178,7 +186,7 @@ def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame
                 try:
                     item = advance(argument)
                 finally:
-                    detach(token)
+                    leave(token, frame.context)
                 try:
                     argument, advance = (yield item), body.send
                 except GeneratorExit:
@@ -186,7 +194,7 @@ def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame
                     try:
                         body.close()
                     finally:
-                        detach(token)
+                        leave(token, frame.context)
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - thrown in by the caller, for the body
                     argument, advance = thrown, body.throw
@@ -201,7 +209,7 @@ def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame
 
 
 def _wrap_async_generator(function: Callable[..., Any], open_frame: Callable[[], Frame]) -> Callable[..., Any]:
-    attach, detach = otel_context.attach, otel_context.detach
+    attach = otel_context.attach
 
     @functools.wraps(function)
     async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
@@ -213,7 +221,7 @@ def _wrap_async_generator(function: Callable[..., Any], open_frame: Callable[[],
                 try:
                     item = await advance(argument)
                 finally:
-                    detach(token)
+                    leave(token, frame.context)
                 try:
                     argument, advance = (yield item), body.asend
                 except GeneratorExit:
@@ -221,7 +229,7 @@ def _wrap_async_generator(function: Callable[..., Any], open_frame: Callable[[],
                     try:
                         await body.aclose()
                     finally:
-                        detach(token)
+                        leave(token, frame.context)
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - thrown in by the caller, for the body
                     argument, advance = thrown, body.athrow

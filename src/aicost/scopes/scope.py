@@ -18,6 +18,7 @@ from opentelemetry.trace import Span, get_current_span
 from aicost.semconv import attributes as a
 
 from .ids import opaque
+from .leaving import leave
 from .runs import Run, Step
 
 ATTRIBUTES: Mapping[str, str] = {
@@ -160,11 +161,12 @@ def attribution(
         "user_id": user_id,
         "session_id": session_id,
     }
-    token = otel_context.attach(with_scope(current_scope().owned_by(added)))
+    owned = with_scope(current_scope().owned_by(added))
+    token = otel_context.attach(owned)
     try:
         yield
     finally:
-        otel_context.detach(token)
+        leave(token, owned)
 
 
 def check_keys(attribution: Mapping[str, object | None]) -> None:

@@ -12,13 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
+from aicost._later import in_collector, later
 from aicost.scopes.ids import new_event_id, new_id
+from aicost.scopes.leaving import reset
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
 from aicost.usage.event import NOWHERE, Billed, Origin, RequestStatus, UsageEvent
@@ -101,7 +104,7 @@ def answers(failed: Failed | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _failed.reset(token)
+        reset(_failed, token)
 
 
 def answer_next(failed: Failed | None) -> None:
@@ -253,6 +256,9 @@ class Call:
 
     def finish(self, view: ResponseView | None, outcome: Outcome) -> None:
         """End the call with what the response says (None: nothing came back). Later calls do nothing."""
+        if in_collector():
+            later(partial(self.finish, view, outcome))
+            return
         with self._lock:
             if self._done:
                 return
@@ -267,6 +273,9 @@ class Call:
 
     def drop(self, reason: Reason) -> None:
         """End the call uncounted: nobody was asked."""
+        if in_collector():
+            later(partial(self.drop, reason))
+            return
         with self._lock:
             done, self._done = self._done, True
         self._sight.ended = True
