@@ -53,14 +53,18 @@ def drain() -> None:
     _finisher.drain()
 
 
-class _Finisher:
-    def __init__(self) -> None:
+class Worker:
+    """A thread that does what it is given, one after the other. There is one only while there is something to do."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._waiting: deque[Callable[[], object]] = deque()
         self._news: SimpleQueue[None] = SimpleQueue()
         self._runs = False
         self._at_it = threading.RLock()
 
     def take(self, finish: Callable[[], object]) -> None:
+        """Have this done soon. Takes no lock."""
         # SimpleQueue.put is documented as safe to call from a destructor. threading.Thread is not: `start` takes the
         # lock of the list of threads, and waits until the new one runs.
         self._waiting.append(finish)
@@ -73,6 +77,7 @@ class _Finisher:
                 self._runs = False
 
     def drain(self) -> None:
+        """Do what is waiting now, and wait for what the thread is at."""
         # The thread may be held up by what this one holds: then what is left is its to do.
         if not self._at_it.acquire(timeout=_WAITS_S):
             return
@@ -83,7 +88,7 @@ class _Finisher:
             self._at_it.release()
 
     def _run(self) -> None:
-        threading.current_thread().name = "aicost-reaper"
+        threading.current_thread().name = self._name
         while True:
             try:
                 self._news.get(timeout=_LINGERS_S)
@@ -106,13 +111,13 @@ def _do(finish: Callable[[], object]) -> None:
         _log.exception("aicost could not finish what was left half-way; the application goes on.")
 
 
-_finisher = _Finisher()
+_finisher = Worker("aicost-reaper")
 
 
 def _in_child() -> None:
     """What was waiting when the process forked is its parent's to finish."""
     global _finisher, _collecting
-    _finisher, _collecting = _Finisher(), None
+    _finisher, _collecting = Worker("aicost-reaper"), None
 
 
 if hasattr(os, "register_at_fork"):

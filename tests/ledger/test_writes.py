@@ -72,8 +72,8 @@ def test_an_interrupted_write_is_made_up_for_by_the_next(path: Path, monkeypatch
     ledger = Ledger.open(path)
     transact, seen = ledger._transact, []
 
-    def interrupted(db: sqlite3.Connection, write: Any) -> None:
-        transact(db, write)
+    def interrupted(db: sqlite3.Connection, write: Any, until: float) -> None:
+        transact(db, write, until)
         seen.append(write)
         if len(seen) == 1:
             raise KeyboardInterrupt

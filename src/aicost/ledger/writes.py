@@ -56,6 +56,14 @@ class Write:
 
     apply: Callable[[sqlite3.Connection], object]
     charges: int = 0
+    rows: Sequence[Row] = ()
+    """What it writes, for `measure`."""
+    size: int = 0
+    """What it counts for while it waits."""
+
+    def measure(self) -> int:
+        """The characters in it, which are most of what it takes up."""
+        return sum(len(value) for row in self.rows for value in row if isinstance(value, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +115,13 @@ def put_charges(
         if about:
             db.executemany("INSERT OR IGNORE INTO rates VALUES (?, ?, ?)", about)
 
-    return Write(apply, len(kept))
+    return Write(apply, len(kept), [*(one.row for one in kept), *(line for one in kept for line in one.lines)])
 
 
 def put(sql: str, values: Sequence[Any]) -> Write:
     """One statement."""
     row = storable(tuple(values))
-    return Write(lambda db: db.execute(sql, row))
+    return Write(lambda db: db.execute(sql, row), rows=(row,))
 
 
 def put_outcome(
