@@ -59,15 +59,30 @@ WITH RECURSIVE failed(step_id) AS (
 """
 _WASTED = "(c.status <> 'success' OR c.step_id IN (SELECT step_id FROM failed))"
 
+
+def _split(value: str, name: str) -> str:
+    """A sum that cannot overflow: SQLite's integers have 64 bits, and two large values may already be more.
+
+    The upper and the lower 32 bits are added apart; `_whole` puts them together. Good for two billion rows.
+    """
+    return f"SUM(({value}) >> 32) AS {name}_upper, SUM(({value}) & 4294967295) AS {name}_lower"
+
+
+def _whole(row: sqlite3.Row, name: str) -> int | None:
+    """What `_split` has added; None where there was nothing to add."""
+    upper, lower = row[f"{name}_upper"], row[f"{name}_lower"]
+    return None if upper is None else (upper << 32) + lower
+
+
 _SUMS = f"""
     c.currency,
     SUM(c.status <> 'retry') AS calls,
     COUNT(*) AS attempts,
     SUM(c.status = 'retry') AS retries,
     SUM(c.retry_of IS NOT NULL) AS app_retries, SUM(c.fallback_of IS NOT NULL) AS fallbacks,
-    SUM(c.nano) AS nano, SUM(c.atto_rest) AS rest,
+    {_split("c.nano", "nano")}, SUM(c.atto_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.nano IS NOT NULL) AS known,
-    SUM(CASE WHEN {_WASTED} THEN c.nano END) AS wasted_nano,
+    {_split(f"CASE WHEN {_WASTED} THEN c.nano END", "wasted_nano")},
     SUM(CASE WHEN {_WASTED} THEN c.atto_rest END) AS wasted_rest,
     SUM(c.billed = 'yes' AND c.charge_status = 'unpriced') AS unpriced,
     SUM(c.billed = 'yes' AND c.charge_status = 'partial') AS partial,
@@ -85,15 +100,15 @@ _BY_METER = f"""
     LEFT JOIN charge_lines l ON l.event_id = c.event_id AND c.charge_status <> 'provider_reported'
     {{condition}}
 )
-SELECT c.meter AS key, c.currency, SUM(c.quantity) AS quantity,
+SELECT c.meter AS key, c.currency, {_split("c.quantity", "quantity")},
     COUNT(DISTINCT CASE WHEN c.status <> 'retry' THEN c.event_id END) AS calls,
     COUNT(DISTINCT c.event_id) AS attempts,
     COUNT(DISTINCT CASE WHEN c.status = 'retry' THEN c.event_id END) AS retries,
     COUNT(DISTINCT CASE WHEN c.retry_of IS NOT NULL THEN c.event_id END) AS app_retries,
     COUNT(DISTINCT CASE WHEN c.fallback_of IS NOT NULL THEN c.event_id END) AS fallbacks,
-    SUM(c.part_nano) AS nano, SUM(c.part_rest) AS rest,
+    {_split("c.part_nano", "nano")}, SUM(c.part_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.part_nano IS NOT NULL) AS known,
-    SUM(CASE WHEN {_WASTED} THEN c.part_nano END) AS wasted_nano,
+    {_split(f"CASE WHEN {_WASTED} THEN c.part_nano END", "wasted_nano")},
     SUM(CASE WHEN {_WASTED} THEN c.part_rest END) AS wasted_rest,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NULL THEN c.event_id END) AS unpriced,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NOT NULL AND c.charge_status = 'partial'
@@ -216,7 +231,7 @@ class LedgerReader:
         condition, values = _where(where)
         if by == "meter":
             groups = self._rows(_BY_METER.format(condition=condition), values)
-            tokens = {(g["key"], g["currency"]): {g["key"]: g["quantity"] or 0} for g in groups if g["key"]}
+            tokens = {(g["key"], g["currency"]): {g["key"]: _whole(g, "quantity") or 0} for g in groups if g["key"]}
         else:
             column = "NULL" if by is None else f"c.{_column(by)}"
             select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency"
@@ -243,12 +258,14 @@ class LedgerReader:
         of_payload = re.sub(r"\bc\.(\w+)", r"json_extract(s.payload, '$.\1')", condition)
         rows = self._rows(
             "SELECT s.kind, s.reason, COALESCE(s.currency, '') AS currency, COUNT(*) AS n, COUNT(s.nano) AS known, "
-            "SUM(s.nano) AS nano, "
-            f"SUM(s.atto_rest) AS rest FROM sightings s {of_payload} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
+            f"{_split('s.nano', 'nano')}, SUM(s.atto_rest) AS rest "
+            f"FROM sightings s {of_payload} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
             values,
         )
         return [
-            Sightings(r["kind"], r["reason"], r["currency"], r["n"], _atto(r["nano"], r["rest"]), r["n"] - r["known"])
+            Sightings(
+                r["kind"], r["reason"], r["currency"], r["n"], _atto(_whole(r, "nano"), r["rest"]), r["n"] - r["known"]
+            )
             for r in rows
         ]
 
@@ -333,13 +350,13 @@ class LedgerReader:
 
     def _tokens(self, column: str, condition: str, values: Sequence[Any]) -> dict[tuple[Any, str], dict[str, int]]:
         rows = self._rows(
-            f"SELECT {column} AS key, c.currency, l.meter, SUM(CAST(l.quantity AS INTEGER)) AS n "
+            f"SELECT {column} AS key, c.currency, l.meter, {_split('CAST(l.quantity AS INTEGER)', 'n')} "
             f"FROM charges c JOIN charge_lines l USING (event_id) {condition} GROUP BY 1, 2, 3",
             values,
         )
         tokens: dict[tuple[Any, str], dict[str, int]] = {}
         for row in rows:
-            tokens.setdefault((row["key"], row["currency"]), {})[row["meter"]] = row["n"]
+            tokens.setdefault((row["key"], row["currency"]), {})[row["meter"]] = _whole(row, "n") or 0
         return tokens
 
 
@@ -409,8 +426,8 @@ def _sums(row: sqlite3.Row, meters: Mapping[str, int]) -> Sums:
         retries=row["retries"],
         app_retries=row["app_retries"],
         fallbacks=row["fallbacks"],
-        atto=_atto(row["nano"], row["rest"]) or 0,
-        wasted_atto=_atto(row["wasted_nano"], row["wasted_rest"]) or 0,
+        atto=_atto(_whole(row, "nano"), row["rest"]) or 0,
+        wasted_atto=_atto(_whole(row, "wasted_nano"), row["wasted_rest"]) or 0,
         unpriced=row["unpriced"],
         partial=row["partial"],
         possibly_billed=row["possibly_billed"],

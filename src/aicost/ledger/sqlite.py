@@ -45,16 +45,19 @@ BUSY_TIMEOUT_S = 1.0
 """How long `flush` waits for other processes."""
 
 _TURN_S = 0.05
-"""How long the writer's thread waits for other processes before it lets others of this one have the ledger."""
+"""How long the writer's thread writes, or waits for other processes, at a time."""
+
+_PAUSE_S = 0.005
+"""How long it then leaves the file, and the ledger, to others."""
+
+_MANY = 1000
+"""Writes that may wait before calls wait for the thread."""
 
 _LOOK_S = 0.0005
 """How long it is between two looks whether the file is free."""
 
 _AT_ONCE = 64
 """Writes that a call takes along with its own; more of them are the thread's."""
-
-FORK_TIMEOUT_S = 0.25
-"""How long a fork waits for a write that is under way."""
 
 OPEN_TIMEOUT_S = 5.0
 """How long opening waits for other processes: many may start at once."""
@@ -199,10 +202,17 @@ class Ledger:
         return self._flush(BUSY_TIMEOUT_S)
 
     def _flush(self, wait_s: float) -> bool:
-        with self._lock:
-            if not (self._draining or self._closed):
-                self._drain(wait_s)
-            return not self.pending
+        until, left = time.monotonic() + wait_s, len(self._pending)
+        while True:
+            with self._lock:
+                is_over = self._draining or self._closed or self._drain(_TURN_S)
+                if is_over or time.monotonic() >= until:
+                    if not is_over:
+                        self._warn_once("another process holds it", "Charges wait in memory until it lets go.")
+                    return not self.pending
+                if len(self._pending) < left:
+                    until, left = time.monotonic() + wait_s, len(self._pending)
+            time.sleep(_PAUSE_S)
 
     def close(self) -> None:
         """Write what is waiting and close the file. Closing twice does nothing."""
@@ -210,7 +220,7 @@ class Ledger:
             if self._closed:
                 return
             self._flush(OPEN_TIMEOUT_S)
-            self._closed = True
+            self._closed, self._late, self._retry_at = True, False, 0.0
             _open_ledgers.discard(self)
             if self._pending:
                 _log.error("ledger %s: %d writes could not be kept", self.path, len(self._pending))
@@ -242,9 +252,12 @@ class Ledger:
 
     def _write(self, write: Write) -> None:
         self._queue(write)
+        if self._late and not self._retry_at and len(self._pending) > _MANY and not in_collector():
+            time.sleep(WAIT_S)  # calls come faster than the thread can write: it gets its turn
         if self._late or time.monotonic() < self._retry_at:
             return
-        if in_collector() or len(self._pending) > _AT_ONCE or not self._lock.acquire(timeout=WAIT_S):
+        many = len(self._pending) > _AT_ONCE
+        if many or _fork_waits or in_collector() or not self._lock.acquire(timeout=WAIT_S):
             self._leave_to_thread()
             return
         try:
@@ -282,7 +295,18 @@ class Ledger:
 
     def _catch_up(self) -> None:
         """Write what calls have left, in the writer's thread."""
+        try:
+            self._go_on_writing()
+        except BaseException:
+            self._late = False  # then the next call tries
+            raise
+
+    def _go_on_writing(self) -> None:
+        began = time.monotonic()
         while True:
+            if _fork_waits:
+                time.sleep(_LOOK_S)
+                continue
             with self._lock:
                 if self._closed or self._draining or self._drain(_TURN_S):
                     self._late = False
@@ -290,11 +314,13 @@ class Ledger:
                     if not self._pending or self._closed or self._retry_at:
                         return
                     self._late = True
+                elif time.monotonic() - began > BUSY_TIMEOUT_S:
+                    self._warn_once("another process holds it", "Charges wait in memory until it lets go.")
             # Not in the lock: so that a fork, or `flush`, need not wait for other processes as long as this does.
-            time.sleep(_TURN_S / 10)
+            time.sleep(_PAUSE_S)
 
     def _drain(self, wait_s: float) -> bool:
-        """Write what is waiting; False where that has to wait for another process."""
+        """Write what is waiting, for so long; False where another process has the file, or more is left."""
         self._draining = True
         try:
             db = self._connected()
@@ -310,12 +336,12 @@ class Ledger:
                     raise
                 finally:
                     self._in_hand = False
+                if self._pending and time.monotonic() >= until:
+                    return False
         except (sqlite3.Error, LedgerError, OSError) as error:
             # Rates noted in a transaction that was rolled back are not in the file.
             self._known_rates.clear()
             if _is_busy(error):
-                if wait_s >= BUSY_TIMEOUT_S:
-                    self._warn_once(str(error), "Charges wait in memory until the process that holds it lets go.")
                 return False
             self._retry_at = time.monotonic() + RETRY_AFTER_S
             self._warn_once(str(error), "Charges wait in memory and are tried again. Free space or make it writable.")
@@ -403,7 +429,7 @@ def _begin(db: sqlite3.Connection, until: float) -> None:
             db.execute("BEGIN IMMEDIATE")
             return
         except sqlite3.OperationalError as error:  # noqa: PERF203 - trying again is the point
-            if not _is_busy(error) or time.monotonic() >= until:
+            if not _is_busy(error) or time.monotonic() >= until or _fork_waits:
                 raise
             time.sleep(_LOOK_S)
 
@@ -421,19 +447,29 @@ def _may_pass(error: Exception) -> bool:
 _open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 _left_to_the_parent: list[sqlite3.Connection] = []
 _forking = threading.local()
+_fork_waits = False
+"""Whether a thread is about to fork, and waits for the ledgers."""
 
 
 def _before_fork() -> None:
-    # With its lock held no ledger is half-way through a transaction, so the child inherits nothing half-done.
-    _forking.held = [ledger for ledger in list(_open_ledgers) if ledger._lock.acquire(timeout=FORK_TIMEOUT_S)]
+    # With its lock held no ledger is half-way through a transaction, so the child inherits nothing half-done; nor is
+    # SQLite in the midst of anything, whose own locks a child would wait for for ever. Whoever writes or waits for
+    # another process lets go at once.
+    global _fork_waits
+    _fork_waits = True
+    _forking.held = [ledger for ledger in list(_open_ledgers) if ledger._lock.acquire(timeout=OPEN_TIMEOUT_S)]
 
 
 def _after_fork_in_parent() -> None:
+    global _fork_waits
+    _fork_waits = False
     for ledger in _forking.held:
         ledger._lock.release()
 
 
 def _after_fork_in_child() -> None:
+    global _fork_waits
+    _fork_waits = False
     for ledger in list(_open_ledgers):
         ledger._begin_anew_in_child()
 

@@ -88,7 +88,8 @@ def put_charges(
     wire, which become sightings.
     """
     kept: list[_Kept] = []
-    for event, charge in entries:
+    for event, priced in entries:
+        charge = priced.plausible()
         row = storable(charge_row(event, charge))
         kept.append(_Kept(event, row, line_rows(row[0], charge)))
     about = [storable(rate) for rate in rates]
@@ -111,7 +112,7 @@ def put_charges(
         for event_id in replaces:
             _replace(db, event_id, kept[-1].row[0], "replaced", "")
         for kind, reason, by, observer, event, charge in sightings:
-            _put_sighting(db, storable(charge_row(event, charge)), kind, reason, by, observer)
+            _put_sighting(db, storable(charge_row(event, charge.plausible())), kind, reason, by, observer)
         if about:
             db.executemany("INSERT OR IGNORE INTO rates VALUES (?, ?, ?)", about)
 
