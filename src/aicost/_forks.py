@@ -13,7 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 _locks: set[weakref.ref[Any]] = set()
+_before: list[Callable[[], None]] = []
+_in_parent: list[Callable[[], None]] = []
 _begin_anew: list[Callable[[], None]] = []
+
+generation = 0
+"""How many forks this process is away from the one that was started. What is of another is its parent's to end."""
 
 
 def lock() -> threading.RLock:
@@ -39,7 +44,25 @@ def in_child(begin_anew: Callable[[], None]) -> None:
     _begin_anew.append(begin_anew)
 
 
-def _in_child() -> None:
+def around(before: Callable[[], None], in_parent: Callable[[], None]) -> None:
+    """Do this before every fork, and that after it in the parent. They must not raise."""
+    _before.append(before)
+    _in_parent.append(in_parent)
+
+
+def _do_before() -> None:
+    for do in reversed(_before):
+        do()
+
+
+def _do_in_parent() -> None:
+    for do in _in_parent:
+        do()
+
+
+def _do_in_child() -> None:
+    global generation
+    generation += 1
     for reference in list(_locks):
         held = reference()
         if held is not None:
@@ -49,4 +72,4 @@ def _in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_do_before, after_in_parent=_do_in_parent, after_in_child=_do_in_child)

@@ -36,8 +36,14 @@ def price(
     >>> aicost.price(provider="openai", model="gpt-4o", usage={"prompt_tokens": 1000, "completion_tokens": 500}).amount
     Decimal('0.0075')
     """
-    return kernel_in_force().price(
-        inquiry(usage, provider=provider, model=model, at=_at(at), api=api, service_tier=service_tier, region=region)
+    return (
+        kernel_in_force()
+        .price(
+            inquiry(
+                usage, provider=provider, model=model, at=_at(at), api=api, service_tier=service_tier, region=region
+            )
+        )
+        .plausible()
     )
 
 
@@ -104,8 +110,10 @@ def estimate(
         raise UsageError("estimate() needs either text= or input_tokens=, and not both")
     tokens = -(-len(text) // CHARACTERS_PER_TOKEN) if text is not None else input_tokens or 0
     usage = {"input": tokens} | ({"output": output_tokens} if output_tokens else {})
-    return kernel_in_force().price(
-        Inquiry(provider, model, usage, _at(at), normal_tier(service_tier, provider), region, estimated=True)
+    return (
+        kernel_in_force()
+        .price(Inquiry(provider, model, usage, _at(at), normal_tier(service_tier, provider), region, estimated=True))
+        .plausible()
     )
 
 

@@ -60,20 +60,23 @@ def test_ids_in_any_script_are_kept_as_they_are(path: Path) -> None:
     assert rows(path, "SELECT tenant_id FROM charges") == [("株式会社-é",)]
 
 
-def test_an_amount_too_large_for_its_columns_is_counted_and_holds_nothing_up(path: Path) -> None:
+def test_an_amount_that_no_event_can_cost_is_not_known_and_holds_nothing_up(path: Path) -> None:
     ledger = Ledger.open(path)
     ledger.record([(event("e-huge"), priced(10**40)), (event("e-with"), priced(1))])
     ledger.record([(event("e-next"), priced(1))])
     ledger.close()
-    assert (ledger.lost, total(path)) == (2, 1)
+    assert (ledger.lost, total(path)) == (0, 2)
+    assert rows(path, "SELECT charge_status, reason, nano FROM charges WHERE event_id = 'e-huge'") == [
+        ("unpriced", "implausible_amount", None)
+    ]
 
 
 def test_an_interrupted_write_is_made_up_for_by_the_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger.open(path)
     transact, seen = ledger._transact, []
 
-    def interrupted(db: sqlite3.Connection, write: Any) -> None:
-        transact(db, write)
+    def interrupted(db: sqlite3.Connection, write: Any, until: float) -> None:
+        transact(db, write, until)
         seen.append(write)
         if len(seen) == 1:
             raise KeyboardInterrupt

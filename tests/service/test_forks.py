@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import aicost
 from aicost.ledger.query import LedgerReader
 from aicost.testing import OtlpReceiver, ProviderEmulator
 
@@ -173,3 +175,66 @@ def test_a_child_counts_from_zero_with_the_providers_of_the_application_too(
     assert [told["gen_ai.client.token.usage"] for told in (before, child, after)] == [4400, 1100, 5500]
     assert child["served"] == 5, "what is the application's is left as the SDK has it"
     assert before["instance"] == after["instance"] != child["instance"]
+
+
+LEAVES = """
+import os, sys
+import aicost
+from app import ask
+
+aicost.init()
+with aicost.run_scope("parent"):
+    with aicost.track_step("step"):
+        ask()
+        child = os.fork()
+        if child == 0:
+            with aicost.run_scope("child"):
+                ask()
+            {leaves}
+        os.waitpid(child, 0)
+        ask()
+"""
+
+
+@pytest.mark.parametrize(
+    "leaves", ["sys.exit(0)", "raise ValueError('mine')", "os._exit(0) if aicost.flush() else None"]
+)
+def test_a_child_that_leaves_its_parents_scopes_does_not_end_them(
+    leaves: str, emulator: ProviderEmulator, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    with OtlpReceiver() as receiver:
+        env = environment(emulator, receiver, AICOST_LEDGER=str(ledger))
+        command = [sys.executable, "-c", LEAVES.format(leaves=leaves)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        names = sorted(span.name for span in receiver.spans)
+        assert names == ["chat gpt-4o"] * 3 + ["invoke_workflow child", "invoke_workflow parent", "step step"]
+        assert round(metered(receiver), 12) == emulator.bill.total
+    with LedgerReader(ledger) as reader:
+        (total,) = reader.breakdown(None)
+        assert (total.calls, total.wasted_atto) == (3, 0)
+
+
+SOURCES = Path(aicost.__file__).parent
+LOCKS = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Barrier", "allocate_lock"}
+OF_ITS_OWN = {
+    "_forks.py": "makes them",
+    "_in_time.py": "made for one wait, by the thread that waits",
+    "testing": "runs in tests only",
+}
+
+
+def test_every_lock_and_every_fork_handler_is_in_one_place() -> None:
+    found = []
+    for path in sorted(SOURCES.rglob("*.py")):
+        if path.relative_to(SOURCES).parts[0] in OF_ITS_OWN:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
+                if (owner in {"threading", "_thread"} and node.func.attr in LOCKS) or (
+                    node.func.attr == "register_at_fork"
+                ):
+                    found.append(f"{path.relative_to(SOURCES)}:{node.lineno} {owner}.{node.func.attr}")
+    assert found == [], "make locks by aicost._forks.lock(), and ask aicost._forks.in_child() for the rest"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aicost.integrations import _wire
+from aicost.integrations import _framing, _wire
 from aicost.integrations._progress import Ask
 from aicost.integrations._wire import EndOfBody, Observer, end_open
 from aicost.telemetry.call import Target
@@ -152,3 +153,101 @@ def test_streams_that_open_meanwhile_do_not_disturb_the_end_of_the_process(monke
     assert Restless.disturbed
     assert [end.closed_early for _, end in told.ends] == [True]
     del observer
+
+
+def chat(size: int) -> bytes:
+    return b'data: {"id": "x", "choices": [{"delta": {"content": "' + b"a" * size + b'"}}]}\n\n' + CHAT_END
+
+
+def many_lines(size: int) -> bytes:
+    return b"data: a\n" * (size // 8) + b"\n" + CHAT_END
+
+
+def json_line(size: int) -> bytes:
+    return b'{"message": "' + b"a" * size + b'"}\n'
+
+
+def aws_message(size: int) -> bytes:
+    payload, headers = b'{"x": "' + b"a" * size + b'"}', b"\x0b:event-type\x07\x00\x05other"
+    total = 12 + len(headers) + len(payload) + 4
+    return b"".join((total.to_bytes(4, "big"), len(headers).to_bytes(4, "big"), bytes(4), headers, payload, bytes(4)))
+
+
+CHAT_END = b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}\n\ndata: [DONE]\n\n'
+LONG = {
+    "event": ("openai", "chat", "text/event-stream", chat),
+    "event of many lines": ("openai", "chat", "text/event-stream", many_lines),
+    "line": ("ollama", "ollama", "application/x-ndjson", json_line),
+    "message": ("aws.bedrock", "converse", "application/vnd.amazon.eventstream", aws_message),
+    "body": ("openai", "chat", "application/json", json_line),
+}
+
+
+@pytest.mark.parametrize("hide", [False, True])
+@pytest.mark.parametrize("what", LONG)
+def test_reading_takes_time_in_proportion_to_the_bytes(what: str, hide: bool) -> None:
+    provider, api, kind, make = LONG[what]
+
+    def seconds(size: int) -> float:
+        whole, told = make(size), Told()
+        ask = Ask(Target(provider, "chat", api, "m", streaming=True), each_line=what == "line")
+        observer = Observer({"content-type": kind}, ask, told)
+        if hide:
+            observer.hide()
+        began = time.process_time()
+        for at in range(0, len(whole), 256):
+            observer.feed(whole[at : at + 256])
+        observer.end(None)
+        return time.process_time() - began
+
+    # Ten times the bytes take ten times as long, and a hundred times where each chunk looks at all that came before.
+    few = min(seconds(2**18) for _ in range(3))
+    assert seconds(10 * 2**18) < 40 * few
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    places=st.lists(st.integers(0, 10**6), max_size=30),
+    what=st.sampled_from(["event", "event of many lines"]),
+    hide=st.booleans(),
+)
+def test_an_event_that_is_too_long_is_skipped_and_what_follows_is_read(
+    monkeypatch: pytest.MonkeyPatch, places: list[int], what: str, hide: bool
+) -> None:
+    monkeypatch.setattr(_framing, "MAX_FRAME", 400)
+    monkeypatch.setattr(_wire, "MAX_WITHHELD", 150)
+    first = b'data: {"id": "x", "choices": []}\n\n'
+    whole = first + LONG[what][3](1000)
+    told = Told()
+    observer = Observer({"content-type": "text/event-stream"}, Ask(Target("openai", "chat", "chat", "m")), told)
+    if hide:
+        observer.hide()
+    passed = b""
+    for piece in cut(whole, [*range(0, len(whole), 97), *places]):
+        passed += observer.feed(piece)
+        frames = observer._frames
+        assert frames is not None
+        assert len(frames.held) <= 400
+    observer.end(None)
+    passed += observer.rest()
+    usage = CHAT_END.partition(b"data: [DONE]")[0]
+    assert passed == (whole.replace(usage, b"") if hide else whole)
+    assert told.ends[0][0] == {"id": "x", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+def test_a_message_or_line_that_is_too_long_is_skipped(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(_framing, "MAX_FRAME", 400)
+    for frames, make in ((_framing.AwsMessages(), aws_message), (_framing.Lines(), json_line)):
+        found: list[bytes] = []
+        for piece in cut(make(size) + make(3), list(range(0, 6000, 97))):
+            found.extend(frames.feed(piece))
+            assert len(frames.held) <= 400
+        assert [len(frame) for frame in found if frame] == [
+            len(f) for n in (size, 3) if n < 400 for f in whole(make(n))
+        ]
+
+
+def whole(frame: bytes) -> list[bytes]:
+    frames = _framing.Lines() if frame.endswith(b"\n") else _framing.AwsMessages()
+    return [found for found in frames.feed(frame) if found]

@@ -40,7 +40,7 @@ def command(rate_card: Path | None, _json: bool) -> None:
             continue
         try:
             asked = parse_line(_decoded(raw))
-            out = charge_json(kernel.price(asked), asked.flags)
+            out = charge_json(kernel.price(asked).plausible(), asked.flags)
         except AicostError as error:
             broken += 1
             click.echo(f"aicost: line {number}: {error}", err=True)

@@ -18,7 +18,7 @@ from aicost.pricing.kernel import sane_amount
 from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 from aicost.usage.meters import METERS, Quantity
-from aicost.usage.reading import MAX_COUNT
+from aicost.usage.reading import PLAUSIBLE
 
 from . import wire
 from .view import View, given_origin
@@ -43,6 +43,8 @@ def take_given(view: View) -> None:
     view.service_tier = said.get(a.AICOST_RESPONSE_SERVICE_TIER)
     view.billed = _member(Billed, said.get(a.AICOST_REQUEST_BILLED), Billed.YES)
     view.flags = ()
+    if known and any(isinstance(n := said.get(key), int) and n > PLAUSIBLE for _, key in _METER_KEYS):
+        view.complete, view.flags = False, ("invalid_count:usage",)
     view.error_type = said.get(a.ERROR_TYPE)
 
 
@@ -118,7 +120,7 @@ def _usage(said: wire.Attributes) -> dict[str, Quantity]:
     return {
         meter: quantity
         for meter, key in _METER_KEYS
-        if isinstance(quantity := said.get(key), int) and 0 <= quantity <= MAX_COUNT
+        if isinstance(quantity := said.get(key), int) and 0 <= quantity <= PLAUSIBLE
     }
 
 

@@ -172,6 +172,8 @@ def _record(ledger: Ledger, priced: Priced) -> bool:
     for one in priced.counted:
         if one.replaces:
             ledger.record(one.entries[-1:], replaces=one.replaces)
+    if ledger.pending:
+        ledger.flush()
     if ledger.lost != lost:
         # One of them cannot be kept; the others must not go with it.
         ledger.lost = lost

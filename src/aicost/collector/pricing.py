@@ -181,7 +181,7 @@ class Pricer:
         if view.given:
             charge = given_charge(view)
         else:
-            charge = self.kernel.price(view)
+            charge = self.kernel.price(view).plausible()
             span = view.rewritten
             if self._replaced and any(key in view.attributes for key in self._replaced):
                 span = wire.without(span or view.encoded, self._replaced)
@@ -210,7 +210,7 @@ class Pricer:
         )
 
     def _joined(self, view: View, covered: Covered) -> Joined:
-        charge = self.kernel.price(view)
+        charge = self.kernel.price(view).plausible()
         kind: SightingKind = "differs" if view.differs else "joined"
         sighting = None
         if self._events:
@@ -220,7 +220,7 @@ class Pricer:
     def _entries(self, view: View, charge: Charge) -> list[tuple[UsageEvent, Charge]]:
         event = event_of(view)
         before = given_attempts(view, event) if view.given else []
-        return [*((attempt, self.kernel.price(attempt)) for attempt in before), (event, charge)]
+        return [*((attempt, self.kernel.price(attempt).plausible()) for attempt in before), (event, charge)]
 
 
 def price_request(data: bytes, *, kernel: Kernel | None = None, profiles: Sequence[CostProfile] = ()) -> bytes:

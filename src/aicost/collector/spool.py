@@ -14,14 +14,13 @@ import fcntl
 import logging
 import os
 import struct
-import threading
 import zlib
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from aicost import _owner_only
+from aicost import _forks, _owner_only
 from aicost._errors import ConfigError
 
 _log = logging.getLogger("aicost.collector")
@@ -72,8 +71,8 @@ class Spool:
         self.folder = folder
         self.max_size = max_size
         self._segment_size = min(_SEGMENT, max(max_size // 8, 1))
-        self._lock = threading.Lock()
-        self._sync = threading.Lock()
+        self._lock = _forks.lock()
+        self._sync = _forks.lock()
         self._synced = 0
         self._appended = 0
         try:

@@ -7,13 +7,13 @@ everything is explicit here, and what is asked of a model is a view of a call, c
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Literal
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from aicost import _forks
 from aicost.scopes.frames import Frame
 from aicost.scopes.runs import StepKind
 from aicost.scopes.scope import current_scope
@@ -86,7 +86,6 @@ class Activities:
         self._source = source
         self._observer = observer
         self._open: dict[Hashable, Activity] = {}
-        self._lock = _forks.lock()
 
     def get(self, key: Hashable) -> Activity | None:
         """The open activity of that id."""
@@ -198,9 +197,9 @@ class Activities:
     def _keep(self, key: Hashable, activity: Activity) -> None:
         self._open[key] = activity
         if len(self._open) > MAX_OPEN:
-            with self._lock:
-                oldest = next(iter(self._open))
-            self.end(oldest)
+            # Without a lock: a collector may run in the midst of this, and begin something itself.
+            with suppress(RuntimeError):  # another thread began or ended one just now
+                self.end(next(iter(self._open)))
 
 
 _here: ContextVar[Activity | None] = ContextVar("aicost_activity", default=None)

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Literal
 
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from aicost._later import in_collector, later
+from aicost.scopes.leaving import leave, reset
 from aicost.telemetry import guard
 from aicost.telemetry.state import Source
 
@@ -104,14 +107,21 @@ class _UnderWay:
         self._token = otel_context.attach(call.context) if call is not None else None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        call = self._progress.call
         self._progress.over = True
+        if in_collector():  # the method was left half-way, and nobody waits for it any more
+            later(partial(self._came_out, error))
+        else:
+            self._came_out(error)
+        if self._token is not None and call is not None:
+            leave(self._token, call.context)
+        reset(_current, self._slot)
+
+    def _came_out(self, error: BaseException | None) -> None:
         if self._progress.permit is not None:
             self._progress.permit.over(error)
         if error is not None:
             raised(self._progress, error)
-        if self._token is not None:
-            otel_context.detach(self._token)
-        _current.reset(self._slot)
 
 
 def _call(asking: Asking, source: Source) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from aicost._errors import UsageError
 from aicost.scopes.frames import Frame, wrap
+from aicost.scopes.leaving import leave
 from aicost.scopes.runs import StepKind
 from aicost.scopes.scope import current_scope
 from aicost.telemetry import guard
@@ -47,7 +48,7 @@ class Around:
         self._token = otel_context.attach(self._frames[-1].context)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        otel_context.detach(self._token)
+        leave(self._token, self._frames[-1].context)
         if self.goes_on and error is None:
             return
         for frame in reversed(self._frames):

@@ -6,13 +6,15 @@ with the one that has its usage; a turn that is open when its connection ends ma
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from aicost import _forks
+from aicost._later import in_collector, later
+from aicost.scopes.leaving import reset
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
 from aicost.telemetry.state import Source
@@ -21,7 +23,6 @@ from aicost.usage.readers import read_response
 
 from ._admission import Permit, admit, admit_async, gate_in_force
 from ._progress import Ask
-from ._wire import later
 
 Look = Callable[["Session", Any], None]
 """Looks at one message that a session received."""
@@ -72,10 +73,13 @@ class Session:
     def lost(self, error: BaseException | None = None) -> None:
         """The connection is over: open turns have no usage, and may have been billed."""
         turns, self.turns = self.turns, {}
-        _lose(turns, error)
+        if in_collector():
+            later(partial(_lose, turns, error))
+        else:
+            _lose(turns, error)
 
     def __del__(self) -> None:
-        if self.turns:  # in the garbage collector: the work is done elsewhere
+        if self.turns:
             later(partial(_lose, self.turns))
 
 
@@ -103,8 +107,7 @@ def _in_child() -> None:
         session.turns = {}
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+_forks.in_child(_in_child)
 
 
 def session_of(connection: Any) -> Session | None:
@@ -209,11 +212,15 @@ class _Leaving:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        _sending.reset(self._token)
+        reset(_sending, self._token)
         session = session_of(self._instance)
         if error is not None and session is not None:
             session.heard = False
-        if self.permit is not None:
+        if self.permit is None:
+            return
+        if in_collector():
+            later(partial(self.permit.over, error))
+        else:
             self.permit.over(error)
 
 
@@ -230,8 +237,9 @@ def _looked(look: Look, open_session: OpenSession, source: Source, instance: Any
 def _over(instance: Any, error: BaseException | None) -> None:
     try:
         session = session_of(instance)
-        # A closed connection is how a session ends, not a failure of it.
+        # A closed connection is how a session ends, not a failure of it; nor is one that nobody listens to any more.
         if session is not None:
-            session.lost(None if error is None or "ConnectionClosed" in type(error).__name__ else error)
+            ends = error is None or isinstance(error, GeneratorExit) or "ConnectionClosed" in type(error).__name__
+            session.lost(None if ends else error)
     except Exception as failure:  # noqa: BLE001 - the application's connection comes first
         guard.failed("end a session", failure)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
+from aicost.scopes.leaving import leave, reset
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.call import Call, Outcome, Target
@@ -154,8 +155,8 @@ class _Doing:
         self._token = otel_context.attach(self._call.context)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        otel_context.detach(self._token)
-        _under_way.reset(self._slot)
+        leave(self._token, self._call.context)
+        reset(_under_way, self._slot)
         if error is not None:
             status = RequestStatus.TIMEOUT if was_timeout(error) else RequestStatus.FAILURE
             billed = Billed.POSSIBLY if status is RequestStatus.TIMEOUT else Billed.NO

@@ -7,25 +7,40 @@ they are of and however the application reads them.
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from queue import SimpleQueue
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 from zlib import crc32
 
+from aicost import _forks
+from aicost._later import drain, in_collector, later
 from aicost.telemetry import guard
 from aicost.usage.streams import STREAMS, StreamAccumulator
 
-from ._framing import BLANK, DONE, Split, events, first_object, json_object, lines, nothing, payload, split_of
+from . import _framing
+from ._framing import (
+    BLANK,
+    DONE,
+    MAX_FRAME,
+    Events,
+    Frames,
+    Lines,
+    Nothing,
+    first_object,
+    framing_of,
+    json_object,
+    payload,
+)
 
 if TYPE_CHECKING:
     from ._progress import Ask
 
-MAX_BODY = 64 * 2**20
-"""Bytes of one event or one JSON body that are kept to be read; beyond that the usage counts as not received."""
+MAX_BODY = MAX_FRAME
+"""Bytes of one JSON body that are kept to be read; beyond that the usage counts as not received."""
+
+MAX_WITHHELD = 64 * 2**10
+"""Bytes of an event that are kept from the client until it is whole; one that only carries usage is far shorter."""
 
 MAX_KEPT = 4 * 2**20
 """Bytes of a stream's events that are kept for those who record content or estimate tokens."""
@@ -76,12 +91,13 @@ class Observer:
         "_done",
         "_each_line",
         "_ended",
+        "_events",
+        "_frames",
         "_hides",
         "_kept",
         "_kept_bytes",
         "_latest",
-        "_split",
-        "_tail",
+        "_passed",
     )
 
     def __init__(
@@ -101,17 +117,20 @@ class Observer:
         self._ended = False
         self._hides = False
         self._each_line = ask.each_line
-        self._tail = b""
+        self._passed = 0
+        """Bytes of the event under way that the client has, where others are kept from it."""
         self._body = bytearray()
         self._latest: bytes | None = None
-        self._split: Split | None = lines if ask.each_line else split_of(headers)
+        framing = Lines if ask.each_line else framing_of(headers)
+        self._frames: Frames | None = None if framing is None else framing()
+        self._events = self._frames if isinstance(self._frames, Events) else None
         accumulator = STREAMS.get((ask.target.provider, ask.target.api)) or STREAMS.get(ask.target.api)
-        self._accumulator: StreamAccumulator | None = accumulator() if accumulator and self._split else None
+        self._accumulator: StreamAccumulator | None = accumulator() if accumulator and framing else None
         _open.add(self)
 
     def hide(self) -> None:
         """Keep the chunk that only carries usage from the client: the application did not ask for it."""
-        self._hides = self._split is events and self._accumulator is not None
+        self._hides = self._events is not None and self._accumulator is not None
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the bytes that are about to be handed to the client; returns what to hand on."""
@@ -122,21 +141,22 @@ class Observer:
             self._digest = crc32(data, self._digest)
             if self._hides:
                 return self._feed_hiding(data)
-            if self._split is not None:
+            if self._frames is not None:
                 self._feed_framed(data)
             elif len(self._body) <= MAX_BODY:
                 self._body += data
         except Exception as error:  # noqa: BLE001 - the application's bytes come first
             guard.failed("read a stream's usage", error)
-            self._decode, self._split, self._accumulator, self._body = None, nothing, None, bytearray()
+            self._decode, self._accumulator, self._body = None, None, bytearray()
+            self._frames, self._events = Nothing(), None
         return chunk
 
     def rest(self) -> bytes:
         """What is still held back when the body has ended."""
         if not self._hides:
             return b""
-        held, self._tail = self._tail, b""
-        return b"" if self._is_hidden(payload(held)) else held
+        held = b"" if self._events is None else bytes(self._events.held)[self._passed :]
+        return b"" if not self._passed and self._is_hidden(payload(held)) else held
 
     def _is_hidden(self, said: bytes) -> bool:
         accumulator = self._accumulator
@@ -152,7 +172,7 @@ class Observer:
         self._finish(error=None, closed_early=True)
 
     def abandon(self) -> None:
-        """The body was dropped without being closed. Runs in the garbage collector, so the work is done elsewhere."""
+        """The body was dropped without being closed, maybe by the garbage collector: the work is done elsewhere."""
         if not self._ended:
             later(self.close)
 
@@ -161,59 +181,62 @@ class Observer:
         self._ended = True
 
     def _feed_framed(self, data: bytes) -> None:
-        accumulator, split = self._accumulator, self._split
-        if split is None or (accumulator is None and not self._each_line):
+        accumulator, frames, events = self._accumulator, self._frames, self._events
+        if frames is None or (accumulator is None and not self._each_line):
             return
-        buffer = self._tail + data if self._tail else data
-        if split is events:
+        if events is not None and accumulator is not None:
             # The common case, kept cheap: whole events that say nothing of usage are not even taken apart.
-            if buffer.endswith(b"\n\n"):
-                whole, self._tail = buffer, b""
-            else:
-                cut = max(buffer.rfind(b"\n\n"), buffer.rfind(b"\n\r\n"))
-                if cut < 0:
-                    self._tail = buffer if len(buffer) <= MAX_BODY else b""
-                    # Some clients read line by line, and stop at this one.
-                    if b"[DONE]" in buffer and accumulator is not None and DONE.search(buffer) is not None:
-                        self._finish(error=None, closed_early=False)
-                    return
-                whole, self._tail = buffer[: cut + 1], buffer[cut + 1 :]
-            if self._kept is not None or (
-                accumulator is not None and (not accumulator.body or accumulator.matters(whole))
-            ):
-                for block in BLANK.split(whole):
+            before = len(events.held)
+            whole = data if not before and data.endswith(b"\n\n") else events.stretch(data)
+            if not whole:
+                # Some clients read line by line, and stop at this one.
+                if events.is_done(before):
+                    self._finish(error=None, closed_early=False)
+                return
+            if self._kept is not None or not accumulator.body or accumulator.matters(whole):
+                for block in events.cut(whole):
                     self._take(payload(block))
             # Recorded before the last bytes are handed on, so that nothing the application was given can be lost.
-            if accumulator is not None and (
-                accumulator.finished or (b"[DONE]" in whole and DONE.search(whole) is not None)
-            ):
+            if accumulator.finished or (b"[DONE]" in whole and DONE.search(whole) is not None):
                 self._finish(error=None, closed_early=False)
             return
-        frames, self._tail = split(buffer)
-        if len(self._tail) > MAX_BODY:
-            self._tail = b""
-        for frame in frames:
+        for frame in frames.feed(data):
             self._take(frame)
         if accumulator is not None and accumulator.finished:
             self._finish(error=None, closed_early=False)
 
     def _feed_hiding(self, data: bytes) -> bytes:
-        blocks, self._tail = events(self._tail + data)
-        passed = bytearray()
+        events, accumulator = self._events, self._accumulator
+        if events is None or accumulator is None:
+            return data
+        handed_on = bytearray()
+        if events.skips:  # it is no event of usage only
+            blank = BLANK.search(bytes(events.held) + data)
+            size = len(data) if blank is None else blank.end() - len(events.held)
+            handed_on += data[:size]
+            events.stretch(data[:size])
+            self._passed, data = len(events.held), data[size:]
+        withheld = events.held[self._passed :] if len(events.held) + len(data) > _framing.MAX_FRAME else b""
+        blocks = list(events.feed(data))
+        if events.skips and data:
+            self._passed = len(events.held)
+            return bytes(handed_on + withheld + data)
         for block in blocks:
-            said = payload(block)
-            accumulator = self._accumulator
-            if not self._ended and accumulator is not None:
+            said, passed, self._passed = payload(block), self._passed, 0
+            if not self._ended:
                 try:
                     self._take(said)
                 except Exception as error:  # noqa: BLE001 - what is hidden and what is not does not depend on it
                     guard.failed("read a stream's usage", error)
-                if self._is_hidden(said):
-                    continue
-            passed += block
+            if not passed and self._is_hidden(said):
+                continue
+            handed_on += block[passed:]
             if DONE.search(block) is not None:
                 self._finish(error=None, closed_early=False)
-        return bytes(passed)
+        if len(events.held) - self._passed > MAX_WITHHELD:
+            handed_on += events.held[self._passed :]
+            self._passed = len(events.held)
+        return bytes(handed_on)
 
     def _take(self, frame: bytes) -> None:
         if self._each_line:
@@ -237,12 +260,16 @@ class Observer:
     def _finish(self, *, error: BaseException | None, closed_early: bool) -> None:
         if self._ended:
             return
+        if in_collector():
+            later(partial(self._finish, error=error, closed_early=closed_early))
+            return
         self._ended = True
         _open.discard(self)
         body, complete, error_type = None, False, None
         try:
-            if self._split is not None and self._tail and not closed_early and error is None:
-                self._take(payload(self._tail) if self._split is events else self._tail)
+            rest = self._frames.rest() if self._frames is not None and not closed_early and error is None else b""
+            if rest:
+                self._take(payload(rest) if self._events is not None else rest)
             if self._accumulator is not None:
                 event = json_object(self._latest) if self._latest is not None else None
                 if event is not None:
@@ -272,41 +299,6 @@ class Observer:
         self._body = bytearray()
 
 
-class _Reaper:
-    """Finishes what the garbage collector found, in a thread of its own: a collector may run under any lock."""
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._pid: int | None = None
-
-    def take(self, finish: Callable[[], None]) -> None:
-        # SimpleQueue.put is documented as safe to call from a destructor.
-        self._queue.put(finish)
-        if self._pid != os.getpid() and not sys.is_finalizing():
-            self._pid = os.getpid()
-            try:
-                threading.Thread(target=self._run, name="aicost-reaper", daemon=True).start()
-            except RuntimeError:  # the interpreter is going down: what is left is drained at exit
-                self._pid = None
-
-    def drain(self) -> None:
-        """Finish what is waiting now."""
-        while not self._queue.empty():
-            self._queue.get()()
-
-    def _run(self) -> None:
-        while True:
-            self._queue.get()()
-
-
-_reaper = _Reaper()
-
-
-def later(finish: Callable[[], None]) -> None:
-    """Finish what the garbage collector found, in a thread of its own."""
-    _reaper.take(finish)
-
-
 # Weak, so that this keeps no stream alive that nobody reads any more.
 _open: WeakSet[Observer] = WeakSet()
 
@@ -325,16 +317,15 @@ def end_open() -> None:
 
 def _in_child() -> None:
     """What was open when the process forked is its parent's to finish."""
-    global _open, _reaper
-    inherited, _open, _reaper = _open, WeakSet(), _Reaper()
+    global _open
+    inherited, _open = _open, WeakSet()
     for observer in list(inherited):
         observer.disown()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+_forks.in_child(_in_child)
 
 
 def drain_abandoned() -> None:
-    """Finish the streams that were dropped without being closed."""
-    _reaper.drain()
+    """Finish the streams that were dropped without being closed, and what else was left half-way."""
+    drain()

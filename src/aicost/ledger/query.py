@@ -72,6 +72,21 @@ _WASTED = (
     "OR c.run_id IN (SELECT run_id FROM failed_runs))"
 )
 
+
+def _split(value: str, name: str) -> str:
+    """A sum that cannot overflow: SQLite's integers have 64 bits, and two large values may already be more.
+
+    The upper and the lower 32 bits are added apart; `_whole` puts them together. Good for two billion rows.
+    """
+    return f"SUM(({value}) >> 32) AS {name}_upper, SUM(({value}) & 4294967295) AS {name}_lower"
+
+
+def _whole(row: sqlite3.Row, name: str) -> int | None:
+    """What `_split` has added; None where there was nothing to add."""
+    upper, lower = row[f"{name}_upper"], row[f"{name}_lower"]
+    return None if upper is None else (upper << 32) + lower
+
+
 _SUMS = f"""
     c.currency,
     {_WASTED} AS wasted,
@@ -79,7 +94,7 @@ _SUMS = f"""
     COUNT(*) AS attempts,
     SUM(c.status = 'retry') AS retries,
     SUM(c.retry_of IS NOT NULL) AS app_retries, SUM(c.fallback_of IS NOT NULL) AS fallbacks,
-    SUM(c.nano) AS nano, SUM(c.atto_rest) AS rest,
+    {_split("c.nano", "nano")}, SUM(c.atto_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.nano IS NOT NULL) AS known,
     SUM(c.billed = 'yes' AND c.charge_status = 'unpriced') AS unpriced,
     SUM(c.billed = 'yes' AND c.charge_status = 'partial') AS partial,
@@ -97,13 +112,13 @@ _BY_METER = f"""
     LEFT JOIN charge_lines l ON l.event_id = c.event_id AND c.charge_status <> 'provider_reported'
     {{condition}}
 )
-SELECT c.meter AS key, c.currency, {_WASTED} AS wasted, SUM(c.quantity) AS quantity,
+SELECT c.meter AS key, c.currency, {_WASTED} AS wasted, {_split("c.quantity", "quantity")},
     COUNT(DISTINCT CASE WHEN c.status <> 'retry' THEN c.event_id END) AS calls,
     COUNT(DISTINCT c.event_id) AS attempts,
     COUNT(DISTINCT CASE WHEN c.status = 'retry' THEN c.event_id END) AS retries,
     COUNT(DISTINCT CASE WHEN c.retry_of IS NOT NULL THEN c.event_id END) AS app_retries,
     COUNT(DISTINCT CASE WHEN c.fallback_of IS NOT NULL THEN c.event_id END) AS fallbacks,
-    SUM(c.part_nano) AS nano, SUM(c.part_rest) AS rest,
+    {_split("c.part_nano", "nano")}, SUM(c.part_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.part_nano IS NOT NULL) AS known,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NULL THEN c.event_id END) AS unpriced,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NOT NULL AND c.charge_status = 'partial'
@@ -232,7 +247,7 @@ class LedgerReader:
             for row in groups:
                 if row["key"]:
                     counted = tokens.setdefault((row["key"], row["currency"]), Counter())
-                    counted[row["key"]] += row["quantity"] or 0
+                    counted[row["key"]] += _whole(row, "quantity") or 0
         else:
             column = "NULL" if by is None else _column(by)
             select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency, wasted"
@@ -262,12 +277,14 @@ class LedgerReader:
         of_payload = re.sub(r"\bc\.(\w+)", r"json_extract(s.payload, '$.\1')", condition)
         rows = self._rows(
             "SELECT s.kind, s.reason, COALESCE(s.currency, '') AS currency, COUNT(*) AS n, COUNT(s.nano) AS known, "
-            "SUM(s.nano) AS nano, "
-            f"SUM(s.atto_rest) AS rest FROM sightings s {of_payload} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
+            f"{_split('s.nano', 'nano')}, SUM(s.atto_rest) AS rest "
+            f"FROM sightings s {of_payload} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
             values,
         )
         return [
-            Sightings(r["kind"], r["reason"], r["currency"], r["n"], _atto(r["nano"], r["rest"]), r["n"] - r["known"])
+            Sightings(
+                r["kind"], r["reason"], r["currency"], r["n"], _atto(_whole(r, "nano"), r["rest"]), r["n"] - r["known"]
+            )
             for r in rows
         ]
 
@@ -352,13 +369,13 @@ class LedgerReader:
 
     def _tokens(self, column: str, condition: str, values: Sequence[Any]) -> dict[tuple[Any, str], dict[str, int]]:
         rows = self._rows(
-            f"SELECT {column} AS key, c.currency, l.meter, SUM(CAST(l.quantity AS INTEGER)) AS n "
+            f"SELECT {column} AS key, c.currency, l.meter, {_split('CAST(l.quantity AS INTEGER)', 'n')} "
             f"FROM charges c JOIN charge_lines l USING (event_id) {condition} GROUP BY 1, 2, 3",
             values,
         )
         tokens: dict[tuple[Any, str], dict[str, int]] = {}
         for row in rows:
-            tokens.setdefault((row["key"], row["currency"]), {})[row["meter"]] = row["n"]
+            tokens.setdefault((row["key"], row["currency"]), {})[row["meter"]] = _whole(row, "n") or 0
         return tokens
 
 
@@ -439,7 +456,7 @@ def _sums(key: str | None, currency: str, rows: Sequence[sqlite3.Row], meters: M
 
 
 def _added(rows: Sequence[sqlite3.Row]) -> int:
-    return sum(_atto(row["nano"], row["rest"]) or 0 for row in rows)
+    return sum(_atto(_whole(row, "nano"), row["rest"]) or 0 for row in rows)
 
 
 def _is_known(rows: Sequence[sqlite3.Row]) -> bool:

@@ -1,8 +1,8 @@
 """The ledger's tables.
 
 An amount is two whole numbers, so that SQL can add amounts exactly: `nano` counts 1e-9 of a currency unit and
-`atto_rest` what is left of it in 1e-18. `SUM(nano) * 10**9 + SUM(atto_rest)` is the exact sum, and neither column can
-overflow 64 bits below nine billion units or nine billion rows.
+`atto_rest` what is left of it in 1e-18. `SUM(nano) * 10**9 + SUM(atto_rest)` is the exact sum. `nano` is added in two
+halves (`query.py`): of amounts of a billion units ten are more than 64 bits can hold.
 """
 
 from __future__ import annotations

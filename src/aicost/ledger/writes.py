@@ -70,6 +70,14 @@ class Write:
 
     apply: Callable[[sqlite3.Connection], object]
     charges: int = 0
+    rows: Sequence[Row] = ()
+    """What it writes, for `measure`."""
+    size: int = 0
+    """What it counts for while it waits."""
+
+    def measure(self) -> int:
+        """The characters in it, which are most of what it takes up."""
+        return sum(len(value) for row in self.rows for value in row if isinstance(value, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,8 @@ def put_charges(
     wire, which become sightings.
     """
     kept: list[_Kept] = []
-    for event, charge in entries:
+    for event, priced in entries:
+        charge = priced.plausible()
         row = storable(charge_row(event, charge))
         kept.append(_Kept(event, row, line_rows(row[0], charge)))
     about = [storable(rate) for rate in rates]
@@ -117,17 +126,17 @@ def put_charges(
         for event_id in replaces:
             _replace(db, event_id, kept[-1].row[0], "replaced", "")
         for kind, reason, by, observer, event, charge in sightings:
-            _put_sighting(db, storable(charge_row(event, charge)), kind, reason, by, observer)
+            _put_sighting(db, storable(charge_row(event, charge.plausible())), kind, reason, by, observer)
         if about:
             db.executemany("INSERT OR IGNORE INTO rates VALUES (?, ?, ?)", about)
 
-    return Write(apply, len(kept))
+    return Write(apply, len(kept), [*(one.row for one in kept), *(line for one in kept for line in one.lines)])
 
 
 def put(sql: str, values: Sequence[Any]) -> Write:
     """One statement."""
     row = storable(tuple(values))
-    return Write(lambda db: db.execute(sql, row))
+    return Write(lambda db: db.execute(sql, row), rows=(row,))
 
 
 def put_run(row: Row) -> Write:

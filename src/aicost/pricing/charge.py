@@ -8,8 +8,12 @@ from typing import NamedTuple
 
 from aicost._money import ATTO, to_atto, to_decimal
 from aicost.usage.meters import Quantity
+from aicost.usage.reading import PLAUSIBLE_COST
 
 __all__ = ["ATTO", "Charge", "ChargeLine", "ChargeStatus", "to_atto", "to_decimal"]
+
+
+_MOST_ATTO = PLAUSIBLE_COST * ATTO
 
 
 class ChargeStatus(str, Enum):
@@ -62,6 +66,15 @@ class Charge(NamedTuple):
     rate_card: str | None = None
     """`id@version` of the card that priced it, or of each layer that had a say, the uppermost first, with a `+`."""
     computed_atto: int | None = None
+
+    def plausible(self) -> Charge:
+        """The charge, or one without an amount if it is more than any event can cost: such a total says nothing."""
+        if self.atto is None or self.atto <= _MOST_ATTO:
+            return self
+        lines = tuple(line._replace(unit_price=None, per=1, atto=None, rate_id=None) for line in self.lines)
+        return self._replace(
+            status=ChargeStatus.UNPRICED, atto=None, lines=lines, reason="implausible_amount", computed_atto=None
+        )
 
     @property
     def amount(self) -> Decimal | None:

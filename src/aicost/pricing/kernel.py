@@ -15,7 +15,7 @@ from aicost._bounded import LONGEST
 from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity
 from aicost.usage.providers import normal_region, normal_tier
-from aicost.usage.reading import MAX_COUNT, is_sane, is_suspect
+from aicost.usage.reading import MAX_COUNT, PLAUSIBLE_COST, is_sane, is_suspect
 
 from .card import RateCard
 from .charge import ATTO, Charge, ChargeLine, ChargeStatus
@@ -316,12 +316,12 @@ def _reported(
 
 
 def sane_amount(text: str) -> Fraction | None:
-    """An amount of money as a provider reports it; None when it is no finite number of at least 0."""
+    """An amount of money as a provider reports it; None when it is none that one event can cost."""
     try:
         amount = Decimal(str(text))
     except InvalidOperation:
         return None
-    return Fraction(amount) if is_sane(amount) else None
+    return Fraction(amount) if is_sane(amount, PLAUSIBLE_COST) else None
 
 
 def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list[ChargeLine]:

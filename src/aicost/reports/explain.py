@@ -25,6 +25,7 @@ _IN_WORDS = {
     "no_rate": "the rate card has no rate for some of the usage",
     "no_fx": "some rates are in another currency and the rate card has no exchange rate for it",
     "invalid_quantity": "some of the usage is no number that can be priced",
+    "implausible_amount": "it comes to more than a billion, which no single event costs: the amount is not known",
     "invalid_provider_cost": "the provider stated a cost that is no amount: the rate card's price stands in for it",
     "provider_cost_zero": "the provider stated a cost of 0 for usage that is not free: the rate card's price stands in",
     "price_before_attested": "some prices are known to have been others at that time, and not which",

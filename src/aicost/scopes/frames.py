@@ -18,10 +18,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode, Tracer, TracerProvider
 
+from aicost import _forks
+from aicost._later import in_collector, later
 from aicost._version import __version__
 from aicost._wellformed import wellformed, wellformed_values
 from aicost.semconv import attributes as a
 
+from .leaving import leave
 from .runs import Run, Step
 from .scope import Scope, with_scope
 
@@ -63,7 +66,7 @@ def use_listener(listener: ScopeListener | None) -> None:
 class Frame:
     """One run or step in progress: its span, its scope, and the context to be in while its body runs."""
 
-    __slots__ = ("context", "run", "scope", "span", "step")
+    __slots__ = ("_generation", "context", "run", "scope", "span", "step")
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class Frame:
         if _tracer is None:
             _tracer = trace.get_tracer(SCOPE_NAME, __version__)
         self.run, self.step, self.scope = run, step, scope
+        self._generation = _forks.generation
         context = with_scope(scope, parent)
         self.span = _tracer.start_span(name, context, attributes={**wellformed_values(attributes), **scope.stamp})
         self.context: Context = trace.set_span_in_context(self.span, context)
@@ -85,15 +89,23 @@ class Frame:
 
     def end(self, error: BaseException | None = None) -> None:
         """End the span. An error marks it, and the step, failed; being closed early does not."""
+        if self._generation != _forks.generation:
+            return  # a forked child that leaves the block: it is its parent's, which ends it once
         failure = None if isinstance(error, _STOPPED) else error
-        ended(self.run, self.step, failed=failure is not None)
+        if in_collector():
+            later(functools.partial(self._end, failure, time.time_ns()))
+        else:
+            self._end(failure)
+
+    def _end(self, failure: BaseException | None, at_ns: int | None = None) -> None:
+        ended(self.run, self.step, failed=failure is not None, at_ns=at_ns)
         if self.run is not None and not self.run.is_recorded:
             _say_nothing_is_recorded(self.run)
         if failure is not None and self.span.is_recording():
             name = wellformed(type(failure).__qualname__)
             self.span.set_attribute(a.ERROR_TYPE, name)
             self.span.set_status(Status(StatusCode.ERROR, name))
-        self.span.end()
+        self.span.end(at_ns)
 
 
 _said = False
@@ -120,7 +132,7 @@ def began(scope: Scope, run: Run | None, step: Step | None, span: Span) -> None:
             _listener.step_started(step, run_id, time.time_ns())
 
 
-def ended(run: Run | None, step: Step | None, *, failed: bool) -> None:
+def ended(run: Run | None, step: Step | None, *, failed: bool, at_ns: int | None = None) -> None:
     """Tell who listens that a run or a step ended; what was spent in one that failed is waste."""
     if failed and step is not None:
         step.fail()
@@ -128,9 +140,9 @@ def ended(run: Run | None, step: Step | None, *, failed: bool) -> None:
         run.fail()
     if _listener is not None:
         if run is not None:
-            _listener.run_ended(run, time.time_ns(), failed=failed)
+            _listener.run_ended(run, at_ns or time.time_ns(), failed=failed)
         elif step is not None:
-            _listener.step_ended(step, time.time_ns(), failed=failed)
+            _listener.step_ended(step, at_ns or time.time_ns(), failed=failed)
 
 
 @contextmanager
@@ -140,10 +152,10 @@ def inside(frame: Frame) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        otel_context.detach(token)
+        leave(token, frame.context)
         frame.end(error)
         raise
-    otel_context.detach(token)
+    leave(token, frame.context)
     frame.end()
 
 
@@ -292,7 +304,7 @@ def _wrap_coroutine(function: Callable[..., Any], open_frame: Callable[[], Frame
 
 
 def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame]) -> Callable[..., Any]:
-    attach, detach = otel_context.attach, otel_context.detach
+    attach = otel_context.attach
 
     @functools.wraps(function)
     def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
@@ -304,7 +316,7 @@ def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame
                 try:
                     item = advance(argument)
                 finally:
-                    detach(token)
+                    leave(token, frame.context)
                 try:
                     argument, advance = (yield item), body.send
                 except GeneratorExit:
@@ -312,7 +324,7 @@ def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame
                     try:
                         body.close()
                     finally:
-                        detach(token)
+                        leave(token, frame.context)
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - thrown in by the caller, for the body
                     argument, advance = thrown, body.throw
@@ -327,7 +339,7 @@ def _wrap_generator(function: Callable[..., Any], open_frame: Callable[[], Frame
 
 
 def _wrap_async_generator(function: Callable[..., Any], open_frame: Callable[[], Frame]) -> Callable[..., Any]:
-    attach, detach = otel_context.attach, otel_context.detach
+    attach = otel_context.attach
 
     @functools.wraps(function)
     async def async_generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
@@ -339,7 +351,7 @@ def _wrap_async_generator(function: Callable[..., Any], open_frame: Callable[[],
                 try:
                     item = await advance(argument)
                 finally:
-                    detach(token)
+                    leave(token, frame.context)
                 try:
                     argument, advance = (yield item), body.asend
                 except GeneratorExit:
@@ -347,7 +359,7 @@ def _wrap_async_generator(function: Callable[..., Any], open_frame: Callable[[],
                     try:
                         await body.aclose()
                     finally:
-                        detach(token)
+                        leave(token, frame.context)
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - thrown in by the caller, for the body
                     argument, advance = thrown, body.athrow

@@ -21,6 +21,7 @@ from opentelemetry.context import Context
 from aicost._errors import ConfigError
 from aicost.semconv import attributes as a
 
+from .leaving import leave
 from .runs import Run
 from .scope import ATTRIBUTES, Scope, current_scope, with_scope
 
@@ -94,11 +95,12 @@ def extract(headers: Mapping[str, str]) -> Iterator[None]:
     >>> with aicost.extract(request.headers):
     ...     handle(request)
     """
-    token = otel_context.attach(with_scope(received(headers)))
+    continued = with_scope(received(headers))
+    token = otel_context.attach(continued)
     try:
         yield
     finally:
-        otel_context.detach(token)
+        leave(token, continued)
 
 
 def received(headers: Mapping[str, object]) -> Scope:

@@ -10,12 +10,13 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import Any, TypeVar, overload
 
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context, attach
 
 from aicost._wellformed import as_text
 from aicost.semconv import attributes as a
 
 from .frames import Frame, name_of, wrap
+from .leaving import leave
 from .runs import Run, Step, StepKind
 from .scope import Scope, check_keys, current_scope, with_scope
 
@@ -159,7 +160,7 @@ class _Scoped:
         _, frame, token = blocks.pop()
         if not blocks:
             del self._blocks[key]
-        detach(token)
+        leave(token, frame.context)
         frame.end(error)
 
     def _entered_elsewhere(self) -> int:

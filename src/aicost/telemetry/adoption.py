@@ -6,13 +6,16 @@ their spans belongs to them, and an inference that only they report is priced on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import StatusCode
 
+from aicost._later import in_collector, later
 from aicost.scopes.frames import began, ended
 from aicost.scopes.runs import Run, Step, StepKind
 from aicost.scopes.scope import Scope, adopt, current_scope, scope_in
@@ -94,6 +97,9 @@ class _Ending:
         self._observer, self._dialect = observer
 
     def __call__(self, end_time: int | None = None) -> None:
+        if in_collector():
+            later(partial(self, end_time or time.time_ns()))
+            return
         span = self._span
         try:
             if span.is_recording():

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
@@ -18,8 +19,10 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.util.types import AttributeValue
 
 from aicost import _forks
+from aicost._later import in_collector, later
 from aicost._wellformed import wellformed, wellformed_values
 from aicost.scopes.ids import new_event_id, new_id
+from aicost.scopes.leaving import reset
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
 from aicost.usage.event import NOWHERE, Billed, Origin, RequestStatus, UsageEvent
@@ -103,7 +106,7 @@ def answers(failed: Failed | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _failed.reset(token)
+        reset(_failed, token)
 
 
 def answer_next(failed: Failed | None) -> None:
@@ -119,6 +122,7 @@ class Call:
         "_attempts",
         "_content",
         "_done",
+        "_generation",
         "_is_of_another",
         "_lock",
         "_observer",
@@ -195,6 +199,7 @@ class Call:
         self._sight.names = Names(target.provider, target.model, target.model, self._origin)
         self._done = False
         self._lock = _forks.lock()
+        self._generation = _forks.generation
 
     def attempt_started(self, at_ns: int | None = None) -> None:
         """A request is about to go out. If one went out before, its client has waited since that one failed.
@@ -255,6 +260,11 @@ class Call:
 
     def finish(self, view: ResponseView | None, outcome: Outcome) -> None:
         """End the call with what the response says (None: nothing came back). Later calls do nothing."""
+        if self._generation != _forks.generation:
+            return  # it is the process's that began it, which ends it once
+        if in_collector():
+            later(partial(self.finish, view, outcome))
+            return
         with self._lock:
             if self._done:
                 return
@@ -269,6 +279,9 @@ class Call:
 
     def drop(self, reason: Reason) -> None:
         """End the call uncounted: nobody was asked."""
+        if in_collector():
+            later(partial(self.drop, reason))
+            return
         with self._lock:
             done, self._done = self._done, True
         self._sight.ended = True

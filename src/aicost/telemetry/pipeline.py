@@ -95,7 +95,7 @@ class Pipeline:
         for such a view.
         """
         price = self.kernel.price
-        entries = [(event, price(event)) for event in attempts]
+        entries = [(event, price(event).plausible()) for event in attempts]
         last, charge = entries[-1]
         try:
             if self.store is not None:
@@ -135,7 +135,7 @@ class Pipeline:
             return
         try:
             kind: SightingKind = "differs" if differs else "joined"
-            sighting = Sighting(kind, covered.reason, covered.by, observer, event, self.kernel.price(event))
+            sighting = Sighting(kind, covered.reason, covered.by, observer, event, self.kernel.price(event).plausible())
             self.store.record((), sightings=(sighting,))
         except Exception as error:  # noqa: BLE001 - a sink's failure is ours
             guard.failed("write to the ledger", error)

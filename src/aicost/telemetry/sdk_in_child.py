@@ -8,17 +8,16 @@ parent's `service.instance.id`, so that a backend adds them twice or takes two p
 from __future__ import annotations
 
 import _thread
-import threading
 import uuid
 from typing import Any
 
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from aicost._forks import free
+from aicost._forks import free, lock
 
 from . import guard
 
-_LOCKS: tuple[type, ...] = (_thread.LockType, type(threading.RLock()))
+_LOCKS: tuple[type, ...] = (_thread.LockType, type(lock()))
 _CONTAINERS = (list, tuple, set, frozenset)
 
 

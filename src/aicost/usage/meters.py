@@ -138,12 +138,18 @@ def direction_of(meter: str) -> Direction | None:
 
 
 def token_sums(usage: Mapping[str, Any]) -> tuple[int, int]:
-    """Input and output tokens in upstream's inclusive sense: cached ones are input, reasoning is output."""
-    inputs = outputs = 0
+    """Input and output tokens in upstream's inclusive sense: cached ones are input, reasoning is output.
+
+    Upstream's are whole numbers; of parts of a token, which an application may record, they are the nearest.
+    """
+    inputs: Any = 0
+    outputs: Any = 0
     for meter, quantity in usage.items():
         direction = direction_of(meter)
         if direction == "input":
             inputs += quantity
         elif direction == "output":
             outputs += quantity
+    if type(inputs) is not int or type(outputs) is not int:
+        return round(inputs), round(outputs)
     return inputs, outputs

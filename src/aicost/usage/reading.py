@@ -31,7 +31,11 @@ _NOT_CONTRADICTIONS = ("unknown_field:", "assumed_", "invalid_cost:", *_LOST)
 STATED = frozenset({"cost", "cost_details", "is_byok", "cost_in_usd_ticks"})
 """What a provider says of the money, beside what it counts; see `stated.py`."""
 MAX_COUNT = 2**63 - 1
-"""More than this of anything is a mistake, and no store could keep it."""
+"""More than this of anything no store could keep."""
+PLAUSIBLE = 10**12
+"""More than this of anything, tokens, bytes or pixels, no single event uses: such a count is a mistake."""
+PLAUSIBLE_COST = 10**9
+"""More than this many units of a currency no single event costs."""
 
 
 class Reading(NamedTuple):
@@ -75,12 +79,12 @@ class Fields(frozenset[str]):
         return frozenset(self - self.informs - self.inside.keys())
 
 
-def is_sane(number: Decimal) -> bool:
-    """Whether a decimal is a quantity or an amount: finite, from 0 to `MAX_COUNT`, with at most 60 places.
+def is_sane(number: Decimal, most: int = MAX_COUNT) -> bool:
+    """Whether a decimal is a quantity or an amount: finite, from 0 to `most`, with at most 60 places.
 
     An exponent costs a sender twelve characters and whoever computes with it exactly all the memory there is.
     """
-    if not (number.is_finite() and 0 <= number <= MAX_COUNT):
+    if not (number.is_finite() and 0 <= number <= most):
         return False
     exponent = number.as_tuple().exponent
     return isinstance(exponent, int) and exponent >= -60
@@ -120,9 +124,9 @@ class Counts:
         value = self._raw.get(name)
         if value is None:
             return 0
-        if type(value) is int and 0 <= value <= MAX_COUNT:
+        if type(value) is int and 0 <= value <= PLAUSIBLE:
             return value
-        if type(value) is float and 0 <= value <= MAX_COUNT and value.is_integer():
+        if type(value) is float and 0 <= value <= PLAUSIBLE and value.is_integer():
             return int(value)
         if type(value) is str and (number := whole_number(value)) is not None:
             return number
@@ -134,8 +138,8 @@ class Counts:
         """The first of these counts that is there: what one API calls by several names."""
         return next((self.take(name) for name in names if self.has(name)), 0)
 
-    def decimal(self, name: str, kind: str = "invalid_count") -> Decimal | None:
-        """The number called `name`, exactly as it is written; None, and a flag, when it is none of at least 0."""
+    def decimal(self, name: str, kind: str = "invalid_count", most: int = PLAUSIBLE) -> Decimal | None:
+        """The number called `name`, exactly as it is written; None, and a flag, when it is none from 0 to `most`."""
         value = self._raw.get(name)
         if value is None:
             return None
@@ -143,7 +147,7 @@ class Counts:
             number = Decimal(repr(value) if isinstance(value, float) else str(value))
         except (InvalidOperation, ValueError):  # an int of more digits than may become text
             number = Decimal("NaN")
-        if is_sane(number) and not isinstance(value, bool):
+        if is_sane(number, most) and not isinstance(value, bool):
             return number
         self._flags.append(f"{kind}:{self._path}{name}")
         return None
@@ -260,7 +264,7 @@ def fields_of(value: object) -> Raw | None:
 
 def whole_number(text: str) -> int | None:
     """A count that is written as text, as JSON made of protobuf writes 64-bit numbers; None for what is none."""
-    if text.isascii() and text.isdigit() and len(text) <= 19 and (number := int(text)) <= MAX_COUNT:
+    if text.isascii() and text.isdigit() and len(text) <= 19 and (number := int(text)) <= PLAUSIBLE:
         return number
     return None
 

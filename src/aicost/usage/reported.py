@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from .meters import Quantity
-from .reading import MAX_COUNT, Counts, Fields, Raw, Reading
+from .reading import PLAUSIBLE, Counts, Fields, Raw, Reading
 
 Input = Literal["inclusive", "exclusive", "unknown"]
 """Whether input tokens include those read from and written to a cache."""
@@ -106,7 +106,7 @@ def read_plain(numbers: list[Any], *, exclusive: bool = False) -> Reading | None
         return None
     fresh = given if exclusive else given - read
     spoken = answered - thought
-    if fresh < 0 or spoken < 0 or read < 0 or thought < 0 or not 0 < given + answered <= MAX_COUNT:
+    if fresh < 0 or spoken < 0 or read < 0 or thought < 0 or not 0 < given + answered <= PLAUSIBLE:
         return None
     usage: dict[str, Quantity] = {}
     if fresh:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .reading import STATED, Counts, Raw, Reading
+from .reading import PLAUSIBLE_COST, STATED, Counts, Raw, Reading
 
 _TICKS_PER_USD = Decimal(10) ** 10
 
@@ -17,13 +17,13 @@ def with_stated_cost(reading: Reading, usage: Raw) -> Reading:
     if STATED.isdisjoint(usage):
         return reading
     counts = Counts(usage)
-    amount = counts.decimal("cost_in_usd_ticks", "invalid_cost")
+    amount = counts.decimal("cost_in_usd_ticks", "invalid_cost", PLAUSIBLE_COST * 10**10)
     if amount is not None:
         amount /= _TICKS_PER_USD
     elif (nested := counts.object("cost")) is None:
-        amount = counts.decimal("cost", "invalid_cost")
+        amount = counts.decimal("cost", "invalid_cost", PLAUSIBLE_COST)
     else:
-        amount = counts.within("cost", nested).decimal("total_cost", "invalid_cost")
+        amount = counts.within("cost", nested).decimal("total_cost", "invalid_cost", PLAUSIBLE_COST)
     if amount is not None and counts.true("is_byok"):
         # The fee only: the model itself is billed to the customer's own key.
         counts.flag("byok_fee_only")

@@ -20,6 +20,7 @@ from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._progress import Ask
+from aicost.scopes.leaving import leave
 from aicost.scopes.scope import current_scope, with_scope
 from aicost.telemetry.call import Target
 from aicost.telemetry.state import Source
@@ -112,14 +113,14 @@ def _telling(_: Source) -> Callable[..., Any]:
             try:
                 return wrapped(*args, **kwargs)
             finally:
-                otel_context.detach(token)
+                leave(token, inside)
 
         async def called() -> Any:
             token = otel_context.attach(inside)
             try:
                 return await wrapped(*args, **kwargs)
             finally:
-                otel_context.detach(token)
+                leave(token, inside)
 
         return called()
 

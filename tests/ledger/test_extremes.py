@@ -1,0 +1,134 @@
+"""Counts and amounts that nothing can have are not known; whatever a file holds, its sums are exact."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+import aicost
+from aicost._money import to_decimal
+from aicost.ledger import Ledger
+from aicost.ledger.query import LedgerReader
+from aicost.ledger.rows import limbs
+from aicost.reports.report import build_report, to_json
+from aicost.usage.readers import READERS, read_usage
+from aicost.usage.reading import PLAUSIBLE, PLAUSIBLE_COST
+from tests.conftest import App
+
+from .charges import event, priced
+
+MOST = 2**63 - 1
+EXTREMES = st.one_of(
+    st.integers(-(2**70), 2**70),
+    st.sampled_from([PLAUSIBLE, PLAUSIBLE + 1, MOST, MOST + 1, 10**400, -1]),
+    st.decimals(allow_nan=True, allow_infinity=True),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("extremes")
+
+
+def written_by_a_former_version(path: Path, rows: list[tuple[int, int]]) -> None:
+    """Rows with a count of tokens and an amount that nobody looked at."""
+    path.unlink(missing_ok=True)
+    ledger = Ledger.open(path)
+    for n in range(len(rows)):
+        ledger.record([(event(f"e-{n}", usage={"input": 10}), priced(1))])
+    ledger.close()
+    with sqlite3.connect(path) as db:
+        for n, (count, atto) in enumerate(rows):
+            key, amount = f"e-{n}", limbs(atto)
+            db.execute(
+                "UPDATE charges SET nano = ?, atto_rest = ?, status = 'failure' WHERE event_id = ?", (*amount, key)
+            )
+            db.execute(
+                "UPDATE charge_lines SET quantity = ?, nano = ?, atto_rest = ? WHERE event_id = ?",
+                (str(count), *amount, key),
+            )
+
+
+AMOUNTS = st.integers(-MOST * 10**9, MOST * 10**9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(st.tuples(st.one_of(st.integers(0, MOST), st.just(MOST)), AMOUNTS), min_size=2, max_size=5))
+def test_sums_are_exact_whatever_the_file_holds(folder: Path, rows: list[tuple[int, int]]) -> None:
+    path = folder / "l.sqlite"
+    written_by_a_former_version(path, rows)
+    counts, amounts = sum(count for count, _ in rows), sum(atto for _, atto in rows)
+    with LedgerReader(path) as reader:
+        for by in (None, "model", "meter", "tenant"):
+            (found,) = reader.breakdown(by)
+            assert (found.atto, found.wasted_atto, found.input_tokens) == (amounts, amounts, counts)
+    report = to_json(build_report(path, ["model", "meter"]))
+    assert Decimal(report["totals"][0]["amount"]) == to_decimal(amounts)
+
+
+def test_the_command_line_reports_what_a_former_version_wrote(folder: Path) -> None:
+    path = folder / "cli.sqlite"
+    written_by_a_former_version(path, [(MOST, 7_500_000_000 * 10**18)] * 2)
+    for command in (["report", "--by", "model", "--json"], ["report", "--by", "meter"], ["explain", "run-000001"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "aicost", *command, "--ledger", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        if "--json" in command:
+            assert json.loads(done.stdout)["totals"][0]["amount"] == "15000000000"
+
+
+@pytest.mark.parametrize("count", [PLAUSIBLE + 1, MOST, MOST + 1, 10**400])
+@pytest.mark.parametrize("api", sorted(READERS))
+def test_no_reader_takes_a_count_that_nothing_can_have(api: str, count: int) -> None:
+    names = ("prompt_tokens", "input_tokens", "inputTokens", "prompt_token_count", "total_tokens", "prompt_eval_count")
+    reading = read_usage(dict.fromkeys(names, count), api=api)
+    assert all(quantity <= PLAUSIBLE for quantity in reading.usage.values())
+
+
+def test_a_cost_that_nothing_can_have_is_not_believed() -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+    for cost in (PLAUSIBLE_COST + 1, 7.5e9, 1e300):
+        charge = aicost.price(provider="openrouter", model="openai/gpt-4o", usage={**usage, "cost": cost})
+        assert charge.status.value != "provider_reported"
+        assert charge.amount is None or charge.amount < 1
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(counts=st.lists(EXTREMES, min_size=1, max_size=3))
+def test_what_cannot_be_is_flagged_and_every_face_stays_whole(app: App, counts: list[Any]) -> None:
+    before = len(app.spans)
+    with aicost.run_scope("w") as run:
+        for count in counts:
+            aicost.record_usage(
+                provider="openai", model="gpt-4o", operation="chat", usage={"input": count, "requests": 1, "output": 5}
+            )
+    odd = [count for count in counts if not _is_plausible(count)]
+    spans = app.spans[before:]
+    encoded = encode_spans(spans)
+    assert sum(len(s.spans) for r in encoded.resource_spans for s in r.scope_spans) == len(counts) + 1
+    said = [dict(span.attributes or {}) for span in spans]
+    assert sum("aicost.usage.flags" in attributes for attributes in said) == len(odd)
+    assert all(quantity <= PLAUSIBLE * len(counts) for quantity in run.usage.values())
+    assert run.cost < 10**9 * len(counts)
+    assert run.calls == len(counts)
+
+
+def _is_plausible(count: Any) -> bool:
+    if isinstance(count, Decimal):
+        exponent = count.as_tuple().exponent
+        return count.is_finite() and 0 <= count <= PLAUSIBLE and isinstance(exponent, int) and exponent >= -60
+    return bool(0 <= count <= PLAUSIBLE)

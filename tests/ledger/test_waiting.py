@@ -1,0 +1,127 @@
+"""Another process holds the ledger: calls wait for milliseconds, and nothing is lost or out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from aicost.ledger import Ledger, sqlite
+
+from .charges import event, priced
+
+HOLDER = """
+import sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+db.execute("ROLLBACK")
+"""
+
+
+def hold(path: Path, seconds: float) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def found(path: Path, select: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(path) as db:
+        return list(db.execute(select))
+
+
+def test_an_event_loop_goes_on_while_another_process_holds_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    holder = hold(path, 2.0)
+
+    async def calls() -> list[float]:
+        took = []
+        for n in range(50):
+            began = time.perf_counter()
+            ledger.start_run(f"run-{n}", workflow="w", started_ns=1)
+            ledger.record([(event(f"e-{n}", run_id=f"run-{n}"), priced(1))])
+            ledger.end_run(f"run-{n}", status="ok", ended_ns=2)
+            took.append(time.perf_counter() - began)
+            await asyncio.sleep(0.01)
+        return took
+
+    took = sorted(asyncio.run(calls()))
+    assert holder.poll() is None, "it is still held"
+    assert ledger.pending
+    assert took[-1] < 0.2
+    assert sum(took) < 1.0, "one call waits, and those after it do not"
+    holder.wait()
+    until(lambda: not ledger.pending)
+    assert found(path, "SELECT COUNT(*) FROM charges") == [(50,)], "written by itself, without a flush"
+    assert found(path, "SELECT DISTINCT status FROM runs") == [("ok",)], "a run began before it ended"
+    ledger.record([(event("e-after"), priced(1))])
+    assert ledger.pending == 0, "once it is free, a charge is in the file when the call returns"
+    ledger.close()
+
+
+def test_the_end_of_the_process_waits_for_what_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    holder = hold(path, 1.5)
+    for n in range(20):
+        ledger.record([(event(f"e-{n}"), priced(1))])
+    assert ledger.pending
+    ledger.close()
+    holder.wait()
+    assert (ledger.lost, found(path, "SELECT COUNT(*) FROM charges")) == (0, [(20,)])
+
+
+def test_what_waits_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "MAX_PENDING_BYTES", 100_000)
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    holder = hold(path, 2.0)
+    for n in range(100):
+        ledger.record([(event(f"e-{n}", attribution={"tenant_id": "t" * 5_000}), priced(1))])
+    assert ledger.pending < 25
+    assert ledger.lost + ledger.pending >= 99
+    holder.kill()
+    holder.wait()
+    ledger.close()
+    assert ledger.lost + found(path, "SELECT COUNT(*) FROM charges")[0][0] == 100  # type: ignore[operator]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_does_not_wait_for_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    holder = hold(path, 3.0)
+    ledger.record([(event("e-1"), priced(1))])
+    flushing = threading.Thread(target=ledger.flush)
+    flushing.start()
+    began = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if ledger.pending == 0 else 1)
+    took = time.monotonic() - began
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, "what waits in the parent is the parent's"
+    assert took < 0.5
+    flushing.join()
+    holder.kill()
+    holder.wait()
+    ledger.close()
+    assert found(path, "SELECT COUNT(*) FROM charges") == [(1,)]
+
+
+def until(happened: object, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:  # type: ignore[operator]
+        time.sleep(0.01)
+    assert happened()  # type: ignore[operator]
