@@ -14,12 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
 import aicost
 from aicost._money import to_decimal
+from aicost.collector.pricing import Pricer
 from aicost.ledger import Ledger
 from aicost.ledger.query import LedgerReader
 from aicost.ledger.rows import limbs
+from aicost.pricing.kernel import kernel_in_force
 from aicost.reports.report import build_report, to_json
 from aicost.usage.readers import READERS, read_usage
 from aicost.usage.reading import PLAUSIBLE, PLAUSIBLE_COST
@@ -132,3 +138,27 @@ def _is_plausible(count: Any) -> bool:
         exponent = count.as_tuple().exponent
         return count.is_finite() and 0 <= count <= PLAUSIBLE and isinstance(exponent, int) and exponent >= -60
     return bool(0 <= count <= PLAUSIBLE)
+
+
+@pytest.mark.parametrize("scope", ["opentelemetry.instrumentation.openai_v2", "aicost"])
+@pytest.mark.parametrize("count", [PLAUSIBLE + 1, MOST])
+def test_a_collector_prices_no_count_that_nothing_can_have(scope: str, count: int) -> None:
+    said: dict[str, Any] = {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.system": "openai",
+        "gen_ai.request.model": "gpt-4o", "gen_ai.response.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": count, "gen_ai.usage.output_tokens": 3,
+    }  # fmt: skip
+    if scope == "aicost":
+        said |= {"aicost.event.id": "e-000001", "aicost.usage.source": "provider", "aicost.usage.meter.input": count}
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.get_tracer(scope).start_span("chat gpt-4o", kind=SpanKind.CLIENT, attributes=said).end()
+    (priced_span,) = (
+        Pricer(kernel_in_force(), events=True)
+        .price(encode_spans(exporter.get_finished_spans()).SerializeToString())
+        .counted
+    )
+    (_, charge), *_ = priced_span.entries
+    assert charge.status.value in {"partial", "unpriced"}
+    assert charge.amount is None or charge.amount < 1
