@@ -87,7 +87,8 @@ _SUMS = f"""
 """
 
 
-# A provider's own cost replaces what its lines come to, so it is not theirs to divide.
+# A provider's own cost replaces what its lines come to, so it is not theirs to divide; nor is an amount that a process
+# has told a collector without a card the collector has.
 _BY_METER = f"""
 {_FAILED}, parts AS (
     SELECT c.*, l.meter, CAST(l.quantity AS INTEGER) AS quantity,
@@ -95,6 +96,8 @@ _BY_METER = f"""
         CASE WHEN l.event_id IS NULL THEN c.atto_rest ELSE l.atto_rest END AS part_rest
     FROM charges c
     LEFT JOIN charge_lines l ON l.event_id = c.event_id AND c.charge_status <> 'provider_reported'
+        AND (l.nano IS NOT NULL OR c.nano IS NULL OR (c.charge_status = 'partial' AND EXISTS (
+            SELECT 1 FROM charge_lines o WHERE o.event_id = c.event_id AND o.nano IS NOT NULL)))
     {{condition}}
 )
 SELECT c.meter AS key, c.currency, SUM(c.quantity) AS quantity,
