@@ -43,6 +43,7 @@ DIMENSIONS: Mapping[str, str] = {
 
 _IDS = (
     ("run", "runs", "run_id"),
+    ("run", "runs", "root_run_id"),
     ("run", "charges", "run_id"),
     ("span", "charges", "span_id"),
     ("event", "charges", "event_id"),
@@ -297,11 +298,11 @@ class LedgerReader:
         return {event_id: self._rows(select, (event_id,)) for event_id in event_ids}
 
     def runs(self, root_or_run: str) -> list[sqlite3.Row]:
-        """A run and all runs inside it."""
+        """A run and all runs inside it. The outermost one may be known by those alone, where its span never came."""
         # The runs of one tree share its root, so only they are searched for children.
         return self._rows(
             "WITH RECURSIVE family AS MATERIALIZED (SELECT * FROM runs WHERE root_run_id = "
-            "(SELECT root_run_id FROM runs WHERE run_id = ?1)), tree(run_id) AS (SELECT ?1 UNION "
+            "COALESCE((SELECT root_run_id FROM runs WHERE run_id = ?1), ?1)), tree(run_id) AS (SELECT ?1 UNION "
             "SELECT r.run_id FROM family r JOIN tree t ON r.parent_run_id = t.run_id) "
             "SELECT r.* FROM family r JOIN tree USING (run_id) ORDER BY started_ns",
             (root_or_run,),
