@@ -209,10 +209,18 @@ def test_a_run_whose_span_never_came_is_unknown_and_neither_ok_nor_failed(
 
 
 CARD = {
+    "schema": "aicost.rate-card/1",
     "id": "house",
     "version": "1",
     "currency": "USD",
-    "providers": {"openai": {"models": {"gpt-4o": {"rates": {"input": [{"price": "3", "per": 1000000}]}}}}},
+    "providers": [
+        {
+            "provider": "openai",
+            "source": "a contract",
+            "checked": "2026-11-01",
+            "models": [{"model": "gpt-4o", "rates": [{"meter": "input", "price": "3", "per": 1000000}]}],
+        }
+    ],
 }
 
 

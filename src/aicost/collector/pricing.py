@@ -119,7 +119,8 @@ class Pricer:
         """Price one ExportTraceServiceRequest. Raises `MalformedRequestError` for bytes that are none."""
         done = Priced(data, lifetimes=Lifetimes() if self._events else None)
         resources = wire.read_request(data)
-        more: tuple[bytes, ...] = (BEGINS,) if self._events and BEGINS in data else ()
+        stamped = self._events and _STAMP in data
+        more: tuple[bytes, ...] = (BEGINS,) if stamped and BEGINS in data else ()
         found: list[tuple[wire.ResourceSpans, wire.ScopeSpans, Dialect, list[tuple[int, int, int]]]] = []
         for resource in resources:
             for scope in resource.scopes:
@@ -160,7 +161,7 @@ class Pricer:
         if found:
             done.data = wire.spliced(data, resources)
         if done.lifetimes is not None:
-            if OUTCOME in data:
+            if stamped and OUTCOME in data:
                 _read_outcomes(data, resources, done.lifetimes)
             done.lifetimes.settle()
         return done
