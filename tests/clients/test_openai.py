@@ -290,7 +290,7 @@ def test_a_response_made_in_the_background_is_counted_when_it_is_there(app: App,
     with aicost.run_scope("w") as current:
         given = client.responses.create(model=MODEL, input="x", background=True)
         assert given.status == "queued"
-        assert (current.calls, current.unpriced, current.cost) == (1, 1, 0)
+        assert (current.calls, current.unpriced, current.cost) == (1, 1, None)
         assert client.responses.retrieve(given.id).status == "queued"
         done = client.responses.retrieve(given.id)
         assert done.status == "completed"
@@ -334,7 +334,7 @@ def test_a_background_response_that_is_streamed_later_belongs_to_who_asked_for_i
             with client.responses.create(model=MODEL, input="x", background=True, stream=True) as stream:
                 first = next(iter(stream))
             work, last = first.response.id, first.sequence_number
-    assert (asking.calls, asking.cost) == (1, 0)
+    assert (asking.calls, asking.cost) == (1, None)
     resumed = {"response_id": work, **({} if last is None else {"starting_after": last})}
     with aicost.run_scope("fetches") as fetching:
         for _ in range(again):
@@ -384,7 +384,7 @@ def test_a_background_response_that_is_cancelled_stays_one_call_of_unknown_cost(
         work = client.responses.create(model=MODEL, input="x", background=True).id
         assert client.responses.cancel(work).status == "cancelled"
         client.responses.retrieve(work)
-    assert (asking.calls, asking.unpriced, asking.cost) == (1, 1, 0)
+    assert (asking.calls, asking.unpriced, asking.cost) == (1, 1, None)
     assert len(app.charges()) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.pipeline = Pipeline(KERNEL, store=self.ledger)
+        self.numbers = count()
 
     def open(self, kind: str, at: int | None) -> None:
         above = None if at is None else self.nodes[at]
@@ -72,7 +74,7 @@ class World:
         self.failed.add(at)
 
     def call(self, at: int, replaces: tuple[str, ...] = (), **known: Any) -> None:
-        event_id = known.pop("event_id", None) or f"event-{len(self.counted)}"
+        event_id = known.pop("event_id", None) or f"event-{next(self.numbers)}"
         node = self.nodes[at]
         run, step = (node, None) if isinstance(node, Run) else (node.run, node)
         event = UsageEvent(
@@ -117,39 +119,57 @@ def amount(events: list[UsageEvent]) -> Decimal | None:
     return Decimal(sum(event.usage["input"] for event in known if event.usage)) if known or not billed else None
 
 
-statuses = st.sampled_from([RequestStatus.SUCCESS, RequestStatus.SUCCESS, RequestStatus.FAILURE, RequestStatus.RETRY])
+# A tree is said by the kind of each node and what is around it: nothing, or so many before it.
+TREES = st.lists(
+    st.tuples(st.sampled_from(["run", "step"]), st.sampled_from([1, 1, 1, 1, 2, 3, None])), min_size=3, max_size=6
+)
+CALLS = st.tuples(
+    st.just("call"),
+    st.integers(0, 6),
+    st.sampled_from([None, {"input": 3}, {"input": 50}]),
+    st.sampled_from([Billed.YES, Billed.YES, Billed.POSSIBLY, Billed.NO]),
+    st.sampled_from([RequestStatus.SUCCESS] * 3 + [RequestStatus.FAILURE, RequestStatus.RETRY]),
+    st.sampled_from(["m", "m", "m", "unknown"]),
+)
+STORIES = st.lists(
+    st.one_of(
+        CALLS, CALLS, *(st.tuples(st.just(verb), st.integers(0, 20)) for verb in ("fail", "fail", "late", "replace"))
+    ),
+    min_size=6,
+    max_size=25,
+)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(data: st.DataObject) -> None:
+@settings(max_examples=200, deadline=None)
+@given(TREES, STORIES)
+def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(
+    tree: list[tuple[str, int | None]], story: list[tuple[Any, ...]]
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder) / "l.sqlite", Ledger.open(Path(folder) / "l.sqlite"))
-        for _ in range(data.draw(st.integers(4, 16), label="steps of the story")):
-            nodes = range(len(world.nodes))
-            verb = data.draw(
-                st.sampled_from(["open", "call", "call", "fail", "late", "replace"]) if nodes else st.just("open")
-            )
-            if verb == "open":
-                kind, at = data.draw(st.sampled_from(["run", "step"])), data.draw(st.sampled_from([*nodes, None]))
-                world.open(kind, at)
-            elif verb == "call":
-                billed = data.draw(st.sampled_from(Billed))
-                usage = None if billed is Billed.NO else data.draw(st.sampled_from([None, {"input": 3}, {"input": 50}]))
-                status = data.draw(statuses)
-                model = data.draw(st.sampled_from(["m", "m", "unknown"]))
-                world.call(data.draw(st.sampled_from(nodes)), usage=usage, billed=billed, status=status, model=model)
+        for number, (kind, around) in enumerate(tree):
+            world.open(kind, None if number == 0 or around is None else max(0, number - around))
+        for verb, which, *more in story:
+            if verb == "call":
+                usage, billed, status, model = more
+                known = None if billed is Billed.NO else usage
+                world.call(which % len(tree), usage=known, billed=billed, status=status, model=model)
             elif verb == "fail":
-                world.fail(data.draw(st.sampled_from(nodes)))
-            elif world.counted and verb == "late":
-                world.late(data.draw(st.sampled_from(sorted(world.counted))), 700)
+                world.fail(which % len(tree))
             elif world.counted:
-                gone = data.draw(st.sampled_from(sorted(world.counted)))
-                name = f"nearer-{gone}-{len(world.counted)}"
-                world.call(world.counted[gone][0], (gone,), event_id=name, usage={"input": 11})
+                event_id = sorted(world.counted)[which % len(world.counted)]
+                if verb == "late":
+                    world.late(event_id, 700)
+                else:
+                    nearer = f"nearer-{event_id}"
+                    world.call(world.counted[event_id][0], (event_id,), event_id=nearer, usage={"input": 11})
         world.ledger.close()
         with LedgerReader(world.path) as reader:
             check(world, reader)
+
+
+def is_unpriced(event: UsageEvent) -> bool:
+    return event.billed is Billed.YES and (event.usage is None or event.model != "m")
 
 
 def check(world: World, reader: LedgerReader) -> None:
@@ -164,6 +184,8 @@ def check(world: World, reader: LedgerReader) -> None:
             continue
         inside = [(at, event) for at, event in world.counted.values() if world.is_in(at, number)]
         lost = [event for at, event in inside if world.is_wasted(at, event)]
+        assert run.attempts == len(inside)
+        assert run.unpriced == sum(is_unpriced(event) for _, event in inside)
         if run.is_recorded:
             assert run.cost == amount([event for _, event in inside])
             assert run.waste == amount(lost)

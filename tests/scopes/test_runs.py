@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 
 import aicost
 from aicost._money import ATTO
+from aicost.scopes.ids import new_event_id
 from aicost.scopes.runs import Run, Step
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
 
 
 def event(status: RequestStatus = RequestStatus.SUCCESS, billed: Billed = Billed.YES, **usage: int) -> UsageEvent:
-    return UsageEvent("e", "p", "chat", "m", usage or None, 0, 0, status=status, billed=billed)
+    return UsageEvent(new_event_id(), "p", "chat", "m", usage or None, 0, 0, status=status, billed=billed)
 
 
 def test_a_charge_counts_once_in_its_run_and_in_every_run_around_it() -> None:
@@ -77,6 +79,48 @@ def test_a_failed_step_wastes_what_it_and_its_inner_steps_spent_once() -> None:
     run.add(event(input=1), atto=8 * ATTO, currency="USD", step=inner)
     assert run.waste == 11, "a stream that ends after its step failed is waste too"
     assert run.cost == 15
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0), (1, 1, 0)])
+def test_what_failed_inside_of_what_failed_is_waste_once(order: tuple[int, ...]) -> None:
+    run = Run("w")
+    outer = Step("outer", run=run, parent=None)
+    inner = Run("inner", parent=run, parent_step=outer)
+    run.add(event(input=1), atto=ATTO, currency="USD")
+    inner.add(event(input=1), atto=2 * ATTO, currency="USD")
+    for which in order:
+        (inner, outer)[which].fail()
+    assert (inner.waste, run.waste, run.cost) == (2, 2, 3)
+
+
+def test_a_failed_run_wasted_all_of_it_and_a_child_that_failed_its_own() -> None:
+    run = Run("w")
+    child = Run("child", parent=run)
+    run.add(event(input=1), atto=ATTO, currency="USD")
+    child.add(event(input=1), atto=2 * ATTO, currency="USD")
+    child.fail()
+    assert (child.waste, run.waste) == (2, 2), "the run around it may recover"
+    run.fail()
+    child.add(event(input=1), atto=4 * ATTO, currency="USD")
+    assert (child.waste, run.waste, run.cost) == (6, 7, 7)
+
+
+def test_waste_is_in_the_currency_of_the_cost_and_unknown_if_nothing_of_it_is_known() -> None:
+    run = Run("w")
+    run.add(event(input=1), atto=ATTO, currency="USD")
+    run.add(event(RequestStatus.FAILURE, input=1), atto=2 * ATTO, currency="EUR")
+    assert (run.cost, run.waste) == (1, 0)
+    run.add(event(RequestStatus.FAILURE, input=1), atto=None, currency="USD")
+    assert (run.cost, run.waste, run.unpriced) == (1, None, 1)
+    run.add(event(RequestStatus.FAILURE, input=1), atto=5 * ATTO, currency="USD")
+    assert (run.cost, run.waste) == (6, 5)
+
+
+def test_a_step_of_which_nothing_is_known_has_not_cost_nothing() -> None:
+    run = Run("w")
+    for name, atto in [("known", ATTO), ("unknown", None), ("free", 0), (None, 3 * ATTO)]:
+        run.add(replace(event(input=1), step=name), atto=atto, currency="USD")
+    assert run.steps == {"known": 1, "unknown": None, "free": 0, "(none)": 3}
 
 
 def test_currencies_are_not_added_up() -> None:

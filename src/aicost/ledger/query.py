@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -53,16 +54,18 @@ READ_TIMEOUT_S = 5.0
 """How long a question waits for a file that is locked."""
 
 # What bought nothing: a call that failed after it was billed, and what was called in a step or run that failed, or is
-# inside of one that did. `is_waste` in `aicost.scopes.runs` says the same of a run that is going on.
+# inside of one that did. `is_waste` in `aicost.scopes.runs` says the same of a run that is going on. Steps are found
+# by their run, which has an index: a step is in the run of the one around it.
 _FAILED = """
-WITH RECURSIVE failed_steps(step_id) AS (
-    SELECT step_id FROM steps WHERE status = 'failed'
-    UNION SELECT s.step_id FROM steps s JOIN failed_steps f ON s.parent_step_id = f.step_id
+WITH RECURSIVE failed_steps(step_id, run_id) AS (
+    SELECT step_id, run_id FROM steps WHERE status = 'failed'
+    UNION SELECT s.step_id, s.run_id FROM failed_steps f CROSS JOIN steps s
+    ON s.run_id = f.run_id AND s.parent_step_id = f.step_id
 ),
 failed_runs(run_id) AS (
     SELECT run_id FROM runs
     WHERE status = 'failed' OR parent_step_id IN (SELECT step_id FROM failed_steps)
-    UNION SELECT r.run_id FROM runs r JOIN failed_runs f ON r.parent_run_id = f.run_id
+    UNION SELECT r.run_id FROM failed_runs f CROSS JOIN runs r ON r.parent_run_id = f.run_id
 )
 """
 _WASTED = (
@@ -72,16 +75,13 @@ _WASTED = (
 
 _SUMS = f"""
     c.currency,
+    {_WASTED} AS wasted,
     SUM(c.status <> 'retry') AS calls,
     COUNT(*) AS attempts,
     SUM(c.status = 'retry') AS retries,
     SUM(c.retry_of IS NOT NULL) AS app_retries, SUM(c.fallback_of IS NOT NULL) AS fallbacks,
     SUM(c.nano) AS nano, SUM(c.atto_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.nano IS NOT NULL) AS known,
-    SUM(CASE WHEN {_WASTED} THEN c.nano END) AS wasted_nano,
-    SUM(CASE WHEN {_WASTED} THEN c.atto_rest END) AS wasted_rest,
-    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' END) AS wasted_billed,
-    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' AND c.nano IS NOT NULL END) AS wasted_known,
     SUM(c.billed = 'yes' AND c.charge_status = 'unpriced') AS unpriced,
     SUM(c.billed = 'yes' AND c.charge_status = 'partial') AS partial,
     SUM(c.billed = 'possibly') AS possibly_billed
@@ -101,7 +101,7 @@ _BY_METER = f"""
             SELECT 1 FROM charge_lines o WHERE o.event_id = c.event_id AND o.nano IS NOT NULL)))
     {{condition}}
 )
-SELECT c.meter AS key, c.currency, SUM(c.quantity) AS quantity,
+SELECT c.meter AS key, c.currency, {_WASTED} AS wasted, SUM(c.quantity) AS quantity,
     COUNT(DISTINCT CASE WHEN c.status <> 'retry' THEN c.event_id END) AS calls,
     COUNT(DISTINCT c.event_id) AS attempts,
     COUNT(DISTINCT CASE WHEN c.status = 'retry' THEN c.event_id END) AS retries,
@@ -109,15 +109,11 @@ SELECT c.meter AS key, c.currency, SUM(c.quantity) AS quantity,
     COUNT(DISTINCT CASE WHEN c.fallback_of IS NOT NULL THEN c.event_id END) AS fallbacks,
     SUM(c.part_nano) AS nano, SUM(c.part_rest) AS rest,
     SUM(c.billed <> 'no') AS billed, SUM(c.billed <> 'no' AND c.part_nano IS NOT NULL) AS known,
-    SUM(CASE WHEN {_WASTED} THEN c.part_nano END) AS wasted_nano,
-    SUM(CASE WHEN {_WASTED} THEN c.part_rest END) AS wasted_rest,
-    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' END) AS wasted_billed,
-    SUM(CASE WHEN {_WASTED} THEN c.billed <> 'no' AND c.part_nano IS NOT NULL END) AS wasted_known,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NULL THEN c.event_id END) AS unpriced,
     COUNT(DISTINCT CASE WHEN c.billed = 'yes' AND c.part_nano IS NOT NULL AND c.charge_status = 'partial'
         THEN c.event_id END) AS partial,
     COUNT(DISTINCT CASE WHEN c.billed = 'possibly' THEN c.event_id END) AS possibly_billed
-FROM parts c GROUP BY c.meter, c.currency
+FROM parts c GROUP BY c.meter, c.currency, wasted
 """
 
 
@@ -236,13 +232,20 @@ class LedgerReader:
         condition, values = _where(where)
         if by == "meter":
             groups = self._rows(_BY_METER.format(condition=condition), values)
-            tokens = {(g["key"], g["currency"]): {g["key"]: g["quantity"] or 0} for g in groups if g["key"]}
+            tokens: dict[tuple[Any, str], dict[str, int]] = {}
+            for row in groups:
+                if row["key"]:
+                    counted = tokens.setdefault((row["key"], row["currency"]), Counter())
+                    counted[row["key"]] += row["quantity"] or 0
         else:
             column = "NULL" if by is None else _column(by)
-            select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency"
+            select = f"SELECT {column} AS key, {_SUMS} FROM charges c {condition} GROUP BY {column}, c.currency, wasted"
             groups = self._rows(f"{_FAILED} {select}", values)
             tokens = self._tokens(column, condition, values)
-        made = [_sums(row, tokens.get((row["key"], row["currency"]), {})) for row in groups]
+        of_key: dict[tuple[Any, str], list[sqlite3.Row]] = {}
+        for row in groups:
+            of_key.setdefault((row["key"], row["currency"]), []).append(row)
+        made = [_sums(*key, rows, tokens.get(key, {})) for key, rows in of_key.items()]
         return sorted(made, key=lambda s: (-s.atto, s.key is None, s.key or "", s.currency))
 
     def gaps(self, where: Filter = Filter()) -> list[Gap]:
@@ -421,26 +424,31 @@ def _recorded(lines: Sequence[sqlite3.Row]) -> Recorded:
     return Recorded(row["event_id"], inquiry, row["currency"], atto)
 
 
-def _sums(row: sqlite3.Row, meters: Mapping[str, int]) -> Sums:
+def _sums(key: str | None, currency: str, rows: Sequence[sqlite3.Row], meters: Mapping[str, int]) -> Sums:
+    """The sums over rows of what was wasted and of what was not."""
+    wasted = [row for row in rows if row["wasted"]]
+    counts = ("calls", "attempts", "retries", "app_retries", "fallbacks", "unpriced", "partial", "possibly_billed")
     return Sums(
-        key=row["key"],
-        currency=row["currency"],
-        calls=row["calls"],
-        attempts=row["attempts"],
-        retries=row["retries"],
-        app_retries=row["app_retries"],
-        fallbacks=row["fallbacks"],
-        atto=_atto(row["nano"], row["rest"]) or 0,
-        wasted_atto=_atto(row["wasted_nano"], row["wasted_rest"]) or 0,
-        unpriced=row["unpriced"],
-        partial=row["partial"],
-        possibly_billed=row["possibly_billed"],
+        key=key,
+        currency=currency,
+        atto=_added(rows),
+        wasted_atto=_added(wasted),
         input_tokens=sum(n for meter, n in meters.items() if direction_of(meter) == "input"),
         output_tokens=sum(n for meter, n in meters.items() if direction_of(meter) == "output"),
         cached_tokens=sum(n for meter, n in meters.items() if group_of(meter) == "cache_read"),
-        is_known=row["known"] > 0 or row["billed"] == 0,
-        is_waste_known=bool(row["wasted_known"]) or not row["wasted_billed"],
+        is_known=_is_known(rows),
+        is_waste_known=_is_known(wasted),
+        **{name: sum(row[name] for row in rows) for name in counts},
     )
+
+
+def _added(rows: Sequence[sqlite3.Row]) -> int:
+    return sum(_atto(row["nano"], row["rest"]) or 0 for row in rows)
+
+
+def _is_known(rows: Sequence[sqlite3.Row]) -> bool:
+    """Whether any amount is known, or nothing was billed at all."""
+    return any(row["known"] for row in rows) or not any(row["billed"] for row in rows)
 
 
 def _atto(nano: int | None, rest: int | None) -> int | None:

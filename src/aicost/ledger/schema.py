@@ -151,6 +151,7 @@ CREATE TABLE IF NOT EXISTS runs (
     parent_step_id TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_root ON runs (root_run_id);
+CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS steps (
     step_id TEXT PRIMARY KEY,
@@ -193,6 +194,7 @@ UPGRADES = {
     + f"INSERT INTO sightings {_QUARANTINED}; DROP TABLE quarantine;",
     # What went on in another process was called "remote", where the name of its run had not been sent along.
     3: "ALTER TABLE runs ADD COLUMN parent_step_id TEXT; "
+    "CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL; "
     "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE runs.run_id = charges.run_id) "
     "WHERE workflow = 'remote' AND run_id IN (SELECT run_id FROM runs);",
 }

@@ -161,7 +161,7 @@ class Run:
         """The step in which the run was opened."""
         self.failed = False
         # One lock per tree of runs: a charge is added to a run and all above it in one go.
-        self._lock = _lock_of(self.around)
+        self._lock: threading.RLock = threading.RLock() if parent is None else parent._lock
         self._totals = Totals()
         self._sound: Spent | None = None
         self._is_seen = _is_set_up
@@ -311,7 +311,7 @@ class Run:
         around: Around | None = self if step is None else step
         if event.billed is Billed.NO or is_waste(event, around):
             return
-        while around is not None:
+        while around is not None and around._lock is not None:
             if around._sound is None:
                 around._sound = Spent()
             around._sound.add(atto, currency, times)
@@ -361,7 +361,7 @@ class Step:
         self.run = run
         self.parent = parent
         self.failed = False
-        self._lock = _lock_of(self.around)
+        self._lock: threading.RLock | None = None if run is None else run._lock
         self._sound: Spent | None = None
 
     @property
@@ -378,12 +378,11 @@ Around = Run | Step
 """What an attempt, a step or a run is in."""
 
 
-def _lock_of(around: Around | None) -> threading.RLock:
-    return threading.RLock() if around is None else around._lock
-
-
 def _fail(what: Around) -> None:
     """What was sound in it so far is so no longer, for everything around it; once, whatever else fails later."""
+    if what._lock is None:  # a step in no run: nothing above it counts
+        what.failed = True
+        return
     with what._lock:
         was_waste = is_in_failed(what)
         what.failed = True
