@@ -16,13 +16,18 @@ from typing import Any
 
 import grpc
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from rich.console import Console
 
 import aicost
+from aicost.collector.intake import _record
 from aicost.collector.pricing import Pricer
+from aicost.collector.wire import MalformedRequestError
+from aicost.ledger import Ledger
 from aicost.ledger.query import DIMENSIONS, LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
@@ -32,7 +37,7 @@ from aicost.testing import ProviderEmulator
 from tests.conftest import App
 
 from . import scenario
-from .running import AsProcess, InProcess, a_request, a_span, chat, post
+from .running import AsProcess, InProcess, a_request, a_span, chat, post, put
 
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -342,3 +347,55 @@ def test_two_real_processes_end_up_with_ledgers_that_say_the_same(
     subprocess.run(command, check=True, env={**os.environ, **where}, timeout=60)
     same(said(theirs), said(ours))
     assert said(theirs)["report"]["totals"][0]["wasted"] == said(theirs)["report"]["totals"][0]["amount"]
+
+
+def spans_of_aicost(number: int = 2) -> list[Span]:
+    """A run, a step and an outcome, as aicost's own spans tell them."""
+    known = {"aicost.run.id": "run-1", "aicost.run.root_id": "run-1", "gen_ai.workflow.name": "nightly"}
+    said = {"aicost.step.id": "step-1", "aicost.step.name": "draft"}
+    run = a_span({"gen_ai.operation.name": "invoke_workflow", **known}, name="invoke_workflow nightly", number=1)
+    step = a_span({**said, **known}, name="step draft", number=number)
+    event = step.events.add(name="aicost.outcome", time_unix_nano=step.start_time_unix_nano)
+    put(event, "aicost.outcome.name", "document")
+    put(event, "aicost.outcome.count", 3)
+    return [run, step]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_spans_of_runs_harm_nothing(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    kernel = Kernel(RateCard.bundled())
+    ledger = Ledger.open(tmp_path_factory.getbasetemp() / "damaged.sqlite")
+    pricer = Pricer(kernel, events=True)
+    request = a_request([*spans_of_aicost(), a_span(number=3)], scope=data.draw(st.sampled_from(("aicost", "app"))))
+    whole = bytearray(request.SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        priced = pricer.price(bytes(whole))
+    except MalformedRequestError:
+        return
+    assert _record(ledger, priced)
+    ledger.close()
+
+
+def test_an_outcome_without_an_id_counts_once_by_its_span(collector: Callable[..., InProcess], tmp_path: Path) -> None:
+    path = tmp_path / "collector.sqlite"
+    running = collector(ledger=str(path))
+    for number in (2, 2, 4, 4):
+        by_http(running, a_request(spans_of_aicost(number), scope="aicost"))
+    found = said(path)
+    assert [(one["name"], one["count"], one["run_id"]) for one in found["outcomes"]] == [("document", 3, "run-1")] * 2
+    assert [row["status"] for row in found["runs"]] == ["ok"]
+
+
+def test_times_that_no_ledger_holds_cost_nobody_their_charges(
+    collector: Callable[..., InProcess], tmp_path: Path
+) -> None:
+    run, step = spans_of_aicost()
+    run.end_time_unix_nano = step.events[0].time_unix_nano = 2**64 - 1
+    path = tmp_path / "collector.sqlite"
+    running = collector(ledger=str(path))
+    by_http(running, a_request([run, step, a_span()], scope="aicost"))
+    found = said(path)
+    assert [len(found[what]) for what in ("charges", "runs", "steps", "outcomes")] == [1, 1, 1, 1]

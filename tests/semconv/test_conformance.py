@@ -173,7 +173,10 @@ def test_metrics_of_others_are_judged_only_by_our_names() -> None:
         (("exception", {"exception.type": "ValueError"}), []),
         (("aicost.vibes", {}), ["aicost.vibes: is no event the registry has"]),
         (("note", {"aicost.vibes": 1}), ["aicost.vibes: is no attribute the registry has"]),
-        (("aicost.outcome", {"aicost.outcome.id": "1", "aicost.outcome.name": "x"}), ["aicost.outcome.count: is required and missing"]),
+        (
+            ("aicost.outcome", {"aicost.outcome.id": "1", "aicost.outcome.name": "x"}),
+            ["aicost.outcome.count: is required and missing"],
+        ),
         (
             ("aicost.outcome", {"aicost.outcome.id": "1", "aicost.outcome.name": "x", "aicost.outcome.count": True}),
             ["aicost.outcome.count: is bool True, not int"],

@@ -8,6 +8,7 @@ its span's, and a call is in the step that its parent would be: so neither has t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,7 @@ OUTCOME = b"aicost.outcome"
 """In the encoding of every span that tells of an outcome."""
 BEGINS = a.AICOST_BEGINS.encode()
 _ERROR = 2
+_HEX = re.compile(r"[0-9a-f]{32}")
 _MOST_ID = 256
 _OWN_STEPS = {"invoke_agent": "agent", "execute_tool": "tool"}
 _STEP_KINDS = {"agent": "agent", "tool": "tool", "step": "step", "workflow": "step"}
@@ -77,25 +79,21 @@ class Lifetimes:
             self._of_trace(span, part, failed, owners)
 
     def outcomes(self, encoded: bytes, owners: Mapping[str, str]) -> None:
-        """The outcomes among a span's events."""
+        """The outcomes among a span's events. `owners` are the span's; the event says who it was at that moment."""
         span = Span.FromString(encoded)
+        around = dict(wire.plain_attributes(span))
         for number, event in enumerate(span.events):
-            if event.name != "aicost.outcome":
-                continue
-            said = dict(wire.plain_attributes(event))
-            name, count, stated = (
-                said.get(a.AICOST_OUTCOME_NAME),
-                said.get(a.AICOST_OUTCOME_COUNT),
-                _id(said.get(a.AICOST_OUTCOME_ID)),
-            )
+            said = dict(wire.plain_attributes(event)) if event.name == "aicost.outcome" else {}
+            name, count = said.get(a.AICOST_OUTCOME_NAME), said.get(a.AICOST_OUTCOME_COUNT)
             if not isinstance(name, str) or not isinstance(count, int):
                 continue
-            if stated is None or not _is_hex(stated):
-                stated = derived_id("outcome", span.trace_id.hex(), span.span_id.hex(), event.time_unix_nano, number)
+            outcome_id, run = said.get(a.AICOST_OUTCOME_ID), said.get(a.AICOST_RUN_ID)
+            if not isinstance(outcome_id, str) or not _HEX.fullmatch(outcome_id):  # of a version that said less
+                parts = (span.trace_id.hex(), span.span_id.hex(), event.time_unix_nano, number)
+                outcome_id, run = derived_id("outcome", *parts), run or around.get(a.AICOST_RUN_ID)
             own = {key: opaque(key, said[attribute]) for key, attribute in ATTRIBUTES.items() if attribute in said}
-            run = _id(said.get(a.AICOST_RUN_ID))
             at_ns = min(event.time_unix_nano, MAX_COUNT)
-            self.told.outcomes.append(ToldOutcome(stated, name, count, run, at_ns, own or owners))
+            self.told.outcomes.append(ToldOutcome(outcome_id, name, count, _id(run), at_ns, {**owners, **own}))
 
     def step_around(self, key: bytes) -> str:
         """The id of the step that the span of that trace and id is, or the nearest one around it that is none."""
@@ -160,7 +158,3 @@ def _times(span: Any) -> tuple[int, int]:
 
 def _id(said: object) -> str | None:
     return said if isinstance(said, str) and 0 < len(said) <= _MOST_ID else None
-
-
-def _is_hex(text: str) -> bool:
-    return len(text) == 32 and all(digit in "0123456789abcdef" for digit in text)
