@@ -29,8 +29,9 @@ DIMENSIONS: Mapping[str, str] = {
     "customer": "customer_id",
     "feature": "feature_id",
     "workflow": "workflow",
-    # Of a call in no step, ledgers of old say the operation.
-    "step": "CASE WHEN c.step_id IS NOT NULL OR c.step <> c.operation THEN c.step END",
+    # Of a call in no step, ledgers of old say the operation; one in a step that was told of later names none.
+    "step": "CASE WHEN c.step_id IS NOT NULL OR c.step <> c.operation "
+    "THEN COALESCE(c.step, (SELECT s.name FROM steps s WHERE s.step_id = c.step_id)) END",
     "agent": "agent",
     "model": "model",
     "provider": "provider",

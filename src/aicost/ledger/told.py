@@ -85,15 +85,14 @@ _PUT_STEP = (
     f"ON CONFLICT (step_id) DO UPDATE SET {', '.join(map(_said_first, _STEP))}, {_ENDED_LAST}"
 )
 _PUT_OUTCOME = "INSERT OR IGNORE INTO outcomes (id, name, count, run_id, at_ns, attribution) VALUES (?, ?, ?, ?, ?, ?)"
-# Their calls may have come before: they are called as the run is.
-_NAME_CHARGES = (
+NAME_CHARGES = (
     "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE run_id = ?1) "
     "WHERE run_id = ?1 AND workflow IS NOT (SELECT workflow FROM runs WHERE run_id = ?1)"
 )
-_PLACE_CHARGES = "UPDATE charges SET step = ? WHERE run_id = ? AND step_id = ? AND step IS NULL"
+"""Calls of a run, by its id, may have come before it: they are called as it is."""
 _NAME_CHARGE = (
-    "UPDATE charges SET workflow = COALESCE(workflow, (SELECT workflow FROM runs r WHERE r.run_id = charges.run_id)), "
-    "step = COALESCE(step, (SELECT name FROM steps s WHERE s.step_id = charges.step_id)) WHERE event_id = ?"
+    "UPDATE charges SET workflow = (SELECT workflow FROM runs r WHERE r.run_id = charges.run_id) "
+    "WHERE event_id = ? AND workflow IS NULL"
 )
 
 
@@ -104,11 +103,10 @@ def put_told(db: sqlite3.Connection, told: Told, nameless: list[str]) -> None:
         attribution = json.dumps(dict(run.attribution))
         said = (run.run_id, run.root_run_id, run.parent_run_id, run.parent_step_id, run.workflow, run.version)
         db.execute(_PUT_RUN, storable((*said, attribution, status, run.started_ns, run.ended_ns)))
-        db.execute(_NAME_CHARGES, storable((run.run_id,)))
+        db.execute(NAME_CHARGES, storable((run.run_id,)))
     for step in told.steps:
         status = "failed" if step.failed else "ok"
         db.execute(_PUT_STEP, storable((*step[:5], status, step.started_ns, step.ended_ns)))
-        db.execute(_PLACE_CHARGES, storable((step.name, step.run_id, step.step_id)))
     for one in told.outcomes:
         attribution = json.dumps(dict(one.attribution))
         said_of = (outcome_key(one.outcome_id), one.name, one.units, one.run_id, one.at_ns, attribution)

@@ -18,7 +18,7 @@ from aicost.usage.meters import Quantity
 
 from .rows import Row, charge_row, line_rows, payload_hash, storable, supersedes
 from .schema import CHARGE_COLUMNS, ORIGIN, OWNERS
-from .told import Told, outcome_key, put_told
+from .told import NAME_CHARGES, Told, outcome_key, put_told
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -56,10 +56,6 @@ _INSERT_LINE = (
 _INSERT_RUN = (
     "INSERT INTO runs (run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, status, started_ns, "
     "attribution) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?) ON CONFLICT (run_id) DO UPDATE SET status = 'running'"
-)
-_NAME_CHARGES = (
-    "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE run_id = ?1) "
-    "WHERE run_id = ?1 AND workflow IS NOT (SELECT workflow FROM runs WHERE run_id = ?1)"
 )
 
 
@@ -141,7 +137,7 @@ def put_run(row: Row) -> Write:
 
     def apply(db: sqlite3.Connection) -> None:
         db.execute(_INSERT_RUN, run)
-        db.execute(_NAME_CHARGES, run[:1])
+        db.execute(NAME_CHARGES, run[:1])
 
     return Write(apply)
 
