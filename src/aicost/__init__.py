@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from .reports.whatif import compare, reprice
     from .scopes.propagation import extract, inject
     from .scopes.runs import Run
-    from .scopes.scope import attribution
-    from .scopes.tracking import run_scope, track_agent, track_step, track_tool, track_workflow
+    from .scopes.tracking import attribution, run_scope, track_agent, track_step, track_tool, track_workflow
     from .usage.event import UsageEvent
 
 __all__ = [
@@ -101,8 +100,7 @@ _HOME = {
     ),
     "scopes.propagation": ("extract", "inject"),
     "scopes.runs": ("Run",),
-    "scopes.scope": ("attribution",),
-    "scopes.tracking": ("run_scope", "track_agent", "track_step", "track_tool", "track_workflow"),
+    "scopes.tracking": ("attribution", "run_scope", "track_agent", "track_step", "track_tool", "track_workflow"),
     "pricing.card": ("RateCard",),
     "pricing.charge": ("Charge", "ChargeLine", "ChargeStatus"),
     "pricing.whatif": ("Scenario",),

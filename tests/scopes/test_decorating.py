@@ -369,67 +369,104 @@ def test_what_was_marked_as_a_coroutine_function_still_is_one() -> None:
     assert run(aicost.track_step(marked)("ends")) == "done"
 
 
+def ended(app: App, since: int) -> list[tuple[Any, Any]]:
+    """The steps that have ended since so many spans had: which, and with what error."""
+    said = [span.attributes or {} for span in app.spans[since:]]
+    return [(found["aicost.step.id"], found.get("error.type")) for found in said]
+
+
 def test_one_step_for_blocks_in_many_tasks_ends_each_with_its_own_block(app: App) -> None:
     step = aicost.track_step("work")
+    steps: dict[int, Any] = {}
 
-    async def work(order: list[asyncio.Event], n: int) -> None:
-        with step:
-            mine = current_scope().step
-            await order[n].wait()
-            assert current_scope().step is mine
+    async def work(go: asyncio.Event, n: int) -> None:
+        with suppress(ValueError), step:
+            steps[n] = current_scope().step
+            await go.wait()
+            assert current_scope().step is steps[n]
             if n % 2:
                 raise ValueError
         assert current_scope().step is None
 
     async def main() -> None:
-        with aicost.run_scope("w"):
-            order = [asyncio.Event() for _ in range(6)]
-            tasks = [asyncio.create_task(work(order, n)) for n in range(6)]
-            for n in (3, 0, 5, 1, 4, 2):
-                await asyncio.sleep(0)
-                before = len(app.spans)
-                order[n].set()
-                await asyncio.wait([tasks[n]])
-                (ended,) = app.spans[before:]
-                assert ((ended.attributes or {}).get("error.type") == "ValueError") == bool(n % 2)
+        going = [asyncio.Event() for _ in range(6)]
+        tasks = [asyncio.create_task(work(going[n], n)) for n in range(6)]
+        for n in (3, 0, 5, 1, 4, 2):
+            await asyncio.sleep(0)
+            before = len(app.spans)
+            going[n].set()
+            await tasks[n]
+            assert ended(app, before) == [(steps[n].id, "ValueError" if n % 2 else None)]
 
     run(main())
 
 
 def test_one_step_for_blocks_in_threads_generators_and_stacks(app: App) -> None:
     step = aicost.track_step("work")
-    begun, go = concurrent.futures.Future[None](), concurrent.futures.Future[None]()
+    begun, go = concurrent.futures.Future[Any](), concurrent.futures.Future[None]()
 
     def in_a_thread() -> None:
         with suppress(KeyError), step:
-            begun.set_result(None)
+            begun.set_result(current_scope().step)
             go.result(30)
             raise KeyError
 
-    def in_a_generator(error: type[Exception] | None) -> Iterator[None]:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with ExitStack() as stack:
+            thread = pool.submit(in_a_thread)
+            first = begun.result(30)
+            stack.enter_context(step)
+            outer = current_scope().step
+            assert outer is not None
+            with step, step:
+                inner = current_scope().step
+                assert inner is not None
+            assert next(found for found, _ in ended(app, 0)) == inner.id
+            go.set_result(None)
+            thread.result(30)
+            assert ended(app, 2) == [(first.id, "KeyError")]
+        assert ended(app, 3) == [(outer.id, None)]
+
+
+def test_one_step_for_blocks_in_generators_that_take_turns(app: App) -> None:
+    step = aicost.track_step("work")
+
+    def work(error: type[Exception] | None) -> Iterator[str]:
         with step:
-            yield
+            inside = current_scope().step
+            assert inside is not None
+            yield inside.id
             if error is not None:
                 raise error
 
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        thread = pool.submit(in_a_thread)
-        begun.result(30)
-        with ExitStack() as stack:
-            stack.enter_context(step)
-            with step, step:
-                pass
-            go.set_result(None)
-            thread.result(30)
-            assert [(span.attributes or {}).get("error.type") for span in app.spans] == [None, None, "KeyError"]
-    assert len(app.spans) == 4
-
-    def interleaved() -> None:
-        first, second = in_a_generator(ValueError), in_a_generator(None)
-        next(first), next(second)
-        with pytest.raises(ValueError, match=r"^$"):
+    def in_turns() -> None:
+        first, second = work(LookupError), work(None)
+        ids = [next(first), next(second)]
+        with pytest.raises(LookupError):
             next(first)
         assert list(second) == []
+        assert ended(app, 0) == [(ids[0], "LookupError"), (ids[1], None)]
 
-    contextvars.copy_context().run(interleaved)
-    assert [(span.attributes or {}).get("error.type") for span in app.spans[4:]] == ["ValueError", None]
+    contextvars.copy_context().run(in_turns)
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [(kind, outcome) for kind in KINDS for outcome in ENDS[kind]])
+@pytest.mark.parametrize("decorator", ["attribution", "run_scope"])
+def test_what_opens_a_block_is_a_decorator_of_the_same_kinds(app: App, kind: str, decorator: str, outcome: str) -> None:
+    decorate = aicost.attribution(tenant_id="t") if decorator == "attribution" else aicost.run_scope("w", tenant_id="t")
+    decorated = decorate(KINDS[kind])
+    how = {"fails": "fails", "is cancelled": "waits"}.get(outcome, "ends")
+
+    async def main() -> None:
+        with suppress(ValueError, asyncio.CancelledError):
+            await use(decorated(how), outcome)
+        await asyncio.sleep(0)
+        assert current_scope().attribution == {}
+
+    run(main())
+    charges = app.charges()
+    assert charges
+    assert {charge["tenant_id"] for charge in charges} == {"t"}
+    if decorator == "run_scope":
+        (ended,) = (span for span in app.spans if span.name == "invoke_workflow w")
+        assert ("error.type" in (ended.attributes or {})) == (outcome in {"fails", "is cancelled"})

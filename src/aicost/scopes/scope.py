@@ -6,8 +6,7 @@ goes: asyncio tasks by themselves, threads and executors through the standard th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -126,49 +125,6 @@ def hand_down(outer: Span, inner: Span) -> None:
 def with_scope(scope: Scope, context: Context | None = None) -> Context:
     """A context that carries `scope`."""
     return otel_context.set_value(_KEY, scope, context)
-
-
-@contextmanager
-def attribution(
-    *,
-    tenant_id: object | None = None,
-    customer_id: object | None = None,
-    feature_id: object | None = None,
-    product: object | None = None,
-    team: object | None = None,
-    cost_center: object | None = None,
-    plan_tier: object | None = None,
-    project_id: object | None = None,
-    environment: object | None = None,
-    user_id: object | None = None,
-    session_id: object | None = None,
-) -> Iterator[None]:
-    """Own everything that happens inside: each key becomes an attribute of every span started in the block.
-
-    Values are opaque ids; what looks like an e-mail address, a phone number or a key is hashed. Keys left out keep
-    the value of the enclosing scope.
-
-    >>> with attribution(tenant_id="t-42", feature_id="smart_search"):
-    ...     ...
-    """
-    added = {
-        "tenant_id": tenant_id,
-        "customer_id": customer_id,
-        "feature_id": feature_id,
-        "product": product,
-        "team": team,
-        "cost_center": cost_center,
-        "plan_tier": plan_tier,
-        "project_id": project_id,
-        "environment": environment,
-        "user_id": user_id,
-        "session_id": session_id,
-    }
-    token = otel_context.attach(with_scope(current_scope().owned_by(added)))
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
 
 
 def check_keys(attribution: Mapping[str, object | None]) -> None:
