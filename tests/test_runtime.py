@@ -257,12 +257,21 @@ def test_outcomes_are_kept_with_their_run_and_owner(app: App) -> None:
         aicost.record_outcome("document", count=3)
     aicost.flush()
     with sqlite3.connect(app.ledger_path) as db:
-        rows = db.execute("SELECT name, count, run_id, attribution FROM outcomes").fetchall()
-    assert rows == [("document", 3, run.id, '{"tenant_id": "t"}')]
+        rows = db.execute("SELECT id, name, count, run_id, attribution FROM outcomes").fetchall()
+    assert [row[1:] for row in rows] == [("document", 3, run.id, '{"tenant_id": "t"}')]
     (span,) = app.spans
-    assert [(e.name, dict(e.attributes or {})) for e in span.events] == [
-        ("aicost.outcome", {"aicost.outcome.name": "document", "aicost.outcome.count": 3})
-    ]
+    (event,) = span.events
+    said = dict(event.attributes or {})
+    assert int(str(said.pop("aicost.outcome.id"))[:16], 16) >> 1 == rows[0][0]
+    assert (event.name, said) == (
+        "aicost.outcome",
+        {
+            "aicost.outcome.name": "document",
+            "aicost.outcome.count": 3,
+            "aicost.run.id": run.id,
+            "aicost.tenant.id": "t",
+        },
+    )
 
 
 def test_price_needs_no_set_up() -> None:

@@ -20,9 +20,9 @@ from ._errors import RateCardError
 from ._settings import load as load_settings
 from ._wellformed import as_text
 from .pricing.card import RateCard
-from .scopes.ids import derived_id
+from .scopes.ids import derived_id, new_id
 from .scopes.runs import Run
-from .scopes.scope import current_scope
+from .scopes.scope import ATTRIBUTES, current_scope
 from .semconv import attributes as a
 from .telemetry import guard, providers, state
 from .telemetry.call import Call, Outcome, Target
@@ -216,10 +216,16 @@ def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = N
     >>> aicost.record_outcome("document")
     """
     try:
-        name, scope = as_text(name), current_scope()
+        name, scope, now = as_text(name), current_scope(), time.time_ns()
+        outcome_id = new_id() if idempotency_key is None else derived_id("outcome", name, idempotency_key)
         span = trace.get_current_span()
         if span.is_recording():
-            span.add_event("aicost.outcome", {a.AICOST_OUTCOME_NAME: name, a.AICOST_OUTCOME_COUNT: count})
+            said: dict[str, Any] = {a.AICOST_OUTCOME_NAME: name, a.AICOST_OUTCOME_COUNT: count}
+            said[a.AICOST_OUTCOME_ID] = outcome_id
+            # Whose it is now, which the span may have begun without.
+            owners = {ATTRIBUTES[key]: value for key, value in scope.attribution.items()}
+            run = {} if scope.run is None else {a.AICOST_RUN_ID: scope.run.id}
+            span.add_event("aicost.outcome", {**said, **run, **owners}, timestamp=now)
         current = state.current()
         if current is not None and current.ledger is not None:
             current.ledger.record_outcome(
@@ -227,8 +233,8 @@ def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = N
                 count=count,
                 run_id=scope.run.id if scope.run else None,
                 attribution=scope.attribution,
-                at_ns=time.time_ns(),
-                idempotency_key=idempotency_key,
+                at_ns=now,
+                outcome_id=outcome_id,
             )
     except Exception as error:  # noqa: BLE001 - the application comes first
         guard.failed("record an outcome", error)

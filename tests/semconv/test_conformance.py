@@ -173,9 +173,12 @@ def test_metrics_of_others_are_judged_only_by_our_names() -> None:
         (("exception", {"exception.type": "ValueError"}), []),
         (("aicost.vibes", {}), ["aicost.vibes: is no event the registry has"]),
         (("note", {"aicost.vibes": 1}), ["aicost.vibes: is no attribute the registry has"]),
-        (("aicost.outcome", {"aicost.outcome.name": "x"}), ["aicost.outcome.count: is required and missing"]),
         (
-            ("aicost.outcome", {"aicost.outcome.name": "x", "aicost.outcome.count": True}),
+            ("aicost.outcome", {"aicost.outcome.id": "1", "aicost.outcome.name": "x"}),
+            ["aicost.outcome.count: is required and missing"],
+        ),
+        (
+            ("aicost.outcome", {"aicost.outcome.id": "1", "aicost.outcome.name": "x", "aicost.outcome.count": True}),
             ["aicost.outcome.count: is bool True, not int"],
         ),
         (
@@ -201,7 +204,7 @@ def test_our_events_are_judged_on_anybodys_span(
         (
             "chat m",
             {**INFERENCE, "aicost.usage.meter.input": "3"},
-            ["aicost.usage.meter.input: is str '3', not int"],
+            ["aicost.usage.meter.input: is str '3', not double"],
         ),
         ("chat m", {**INFERENCE, "aicost.usage.meter": 3}, ["aicost.usage.meter: is no attribute the registry has"]),
         (

@@ -155,7 +155,7 @@ def test_a_conforming_span_has_no_violations() -> None:
         ({"aicost.request.retry_count": "0"}, "aicost.request.retry_count: is str '0', not int"),
         ({"aicost.request.retry_count": True}, "aicost.request.retry_count: is bool True, not int"),
         ({"aicost.request.status": "fine"}, "aicost.request.status: is 'fine', not one of"),
-        ({"aicost.usage.meter.input": 1.5}, "aicost.usage.meter.input: is float 1.5, not int"),
+        ({"aicost.usage.meter.input": "1.5"}, "aicost.usage.meter.input: is str '1.5', not double"),
         ({"aicost.outcome.name": "x"}, "aicost.outcome.name: does not belong here"),
         ({"aicost.run.id": None}, "aicost.run.id: is required and missing"),
         ({"aicost.cost.reason": None}, "aicost.cost.reason: is required when aicost.cost.status is one of"),

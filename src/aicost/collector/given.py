@@ -6,27 +6,53 @@ metric a double count.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from aicost._bounded import LONGEST
 from aicost._money import ATTO
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.pricing.kernel import sane_amount
 from aicost.semconv import attributes as a
+from aicost.telemetry.dialects import STORAGE, Inference, Labels
 from aicost.usage.event import Billed, RequestStatus, UsageEvent
-from aicost.usage.meters import METERS, Quantity
-from aicost.usage.reading import PLAUSIBLE
+from aicost.usage.meters import Quantity
+from aicost.usage.reading import MAX_COUNT, PLAUSIBLE
 
 from . import wire
 from .view import View, given_origin
 
 _MOST_RETRIES = 1000
+_MOST_METERS = 128
+_LARGE = 64 * 2**10
 _LONGEST_ID = 128
 _METER = f"{a.AICOST_USAGE_METER}."
-_METER_KEYS = tuple((meter, _METER + meter) for meter in METERS)
+
+
+def given_inference(attributes: Mapping[str, bytes], read: Inference | None) -> Inference:
+    """What a span of aicost that was priced says it is: any operation, of anybody, and of a database too.
+
+    `read` is what it would be if it were somebody else's, which is guessed where that is not known by its words.
+    """
+    get = wire.Attributes(attributes).get
+    said = (get(a.GEN_AI_OPERATION_NAME), get(a.GEN_AI_PROVIDER_NAME), get(a.GEN_AI_REQUEST_MODEL))
+    operation, provider, asked = (str(one or "unknown") for one in said)
+    answered, dialect = get(a.GEN_AI_RESPONSE_MODEL), "upstream"
+    if a.DB_SYSTEM_NAME in attributes:
+        names = (get(a.DB_COLLECTION_NAME), get(a.DB_NAMESPACE))
+        operation, provider = str(get(a.DB_OPERATION_NAME)), str(get(a.DB_SYSTEM_NAME))
+        asked, answered, dialect = "/".join([str(name) for name in names if name]), None, STORAGE
+    if read is not None:
+        known, said_so = read.labels, (operation, provider, asked, answered)
+        if said_so == (known.operation, known.provider, known.request_model, known.model):
+            return Inference(known, read.response_id, None)
+    labels = Labels(operation, provider, asked, answered, None, dialect, named=True, assumed=False)
+    return Inference(labels, _text(get(a.GEN_AI_RESPONSE_ID)), None)
 
 
 def take_given(view: View) -> None:
@@ -37,14 +63,16 @@ def take_given(view: View) -> None:
     if isinstance(stated, str) and 0 < len(stated) <= _LONGEST_ID:
         view.event_id = stated
     view.origin = given_origin(view.attributes, view.origin)
-    known = said.get(a.AICOST_USAGE_SOURCE) != "none"
-    view.usage = _usage(said) if known else None
-    view.complete = said.get(a.AICOST_USAGE_COMPLETE) is not False
     view.service_tier = said.get(a.AICOST_RESPONSE_SERVICE_TIER)
     view.billed = _member(Billed, said.get(a.AICOST_REQUEST_BILLED), Billed.YES)
-    view.flags = ()
-    if known and any(isinstance(n := said.get(key), int) and n > PLAUSIBLE for _, key in _METER_KEYS):
-        view.complete, view.flags = False, ("invalid_count:usage",)
+    # An operation of a database says neither where its usage is from nor whether that is all of it.
+    source = said.get(a.AICOST_USAGE_SOURCE, "none" if view.billed is not Billed.YES else "provider")
+    view.usage = _usage(view) if source != "none" else None
+    whole = view.billed is not Billed.POSSIBLY and "usage_incomplete" not in str(said.get(a.AICOST_COST_REASON))
+    view.complete = said.get(a.AICOST_USAGE_COMPLETE, whole) is not False
+    view.flags = wire.texts(view.attributes[a.AICOST_USAGE_FLAGS]) if a.AICOST_USAGE_FLAGS in said else ()
+    if source != "none" and len(view.usage or ()) < _meters_said(view):
+        view.complete, view.flags = False, (*view.flags, "invalid_count:usage")
     view.error_type = said.get(a.ERROR_TYPE)
 
 
@@ -66,6 +94,20 @@ def given_charge(view: View) -> Charge:
     )
 
 
+def is_as_given(view: View, given: Charge, made: Charge) -> bool:
+    """Whether a charge that was made here is the one the span says, to the last digit, by the same card and rates."""
+    said = view.attributes
+    rates = wire.texts(said[a.AICOST_COST_RATE_IDS]) if a.AICOST_COST_RATE_IDS in said else ()
+    if (made.status, made.currency, made.atto) != (given.status, given.currency, given.atto):
+        return False
+    if view.inference.labels.dialect is STORAGE and given.atto == 0:
+        return True  # of what costs nothing, its span says no more
+    computed = wire.Attributes(said).get(a.AICOST_COST_COMPUTED_AMOUNT)
+    ours = None if made.computed_atto is None else made.computed_atto / ATTO
+    applied = tuple(line.rate_id for line in made.lines if line.atto is not None and line.rate_id is not None)
+    return (made.rate_card, ours) == (given.rate_card, computed) and (made.atto is None or applied == rates)
+
+
 def given_event(view: View, event: UsageEvent) -> UsageEvent:
     """The event of a span of aicost: what any span says, and what only these do."""
     said = wire.Attributes(view.attributes)
@@ -84,44 +126,81 @@ def given_event(view: View, event: UsageEvent) -> UsageEvent:
     )
 
 
-def given_attempts(view: View, event: UsageEvent) -> list[UsageEvent]:
-    """The attempts before the last one, which a span of aicost tells of as its events."""
+def given_attempts(view: View, event: UsageEvent) -> tuple[list[UsageEvent], UsageEvent]:
+    """The attempts before the last one, which a span of aicost tells of as its events; and the last, when it began."""
     if not event.retry_count:
-        return []
-    found = []
-    for told in Span.FromString(view.encoded).events:
-        said = dict(wire.plain_attributes(told))
-        number, stated = said.get(a.AICOST_REQUEST_ATTEMPT), said.get(a.AICOST_EVENT_ID)
-        if told.name == "aicost.attempt" and isinstance(number, int) and 0 < number < event.attempt:
-            found.append(
-                replace(
-                    event,
-                    event_id=stated if isinstance(stated, str) else f"{event.event_id}:{number}",
-                    response_id=None,
-                    usage=None,
-                    ended_ns=told.time_unix_nano,
-                    status=_member(RequestStatus, said.get(a.AICOST_REQUEST_STATUS), RequestStatus.RETRY),
-                    billed=_member(Billed, said.get(a.AICOST_REQUEST_BILLED), Billed.POSSIBLY),
-                    error_type=said.get(a.ERROR_TYPE),
-                    attempt=number,
-                    retry_count=number - 1,
-                    backoff_ns=_nanoseconds(said.get(a.AICOST_REQUEST_BACKOFF)),
-                    complete=said.get(a.AICOST_REQUEST_BILLED) != Billed.POSSIBLY.value,
-                )
+        return [], event
+    told = [dict(wire.plain_attributes(one), ended=one.time_unix_nano) for one in _attempts(view)]
+    told = [said for said in told if isinstance(said.get(a.AICOST_REQUEST_ATTEMPT), int)]
+    # What the answer says is of the last one alone; where the others went and how they ended, they say.
+    asked = replace(
+        event,
+        model=event.request_model or event.model,
+        response_id=None,
+        usage=None,
+        service_tier=None,
+        region=None,
+        speed=None,
+        flags=(),
+        estimated=False,
+        retry_of=None,
+        fallback_of=None,
+        origin=event.origin._replace(request_id=None, gateway_call_id=None),
+    )
+    found, started = [], event.started_ns
+    for said in sorted(told, key=lambda said: said[a.AICOST_REQUEST_ATTEMPT]):
+        number, stated = said[a.AICOST_REQUEST_ATTEMPT], said.get(a.AICOST_EVENT_ID)
+        if not 0 < number < event.attempt:
+            continue
+        ended, backoff = min(said["ended"], MAX_COUNT), _nanoseconds(said.get(a.AICOST_REQUEST_BACKOFF))
+        found.append(
+            replace(
+                asked,
+                event_id=stated if isinstance(stated, str) else f"{event.event_id}:{number}",
+                started_ns=min(started, ended),
+                ended_ns=ended,
+                status=_member(RequestStatus, said.get(a.AICOST_REQUEST_STATUS), RequestStatus.RETRY),
+                billed=_member(Billed, said.get(a.AICOST_REQUEST_BILLED), Billed.POSSIBLY),
+                error_type=said.get(a.ERROR_TYPE),
+                attempt=number,
+                retry_count=number - 1,
+                backoff_ns=backoff,
+                complete=said.get(a.AICOST_REQUEST_BILLED) != Billed.POSSIBLY.value,
             )
-    return found
+        )
+        started = ended + backoff
+    return found, replace(event, started_ns=min(started, event.ended_ns))
+
+
+def _attempts(view: View) -> list[Any]:
+    return [told for told in Span.FromString(view.encoded).events if told.name == "aicost.attempt"]
 
 
 def _nanoseconds(seconds: object) -> int:
     return round(seconds * 1e9) if isinstance(seconds, float) and 0 <= seconds < 1e6 else 0
 
 
-def _usage(said: wire.Attributes) -> dict[str, Quantity]:
-    return {
-        meter: quantity
-        for meter, key in _METER_KEYS
-        if isinstance(quantity := said.get(key), int) and 0 <= quantity <= PLAUSIBLE
-    }
+def _usage(view: View) -> dict[str, Quantity]:
+    """The meters, in the order in which the span says them: that of the charge's lines."""
+    attributes, encoded, found = view.attributes, view.encoded, dict[str, Quantity]()
+    keys = [key for key in attributes if key.startswith(_METER) and len(key) <= LONGEST][:_MOST_METERS]
+    if len(encoded) <= _LARGE:  # it is looked through for each
+        keys.sort(key=lambda key: encoded.find(b"\x0a" + wire.varint(len(key.encode())) + key.encode()))
+    for key in keys:
+        quantity = wire.decoded(attributes[key])
+        if isinstance(quantity, float):
+            quantity = Decimal(repr(quantity)) if 0 <= quantity <= PLAUSIBLE else None
+        if isinstance(quantity, (int, Decimal)) and not isinstance(quantity, bool) and 0 <= quantity <= PLAUSIBLE:
+            found[key[len(_METER) :]] = quantity
+    return found
+
+
+def _meters_said(view: View) -> int:
+    return sum(key.startswith(_METER) for key in view.attributes)
+
+
+def _text(said: object) -> str | None:
+    return said if isinstance(said, str) and said else None
 
 
 _T = TypeVar("_T", bound=Enum)

@@ -128,7 +128,7 @@ class Intake:
 
     async def _keep(self, priced: Priced) -> None:
         """Write what it costs to the ledger, so that it is safe there."""
-        if self._ledger is None or self._writing is None or not (priced.counted or priced.joined):
+        if self._ledger is None or self._writing is None or not (priced.counted or priced.joined or priced.lifetimes):
             return
         kept = await asyncio.get_running_loop().run_in_executor(self._writing, _record, self._ledger, priced)
         if not kept:
@@ -168,7 +168,8 @@ def _record(ledger: Ledger, priced: Priced) -> bool:
     """Whether all of it is safe, but for what no ledger could ever hold; that is counted in `lost`."""
     lost = ledger.lost
     sightings = [one.sighting for one in priced.joined if one.sighting is not None]
-    ledger.record([entry for one in priced.counted for entry in one.entries], sightings=sightings)
+    told = priced.lifetimes.told if priced.lifetimes is not None else None
+    ledger.record([entry for one in priced.counted for entry in one.entries], sightings=sightings, told=told)
     for one in priced.counted:
         if one.replaces:
             ledger.record(one.entries[-1:], replaces=one.replaces)
@@ -177,6 +178,7 @@ def _record(ledger: Ledger, priced: Priced) -> bool:
     if ledger.lost != lost:
         # One of them cannot be kept; the others must not go with it.
         ledger.lost = lost
+        ledger.record((), told=told)
         for one in priced.counted:
             for entry in one.entries:
                 ledger.record([entry])

@@ -12,33 +12,30 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from aicost._bounded import remembered
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.pricing.sighting import Sighting, SightingKind
-from aicost.scopes.ids import opaque
-from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
 from aicost.telemetry.dialect_table import dialect_of
-from aicost.telemetry.dialects import Dialect, Labels, failure_of, part_of
+from aicost.telemetry.dialects import STORAGE, Dialect, Labels, failure_of, part_of
 from aicost.telemetry.once import WIRE, Covered
 from aicost.telemetry.profiles import PROFILE_KEYS, CostProfile
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import Billed, UsageEvent
 from aicost.usage.meters import Quantity
-from aicost.usage.reading import MAX_COUNT
 
 from . import wire
+from .entries import entries_of, event_of
 from .fragments import Fragments
-from .given import given_attempts, given_charge, given_event, take_given
+from .given import given_charge, given_inference, take_given
+from .lifetimes import BEGINS, OUTCOME, Lifetimes
 from .memory import Memory
 from .nesting import Links, Once
-from .view import NAMELESS, View
+from .view import NAMELESS, View, owners_of
 
 _ERROR = 2
 _new = tuple.__new__
 _STAMP = b"aicost."
-_OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
 
 
 class Counted(NamedTuple):
@@ -58,7 +55,7 @@ class Counted(NamedTuple):
     """It came before."""
     given: bool
     """It was priced, or metered, where it was made."""
-    entries: Sequence[tuple[UsageEvent, Charge]]
+    entries: list[tuple[UsageEvent, Charge]] | tuple[()]
     """For a ledger, if that was asked for: the call, and its attempts that failed before."""
     replaces: Sequence[str] = ()
     """Events that were counted for it from further away."""
@@ -89,6 +86,8 @@ class Priced:
     """Spans without ids, by what they say: the second of the same is another."""
     rejected: int = 0
     """Spans that are left out, because they cannot be decoded."""
+    lifetimes: Lifetimes | None = None
+    """Runs, steps and outcomes, for a ledger, if that was asked for."""
 
 
 class Pricer:
@@ -118,20 +117,26 @@ class Pricer:
 
     def price(self, data: bytes) -> Priced:
         """Price one ExportTraceServiceRequest. Raises `MalformedRequestError` for bytes that are none."""
-        done = Priced(data)
+        done = Priced(data, lifetimes=Lifetimes() if self._events else None)
         resources = wire.read_request(data)
+        stamped = self._events and _STAMP in data
+        more: tuple[bytes, ...] = (BEGINS,) if stamped and BEGINS in data else ()
         found: list[tuple[wire.ResourceSpans, wire.ScopeSpans, Dialect, list[tuple[int, int, int]]]] = []
         for resource in resources:
             for scope in resource.scopes:
                 done.spans += len(scope.spans)
                 dialect = dialect_of(scope.name, scope.version)
-                needle, *others = dialect.needles
-                places = [
-                    place
-                    for place in scope.spans
-                    if data.find(needle, place[1], place[2]) >= 0
-                    or (others and any(data.find(other, place[1], place[2]) >= 0 for other in others))
-                ]
+                needle, *others = (*dialect.needles, *more)
+                places = (
+                    scope.spans
+                    if self._events and scope.name == WIRE
+                    else [
+                        place
+                        for place in scope.spans
+                        if data.find(needle, place[1], place[2]) >= 0
+                        or (others and any(data.find(other, place[1], place[2]) >= 0 for other in others))
+                    ]
+                )
                 if places:
                     found.append((resource, scope, dialect, places))
         if len(found) == 1:
@@ -140,7 +145,8 @@ class Pricer:
             for place in places:
                 view = _view(data, resource, scope, dialect, place, done)
                 if view is not None:
-                    self._once.decide(view)
+                    if not _is_storage(view):
+                        self._once.decide(view)
                     self._finish_safely(view, done)
         elif found:
             views = [
@@ -149,11 +155,15 @@ class Pricer:
                 for place in places
                 if (view := _view(data, resource, scope, dialect, place, done)) is not None
             ]
-            self._once.settle(views, lambda: _links(data, resources))
+            self._once.settle([view for view in views if not _is_storage(view)], lambda: _links(data, resources))
             for view in views:
                 self._finish_safely(view, done)
         if found:
             done.data = wire.spliced(data, resources)
+        if done.lifetimes is not None:
+            if stamped and OUTCOME in data:
+                _read_outcomes(data, resources, done.lifetimes)
+            done.lifetimes.settle()
         return done
 
     def remember(self) -> None:
@@ -187,7 +197,9 @@ class Pricer:
                 span = wire.without(span or view.encoded, self._replaced)
                 view.attributes = wire.Span.FromString(span).attributes
             view.scope.edits.append(wire.Edit(*view.place, self._fragments.of(view, charge), span))
-        entries = self._entries(view, charge) if self._events else ()
+        entries = entries_of(view, charge, self.kernel) if self._events else ()
+        if done.lifetimes is not None and a.AICOST_RUN_ID not in view.attributes:
+            done.lifetimes.place(entries, view.span)
         owners = view.attributes.get
         done.counted.append(
             _new(
@@ -216,11 +228,6 @@ class Pricer:
         if self._events:
             sighting = Sighting(kind, covered.reason, covered.by, view.scope.name, event_of(view), charge)
         return Joined(kind, covered.reason, charge, sighting)
-
-    def _entries(self, view: View, charge: Charge) -> list[tuple[UsageEvent, Charge]]:
-        event = event_of(view)
-        before = given_attempts(view, event) if view.given else []
-        return [*((attempt, self.kernel.price(attempt).plausible()) for attempt in before), (event, charge)]
 
 
 def price_request(data: bytes, *, kernel: Kernel | None = None, profiles: Sequence[CostProfile] = ()) -> bytes:
@@ -273,6 +280,12 @@ def _read(
     span = wire.Span.FromString(encoded)
     attributes = span.attributes
     inference = dialect.read(span.name, attributes, wire.decoded)
+    if done.lifetimes is not None:
+        if scope.name == WIRE and a.AICOST_COST_STATUS in attributes:
+            inference = given_inference(attributes, inference)
+        elif inference is None:
+            tell = done.lifetimes.own if scope.name == WIRE else done.lifetimes.of_another
+            tell(span, lambda: owners_of(resource.resource, attributes))
     if inference is None:
         return None
     view = View(scope, place, encoded, span, inference, resource.resource)
@@ -293,6 +306,26 @@ def _read(
         view.billed, view.error_type = failure_of(wire.Attributes(attributes), inference)
         view.complete = view.complete and view.billed is not Billed.POSSIBLY
     return view
+
+
+def _is_storage(view: View) -> bool:
+    """Whether it is an operation of a database: nobody has another view of those."""
+    return view.inference.labels.dialect is STORAGE
+
+
+def _read_outcomes(data: bytes, resources: Sequence[wire.ResourceSpans], lifetimes: Lifetimes) -> None:
+    for resource in resources:
+        for scope in resource.scopes:
+            for _, start, end in scope.spans:
+                if data.find(OUTCOME, start, end) < 0:
+                    continue
+                try:
+                    attributes = wire.Span.FromString(data[start:end]).attributes
+                    lifetimes.outcomes(data[start:end], owners_of(resource.resource, attributes))
+                except DecodeError:
+                    continue  # it was left out, or is handed on as it came
+                except Exception as error:  # noqa: BLE001 - a failure of ours costs one span its outcomes
+                    guard.failed("read outcomes", error)
 
 
 STATED = tuple(
@@ -331,63 +364,3 @@ def _links(data: bytes, resources: Sequence[wire.ResourceSpans]) -> Links:
                 boundary = part is not None and part.kind != "inference"
                 found[span.trace_id + span.span_id] = (span.parent_span_id, boundary)
     return found
-
-
-def event_of(view: View) -> UsageEvent:
-    """The event that a view reports."""
-    labels, span = view.inference.labels, view.span
-    get = wire.Attributes(view.attributes).get
-    trace = span.trace_id.hex()
-    run = get(a.AICOST_RUN_ID) or trace
-    step, step_id = get(a.AICOST_STEP_NAME), get(a.AICOST_STEP_ID)
-    if step_id is None and step == labels.operation:
-        step = None  # the operation stands in on spans that are in no step
-    event = UsageEvent(
-        event_id=view.event_id,
-        provider=view.provider,
-        operation=labels.operation,
-        model=view.model,
-        usage=view.usage,
-        started_ns=min(view.started_ns, MAX_COUNT),
-        ended_ns=min(view.ended_ns, MAX_COUNT),
-        request_model=view.request_model,
-        response_id=view.response_id,
-        api="reported",
-        service_tier=view.service_tier,
-        region=view.region,
-        speed=view.speed,
-        provider_cost=view.provider_cost,
-        status=RequestStatus.SUCCESS if view.error_type is None else RequestStatus.FAILURE,
-        billed=view.billed,
-        error_type=view.error_type,
-        complete=view.complete,
-        flags=view.flags,
-        trace_id=trace,
-        span_id=span.span_id.hex(),
-        run_id=run,
-        root_run_id=get(a.AICOST_RUN_ROOT_ID) or run,
-        workflow=get(a.GEN_AI_WORKFLOW_NAME),
-        step=step,
-        step_id=step_id,
-        agent=get(a.GEN_AI_AGENT_NAME),
-        attribution=owners_of(view),
-        origin=view.origin,
-    )
-    return given_event(view, event) if view.given else event
-
-
-def owners_of(view: View) -> Mapping[str, str]:
-    """Who owns it: what the resource says, and the span where it says otherwise. What looks personal is hashed."""
-    present = view.attributes
-    found = _resource_owners(view.resource)
-    own = {key: opaque(key, wire.decoded(present[name])) for name, key in _OWNERS if name in present}
-    return {**found, **own} if own else found
-
-
-@remembered(4096)
-def _resource_owners(encoded: bytes) -> Mapping[str, str]:
-    try:
-        attributes = wire.Attributes(wire.Resource.FromString(encoded).attributes)
-    except DecodeError:
-        return {}
-    return {key: opaque(key, attributes[name]) for name, key in _OWNERS if name in attributes}

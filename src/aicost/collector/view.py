@@ -8,8 +8,11 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from google.protobuf.message import DecodeError
+
 from aicost._bounded import remembered, short
-from aicost.scopes.ids import derived_id
+from aicost.scopes.ids import derived_id, opaque
+from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import Inference
 from aicost.telemetry.evidence import span_event_id
@@ -238,6 +241,8 @@ def _quantity(said: int | str) -> Quantity:
     return quantity
 
 
+_OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
+
 _URLS = ("url.full", "http.url", "gen_ai.openai.api_base")
 """Where spans that name no server say whom they asked."""
 
@@ -286,3 +291,19 @@ def _host(said: bytes | None) -> str | None:
         except ValueError:
             return None
     return short(text.lower()) or None
+
+
+def owners_of(resource: bytes, present: Mapping[str, bytes]) -> Mapping[str, str]:
+    """Who owns it: what the resource says, and the span where it says otherwise. What looks personal is hashed."""
+    found = _resource_owners(resource)
+    own = {key: opaque(key, wire.decoded(present[name])) for name, key in _OWNERS if name in present}
+    return {**found, **own} if own else found
+
+
+@remembered(4096)
+def _resource_owners(encoded: bytes) -> Mapping[str, str]:
+    try:
+        attributes = wire.Attributes(wire.Resource.FromString(encoded).attributes)
+    except DecodeError:
+        return {}
+    return {key: opaque(key, attributes[name]) for name, key in _OWNERS if name in attributes}

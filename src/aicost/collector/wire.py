@@ -305,6 +305,14 @@ def decoded(value: bytes) -> Any:
     return getattr(full, which) if which in _PLAIN else None
 
 
+def texts(value: bytes) -> tuple[str, ...]:
+    """An attribute's value as texts, if it is an array of them."""
+    try:
+        return tuple([one.string_value for one in AnyValue.FromString(value).array_value.values])
+    except DecodeError:
+        return ()
+
+
 _PLAIN = {"string_value", "int_value", "double_value", "bool_value"}
 
 

@@ -29,8 +29,9 @@ DIMENSIONS: Mapping[str, str] = {
     "customer": "customer_id",
     "feature": "feature_id",
     "workflow": "workflow",
-    # Of a call in no step, ledgers of old say the operation.
-    "step": "CASE WHEN c.step_id IS NOT NULL OR c.step <> c.operation THEN c.step END",
+    # Of a call in no step, ledgers of old say the operation; one in a step that was told of later names none.
+    "step": "CASE WHEN c.step_id IS NOT NULL OR c.step <> c.operation "
+    "THEN COALESCE(c.step, (SELECT s.name FROM steps s WHERE s.step_id = c.step_id)) END",
     "agent": "agent",
     "model": "model",
     "provider": "provider",
@@ -44,6 +45,7 @@ DIMENSIONS: Mapping[str, str] = {
 
 _IDS = (
     ("run", "runs", "run_id"),
+    ("run", "runs", "root_run_id"),
     ("run", "charges", "run_id"),
     ("span", "charges", "span_id"),
     ("event", "charges", "event_id"),
@@ -102,7 +104,8 @@ _SUMS = f"""
 """
 
 
-# A provider's own cost replaces what its lines come to, so it is not theirs to divide.
+# A provider's own cost replaces what its lines come to, so it is not theirs to divide; nor is an amount that a process
+# has told a collector without a card the collector has.
 _BY_METER = f"""
 {_FAILED}, parts AS (
     SELECT c.*, l.meter, CAST(l.quantity AS INTEGER) AS quantity,
@@ -110,6 +113,8 @@ _BY_METER = f"""
         CASE WHEN l.event_id IS NULL THEN c.atto_rest ELSE l.atto_rest END AS part_rest
     FROM charges c
     LEFT JOIN charge_lines l ON l.event_id = c.event_id AND c.charge_status <> 'provider_reported'
+        AND (l.nano IS NOT NULL OR c.nano IS NULL OR (c.charge_status = 'partial' AND EXISTS (
+            SELECT 1 FROM charge_lines o WHERE o.event_id = c.event_id AND o.nano IS NOT NULL)))
     {{condition}}
 )
 SELECT c.meter AS key, c.currency, {_WASTED} AS wasted, {_split("c.quantity", "quantity")},
@@ -314,11 +319,11 @@ class LedgerReader:
         return {event_id: self._rows(select, (event_id,)) for event_id in event_ids}
 
     def runs(self, root_or_run: str) -> list[sqlite3.Row]:
-        """A run and all runs inside it."""
+        """A run and all runs inside it. The outermost one may be known by those alone, where its span never came."""
         # The runs of one tree share its root, so only they are searched for children.
         return self._rows(
             "WITH RECURSIVE family AS MATERIALIZED (SELECT * FROM runs WHERE root_run_id = "
-            "(SELECT root_run_id FROM runs WHERE run_id = ?1)), tree(run_id) AS (SELECT ?1 UNION "
+            "COALESCE((SELECT root_run_id FROM runs WHERE run_id = ?1), ?1)), tree(run_id) AS (SELECT ?1 UNION "
             "SELECT r.run_id FROM family r JOIN tree t ON r.parent_run_id = t.run_id) "
             "SELECT r.* FROM family r JOIN tree USING (run_id) ORDER BY started_ns",
             (root_or_run,),

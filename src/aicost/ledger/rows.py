@@ -72,7 +72,7 @@ def charge_row(event: UsageEvent, charge: Charge) -> Row:
         charge.rate_card,
         event.retry_of,
         event.fallback_of,
-        *(event.origin if event.origin is not NOWHERE else _NO_ORIGIN),
+        *(event.origin if event.origin != NOWHERE else _NO_ORIGIN),
     )
 
 

@@ -25,10 +25,12 @@ from aicost._errors import LedgerError
 from aicost._later import Worker, in_collector
 from aicost.pricing.charge import Charge
 from aicost.pricing.sighting import Sighting
+from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
 from .connection import connect
 from .rows import Row
+from .told import Told
 from .writes import Write, put, put_charges, put_outcome, put_run
 
 _log = logging.getLogger("aicost.ledger")
@@ -134,14 +136,22 @@ class Ledger:
         """Writes waiting in memory because the file cannot be written just now."""
         return len(self._pending) + self._in_hand
 
-    def record(self, entries: Entries, *, sightings: Sequence[Sighting] = (), replaces: Sequence[str] = ()) -> None:
+    def record(
+        self,
+        entries: Entries,
+        *,
+        sightings: Sequence[Sighting] = (),
+        replaces: Sequence[str] = (),
+        told: Told | None = None,
+    ) -> None:
         """Keep the charges of one call: one transaction, durable on return unless it is `pending`, each event once.
 
         The same event again changes nothing. A view that completes an earlier one replaces it; one that contradicts
         it is a sighting, and not counted. So are `sightings`, views of what is counted elsewhere, and the events in
-        `replaces`, which were counted until the last entry told of them from nearer to the wire.
+        `replaces`, which were counted until the last entry told of them from nearer to the wire. `told` is what spans
+        tell of runs, steps and outcomes: in any order, and as often as they like.
         """
-        self._write(put_charges(entries, self._new_rates(entries), sightings, replaces))
+        self._write(put_charges(entries, self._new_rates(entries), sightings, replaces, told))
 
     def start_run(
         self,
@@ -187,10 +197,10 @@ class Ledger:
         run_id: str | None,
         attribution: Mapping[str, str],
         at_ns: int,
-        idempotency_key: str | None = None,
+        outcome_id: str | None = None,
     ) -> None:
-        """Keep units of value delivered; of one name and key once."""
-        self._write(put_outcome(name, count, run_id, at_ns, attribution, idempotency_key))
+        """Keep units of value delivered; of one id, 32 hex digits, once."""
+        self._write(put_outcome(outcome_id or new_id(), name, count, run_id, at_ns, attribution))
 
     def flush(self) -> bool:
         """Try to write what is waiting. Returns whether nothing is left."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +13,12 @@ from typing import Any
 
 from aicost.pricing.charge import Charge
 from aicost.pricing.sighting import Sighting
-from aicost.scopes.ids import derived_id
 from aicost.usage.event import SKEW_NS, Billed, Origin, UsageEvent
 from aicost.usage.meters import Quantity
 
 from .rows import Row, charge_row, line_rows, payload_hash, storable, supersedes
 from .schema import CHARGE_COLUMNS, ORIGIN, OWNERS
+from .told import NAME_CHARGES, Told, outcome_key, put_told
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -58,10 +57,6 @@ _INSERT_RUN = (
     "INSERT INTO runs (run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, status, started_ns, "
     "attribution) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?) ON CONFLICT (run_id) DO UPDATE SET status = 'running'"
 )
-_NAME_CHARGES = (
-    "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE run_id = ?1) "
-    "WHERE run_id = ?1 AND workflow IS NOT (SELECT workflow FROM runs WHERE run_id = ?1)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +90,12 @@ def put_charges(
     rates: Sequence[Row],
     sightings: Sequence[Sighting] = (),
     replaces: Sequence[str] = (),
+    told: Told | None = None,
 ) -> Write:
     """Keep charges, each event once, and the (card, rate id, about) of rates they are the first to use.
 
     `sightings` are views that are no money; `replaces` are events that the last entry tells of from nearer to the
-    wire, which become sightings.
+    wire, which become sightings; `told` is what the same spans tell of runs, steps and outcomes.
     """
     kept: list[_Kept] = []
     for event, priced in entries:
@@ -129,6 +125,8 @@ def put_charges(
             _put_sighting(db, storable(charge_row(event, charge.plausible())), kind, reason, by, observer)
         if about:
             db.executemany("INSERT OR IGNORE INTO rates VALUES (?, ?, ?)", about)
+        if told is not None:
+            put_told(db, told, [one.row[0] for one in kept if one.event.workflow is None])
 
     return Write(apply, len(kept), [*(one.row for one in kept), *(line for one in kept for line in one.lines)])
 
@@ -148,23 +146,18 @@ def put_run(row: Row) -> Write:
 
     def apply(db: sqlite3.Connection) -> None:
         db.execute(_INSERT_RUN, run)
-        db.execute(_NAME_CHARGES, run[:1])
+        db.execute(NAME_CHARGES, run[:1])
 
     return Write(apply)
 
 
 def put_outcome(
-    name: str, count: int, run_id: str | None, at_ns: int, attribution: Mapping[str, str], key: str | None = None
+    outcome_id: str, name: str, count: int, run_id: str | None, at_ns: int, attribution: Mapping[str, str]
 ) -> Write:
-    """Units of value. Without a key of the caller's they are given an identity: tried twice, they count once.
-
-    Of the operating system's randomness: of two processes that seed `random` alike, one would lose its outcomes.
-    """
-    drawn = os.urandom(8) if key is None else bytes.fromhex(derived_id("outcome", name, key))[:8]
-    outcome_id = int.from_bytes(drawn, "big") >> 1
+    """Units of value. Tried twice, or told again by a span, they count once."""
     return put(
         "INSERT OR IGNORE INTO outcomes (id, name, count, run_id, at_ns, attribution) VALUES (?, ?, ?, ?, ?, ?)",
-        (outcome_id, name, count, run_id, at_ns, json.dumps(dict(attribution))),
+        (outcome_key(outcome_id), name, count, run_id, at_ns, json.dumps(dict(attribution))),
     )
 
 

@@ -32,6 +32,7 @@ _IN_WORDS = {
     "assumed_model": "the rate card has no model of the answer's name: priced as the one that was asked for",
     "usage_suspect": "the usage contradicts itself",
 }
+_OTHER_CARD = "the process that made the call priced it with {}, which the collector that wrote this did not have"
 
 
 def explain(path: str | Path, identifier: str) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def explain(path: str | Path, identifier: str) -> dict[str, Any]:
     with LedgerReader(path) as ledger:
         kind, full = ledger.resolve(identifier)
         if kind == "run":
-            ids = [row["run_id"] for row in ledger.runs(full)] or [full]
+            ids = list(dict.fromkeys([full, *(row["run_id"] for row in ledger.runs(full))]))
             charges = [charge for run_id in ids for charge in ledger.charges(Filter(run_id=run_id))]
         else:
             charges = ledger.charges(Filter(span_id=full) if kind == "span" else Filter(event_id=full))
@@ -135,6 +136,8 @@ def _render_attempt(attempt: Mapping[str, Any], parent: Tree) -> None:
         node.add(f"[yellow]{plain(attempt['reason'])}[/yellow]: {attempt['in_words']}")
     if attempt["charge_status"] == "provider_reported" and attempt["computed"] is not None:
         node.add(f"the rate card alone says {attempt['computed']}; its lines are not added up")
+    if attempt["lines_reason"]:
+        node.add(f"[yellow]{attempt['lines_reason']}[/yellow]: {_OTHER_CARD.format(plain(str(attempt['rate_card'])))}")
     for line in attempt["lines"]:
         node.add(_line_text(line, attempt["rate_card"]))
 
@@ -193,9 +196,16 @@ def _attempt(
         "path": _path(charge, runs, steps),
         "amount": exact(_atto(charge)),
         "computed": charge["computed_amount"],
+        "lines_reason": _lines_reason(charge, lines),
         "in_words": _IN_WORDS.get(reason.partition(":")[0], "") if reason else None,
         "lines": [_line(row) for row in lines],
     }
+
+
+def _lines_reason(charge: sqlite3.Row, lines: Sequence[sqlite3.Row]) -> str | None:
+    """Why an amount is known and none of the prices it is made of."""
+    known = charge["nano"] is not None and charge["charge_status"] != "provider_reported"
+    return "other_rate_card" if known and lines and all(line["nano"] is None for line in lines) else None
 
 
 def _path(

@@ -255,5 +255,7 @@ def open_step(
         said = {**said, name_key: step.name}
     if version is not None:
         said = {**said, a.GEN_AI_AGENT_VERSION: as_text(version)}
+    if outer.step is not None:
+        said = {**said, a.AICOST_STEP_PARENT_ID: outer.step.id}
     scope = outer.owned_by(owner).in_step(step, agent=step.name if kind is StepKind.AGENT else None)
     return Frame(f"{verb} {step.name}", scope, said, None, step, parent)

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+AICOST_BEGINS: Final = "aicost.begins"
+"""What a span of another instrumentation begins, where it is taken for more than a part of what is around it."""
+
 AICOST_COST_AMOUNT: Final = "aicost.cost.amount"
 """The amount, for arithmetic and charts. The exact one is `aicost.cost.amount_exact`."""
 
@@ -86,6 +89,9 @@ AICOST_METER: Final = "aicost.meter"
 AICOST_OUTCOME_COUNT: Final = "aicost.outcome.count"
 """How many of them."""
 
+AICOST_OUTCOME_ID: Final = "aicost.outcome.id"
+"""What tells it from every other outcome; of one idempotency key, always the same."""
+
 AICOST_OUTCOME_NAME: Final = "aicost.outcome.name"
 """The unit of value delivered."""
 
@@ -161,6 +167,9 @@ AICOST_STEP_ID: Final = "aicost.step.id"
 AICOST_STEP_NAME: Final = "aicost.step.name"
 """The named stage of the run. Outside any step, the operation."""
 
+AICOST_STEP_PARENT_ID: Final = "aicost.step.parent_id"
+"""The step in which this step was started. On the step's own span."""
+
 AICOST_TEAM: Final = "aicost.team"
 """The team that owns the work."""
 
@@ -180,7 +189,7 @@ AICOST_USAGE_FLAGS: Final = "aicost.usage.flags"
 """What in the provider's usage is new, missing or contradicts itself."""
 
 AICOST_USAGE_METER: Final = "aicost.usage.meter"
-"""Quantity by meter. Meters are disjoint: their sum counts nothing twice."""
+"""Quantity by meter, a whole number wherever it is one. Meters are disjoint: their sum counts nothing twice."""
 
 AICOST_USAGE_SOURCE: Final = "aicost.usage.source"
 """Where the usage comes from."""

@@ -19,6 +19,7 @@ from aicost._later import in_collector, later
 from aicost.scopes.frames import began, ended
 from aicost.scopes.runs import Run, Step, StepKind
 from aicost.scopes.scope import Scope, adopt, current_scope, scope_in
+from aicost.semconv import attributes as a
 from aicost.usage.event import Billed, RequestStatus
 from aicost.usage.readers import ResponseView
 
@@ -43,6 +44,7 @@ def started(span: Span, context: Context | None, pipeline: Pipeline) -> Scope:
     inner, run, step = scope, None, None
     if part is not None and part.kind != "inference":
         inner, run, step = _opened(part, scope, span)
+        _say_what_begins(span, run, step)
     if inner is not base:
         adopt(span, base, inner)
     origin = span.instrumentation_scope
@@ -75,6 +77,15 @@ def _opened(part: Part, scope: Scope, span: Span) -> tuple[Scope, Run | None, St
     scope = scope.in_step(step, agent=part.name if part.kind == "agent" else None)
     began(scope, None, step, span)
     return scope, run, step
+
+
+def _say_what_begins(span: Span, run: Run | None, step: Step | None) -> None:
+    """For a collector's ledger: many spans say a run's and a step's id, and one of them is it."""
+    if run is None and step is None:
+        return
+    span.set_attribute(a.AICOST_BEGINS, "run" if step is None else "step" if run is None else "run_and_step")
+    if step is not None and step.parent is not None:
+        span.set_attribute(a.AICOST_STEP_PARENT_ID, step.parent.id)
 
 
 class _Ending:

@@ -85,6 +85,8 @@ _NAMES = {
 Names = tuple[str, ...]
 UNKNOWN = "unknown"
 """The dialect of those whom nobody here knows."""
+STORAGE = "storage"
+"""The dialect of aicost's own operations of databases."""
 
 _EARLY = frozenset({"gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", *MARKS})
 

@@ -121,8 +121,7 @@ def _storage_attributes(event: UsageEvent, charge: Charge) -> Attributes:
     if event.error_type is not None:
         attributes[a.ERROR_TYPE] = event.error_type
     for meter, quantity in (event.usage or {}).items():
-        if type(quantity) is int:
-            attributes[METER_KEYS[meter]] = quantity
+        attributes[METER_KEYS[meter]] = quantity if type(quantity) is int else float(quantity)
     if charge.atto or charge.reason is not None:
         add_cost(attributes, charge)
     elif charge.atto is not None:
@@ -150,6 +149,8 @@ def add_usage(attributes: Attributes, event: Used) -> None:
             upstream = UPSTREAM_GROUPS.get(group_of(meter))
             if upstream is not None:
                 grouped[upstream] = grouped.get(upstream, 0) + quantity
+        else:
+            attributes[METER_KEYS.get(meter) or f"{a.AICOST_USAGE_METER}.{meter}"] = float(quantity)
     attributes.update(grouped)
 
 
