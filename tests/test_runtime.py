@@ -462,3 +462,16 @@ def test_spans_of_others_are_counted_in_the_ledger_asked_for_last(tmp_path: Path
         with LedgerReader(tmp_path / f"{name}.sqlite") as ledger:
             counts.append(len(ledger.charges()))
     assert counts == [0, 1]
+
+
+@pytest.mark.parametrize("count", [-1, 2**70, 1.5, "3", None, True])
+def test_an_outcome_that_is_no_count_is_left_out_and_said(
+    app: App, count: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with aicost.run_scope("w"):
+        aicost.record_outcome("document", count=count)
+        aicost.record_outcome("document")
+    aicost.flush()
+    with sqlite3.connect(app.ledger_path) as db:
+        assert db.execute("SELECT SUM(count) FROM outcomes").fetchone() == (1,)
+    assert "left out" in caplog.text

@@ -30,6 +30,7 @@ from .telemetry.options import Redact, Tokenizer
 from .usage.meters import Quantity
 from .usage.providers import canonical_provider, normal_tier
 from .usage.readers import ResponseView
+from .usage.reading import PLAUSIBLE
 from .usage.reported import read_meters
 
 _log = logging.getLogger("aicost")
@@ -211,12 +212,15 @@ def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = N
     """Count units of value, the denominator of cost per unit: a document processed, a ticket resolved.
 
     The outcome belongs to the run and owner in scope. One recorded twice with one `idempotency_key` counts once.
-    Never raises.
+    Never raises: what is no count between 0 and a trillion is left out, and logged.
 
     >>> aicost.record_outcome("document")
     """
     try:
         name, scope, now = as_text(name), current_scope(), time.time_ns()
+        if type(count) is not int or not 0 <= count <= PLAUSIBLE:
+            _log.warning("record_outcome(%r): left out %r: not a count between 0 and %d", name, count, PLAUSIBLE)
+            return
         outcome_id = new_id() if idempotency_key is None else derived_id("outcome", name, idempotency_key)
         span = trace.get_current_span()
         if span.is_recording():

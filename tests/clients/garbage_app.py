@@ -221,6 +221,21 @@ def coroutine() -> Any:
 
 
 @kind
+def generator_that_was_not_begun() -> Any:
+    """What a plain function returned under a decorator of ours, and nobody took anything from."""
+
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    @aicost.track_workflow("w")
+    def work() -> Iterator[int]:
+        record()
+        return numbers()
+
+    return work()
+
+
+@kind
 def scope_held_by_a_generator() -> Any:
     """Blocks of ours in a generator of the application's."""
 

@@ -54,12 +54,16 @@ def test_whatever_is_dropped_half_way_is_finished_outside_of_the_collector(
 FINALIZERS = {
     "integrations/_sessions.py:Session.__del__": "session",
     "integrations/_tees.py:_Tee.__del__": "stream",
+    "scopes/frames.py:_Kept.__del__": "generator_that_was_not_begun",
 }
 """All code of ours that Python calls when an object is destroyed, and the kind of garbage that covers it."""
 
 
+HARMLESS = {"_forks.py:lock:ref": "set.discard, which takes no lock and runs none of our code"}
+
+
 def test_every_finalizer_is_known() -> None:
-    assert set(finalizers()) == set(FINALIZERS)
+    assert set(finalizers()) == {*FINALIZERS, *HARMLESS}
     assert set(FINALIZERS.values()) <= set(garbage_app.kinds)
 
 

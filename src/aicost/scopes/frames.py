@@ -97,6 +97,11 @@ class Frame:
         else:
             self._end(failure)
 
+    def end_later(self) -> None:
+        """End it outside of whatever goes on here, which may be anything: a destructor runs wherever it happens to."""
+        if self._generation == _forks.generation:
+            later(functools.partial(self._end, None, time.time_ns()))
+
     def _end(self, failure: BaseException | None, at_ns: int | None = None) -> None:
         ended(self.run, self.step, failed=failure is not None, at_ns=at_ns)
         if self.run is not None and not self.run.is_recorded:
@@ -291,7 +296,7 @@ class _Kept:
             # Its wrapper, of the same name, has warned already if it was never awaited.
             if not isinstance(self._body, types.AsyncGeneratorType):
                 self._body.close()
-            self._frame.end()
+            self._frame.end_later()
 
 
 def _wrap_coroutine(function: Callable[..., Any], open_frame: Callable[[], Frame]) -> Callable[..., Any]:

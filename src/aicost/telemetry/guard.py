@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from functools import partial
 
 from aicost import _forks
+from aicost._later import in_collector, later
 
 _log = logging.getLogger("aicost")
 _lock = _forks.lock()
@@ -14,6 +16,9 @@ _errors: Counter[tuple[str, str]] = Counter()
 
 def failed(where: str, error: Exception) -> None:
     """Count a failure of our own and log it, with its traceback, the first time it happens at this place."""
+    if in_collector():  # logging takes locks
+        later(partial(failed, where, error))
+        return
     key = (where, type(error).__name__)
     with _lock:
         _errors[key] += 1
