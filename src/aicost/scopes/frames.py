@@ -18,7 +18,7 @@ from aicost._version import __version__
 from aicost.semconv import attributes as a
 
 from .runs import Run, Step
-from .scope import Scope, with_scope
+from .scope import Scope, enter, leave, with_scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,14 +110,14 @@ def ended(run: Run | None, step: Step | None, *, failed: bool) -> None:
 @contextmanager
 def inside(frame: Frame) -> Iterator[None]:
     """Be in the frame's context for a block, and end the frame with it."""
-    token = otel_context.attach(frame.context)
+    entered = enter(frame.context)
     try:
         yield
     except BaseException as error:
-        otel_context.detach(token)
+        leave(entered)
         frame.end(error)
         raise
-    otel_context.detach(token)
+    leave(entered)
     frame.end()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -124,6 +125,40 @@ def with_scope(scope: Scope, context: Context | None = None) -> Context:
     return otel_context.set_value(_KEY, scope, context)
 
 
+_inside: ContextVar[Context | None] = ContextVar("aicost-inside", default=None)
+
+
+class Entered(NamedTuple):
+    """A context that was entered: what to put back."""
+
+    context: Context
+    before: Context
+    token: Token[Context]
+    mark: Token[Context | None]
+
+
+def enter(context: Context) -> Entered:
+    """Be in `context` until `leave`."""
+    before = otel_context.get_current()
+    return Entered(context, before, otel_context.attach(context), _inside.set(context))
+
+
+def leave(entered: Entered) -> None:
+    """Be where one was before `enter`.
+
+    It may be called in a copy of the context that was entered in: a web framework leaves the `with` block of a
+    dependency in another thread, and the event loop closes a forgotten generator in a task of its own. A token is of
+    no use there, and OpenTelemetry would log an error with a traceback.
+    """
+    try:
+        _inside.reset(entered.mark)
+    except ValueError:
+        if otel_context.get_current() is entered.context:
+            otel_context.attach(entered.before)
+    else:
+        otel_context.detach(entered.token)
+
+
 @contextmanager
 def attribution(
     *,
@@ -160,11 +195,11 @@ def attribution(
         "user_id": user_id,
         "session_id": session_id,
     }
-    token = otel_context.attach(with_scope(current_scope().owned_by(added)))
+    entered = enter(with_scope(current_scope().owned_by(added)))
     try:
         yield
     finally:
-        otel_context.detach(token)
+        leave(entered)
 
 
 def check_keys(attribution: Mapping[str, object | None]) -> None:
