@@ -1,9 +1,9 @@
 """Scopes across processes, by W3C baggage: opt-in, only allow-listed keys, only to allow-listed hosts.
 
-Nothing is sent but to hosts that are configured (`AICOST_BAGGAGE_HOSTS`) and with messages that you hand over yourself,
-and of the scope only the keys that are configured (`AICOST_BAGGAGE_KEYS`): who your tenants are is nobody's business but yours, least of all a provider's. What comes in
-is taken only for allow-listed keys too. Beside them goes the id of the attempt, so that its work further down is one
-charge.
+Nothing is sent but to hosts that are configured (`AICOST_BAGGAGE_HOSTS`) and with messages that the application hands
+over itself, and of the scope only the keys that are configured (`AICOST_BAGGAGE_KEYS`): who your tenants are is
+nobody's business but yours, least of all a provider's. What comes in is taken only for allow-listed keys too. Beside
+them goes the id of the attempt to those hosts, so that its work further down is one charge.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def enabled() -> bool:
 
 
 Carrier = MutableMapping[str, Any] | list[tuple[Any, Any]]
-"""What headers may be written to: a mapping, or a list of pairs as Kafka's clients have them, whose values are bytes."""
+"""What headers may be written to: a mapping, or a list of pairs with bytes for values, as Kafka's clients have them."""
 Received = Mapping[str, Any] | Iterable[tuple[Any, Any]] | None
 """What headers may be read from; their names and values may be bytes."""
 
