@@ -67,7 +67,7 @@ class ASGIMiddleware:
             await self.app(scope, receive, send)
             return
         exchange = (_Exchange if kind == "http" else _Connection)(frame, receive, send)
-        entered = enter(frame.context)
+        entered = enter(frame.context, frame.scope)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:

@@ -71,7 +71,7 @@ def _began(task: Any = None, **_: Any) -> None:
         scope = propagation.received(task.request.headers)
         opening = open_run if scope.run is None else open_step
         frame = opening(task.name, parent=with_scope(scope))
-        setattr(task.request, _UNDER_WAY, _UnderWay(frame, enter(frame.context)))
+        setattr(task.request, _UNDER_WAY, _UnderWay(frame, enter(frame.context, frame.scope)))
     except Exception as error:  # noqa: BLE001 - the task comes first
         guard.failed("begin a task", error)
 

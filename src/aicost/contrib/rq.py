@@ -76,6 +76,8 @@ class TrackedQueue(Queue):  # type: ignore[misc, unused-ignore]
 class _Tracking:
     """What the workers have in common: jobs that are not of a class of the user's own are tracked ones."""
 
+    job_class: Any = TrackedJob
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.job_class is Job:  # which is what RQ's command line asks for by default

@@ -57,7 +57,7 @@ class WSGIMiddleware:
         if frame is None:
             return self.app(environ, start_response)
         response = _Response(frame, environ, start_response)
-        entered = enter(frame.context)
+        entered = enter(frame.context, frame.scope)
         try:
             body = self.app(environ, response.start)
         except BaseException as error:
@@ -81,6 +81,7 @@ class _Response:
 
     def __init__(self, frame: Frame, environ: Environ, start_response: Callable[..., Any]) -> None:
         self.context: Context = frame.context
+        self.scope = frame.scope
         self._frame: Frame | None = frame
         self._start = start_response
         self._failed = False
@@ -132,7 +133,7 @@ class _Body:
 
     def __next__(self) -> bytes:
         response = self._response
-        entered = enter(response.context)
+        entered = enter(response.context, response.scope)
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
@@ -149,7 +150,7 @@ class _Body:
 
     def close(self) -> None:
         """Called by the server when it is done with the response, whether or not that is complete."""
-        entered = enter(self._response.context)
+        entered = enter(self._response.context, self._response.scope)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:

@@ -79,6 +79,12 @@ class Scope:
 
 
 _defaults = Scope()
+_request: ContextVar[Scope | None] = ContextVar("aicost-request", default=None)
+"""The scope of the request or task under way, wherever a context is put in force that has none.
+
+Instrumentations of frameworks do that, FastAPI's own (0.165) among them: they put the context that they extract from
+the headers in the place of the one in force.
+"""
 
 
 def set_defaults(attribution: Mapping[str, object | None]) -> None:
@@ -98,7 +104,9 @@ def current_scope(context: Context | None = None) -> Scope:
 def scope_in(context: Context | None = None) -> Scope:
     """The scope that `context` itself carries, whatever span is current in it."""
     scope = otel_context.get_value(_KEY, context)
-    return scope if isinstance(scope, Scope) else _defaults
+    if isinstance(scope, Scope):
+        return scope
+    return (_request.get() if context is None else None) or _defaults
 
 
 class _Adopted(NamedTuple):
@@ -135,12 +143,14 @@ class Entered(NamedTuple):
     before: Context
     token: Token[Context]
     mark: Token[Context | None]
+    request: Token[Scope | None] | None
 
 
-def enter(context: Context) -> Entered:
-    """Be in `context` until `leave`."""
+def enter(context: Context, request: Scope | None = None) -> Entered:
+    """Be in `context` until `leave`; for all of a request or task, if `context` is the one that it begins with."""
     before = otel_context.get_current()
-    return Entered(context, before, otel_context.attach(context), _inside.set(context))
+    mirrored = None if request is None else _request.set(request)
+    return Entered(context, before, otel_context.attach(context), _inside.set(context), mirrored)
 
 
 def leave(entered: Entered) -> None:
@@ -157,6 +167,8 @@ def leave(entered: Entered) -> None:
             otel_context.attach(entered.before)
     else:
         otel_context.detach(entered.token)
+        if entered.request is not None:
+            _request.reset(entered.request)
 
 
 @contextmanager
