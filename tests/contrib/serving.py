@@ -16,6 +16,7 @@ import uvicorn
 from aicost.testing import ProviderEmulator
 from tests.conftest import App
 
+
 @contextmanager
 def uvicorn_at(app: Any) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", ws="websockets-sansio"))

@@ -19,13 +19,14 @@ import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from aicost.scopes.scope import Entered, enter, leave, scope_in
+from aicost.scopes.scope import enter, hold, leave, let_go, scope_in
 from aicost.telemetry import guard
 
 _OURS = "_aicost_carries"
 _PLACES = (
     ("fastapi.concurrency", "contextmanager_in_threadpool"),
     ("fastapi.dependencies.utils", "contextmanager_in_threadpool"),
+    ("fastapi.dependencies.utils", "_solve_generator"),
     ("starlette.concurrency", "iterate_in_threadpool"),
     ("starlette.responses", "iterate_in_threadpool"),
     ("fastapi.concurrency", "iterate_in_threadpool"),
@@ -85,14 +86,32 @@ def _in_threadpool(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
                 yield value
         finally:
             # After the block was left, which is in a copy of this context: what it does last is still in its scope.
-            _leave(entered)
+            if entered is not None:
+                leave(entered)
 
     return contextmanager_in_threadpool
 
 
-def _leave(entered: Entered | None) -> None:
-    if entered is not None:
-        leave(entered)
+def _solving(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What a dependency opened holds for the request, even if FastAPI's own span puts an earlier context back."""
+
+    async def _solve_generator(*args: Any, **kwargs: Any) -> Any:
+        held: list[Any] = []
+        stack = kwargs.get("stack")
+        if stack is not None:
+            stack.callback(_let_go, held)  # when the dependency has left its block
+        before = scope_in()
+        value = await original(*args, **kwargs)
+        if stack is not None and (now := scope_in()) is not before:
+            held.append(hold(now))
+        return value
+
+    return _solve_generator
+
+
+def _let_go(held: list[Any]) -> None:
+    for token in held:
+        let_go(token)
 
 
 class _Steps(Iterator[Any]):
@@ -123,4 +142,8 @@ def _iterating(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return iterate_in_threadpool
 
 
-_MAKERS = {"contextmanager_in_threadpool": _in_threadpool, "iterate_in_threadpool": _iterating}
+_MAKERS = {
+    "contextmanager_in_threadpool": _in_threadpool,
+    "_solve_generator": _solving,
+    "iterate_in_threadpool": _iterating,
+}

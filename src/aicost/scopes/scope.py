@@ -79,11 +79,12 @@ class Scope:
 
 
 _defaults = Scope()
-_request: ContextVar[Scope | None] = ContextVar("aicost-request", default=None)
-"""The scope of the request or task under way, wherever a context is put in force that has none.
+_request: ContextVar[tuple[Scope, ...]] = ContextVar("aicost-request", default=())
+"""The scopes that hold for all of the request or task under way, the innermost last.
 
-Instrumentations of frameworks do that, FastAPI's own (0.165) among them: they put the context that they extract from
-the headers in the place of the one in force.
+For where somebody else's context is put in force, or an earlier one is put back: frameworks with an instrumentation of
+their own, as FastAPI (0.165), put the context that they extract from the headers in the place of the one in force, and
+leave the one that a dependency entered when their span of all dependencies ends.
 """
 
 
@@ -104,9 +105,9 @@ def current_scope(context: Context | None = None) -> Scope:
 def scope_in(context: Context | None = None) -> Scope:
     """The scope that `context` itself carries, whatever span is current in it."""
     scope = otel_context.get_value(_KEY, context)
-    if isinstance(scope, Scope):
-        return scope
-    return (_request.get() if context is None else None) or _defaults
+    if context is None and (lasting := _request.get()) and (scope is None or any(scope is each for each in lasting)):
+        return lasting[-1]
+    return scope if isinstance(scope, Scope) else _defaults
 
 
 class _Adopted(NamedTuple):
@@ -143,14 +144,14 @@ class Entered(NamedTuple):
     before: Context
     token: Token[Context]
     mark: Token[Context | None]
-    request: Token[Scope | None] | None
+    request: Token[tuple[Scope, ...]] | None
 
 
 def enter(context: Context, request: Scope | None = None) -> Entered:
     """Be in `context` until `leave`; for all of a request or task, if `context` is the one that it begins with."""
     before = otel_context.get_current()
-    mirrored = None if request is None else _request.set(request)
-    return Entered(context, before, otel_context.attach(context), _inside.set(context), mirrored)
+    lasting = None if request is None else hold(request)
+    return Entered(context, before, otel_context.attach(context), _inside.set(context), lasting)
 
 
 def leave(entered: Entered) -> None:
@@ -168,7 +169,20 @@ def leave(entered: Entered) -> None:
     else:
         otel_context.detach(entered.token)
         if entered.request is not None:
-            _request.reset(entered.request)
+            let_go(entered.request)
+
+
+def hold(scope: Scope) -> Token[tuple[Scope, ...]]:
+    """From now on everything of this request or task is in `scope`, until it is let go."""
+    return _request.set((*_request.get(), scope))
+
+
+def let_go(token: Token[tuple[Scope, ...]]) -> None:
+    """The request's scope is what it was before `hold`."""
+    try:
+        _request.reset(token)
+    except ValueError:  # in a copy of the context
+        _request.set(_request.get()[:-1])
 
 
 @contextmanager
