@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sqlite3
@@ -98,3 +99,11 @@ def test_a_task_queue(place: Place, redis_port: int, name: str, worker: tuple[st
     steps = rows(place, "SELECT tenant_id, step FROM charges")
     assert [(tenant, step.removeprefix("rq_jobs.")) for tenant, step in steps] == [("t-42", "summarize")] * 2
     assert place.costs_what_was_billed()
+
+
+def test_what_the_page_shows_runs(place: Place) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "deployment.md").read_text(), re.DOTALL)
+    assert len(blocks) == 8
+    for block in blocks:
+        place.python(block.replace("run.cost", "print(run.cost)"))
+    assert place.python(blocks[-1] + "\nhandler({'tenant': 't-1'}, None); print('done')").endswith("done\n")

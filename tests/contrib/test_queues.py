@@ -90,9 +90,7 @@ DONE = sorted(["one", "two", "three", "three", "four", "four", "five", "six"])
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_task_of_celery_is_a_step_of_its_caller_s_run(
-    tmp_path: Path, emulator: ProviderEmulator, pool: str
-) -> None:
+def test_a_task_of_celery_is_a_step_of_its_caller_s_run(tmp_path: Path, emulator: ProviderEmulator, pool: str) -> None:
     place = Place(tmp_path, emulator)
     worker = place.worker(
         "celery", "-A", "tests.contrib.queued:queue", "worker", "-P", pool, "-c", "2", "--without-gossip",
