@@ -21,7 +21,7 @@ queue.conf.update(
         "polling_interval": 0.05,
     },
     worker_hijack_root_logger=False,
-    task_ignore_result=True,
+    result_backend=f"file://{folder}/results",
 )
 track_tasks()
 if "AICOST_LEDGER" in os.environ:

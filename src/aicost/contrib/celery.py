@@ -26,7 +26,7 @@ class TaskFailed(Exception):  # noqa: N818 - it is an error type in spans
 
 
 class _UnderWay(NamedTuple):
-    frame: Frame
+    frame: Frame | None
     entered: Entered
 
 
@@ -66,12 +66,12 @@ def _sent(headers: Any = None, **_: Any) -> None:
 
 def _began(task: Any = None, **_: Any) -> None:
     try:
-        if task.name.startswith("celery."):  # its own chores
-            return
-        scope = propagation.received(task.request.headers)
-        opening = open_run if scope.run is None else open_step
-        frame = opening(task.name, parent=with_scope(scope))
-        setattr(task.request, _UNDER_WAY, _UnderWay(frame, enter(frame.context, frame.scope)))
+        scope, frame = propagation.received(task.request.headers), None
+        context = with_scope(scope)
+        if not task.name.startswith("celery."):  # its own chores, such as sending what waits for a chord
+            frame = (open_run if scope.run is None else open_step)(task.name, parent=context)
+            scope, context = frame.scope, frame.context
+        setattr(task.request, _UNDER_WAY, _UnderWay(frame, enter(context, scope)))
     except Exception as error:  # noqa: BLE001 - the task comes first
         guard.failed("begin a task", error)
 
@@ -85,7 +85,8 @@ def _ended(task: Any = None, state: str | None = None, retval: Any = None, **_: 
         if state in _FAILED:
             error = retval if isinstance(retval, BaseException) else sys.exc_info()[1] or TaskFailed()
         leave(under_way.entered)
-        under_way.frame.end(error)
+        if under_way.frame is not None:
+            under_way.frame.end(error)
     except Exception as own:  # noqa: BLE001 - the task comes first
         guard.failed("end a task", own)
 
