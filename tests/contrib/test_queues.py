@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 import aicost
 from aicost._money import to_decimal
 from aicost.ledger.query import LedgerReader
+from aicost.scopes.scope import current_scope
 from aicost.testing import OtlpReceiver, ProviderEmulator
 from tests.conftest import App
 
@@ -264,6 +266,10 @@ def test_a_message_of_any_queue_takes_the_scope_along(
         run_now = aicost.current_run()
         assert run_now is not None
         assert (run_now.id, run_now.workflow) == ("run-1", "caller")
+    message = Message()  # what http.server has for headers
+    message["Baggage"] = "aicost.tenant.id=t-2"
+    with aicost.extract(message):
+        assert dict(current_scope().attribution) == {"tenant_id": "t-2"}
     with aicost.extract(None):  # as Kafka's clients say that there are none
         assert aicost.current_run() is None
 

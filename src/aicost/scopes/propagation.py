@@ -136,7 +136,9 @@ def received(headers: Received) -> Scope:
 
 
 def _baggage_in(headers: Received) -> str:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    # Those of email.message, which http.server has, are no Mapping.
+    items = getattr(headers, "items", None)
+    pairs: Iterable[Any] = headers or () if items is None else items()
     return ",".join(_text(pair[1]) for pair in pairs if pair[1] and _text(pair[0]).lower() == _HEADER)
 
 
