@@ -127,7 +127,7 @@ HOW = ["bare", "starlette", "behind another middleware"]
 def test_a_run_lasts_as_long_as_its_body(app: App, emulator: ProviderEmulator, how: str) -> None:
     served = ASGIMiddleware(streaming(emulator, lambda: None, how), workflow="stream")
     with uvicorn_at(served) as at:
-        assert len(httpx.get(f"http://{at}/").content) == 1_000_000
+        assert len(httpx.get(f"http://{at}/", timeout=60).content) == 1_000_000
     assert runs(app) == [("stream", False, None)]
     assert owners(app) == [("stream", None)]
 
@@ -209,7 +209,7 @@ def test_a_function_that_raises_breaks_no_request(app: App, way: str) -> None:
     served = Starlette(routes=[Route("/", lambda request: JSONResponse(1))])
     served.add_middleware(ASGIMiddleware, **options)
     with uvicorn_at(served) as at:
-        assert httpx.get(f"http://{at}/").status_code == 200
+        assert httpx.get(f"http://{at}/", timeout=60).status_code == 200
     assert runs(app) == [("GET /", False, None)]
 
 
@@ -257,5 +257,5 @@ def test_branches_of_a_request_do_not_see_each_other(app: App, emulator: Provide
 
     served.add_middleware(ASGIMiddleware, workflow="outer")
     with uvicorn_at(served) as at:
-        httpx.get(f"http://{at}/")
+        httpx.get(f"http://{at}/", timeout=60)
     assert sorted(owners(app), key=str) == [("a", "a"), ("b", "b"), ("outer", None)]

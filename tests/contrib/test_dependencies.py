@@ -86,7 +86,7 @@ def served(emulator: ProviderEmulator, endpoint: str, *dependencies: Any, how: s
 
 def get(app: FastAPI) -> None:
     with uvicorn_at(app) as at:
-        assert httpx.get(f"http://{at}/").status_code == 200
+        assert httpx.get(f"http://{at}/", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(("dependency", "endpoint"), BOTH)
@@ -142,7 +142,7 @@ def test_an_exception_in_the_endpoint_fails_the_run_of_a_dependency(
         raise RuntimeError
 
     with uvicorn_at(ASGIMiddleware(served, workflow="outer")) as at:
-        assert httpx.get(f"http://{at}/").status_code == 500
+        assert httpx.get(f"http://{at}/", timeout=60).status_code == 500
     assert sorted(runs(app, 2)) == [("inner", True, "t-1"), ("outer", True, None)]
 
 

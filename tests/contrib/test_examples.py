@@ -68,7 +68,8 @@ def test_a_web_application(place: Place, server: tuple[str, ...]) -> None:
 
         def get() -> bool:
             try:
-                return httpx.get(f"http://127.0.0.1:{port}/answers/x", headers={"x-tenant": "t-1"}).status_code == 200
+                url = f"http://127.0.0.1:{port}/answers/x"
+                return httpx.get(url, headers={"x-tenant": "t-1"}, timeout=60).status_code == 200
             except httpx.ConnectError:
                 return False
 

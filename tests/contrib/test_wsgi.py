@@ -60,7 +60,7 @@ def test_calls_while_a_generator_is_advanced_are_in_the_run(app: App, emulator: 
             body.close()
 
     with wsgiref_at(outside) as at:
-        assert httpx.get(f"http://{at}/").status_code == 200
+        assert httpx.get(f"http://{at}/", timeout=60).status_code == 200
     assert owners(app) == [("w", "t-1")] * 3 + [("w", None)]
     assert runs(app) == [("w", False, None)]
     assert between == [None] * 4
@@ -93,7 +93,7 @@ def test_an_exception_is_a_failed_run(app: App, when: str) -> None:
 
     with wsgiref_at(WSGIMiddleware(served, workflow="w")) as at:
         try:
-            httpx.get(f"http://{at}/")
+            httpx.get(f"http://{at}/", timeout=60)
         except httpx.HTTPError:
             assert when == "in the body"
     assert runs(app) == [("w", True, None)]
@@ -138,7 +138,7 @@ def test_what_servers_look_at_stays_what_it_is(app: App) -> None:
     assert sized.closed
     assert {failed for _, failed, _ in runs(app, 5)} == {False}
     with wsgiref_at(WSGIMiddleware(lambda environ, start: start("200 OK", []) and sized)) as at:
-        assert httpx.get(f"http://{at}/").headers["content-length"] == "3"
+        assert httpx.get(f"http://{at}/", timeout=60).headers["content-length"] == "3"
 
 
 def test_what_is_written_is_sent_and_in_the_run(app: App, emulator: ProviderEmulator) -> None:
@@ -148,7 +148,7 @@ def test_what_is_written_is_sent_and_in_the_run(app: App, emulator: ProviderEmul
         return []
 
     with wsgiref_at(WSGIMiddleware(served, workflow="w")) as at:
-        assert httpx.get(f"http://{at}/").text.startswith("chatcmpl-")
+        assert httpx.get(f"http://{at}/", timeout=60).text.startswith("chatcmpl-")
     assert owners(app) == [("w", None)]
     assert runs(app) == [("w", False, None)]
 
