@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import App, run
 
 import aicost
+from aicost._later import drain
 from aicost.ledger.query import LedgerReader
 from aicost.scopes.scope import current_scope
 
@@ -331,6 +332,7 @@ def test_what_is_returned_stays_what_it_was_and_may_be_let_go_of(
             ["coroutine 'coroutine' was never awaited"] if (kind, let_go) == ("behind, coroutine", "drop") else []
         )
         assert unawaited == expected
+    drain()
     assert [(span.name, span.status.is_ok) for span in app.spans] == [("step work", True)] * 2, "the step has ended"
 
 

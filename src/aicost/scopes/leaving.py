@@ -19,15 +19,20 @@ def leave(token: Token[Context], entered: Context) -> None:
     """Be where one was before `entered` was attached.
 
     A generator or a coroutine that is dropped is left wherever it is dropped: by the garbage collector, in another
-    task or thread, inside of somebody else's scope. Then `entered` is taken away only where it is current, and
-    OpenTelemetry's `detach`, which logs, is not asked.
+    task or thread, inside of somebody else's scope. A web framework leaves the `with` block of a dependency in a copy
+    of the context it was entered in. Then `entered` is taken away only where it is current. OpenTelemetry's `detach`,
+    which logs what it cannot do, is not asked.
     """
-    if in_collector() or sys.exc_info()[0] is GeneratorExit:
-        if otel_context.get_current() is entered:
-            before: Any = token.old_value
-            otel_context.attach(_NONE if before is Token.MISSING else before)
-        return
-    otel_context.detach(token)
+    if not in_collector() and sys.exc_info()[0] is not GeneratorExit:
+        try:
+            token.var.reset(token)
+        except ValueError:
+            pass
+        else:
+            return
+    if otel_context.get_current() is entered:
+        before: Any = token.old_value
+        otel_context.attach(_NONE if before is Token.MISSING else before)
 
 
 def reset(variable: ContextVar[T], token: Token[T]) -> None:

@@ -1,17 +1,19 @@
 """Scopes across processes, by W3C baggage: opt-in, only allow-listed keys, only to allow-listed hosts.
 
-Nothing is sent but to hosts that are configured (`AICOST_BAGGAGE_HOSTS`), and of the scope only the keys that are
-(`AICOST_BAGGAGE_KEYS`): who your tenants are is nobody's business but yours, least of all a provider's. What comes in
-is taken only for allow-listed keys too. Beside them goes the id of the attempt, so that its work further down is one
-charge.
+Nothing is sent but to hosts that are configured (`AICOST_BAGGAGE_HOSTS`) and with messages that the application hands
+over itself, and of the scope only the keys that are configured (`AICOST_BAGGAGE_KEYS`): who your tenants are is
+nobody's business but yours, least of all a provider's. What comes in is taken only for allow-listed keys too. Beside
+them goes the id of the attempt to those hosts, so that its work further down is one charge.
 """
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from opentelemetry import baggage
 from opentelemetry import context as otel_context
@@ -29,6 +31,9 @@ _NAMES: Mapping[str, str] = {**ATTRIBUTES, "run_id": a.AICOST_RUN_ID, "workflow"
 _HEADER = "baggage"
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 _propagator = W3CBaggagePropagator()
+
+_log = logging.getLogger("aicost")
+_said = False
 
 _keys: tuple[str, ...] = ()
 _hosts: tuple[str, ...] = ()
@@ -59,15 +64,27 @@ def enabled() -> bool:
     return bool(_hosts)
 
 
-def inject(headers: MutableMapping[str, str], *, host: str, event_id: str | None = None) -> None:
-    """Add the scope to the headers of a request to `host`, if the host is allow-listed.
+Carrier = MutableMapping[str, Any] | list[tuple[Any, Any]]
+"""What headers may be written to: a mapping, or a list of pairs with bytes for values, as Kafka's clients have them."""
+Received = Mapping[str, Any] | Iterable[tuple[Any, Any]] | None
+"""What headers may be read from; their names and values may be bytes."""
 
-    Baggage that is there already is kept. Clients that aicost wraps do this by themselves, and send the `event_id` of
-    the attempt along, so that whoever does its work further down tells of the same charge.
 
+def inject(headers: Carrier, *, host: str | None = None, event_id: str | None = None) -> None:
+    """Add the scope to the headers of a message, or of a request to `host`, if the host is allow-listed.
+
+    Without `host` the headers are those of a message to a queue of your own. Only keys of `AICOST_BAGGAGE_KEYS` are
+    added; without any nothing is, and the log says so once. Other baggage that is there already is kept. Clients that
+    aicost wraps do this for requests by themselves, and send the `event_id` of the attempt along, so that whoever does
+    its work further down tells of the same charge.
+
+    >>> aicost.inject(message.headers)
     >>> aicost.inject(request.headers, host="billing.internal")
     """
-    if not enabled() or not _allowed(host):
+    if host is not None and not (enabled() and _allowed(host)):
+        return
+    if host is None and not _keys:
+        _say_how_to_allow()
         return
     scope = current_scope()
     values = dict(scope.attribution)
@@ -84,13 +101,30 @@ def inject(headers: MutableMapping[str, str], *, host: str, event_id: str | None
     carrier: dict[str, str] = {}
     _propagator.inject(carrier, context)
     if carrier:
-        present = headers.get(_HEADER)
-        headers[_HEADER] = f"{present},{carrier[_HEADER]}" if present else carrier[_HEADER]
+        _add(headers, carrier[_HEADER], baggage.get_all(context))
+
+
+def _add(headers: Carrier, value: str, added: Mapping[str, object]) -> None:
+    """Append to the baggage that is there, less what it says of the same keys: a message that is sent on carries its
+    sender's, too."""
+    present = _baggage_in(headers)
+    kept = [entry for entry in present.split(",") if entry and entry.partition("=")[0].strip() not in added]
+    whole = ",".join([*kept, value])
+    if isinstance(headers, list):
+        named = [pair[0] for pair in headers if _text(pair[0]).lower() == _HEADER]
+        name = named[0] if named else _HEADER.encode() if headers and isinstance(headers[0][0], bytes) else _HEADER
+        headers[:] = [pair for pair in headers if _text(pair[0]).lower() != _HEADER]
+        headers.append((name, whole.encode()))
+    else:
+        name = next((name for name in headers if _text(name).lower() == _HEADER), _HEADER)
+        headers[name] = whole
 
 
 @contextmanager
-def extract(headers: Mapping[str, str]) -> Iterator[None]:
+def extract(headers: Received) -> Iterator[None]:
     """Continue the scope that a caller sent along: its owner, and its run if that is allow-listed.
+
+    Takes a mapping, or pairs; names and values may be bytes.
 
     >>> with aicost.extract(request.headers):
     ...     handle(request)
@@ -103,10 +137,9 @@ def extract(headers: Mapping[str, str]) -> Iterator[None]:
         leave(token, continued)
 
 
-def received(headers: Mapping[str, object]) -> Scope:
+def received(headers: Received) -> Scope:
     """The scope in force, with what a caller sent along."""
-    carrier = {name.lower(): value for name, value in headers.items()}
-    found = baggage.get_all(_propagator.extract({_HEADER: str(carrier.get(_HEADER) or "")}, Context()))
+    found = baggage.get_all(_propagator.extract({_HEADER: _baggage_in(headers)}, Context()))
     values = {key: str(found[_NAMES[key]]) for key in _keys if _NAMES[key] in found}
     run_id, workflow = values.pop("run_id", None), values.pop("workflow", None)
     scope = current_scope().owned_by(values)
@@ -116,6 +149,27 @@ def received(headers: Mapping[str, object]) -> Scope:
     if run_id is not None:
         scope = scope.in_run(Run(workflow, run_id=run_id))
     return scope
+
+
+def _baggage_in(headers: Received) -> str:
+    # Those of email.message, which http.server has, are no Mapping.
+    items = getattr(headers, "items", None)
+    pairs: Iterable[Any] = headers or () if items is None else items()
+    return ",".join(_text(pair[1]) for pair in pairs if pair[1] and _text(pair[0]).lower() == _HEADER)
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _say_how_to_allow() -> None:
+    global _said
+    if not _said:
+        _said = True
+        _log.warning(
+            "no scope goes along with messages: name the keys that may leave in AICOST_BAGGAGE_KEYS, "
+            "for instance AICOST_BAGGAGE_KEYS=run_id,workflow,tenant_id, where messages are sent and received."
+        )
 
 
 def _allowed(host: str) -> bool:

@@ -7,6 +7,7 @@ goes: asyncio tasks by themselves, threads and executors through the standard th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from aicost._wellformed import as_text
 from aicost.semconv import attributes as a
 
 from .ids import opaque
+from .leaving import leave
 from .runs import Run, Step
 
 ATTRIBUTES: Mapping[str, str] = {
@@ -82,6 +84,13 @@ class Scope:
 
 
 _defaults = Scope()
+_request: ContextVar[tuple[Scope, ...]] = ContextVar("aicost-request", default=())
+"""The scopes that hold for all of the request or task under way, the innermost last.
+
+For where somebody else's context is put in force, or an earlier one is put back: frameworks with an instrumentation of
+their own, as FastAPI (0.165), put the context that they extract from the headers in the place of the one in force, and
+leave the one that a dependency entered when their span of all dependencies ends.
+"""
 
 
 def set_defaults(attribution: Mapping[str, object | None]) -> None:
@@ -101,6 +110,8 @@ def current_scope(context: Context | None = None) -> Scope:
 def scope_in(context: Context | None = None) -> Scope:
     """The scope that `context` itself carries, whatever span is current in it."""
     scope = otel_context.get_value(_KEY, context)
+    if context is None and (lasting := _request.get()) and (scope is None or any(scope is each for each in lasting)):
+        return lasting[-1]
     return scope if isinstance(scope, Scope) else _defaults
 
 
@@ -126,6 +137,39 @@ def hand_down(outer: Span, inner: Span) -> None:
 def with_scope(scope: Scope, context: Context | None = None) -> Context:
     """A context that carries `scope`."""
     return otel_context.set_value(_KEY, scope, context)
+
+
+class Entered(NamedTuple):
+    """A context that was entered, for all of a request or task."""
+
+    context: Context
+    token: Token[Context]
+    held: Token[tuple[Scope, ...]] | None
+
+    def leave(self) -> None:
+        """Be where one was before."""
+        leave(self.token, self.context)
+        if self.held is not None:
+            let_go(self.held)
+
+
+def enter(context: Context, request: Scope | None = None) -> Entered:
+    """Be in `context` until it is left; for all of a request or task, if `context` is the one that it begins with."""
+    held = None if request is None else hold(request)
+    return Entered(context, otel_context.attach(context), held)
+
+
+def hold(scope: Scope) -> Token[tuple[Scope, ...]]:
+    """From now on everything of this request or task is in `scope`, until it is let go."""
+    return _request.set((*_request.get(), scope))
+
+
+def let_go(token: Token[tuple[Scope, ...]]) -> None:
+    """The request's scope is what it was before `hold`."""
+    try:
+        _request.reset(token)
+    except ValueError:  # in a copy of the context
+        _request.set(_request.get()[:-1])
 
 
 def check_keys(attribution: Mapping[str, object | None]) -> None:
