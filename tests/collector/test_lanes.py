@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -19,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from pydantic import ValidationError
 
 from aicost.collector.config import CollectorConfig
-from aicost.collector.exporters import exporters_for
+from aicost.collector.exporters import REJECTED, RESPONSES, exporters_for
 from aicost.collector.spool import Spool
 
 from .running import (
@@ -146,6 +147,46 @@ def test_a_grpc_backend_without_a_metrics_service_gets_the_traces(
         until(lambda: metric(one.http, "aicost_collector_rejected_requests_total", reason="unwanted") == 8)
     finally:
         server.stop(None)
+
+
+def test_metrics_that_hang_leave_room_for_traces_without_a_spool(
+    collector: Callable[..., InProcess], backend: Backend
+) -> None:
+    backend.by_path["/v1/metrics"] = slow(3)
+    one = collector(receivers={**settings()["receivers"], "max_in_flight": "100KiB"})
+    data = some_metrics() * 400
+    waiting = [threading.Thread(target=post, args=(one.http, data, "/v1/metrics"), daemon=True) for _ in range(12)]
+    for thread in waiting:
+        thread.start()
+    until(lambda: backend.tried >= 3)
+    assert post(one.http, body(10))[0] == 200
+    for thread in waiting:
+        thread.join()
+    assert one.service.health.in_flight == 0
+
+
+@pytest.mark.parametrize("signal", PATHS)
+def test_what_a_backend_leaves_out_of_what_it_takes_is_told(
+    collector: Callable[..., InProcess], backend: Backend, signal: str
+) -> None:
+    def give(handler: Any) -> None:
+        answer = RESPONSES[signal]()
+        setattr(answer.partial_success, REJECTED[signal], 2)
+        answer.partial_success.error_message = "too old"
+        raw = answer.SerializeToString()
+        handler.send_response(200)
+        handler.send_header("content-length", str(len(raw)))
+        handler.end_headers()
+        handler.wfile.write(raw)
+
+    backend.by_path[PATHS[signal]] = Answer(give, False)
+    one = collector()
+    data = {"traces": body(3), "metrics": some_metrics(), "logs": some_logs()}[signal]
+    code, answer, _ = post(one.http, data, PATHS[signal])
+    told = RESPONSES[signal].FromString(answer).partial_success
+    assert (code, getattr(told, REJECTED[signal])) == (200, 2)
+    assert "too old" in told.error_message
+    assert backend.tried == 1, "a partial success must not be sent again"
 
 
 @pytest.mark.parametrize("spool", [False, True], ids=["direct", "spool"])

@@ -36,6 +36,8 @@ class Refused(NamedTuple):
     data: bytes
     why: str
     unwanted: bool = False
+    items: int | None = None
+    """How many it is, where what is left out is not at hand."""
 
 
 class Lane:
@@ -68,10 +70,11 @@ class Lane:
             _log.warning("%s: takes %s again", self.exporter.name, self.signal)
             self._has_said = False
         self._has_taken, self._unwanted_since = True, None
-        if refused:
-            self.refused["rejected"] += len(refused)
-            size = sum(len(part.data) for part in refused)
-            _log.error("%s will not take %d bytes of %s: %s", self.exporter.name, size, self.signal, refused[0].why)
+        whole = [part for part in refused if part.items is None]  # of the others, the exporter has told
+        if whole:
+            self.refused["rejected"] += len(whole)
+            size = sum(len(part.data) for part in whole)
+            _log.error("%s will not take %d bytes of %s: %s", self.exporter.name, size, self.signal, whole[0].why)
         return refused
 
     def _gives_up(self, error: UnwantedError) -> bool:
@@ -250,7 +253,7 @@ class Spooled:
                 wait = min(wait * 2, lane.retry.longest)
                 continue
             for part in refused:
-                if not part.unwanted:
+                if not part.unwanted and part.items is None:
                     self._keep_rejected(lane, part.data)
             break
         reader.delivered(record)
@@ -286,7 +289,7 @@ async def send_whole(exporter: Exporter, signal: str, data: bytes) -> list[Refus
     Returns the parts that the exporter will never take. Raises `UnavailableError` if some of it may be taken later.
     """
     try:
-        await exporter.send(signal, data)
+        left = await exporter.send(signal, data)
     except RejectedError as error:
         parts: list[bytes] = []
         damaged: list[Refused] = []
@@ -298,7 +301,7 @@ async def send_whole(exporter: Exporter, signal: str, data: bytes) -> list[Refus
         if not parts:
             return [Refused(data, str(error))]
         return damaged + [refused for part in parts for refused in await send_whole(exporter, signal, part)]
-    return []
+    return [] if left is None else [Refused(b"", left.why, items=left.items)]
 
 
 def sound_part(data: bytes) -> tuple[bytes | None, list[Refused]]:

@@ -18,7 +18,7 @@ import ssl
 import sys
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, NoReturn, Protocol
 
 import aiohttp
 import grpc
@@ -48,6 +48,8 @@ RESPONSES: dict[str, Any] = {
     "metrics": metrics_service_pb2.ExportMetricsServiceResponse,
     "logs": logs_service_pb2.ExportLogsServiceResponse,
 }
+REJECTED = {"traces": "rejected_spans", "metrics": "rejected_data_points", "logs": "rejected_log_records"}
+"""Where a partial success says how much was left out."""
 METHODS = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
@@ -95,6 +97,13 @@ class RejectedError(Exception):
         self.too_large = too_large
 
 
+class LeftOut(NamedTuple):
+    """What an endpoint left out of what it accepted."""
+
+    items: int
+    why: str
+
+
 class Exporter(Protocol):
     """Sends requests somewhere."""
 
@@ -104,7 +113,10 @@ class Exporter(Protocol):
     refused_items: int
     """What endpoints accepted only in part left out."""
 
-    async def send(self, signal: str, data: bytes) -> None: ...
+    async def send(self, signal: str, data: bytes) -> LeftOut | None:
+        """Send a request; what of it the endpoint left out, although it accepted the whole."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -144,7 +156,7 @@ class OverHttp:
         self._limit = config.concurrency
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, signal: str, data: bytes) -> None:
+    async def send(self, signal: str, data: bytes) -> LeftOut | None:
         """Post one request."""
         headers, body = self._headers, data
         if self._gzip:
@@ -157,15 +169,16 @@ class OverHttp:
             )
             async with sending as response:
                 answer = await _whole(response)
-                self._judge(signal, response, answer)
+                return self._judge(signal, response, answer)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise UnavailableError(f"{self._base}: {type(error).__name__} {error}") from error
 
-    def _judge(self, signal: str, response: aiohttp.ClientResponse, answer: bytes) -> None:
+    def _judge(self, signal: str, response: aiohttp.ClientResponse, answer: bytes) -> LeftOut | None:
         status = response.status
         if 200 <= status < 300:
-            self.refused_items += _refused(self.name, signal, answer)
-            return
+            left = _left_out(self.name, signal, answer)
+            self.refused_items += left.items if left is not None else 0
+            return left
         what = f"{self._base} answered {status} {response.reason or ''}".strip()
         if status in _SET_UP_HTTP or status in _UNKNOWN_HTTP:
             raise UnwantedError(what, unknown=status in _UNKNOWN_HTTP)
@@ -205,7 +218,7 @@ class OverGrpc:
         self._channel: Any = None
         self._calls: dict[str, Any] = {}
 
-    async def send(self, signal: str, data: bytes) -> None:
+    async def send(self, signal: str, data: bytes) -> LeftOut | None:
         """Send one request."""
         try:
             answer = await self._call(signal)(
@@ -213,10 +226,11 @@ class OverGrpc:
             )
         except grpc.aio.AioRpcError as error:
             self._raise(error)
-        else:
-            self.refused_items += _refused(self.name, signal, answer)
+        left = _left_out(self.name, signal, answer)
+        self.refused_items += left.items if left is not None else 0
+        return left
 
-    def _raise(self, error: Any) -> None:
+    def _raise(self, error: Any) -> NoReturn:
         code, wait = error.code(), _retry_info(error)
         what = f"{self._target}: {code.name} {error.details()}"
         if code in _WAIT_GRPC or (code is grpc.StatusCode.RESOURCE_EXHAUSTED and wait is not None):
@@ -258,7 +272,7 @@ class ToFile:
         except OSError as error:
             raise ConfigError(f"exporter {name}: cannot write {self._path}: {error.strerror}") from None
 
-    async def send(self, signal: str, data: bytes) -> None:
+    async def send(self, signal: str, data: bytes) -> LeftOut | None:
         """Write one request."""
         async with self._lock:
             try:
@@ -267,6 +281,7 @@ class ToFile:
                 raise UnavailableError(f"cannot write {self._path}: {error.strerror}") from error
             except DecodeError as error:
                 raise RejectedError(f"cannot be written as JSON: {error}") from error
+        return None
 
     def _write(self, signal: str, data: bytes) -> None:
         line = json.dumps(to_json(REQUESTS[signal].FromString(data)), ensure_ascii=False).encode() + b"\n"
@@ -306,17 +321,16 @@ async def _compressed(data: bytes) -> bytes:
     return await asyncio.get_running_loop().run_in_executor(None, gzip.compress, data, 1)
 
 
-def _refused(name: str, signal: str, answer: bytes) -> int:
-    """How much of a request was not accepted, though it as a whole was."""
+def _left_out(name: str, signal: str, answer: bytes) -> LeftOut | None:
+    """What of a request was not accepted, though it as a whole was."""
     try:
         partial = RESPONSES[signal].FromString(answer).partial_success
     except DecodeError:
-        return 0
-    refused = {"traces": "rejected_spans", "metrics": "rejected_data_points", "logs": "rejected_log_records"}[signal]
-    count = int(getattr(partial, refused))
+        return None
+    count = int(getattr(partial, REJECTED[signal]))
     if count or partial.error_message:
         _log.warning("%s left out %d of what it was sent: %s", name, count, partial.error_message)
-    return count
+    return LeftOut(count, partial.error_message or "left out further on") if count > 0 else None
 
 
 def _status_message(answer: bytes) -> str:

@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from aicost._errors import ConfigError
 
 from .config import Receiver, Receivers
-from .exporters import METHODS, RESPONSES
+from .exporters import METHODS, REJECTED, RESPONSES
 from .intake import Intake, OverloadedError, RefusedError, TooLargeError
 
 _UNAVAILABLE = 14
@@ -56,14 +56,14 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _take(self, signal: str, data: bytes) -> bytes:
         if len(data) > self._most:
             raise TooLargeError(f"the request is larger than {self._most} bytes")
-        self._intake.reserve(len(data))
+        self._intake.reserve(signal, len(data))
         try:
             accepted = await self._intake.take(signal, data, "grpc")
         finally:
-            self._intake.release(len(data))
+            self._intake.release(signal, len(data))
         response = RESPONSES[signal]()
-        if accepted.rejected:
-            response.partial_success.rejected_spans = accepted.rejected
+        if accepted.message:
+            setattr(response.partial_success, REJECTED[signal], accepted.rejected)
             response.partial_success.error_message = accepted.message
         return bytes(response.SerializeToString())
 

@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
+from google.protobuf.message import EncodeError
 from google.rpc import status_pb2
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .config import Receivers
-from .exporters import REQUESTS, RESPONSES
+from .exporters import REJECTED, REQUESTS, RESPONSES
 from .intake import Accepted, Intake, MalformedError, OverloadedError, RefusedError, TooLargeError
 from .otlp_json import OtlpJsonError, from_json, to_json
 
@@ -29,6 +30,7 @@ _MOST_HEADERS = 64 * 2**10
 _IN_THREAD = 2**20
 """Bodies above this size are decompressed in a thread."""
 _MOST_MEMBERS = 100
+_PART = 64 * 2**10
 _OPEN = {"/healthz", "/readyz"}
 _UNREAD = {401, 404, 405, 408, 413, 415}
 """Answers that are given before the body was read: the connection cannot be used again."""
@@ -118,7 +120,7 @@ class OtlpApp:
         coding = headers.get(b"content-encoding", b"identity").strip().lower()
         if coding not in (b"identity", b"gzip", b""):
             raise _RejectError(415, f"content encoding {coding.decode('latin-1')!r}; send gzip or none")
-        room = _Room(self._intake, self._config.max_request)
+        room = _Room(self._intake, self._config.max_request, signal)
         try:
             async with _deadline(self._config.read_timeout):
                 data = await _whole(body, headers, room)
@@ -135,17 +137,21 @@ def _protobuf(signal: str, kind: str, body: bytes) -> bytes:
         return body
     message = REQUESTS[signal]()
     try:
-        from_json(json.loads(body), message)
-    except (ValueError, RecursionError) as error:
-        where = "" if isinstance(error, OtlpJsonError) else "the body is no JSON: "
-        raise MalformedError(f"{where}{error}") from None
-    return bytes(message.SerializeToString())
+        from_json(json.loads(body, parse_constant=_no_number), message)
+        return bytes(message.SerializeToString())
+    except (ValueError, RecursionError, EncodeError) as error:
+        where = "" if isinstance(error, (OtlpJsonError, EncodeError)) else "the body is no JSON: "
+        raise MalformedError(f"{where}{error!s:.300}") from None
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f'{name} is no number in JSON; OTLP writes it as text: "{name}"')
 
 
 def _success(signal: str, kind: str, accepted: Accepted) -> _Answer:
     response = RESPONSES[signal]()
-    if accepted.rejected:
-        response.partial_success.rejected_spans = accepted.rejected
+    if accepted.message:
+        setattr(response.partial_success, REJECTED[signal], accepted.rejected)
         response.partial_success.error_message = accepted.message
     if kind == _JSON:
         return _Answer(200, json.dumps(to_json(response)).encode(), kind)
@@ -168,12 +174,12 @@ def _kind(headers: dict[bytes, bytes]) -> str:
 class _Room:
     """What one request takes of the memory that all of them share."""
 
-    def __init__(self, intake: Intake, most: int) -> None:
-        self._intake, self._most = intake, most
+    def __init__(self, intake: Intake, most: int, signal: str) -> None:
+        self._intake, self._most, self._signal = intake, most, signal
         self._taken = 0
 
     def take(self, size: int) -> None:
-        self._intake.reserve(size, self._taken)
+        self._intake.reserve(self._signal, size, self._taken)
         self._taken += size
 
     def check(self, size: int) -> None:
@@ -185,7 +191,7 @@ class _Room:
         return self._most
 
     def leave(self) -> None:
-        self._intake.release(self._taken)
+        self._intake.release(self._signal, self._taken)
         self._taken = 0
 
 
@@ -229,25 +235,29 @@ async def _decompressed(body: bytes, room: _Room) -> bytes:
 def _inflated(body: bytes, room: _Room) -> bytes:
     """gzip undone, never to more than what is let in."""
     pieces: list[bytes] = []
-    size, rest, members = 0, body, 0
+    size, at, members, view = 0, 0, 0, memoryview(body)
     try:
-        while rest:
+        while at < len(view):
             members += 1
             if members > _MOST_MEMBERS:
                 raise MalformedError(f"the body is more than {_MOST_MEMBERS} gzip files in a row")
             stream = zlib.decompressobj(wbits=31)
+            tail = b""
             while not stream.eof:
-                piece = stream.decompress(rest, min(room.most + 1 - size, 2**20))
+                # By small parts: what is left over of one is copied each time.
+                part = tail or bytes(view[at : at + _PART])
+                at += 0 if tail else len(part)
+                piece = stream.decompress(part, min(room.most + 1 - size, 2**20))
                 size += len(piece)
                 room.check(size)
                 room.take(len(piece))
                 pieces.append(piece)
-                rest = stream.unconsumed_tail
-                if not rest and not stream.eof:
-                    if piece:
-                        continue
+                tail = stream.unconsumed_tail
+                if at >= len(view) and not tail and not piece and not stream.eof:
                     raise MalformedError("the body is cut gzip")
-            rest = stream.unused_data.lstrip(b"\0")
+            at -= len(stream.unused_data)
+            while at < len(view) and view[at] == 0:
+                at += 1
     except zlib.error as error:
         raise MalformedError(f"the body is no gzip: {error}") from None
     return b"".join(pieces)

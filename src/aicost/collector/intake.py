@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from .delivery import Delivery, Refused
 from .exporters import RejectedError, UnavailableError
 from .meters import CostMeters, Health
 from .pricing import Priced, Pricer
+from .spool import SIGNALS
 from .wire import MalformedRequestError
 
 _log = logging.getLogger("aicost.collector")
@@ -72,20 +74,25 @@ class Intake:
         self._costs, self._health = costs, health
         self._max_in_flight = max_in_flight
         self._writing = ThreadPoolExecutor(1, "aicost-ledger") if ledger is not None else None
+        self._under_way: Counter[str] = Counter()
         self.draining = False
 
-    def reserve(self, size: int, held: int = 0) -> None:
+    def reserve(self, signal: str, size: int, held: int = 0) -> None:
         """Make room for so many bytes of a request that holds some already. Raises `OverloadedError` if there is none.
 
-        A request that is alone is let in at any size.
+        A request that is alone is let in at any size. An eighth is kept for each other signal: one whose requests hang
+        further on is in nobody's way.
         """
-        others = self._health.in_flight - held
-        if others and others + held + size > self._max_in_flight:
-            raise OverloadedError("too many requests are under way")
+        under_way = self._under_way
+        others = sum(max(under_way[one], self._max_in_flight // 8) for one in SIGNALS if one != signal)
+        if self._health.in_flight > held and others + under_way[signal] + size > self._max_in_flight:
+            raise OverloadedError(f"too many requests of {signal} are under way")
+        under_way[signal] += size
         self._health.in_flight += size
 
-    def release(self, size: int) -> None:
+    def release(self, signal: str, size: int) -> None:
         """Give the room back."""
+        self._under_way[signal] -= size
         self._health.in_flight -= size
 
     async def take(self, signal: str, data: bytes, protocol: str) -> Accepted:
@@ -120,8 +127,7 @@ class Intake:
         self._costs.count(priced)
         self._health.count(priced)
         if refused:
-            lost = sum(wire.count_spans(part.data) for part in refused)
-            return Accepted(priced.rejected + lost, f"not accepted further on: {refused[0].why}")
+            return Accepted(priced.rejected + _lost(refused), f"not accepted further on: {refused[0].why}")
         if priced.rejected:
             return Accepted(priced.rejected, f"{priced.rejected} spans cannot be decoded and were left out")
         return Accepted()
@@ -139,9 +145,8 @@ class Intake:
             wire.check_envelope(data)  # decoding it whole would take thirty times its size
         except MalformedRequestError as error:
             raise MalformedError(f"the request is no {signal} in OTLP's protobuf encoding: {error}") from None
-        if data and self._delivery.takes(signal):
-            await self.deliver(signal, data)
-        return Accepted()
+        refused = await self.deliver(signal, data) if data and self._delivery.takes(signal) else []
+        return Accepted(_lost(refused), f"not accepted further on: {refused[0].why}") if refused else Accepted()
 
     async def deliver(self, signal: str, data: bytes) -> list[Refused]:
         """Hand a request on; returns what nobody will ever take of it. Raises `RefusedError`."""
@@ -162,6 +167,11 @@ class Intake:
             self._writing.shutdown()
         if self._ledger is not None:
             self._ledger.close()
+
+
+def _lost(refused: list[Refused]) -> int:
+    """How many spans, points or records those are. Only of traces are parts of a request ever at hand."""
+    return sum(wire.count_spans(part.data) if part.items is None else part.items for part in refused)
 
 
 def _record(ledger: Ledger, priced: Priced) -> bool:

@@ -22,7 +22,6 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from aicost._bounded import remembered
 from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import ChargeStatus
@@ -92,7 +91,7 @@ class CostMeters:
             if one.given or one.event_id in metered:
                 continue
             metered[one.event_id] = None
-            key = (one.labels, _kept(one.resource), *map(_kept, one.owners))
+            key = (one.labels, one.resource.digest, *map(_kept, one.owners))
             found = series.get(key)
             if found is None:
                 found = self._begun(key, one)
@@ -126,7 +125,7 @@ class CostMeters:
             a.GEN_AI_OPERATION_NAME: kind.operation,
             a.GEN_AI_PROVIDER_NAME: kind.provider,
             a.GEN_AI_REQUEST_MODEL: kind.request_model[:200],
-            **dict(_resource(resource, self.owners)),
+            **dict(_resource(resource.resource, self.owners)),
             **{name: _text(name, value) for name, value in zip(self.owners, own, strict=True) if value is not None},
         }
         labels = tuple(named.items())
@@ -250,11 +249,10 @@ def _prometheus(name: str) -> str:
 
 
 def _kept(said: bytes | None) -> bytes | None:
-    """What a resource or an owner is known by; long ones by a digest."""
+    """What an owner is known by; a long one by a digest."""
     return said if said is None or len(said) <= _LONGEST_KEY else blake2b(said, digest_size=16).digest()
 
 
-@remembered(4096)
 def _resource(encoded: bytes, owners: tuple[str, ...]) -> _Labels:
     """The service a resource is of, and its owners."""
     try:

@@ -143,18 +143,18 @@ def _find_outer(views: list[View], links: Links) -> None:
     An agent, tool, workflow or step between two views makes them two calls.
     """
     here = {view.key: view.operation for view in views}
+    known: dict[bytes, bytes] = {}
     for view in views:
-        trace, outer, operation = view.trace_id, view.parent, view.operation
-        for _ in range(len(links)):
-            if outer in here:
-                if family(here[outer]) != family(operation):
-                    outer = b""
-                break
+        trace, outer, way = view.trace_id, view.parent, []
+        # Each span is gone over once, however many views are below it.
+        while outer not in here and outer not in known:
+            way.append(outer)
+            known[outer] = outer  # what is around itself ends here
             parent, boundary = links.get(outer, (b"", False))
-            if boundary:
-                outer = b""
-                break
-            if not parent:
+            if boundary or not parent:
+                outer = b"" if boundary else outer
                 break
             outer = trace + parent
-        view.parent = outer
+        outer = known.get(outer, outer) if outer not in here else outer
+        known.update(dict.fromkeys(way, outer))
+        view.parent = b"" if outer in here and family(here[outer]) != family(view.operation) else outer

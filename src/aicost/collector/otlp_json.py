@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -28,6 +29,8 @@ _INT64 = {
     FieldDescriptor.TYPE_SINT64,
 }
 _FLOATS = {FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT}
+_NUMBER = re.compile(r"-?\d{1,400}(\.\d{1,400})?([eE][-+]?\d{1,10})?", re.ASCII)
+"""What is a number where it is written as text; longer ones fit no field."""
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _DEEPEST = 100
 """As protobuf's own limit: how deep messages may nest."""
@@ -57,7 +60,7 @@ def _fill(data: object, message: Message, path: str, depth: int) -> None:
     if not isinstance(data, Mapping):
         raise OtlpJsonError(f"{path or 'the request'}: expected an object, not {_named(data)}")
     if depth > _DEEPEST:
-        raise OtlpJsonError(f"{path}: nested deeper than {_DEEPEST}")
+        raise OtlpJsonError(f"{path[:100]}...: nested deeper than {_DEEPEST}")
     fields = _fields(message.DESCRIPTOR)
     for name, value in data.items():
         found = fields.get(name)
@@ -81,7 +84,7 @@ def _fill(data: object, message: Message, path: str, depth: int) -> None:
             else:
                 setattr(message, field.name, read(value))
         except (TypeError, ValueError, ArithmeticError, binascii.Error) as error:
-            raise OtlpJsonError(f"{here}: {_named(value)} does not fit: {error}") from None
+            raise OtlpJsonError(f"{here}: {_named(value)} does not fit: {error!s:.100}") from None
 
 
 def _listed(value: object, path: str) -> list[Any]:
@@ -91,6 +94,8 @@ def _listed(value: object, path: str) -> list[Any]:
 
 
 def _named(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 1024:  # Python refuses to write out the longest ones
+        return f"a whole number of {value.bit_length()} bits"
     return f"{type(value).__name__} {value!r:.40}"
 
 
@@ -137,15 +142,23 @@ def _bool(value: Any) -> bool:
 
 def _double(value: Any) -> float:
     if isinstance(value, str):
-        return _SPECIAL[value] if value in _SPECIAL else float(value)
-    if isinstance(value, bool):
+        if value in _SPECIAL:
+            return _SPECIAL[value]
+        if _NUMBER.fullmatch(value) is None:
+            raise ValueError("not a number")
+    elif isinstance(value, bool):
         raise TypeError("not a number")
-    return float(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("larger than a double can be")
+    return number
 
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise TypeError("not a whole number")
+    if isinstance(value, str) and (len(value) > 20 or _NUMBER.fullmatch(value) is None):
+        raise ValueError("not a whole number of 64 bits")
     return int(value)
 
 

@@ -44,7 +44,7 @@ class Counted(NamedTuple):
     event_id: str
     """Of the span that tells of it."""
     labels: Labels
-    resource: bytes
+    resource: wire.ResourceSpans
     owners: tuple[bytes | None, ...]
     """What the span says under the attributes that were asked for, encoded."""
     usage: Mapping[str, Quantity] | None
@@ -285,10 +285,10 @@ def _read(
             inference = given_inference(attributes, inference)
         elif inference is None:
             tell = done.lifetimes.own if scope.name == WIRE else done.lifetimes.of_another
-            tell(span, lambda: owners_of(resource.resource, attributes))
+            tell(span, lambda: owners_of(resource, attributes))
     if inference is None:
         return None
-    view = View(scope, place, encoded, span, inference, resource.resource)
+    view = View(scope, place, encoded, span, inference, resource)
     if view.key is NAMELESS:
         told = done.nameless[view.event_id]
         done.nameless[view.event_id] += 1
@@ -321,7 +321,7 @@ def _read_outcomes(data: bytes, resources: Sequence[wire.ResourceSpans], lifetim
                     continue
                 try:
                     attributes = wire.Span.FromString(data[start:end]).attributes
-                    lifetimes.outcomes(data[start:end], owners_of(resource.resource, attributes))
+                    lifetimes.outcomes(data[start:end], owners_of(resource, attributes))
                 except DecodeError:
                     continue  # it was left out, or is handed on as it came
                 except Exception as error:  # noqa: BLE001 - a failure of ours costs one span its outcomes

@@ -22,7 +22,7 @@ from aicost.usage.event import NOWHERE, Billed, Origin
 from aicost.usage.meters import Quantity
 
 from . import wire
-from .wire import ScopeSpans
+from .wire import ResourceSpans, ScopeSpans
 
 _NOBODY = bytes(16)
 NAMELESS = b"nameless"
@@ -101,7 +101,7 @@ class View:
         encoded: bytes,
         span: Any,
         inference: Inference,
-        resource: bytes,
+        resource: ResourceSpans,
     ) -> None:
         self.scope = scope
         self.place = place
@@ -110,7 +110,7 @@ class View:
         self.span, self.attributes = span, span.attributes
         self.inference, self.resource = inference, resource
         if scope.observer is None:
-            scope.observer = Observer(scope.name, blake2b(resource, digest_size=16).digest())
+            scope.observer = Observer(scope.name, resource.digest)
         self.observer = scope.observer
         labels, self.response_id, reading, self.estimated, _ = inference
         self.provider, self.service_tier = labels.provider, labels.service_tier
@@ -137,9 +137,11 @@ class View:
         """Its trace and span."""
         self.parent: bytes = trace_id + span.parent_span_id
         """The span that it is inside of."""
-        if trace_id != _NOBODY and any(trace_id) and any(span_id):
+        if trace_id != _NOBODY and any(trace_id) and any(span_id) and len(trace_id) <= 16 and len(span_id) <= 8:
             self.event_id = span_event_id(trace_id.hex(), span_id.hex(), span.start)
-        else:  # ids that many may have are none
+            if len(span.parent_span_id) > 8:
+                self.parent = b""
+        else:  # ids that many may have are none, nor are those that are longer than ids are
             self.event_id = derived_id("nameless", scope.name, blake2b(encoded, digest_size=16).hexdigest())
             self.key, self.parent = NAMELESS, b""
         self.told = self.event_id
@@ -293,14 +295,13 @@ def _host(said: bytes | None) -> str | None:
     return short(text.lower()) or None
 
 
-def owners_of(resource: bytes, present: Mapping[str, bytes]) -> Mapping[str, str]:
+def owners_of(resource: ResourceSpans, present: Mapping[str, bytes]) -> Mapping[str, str]:
     """Who owns it: what the resource says, and the span where it says otherwise. What looks personal is hashed."""
-    found = _resource_owners(resource)
+    found = resource.told(_resource_owners)
     own = {key: opaque(key, wire.decoded(present[name])) for name, key in _OWNERS if name in present}
     return {**found, **own} if own else found
 
 
-@remembered(4096)
 def _resource_owners(encoded: bytes) -> Mapping[str, str]:
     try:
         attributes = wire.Attributes(wire.Resource.FromString(encoded).attributes)

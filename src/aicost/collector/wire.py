@@ -10,8 +10,9 @@ Field numbers: opentelemetry-proto 1.10, `trace/v1/trace.proto` and `common/v1/c
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeVar, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
@@ -20,6 +21,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from aicost._bounded import remembered, short
 from aicost.telemetry.once import Observer
 
+_T = TypeVar("_T")
 _LEN, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
 _RESOURCE_SPANS, _SPANS = 0x0A, 0x12
 _NAME, _KEY_VALUE = 0x0A, 0x4A
@@ -66,12 +68,27 @@ class ScopeSpans:
 class ResourceSpans:
     """The spans of one resource."""
 
-    __slots__ = ("end", "header", "resource", "scopes", "start")
+    __slots__ = ("_digest", "_told", "end", "header", "resource", "scopes", "start")
 
     def __init__(self, header: int, start: int, end: int) -> None:
         self.header, self.start, self.end = header, start, end
         self.resource = b""
         self.scopes: list[ScopeSpans] = []
+        self._digest: bytes | None = None
+        self._told: dict[Any, Any] = {}
+
+    @property
+    def digest(self) -> bytes:
+        """What it is known by: sixteen bytes, however large it is."""
+        if self._digest is None:
+            self._digest = blake2b(self.resource, digest_size=16).digest()
+        return self._digest
+
+    def told(self, read: Callable[[bytes], _T]) -> _T:
+        """What a reader makes of it, once a request: it may be large, and of many spans."""
+        if read not in self._told:
+            self._told[read] = read(self.resource)
+        return cast("_T", self._told[read])
 
 
 def read_request(data: bytes) -> list[ResourceSpans]:

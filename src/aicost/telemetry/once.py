@@ -363,7 +363,8 @@ class Counted:
             if len(self._observers) > self._remembered:
                 self._observers.clear()
             observers = self._observers[observer.process] = set()
-        observers.add(observer.name)
+        if len(observers) < _ALIKE:  # two are enough to know; the names are whatever spans say
+            observers.add(observer.name)
         return len(observers) > 1 or len(self._observers) > 1
 
     def _put_in_order(self) -> None:
