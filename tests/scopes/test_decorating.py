@@ -344,6 +344,7 @@ def test_a_task_that_is_cancelled_before_it_begins_ends_its_step(app: App) -> No
             await task
 
     run(main())
+    drain()
     assert [span.name for span in app.spans] == ["step work"]
 
 
