@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def in_time(tasks: Sequence[Callable[[], bool]], timeout_s: float) -> bool:
@@ -13,6 +15,7 @@ def in_time(tasks: Sequence[Callable[[], bool]], timeout_s: float) -> bool:
     One that does not goes on in a thread of its own, which does not keep the process alive. They must not raise.
     Only when the interpreter ends, and starts no threads any more (CPython 3.12), are they done here and now.
     """
+    start, allocate = _real("start_new_thread"), _real("allocate_lock")
     deadline = time.monotonic() + timeout_s
     waiting = []
     results = []
@@ -24,13 +27,19 @@ def in_time(tasks: Sequence[Callable[[], bool]], timeout_s: float) -> bool:
             done.release()
 
     for task in tasks:
-        done = _thread.allocate_lock()
+        done = allocate()
         done.acquire()
         waiting.append(done)
         try:
             # By `threading` it would take a lock that a signal handler's own thread may hold already.
-            _thread.start_new_thread(run, (task, done))
+            start(run, (task, done))
         except RuntimeError:
             run(task, done)
     in_time = [done.acquire(timeout=max(0.0, deadline - time.monotonic())) for done in waiting]
     return all(in_time) and len(results) == len(tasks) and all(results)
+
+
+def _real(name: str) -> Any:
+    """What Python has under that name in `_thread`: gevent's own cannot be used in a signal handler."""
+    gevent = sys.modules.get("gevent.monkey")
+    return getattr(_thread, name) if gevent is None else gevent.get_original("_thread", name)

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import TracerProvider
 
 from . import _forks, _signals, integrations
-from ._errors import RateCardError
+from ._errors import ConfigError, RateCardError
 from ._settings import load as load_settings
 from ._wellformed import as_text
 from .pricing.card import RateCard
@@ -106,44 +106,80 @@ def init(
         if _handle is not None:
             _log.warning("aicost.init() was called before; this call changes nothing. Call aicost.shutdown() first.")
             return _handle
-        settings = load_settings(
-            service_name=service_name,
-            attribution=None if attribution is None else {key: str(value) for key, value in attribution.items()},
-            rate_card=rate_card,
-            exporter=exporter if isinstance(exporter, str) else None,
-            ledger=ledger,
-            instrument=(instrument,) if isinstance(instrument, str) else instrument,
-            capture_content=capture_content,
-            tokenizer=tokenizer if isinstance(tokenizer, str) else None,
-        )
-        # Whatever may be refused is refused before anything is changed.
-        integrations.chosen(settings.instrument)
-        made = providers.set_up(
-            settings.exporter if exporter is None or isinstance(exporter, str) else exporter, settings.service_name
-        )
         try:
-            configured = state.configure(
-                settings,
-                tracer_provider=made.tracer_provider,
-                meter_provider=made.meter_provider,
-                redact=redact,
-                tokenizer=tokenizer if callable(tokenizer) else None,
+            _handle = _set_up(
+                {
+                    "service_name": service_name,
+                    "attribution": attribution,
+                    "rate_card": rate_card,
+                    "exporter": exporter if isinstance(exporter, str) else None,
+                    "ledger": ledger,
+                    "instrument": (instrument,) if isinstance(instrument, str) else instrument,
+                    "capture_content": capture_content,
+                    "tokenizer": tokenizer if isinstance(tokenizer, str) else None,
+                },
+                exporter,
+                redact,
+                tokenizer,
             )
-        except BaseException:
-            made.discard()
+        except ConfigError:
             raise
-        made.put_in_force()
+        except Exception as error:
+            # What nobody thought of is still a setting or a variable that this environment cannot use.
+            raise ConfigError(f"aicost cannot be set up: {type(error).__name__}: {error}") from error
+        return _handle
+
+
+def _set_up(
+    arguments: dict[str, Any],
+    exporter: str | SpanExporter | None,
+    redact: Redact | None,
+    tokenizer: Tokenizer | str | None,
+) -> Handle:
+    _check_kinds(arguments["attribution"], exporter, redact, tokenizer)
+    if arguments["attribution"] is not None:
+        arguments["attribution"] = {key: as_text(value) for key, value in arguments["attribution"].items()}
+    settings = load_settings(**arguments)
+    # Whatever may be refused is refused before anything is changed.
+    integrations.chosen(settings.instrument)
+    made = providers.set_up(
+        settings.exporter if exporter is None or isinstance(exporter, str) else exporter, settings.service_name
+    )
+    before = state.current()
+    try:
+        configured = state.configure(
+            settings,
+            tracer_provider=made.tracer_provider,
+            meter_provider=made.meter_provider,
+            redact=redact,
+            tokenizer=tokenizer if callable(tokenizer) else None,
+        )
         if settings.propagate_threads:
             _follow_threads()
         on = integrations.instrument(settings.instrument)
-        _handle = Handle(
-            made.tracer_provider,
-            made.meter_provider,
-            settings.ledger if configured.ledger is not None else None,
-            tuple(on),
-        )
-        _finish_at_end()
-        return _handle
+    except BaseException:
+        made.discard()
+        if state.current() is not before:
+            integrations.uninstrument()
+            state.reset()
+        raise
+    made.put_in_force()
+    _finish_at_end()
+    kept = settings.ledger if configured.ledger is not None else None
+    return Handle(made.tracer_provider, made.meter_provider, kept, tuple(on))
+
+
+def _check_kinds(attribution: object, exporter: object, redact: object, tokenizer: object) -> None:
+    """Raise `ConfigError` for an argument of a kind that there is not: nothing would come of it, unsaid."""
+    kinds = (
+        ("attribution", attribution, isinstance(attribution, Mapping), "a mapping of owner keys to ids"),
+        ("exporter", exporter, isinstance(exporter, (str, SpanExporter)), "'otlp', 'console', 'none' or an exporter"),
+        ("redact", redact, callable(redact), "a function of messages"),
+        ("tokenizer", tokenizer, isinstance(tokenizer, str) or callable(tokenizer), "'tiktoken' or a function"),
+    )
+    for name, value, fits, expected in kinds:
+        if value is not None and not fits:
+            raise ConfigError(f"init({name}=...): {value!r:.80} is not {expected}")
 
 
 def instrument(

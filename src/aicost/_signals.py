@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -27,6 +28,10 @@ _ENDING = tuple(
     number for name in ("SIGTERM", "SIGHUP", "SIGINT") if (number := getattr(signal, name, None)) is not None
 )
 
+_DYING_S = 0.2
+"""How long it takes a signal that was sent to oneself to arrive, at most."""
+
+_is_ending = False
 _finish: Callable[[], bool] | None = None
 _is_wrapped = False
 
@@ -55,9 +60,25 @@ def leave() -> None:
 def _set_defaults() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in _ENDING:
-            if signal.getsignal(number) is signal.SIG_DFL:
+            if signal.getsignal(number) is signal.SIG_DFL and not _is_handled_in_c(number):
                 with suppress(ValueError):  # the main thread of an interpreter inside another
                     signal.signal(number, signal.SIG_DFL)
+
+
+def _is_handled_in_c(number: int) -> bool:
+    """Whether there is a handler that Python does not know of: `faulthandler.register` sets one."""
+    if signal.getsignal(number) is signal.SIG_DFL and _real(number) is _on_signal:
+        return False
+    try:
+        with open("/proc/self/status") as status:  # noqa: PTH123 - a hundred times as fast as the rest of this
+            caught = next((line for line in status if line.startswith("SigCgt:")), "SigCgt: 0")
+    except OSError:  # no Linux
+        return False
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def _real(number: int) -> Any:
+    return getattr(signal.getsignal, "__wrapped__", signal.getsignal)(number)
 
 
 def _set(wrapped: Callable[[int, Any], Any], _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -79,12 +100,20 @@ def _as_seen(handler: Any) -> Any:
 
 
 def _on_signal(number: int, _: FrameType | None) -> None:
-    finish, pid = _finish, os.getpid()
-    leave()  # the next one ends the process at once
-    if finish is not None:
+    global _is_ending
+    if _is_ending:
+        return  # it is on its way, and takes seconds at most
+    finish, _is_ending = _finish, True
+    try:
         # The main thread may hold any lock here, also one that starting a thread by `threading` takes.
-        in_time([finish], GRACE_S)
-    signal.raise_signal(number)
-    # Whoever is still there is the first process of a container, which no signal's default action ends.
-    if finish is not None and os.getpid() == pid:
-        finish_first(finish)
+        in_time([finish] if finish is not None else [], GRACE_S)
+    finally:
+        # Also where another handler of the application's has raised meanwhile: it was told to end.
+        leave()
+        # To the process, not to this thread, which may have the signal blocked.
+        os.kill(os.getpid(), number)
+        time.sleep(_DYING_S)
+        # Whoever is still there is the first process of a container, which no signal's default action ends.
+        _is_ending = False
+        if finish is not None:
+            finish_first(finish)

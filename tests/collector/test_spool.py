@@ -147,13 +147,13 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_place_that_was_half_written_begins_at_the_oldest(tmp_path: Path) -> None:
-    spool = opened(tmp_path)
+    spool = opened(tmp_path, "one", "two")  # as the other one waits for it, it is still there
     spool.append("traces", b"a")
     for record in rest(spool):
         spool.readers["one"].delivered(record)
     spool.close()
     (tmp_path / "one.place").write_bytes(b"\x01" * 11)
-    spool = opened(tmp_path)
+    spool = opened(tmp_path, "one", "two")
     assert [one.data for one in rest(spool)] == [b"a"]
     spool.close()
 

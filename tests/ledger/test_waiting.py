@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from aicost.ledger import Ledger, sqlite
+from aicost.ledger.query import LedgerReader
 
 from .charges import event, priced
 
@@ -125,3 +126,25 @@ def until(happened: object, seconds: float = 20) -> None:
     while not happened() and time.monotonic() < end:  # type: ignore[operator]
         time.sleep(0.01)
     assert happened()  # type: ignore[operator]
+
+
+def test_calls_that_come_faster_than_can_be_written_lose_nothing_and_blame_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger.open(tmp_path / "l.sqlite")
+    each, threads = 150, 64
+
+    def call(number: int) -> None:
+        for turn in range(each):
+            ledger.record([(event(f"{number}-{turn}"), priced(1))])
+
+    started = [threading.Thread(target=call, args=(number,)) for number in range(threads)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    ledger.close()
+    assert ledger.lost == 0
+    assert "another process" not in caplog.text
+    with LedgerReader(tmp_path / "l.sqlite") as reader:
+        assert reader.breakdown(None)[0].calls == each * threads

@@ -107,6 +107,7 @@ class Case:
     says: str = ""
     sent: int | None = 1
     """How many calls are sent. None where none need be: it ends in time all the same."""
+    twice: bool = False
 
 
 PROGRAMS = {
@@ -146,12 +147,32 @@ PROGRAMS = {
         after="signal.signal(signal.SIGTERM, signal.SIG_DFL)",
     ),
     "blocked, as the first process of a container": Case(
-        after="aicost.init()",
-        meanwhile="signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
-        "from aicost import _signals; _signals._on_signal(signal.SIGTERM, None); print('still here', flush=True)\n"
+        before="signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])",  # every thread inherits that
+        meanwhile="from aicost import _signals; _signals._on_signal(signal.SIGTERM, None)\n"
+        "print('still here', flush=True)\n"
         "ask(); signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])",
         says="still here",
         sent=2,
+    ),
+    "blocked in the main thread only": Case(
+        meanwhile="threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])",
+    ),
+    "another handler raises meanwhile": Case(
+        after="class Late(BaseException): pass\n"
+        "def late(*_): raise Late\n"
+        "signal.signal(signal.SIGALRM, late)\n"
+        "from aicost import _signals; was = _signals._finish\n"
+        "_signals._finish = lambda: (signal.setitimer(signal.ITIMER_REAL, 0.05), time.sleep(0.5), was())[2]",
+        sent=None,
+    ),
+    "told twice": Case(meanwhile="threading.Timer(0.31, lambda: None).start()", twice=True, returncode=-signal.SIGHUP),
+    "handled in C": Case(
+        before="import faulthandler; faulthandler.register(signal.SIGTERM, chain=False)",
+        meanwhile="os.kill(os.getpid(), signal.SIGTERM); print('still here', flush=True); os._exit(4)",
+        returncode=4,
+        says="still here",
+        sent=0,
     ),
     "a stream is open": Case(
         meanwhile="import openai; stream = openai.OpenAI(base_url=os.environ['APP_PROVIDER'], api_key='x')"
@@ -181,6 +202,8 @@ def test_a_program_is_ended_by_a_signal_as_without_aicost_once_it_has_sent_every
             _wait_for("ready", log, process)
             time.sleep(0.3)
             process.send_signal(case.ending)
+            if case.twice:
+                process.send_signal(signal.SIGHUP)
             began = time.monotonic()
             process.wait(30)
             took = time.monotonic() - began

@@ -28,6 +28,8 @@ from .spool import Reader, Record, Spool, SpoolFullError
 
 _log = logging.getLogger("aicost.collector")
 _MOST_REJECTED = 100
+_KEEPING = "%s: %s; keeping the %s for it, and trying again"
+_LEFT_OUT = "%s: %s; %s for it are left out (`signals` of an exporter says what it is sent)"
 
 
 class Refused(NamedTuple):
@@ -48,9 +50,11 @@ class Lane:
         self.refused: Counter[str] = Counter()
         """Requests or parts that were left out: `rejected` for what they are, `unwanted` for where they go."""
         self.retried = 0
-        self._has_taken = False
-        self._unwanted_since: float | None = None
-        self._has_said = False
+        self.has_taken = False
+        """Whether it ever took anything, as far as is known."""
+        self._unwanted: tuple[float, float] | None = None
+        """Since when it refuses everything, and when it did last."""
+        self._said: str | None = None
 
     async def send(self, data: bytes) -> list[Refused]:
         """Send a request; returns the parts that will never be taken. Raises `UnavailableError` if it may be later."""
@@ -60,16 +64,19 @@ class Lane:
             if not self._gives_up(error):
                 self._keep(error)
                 raise
-            self._say("%s: %s; %s for it are left out (`signals` of an exporter says what it is sent)", error)
+            self._say(_LEFT_OUT, error)
             self.refused["unwanted"] += 1
             return [Refused(data, str(error), unwanted=True)]
         except Exception as error:
+            self._unwanted = None
             self._keep(error)
             raise
-        if self._has_said and not any(part.data is data for part in refused):
-            _log.warning("%s: takes %s again", self.exporter.name, self.signal)
-            self._has_said = False
-        self._has_taken, self._unwanted_since = True, None
+        self._unwanted = None
+        if not any(part.data is data for part in refused):
+            self.has_taken = True
+            if self._said is not None:
+                _log.warning("%s: takes %s again", self.exporter.name, self.signal)
+                self._said = None
         whole = [part for part in refused if part.items is None]  # of the others, the exporter has told
         if whole:
             self.refused["rejected"] += len(whole)
@@ -78,20 +85,21 @@ class Lane:
         return refused
 
     def _gives_up(self, error: UnwantedError) -> bool:
-        now = time.monotonic()
-        if self._unwanted_since is None:
-            self._unwanted_since = now
+        now, patience = time.monotonic(), self.retry.give_up_after
+        since, last = self._unwanted or (now, now)
+        if now - last > patience:  # nobody has asked for so long: whoever does now has the same time
+            since = now
+        self._unwanted = since, now
         # What never took a signal has no place for it; what did may have lost its way to it for a while.
-        patience = 0.0 if error.unknown and not self._has_taken else self.retry.give_up_after
-        return now - self._unwanted_since >= patience
+        return now - since >= (0.0 if error.unknown and not self.has_taken else patience)
 
     def _keep(self, error: Exception) -> None:
         self.retried += 1
-        self._say("%s: %s; keeping the %s for it, and trying again", error)
+        self._say(_KEEPING, error)
 
     def _say(self, what: str, error: Exception) -> None:
-        if not self._has_said:
-            self._has_said = True
+        if self._said != what:
+            self._said = what
             known = isinstance(error, UnavailableError)
             _log.warning(
                 what,
@@ -174,6 +182,8 @@ class Spooled:
             for name, reader in spool.readers.items():
                 at_once = max((lane.at_once for (of, _), lane in self._lanes.items() if of == name), default=1)
                 self._news[spool, name] = asyncio.Event()
+                for (of, signal), lane in self._lanes.items():
+                    lane.has_taken |= of == name and reader.has_taken and self.spools.get(signal) is spool
                 delivering = self._deliver(reader, self._news[spool, name], at_once)
                 self._tasks.append(asyncio.create_task(delivering, name=f"aicost-{spool.folder.name}-{name}"))
 
@@ -252,9 +262,12 @@ class Spooled:
                 await asyncio.sleep(min(pause, 3600.0))
                 wait = min(wait * 2, lane.retry.longest)
                 continue
-            for part in refused:
-                if not part.unwanted and part.items is None:
-                    self._keep_rejected(lane, part.data)
+            reader.takes = not any(part.data is record.data for part in refused)
+            if reader.takes:
+                reader.note_taken()
+            kept = [part.data for part in refused if not part.unwanted and part.items is None]
+            if kept:  # requests one after the other are one
+                self._keep_rejected(lane, b"".join(kept))
             break
         reader.delivered(record)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aicost._bounded import short
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.pricing.kernel import Kernel
 from aicost.semconv import attributes as a
@@ -45,7 +46,11 @@ def _with_lines(view: View, event: UsageEvent, charge: Charge, kernel: Kernel) -
 def event_of(view: View) -> UsageEvent:
     """The event that a view reports."""
     labels, span = view.inference.labels, view.span
-    get = wire.Attributes(view.attributes).get
+    said = wire.Attributes(view.attributes).get
+
+    def get(name: str) -> str | None:
+        return short(text) if isinstance(text := said(name), str) and text else None
+
     trace = span.trace_id.hex()
     run = get(a.AICOST_RUN_ID) or trace
     step, step_id = get(a.AICOST_STEP_NAME), get(a.AICOST_STEP_ID)

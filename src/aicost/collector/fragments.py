@@ -96,7 +96,15 @@ class Fragments:
     def of(self, view: View, charge: Charge) -> bytes:
         """The fragment for a span."""
         layout, lines = view.inference.layout, charge.lines
-        if layout is None or view.stamped or charge.status is not _PLAIN or view.billed is not Billed.YES or not lines:
+        failed = view.error_type is not None
+        if (
+            layout is None
+            or failed
+            or view.stamped
+            or charge.status is not _PLAIN
+            or view.billed is not Billed.YES
+            or not lines
+        ):
             return wire.encoded(gained(attributes_of(view, charge, self._profiles), view.attributes))
         there, left = layout.there, self._left.get(layout.there)
         if left is None:

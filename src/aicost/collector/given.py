@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from aicost._bounded import LONGEST
+from aicost._bounded import LONGEST, short
 from aicost._money import ATTO
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.pricing.kernel import sane_amount
@@ -41,12 +41,12 @@ def given_inference(attributes: Mapping[str, bytes], read: Inference | None) -> 
     """
     get = wire.Attributes(attributes).get
     said = (get(a.GEN_AI_OPERATION_NAME), get(a.GEN_AI_PROVIDER_NAME), get(a.GEN_AI_REQUEST_MODEL))
-    operation, provider, asked = (str(one or "unknown") for one in said)
-    answered, dialect = get(a.GEN_AI_RESPONSE_MODEL), "upstream"
+    operation, provider, asked = (short(str(one or "unknown")) for one in said)
+    answered, dialect = _text(get(a.GEN_AI_RESPONSE_MODEL)), "upstream"
     if a.DB_SYSTEM_NAME in attributes:
         names = (get(a.DB_COLLECTION_NAME), get(a.DB_NAMESPACE))
-        operation, provider = str(get(a.DB_OPERATION_NAME)), str(get(a.DB_SYSTEM_NAME))
-        asked, answered, dialect = "/".join([str(name) for name in names if name]), None, STORAGE
+        operation, provider = short(str(get(a.DB_OPERATION_NAME))), short(str(get(a.DB_SYSTEM_NAME)))
+        asked, answered, dialect = short("/".join([str(name) for name in names if name])), None, STORAGE
     if read is not None:
         known, said_so = read.labels, (operation, provider, asked, answered)
         if said_so == (known.operation, known.provider, known.request_model, known.model):
@@ -63,7 +63,7 @@ def take_given(view: View) -> None:
     if isinstance(stated, str) and 0 < len(stated) <= _LONGEST_ID:
         view.event_id = stated
     view.origin = given_origin(view.attributes, view.origin)
-    view.service_tier = said.get(a.AICOST_RESPONSE_SERVICE_TIER)
+    view.service_tier = _text(said.get(a.AICOST_RESPONSE_SERVICE_TIER))
     view.billed = _member(Billed, said.get(a.AICOST_REQUEST_BILLED), Billed.YES)
     # An operation of a database says neither where its usage is from nor whether that is all of it.
     source = said.get(a.AICOST_USAGE_SOURCE, "none" if view.billed is not Billed.YES else "provider")
@@ -73,7 +73,7 @@ def take_given(view: View) -> None:
     view.flags = wire.texts(view.attributes[a.AICOST_USAGE_FLAGS]) if a.AICOST_USAGE_FLAGS in said else ()
     if source != "none" and len(view.usage or ()) < _meters_said(view):
         view.complete, view.flags = False, (*view.flags, "invalid_count:usage")
-    view.error_type = said.get(a.ERROR_TYPE)
+    view.error_type = _text(said.get(a.ERROR_TYPE))
 
 
 def given_charge(view: View) -> Charge:
@@ -200,7 +200,7 @@ def _meters_said(view: View) -> int:
 
 
 def _text(said: object) -> str | None:
-    return said if isinstance(said, str) and said else None
+    return short(said) if isinstance(said, str) and said else None
 
 
 _T = TypeVar("_T", bound=Enum)

@@ -31,6 +31,8 @@ _IN_THREAD = 2**20
 """Bodies above this size are decompressed in a thread."""
 _MOST_MEMBERS = 100
 _PART = 64 * 2**10
+_MOST_OBJECTS = 2_000_000
+"""In JSON, where an empty one is two bytes and many times that in memory."""
 _OPEN = {"/healthz", "/readyz"}
 _UNREAD = {401, 404, 405, 408, 413, 415}
 """Answers that are given before the body was read: the connection cannot be used again."""
@@ -135,6 +137,8 @@ class OtlpApp:
 def _protobuf(signal: str, kind: str, body: bytes) -> bytes:
     if kind == _PROTOBUF:
         return body
+    if body.count(b"{") > _MOST_OBJECTS:
+        raise MalformedError(f"the body has more than {_MOST_OBJECTS} objects; send it in parts, or as protobuf")
     message = REQUESTS[signal]()
     try:
         from_json(json.loads(body, parse_constant=_no_number), message)

@@ -15,12 +15,13 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from aicost._bounded import short
 from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
 from aicost.scopes.ids import derived_id, opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import Part, part_of
-from aicost.usage.reading import MAX_COUNT
+from aicost.usage.reading import MAX_COUNT, PLAUSIBLE
 
 from . import wire
 
@@ -85,7 +86,7 @@ class Lifetimes:
         for number, event in enumerate(span.events):
             said = dict(wire.plain_attributes(event)) if event.name == "aicost.outcome" else {}
             name, count = said.get(a.AICOST_OUTCOME_NAME), said.get(a.AICOST_OUTCOME_COUNT)
-            if not isinstance(name, str) or not isinstance(count, int):
+            if not isinstance(name, str) or type(count) is not int or not 0 <= count <= PLAUSIBLE:
                 continue
             outcome_id, run = said.get(a.AICOST_OUTCOME_ID), said.get(a.AICOST_RUN_ID)
             if not isinstance(outcome_id, str) or not _HEX.fullmatch(outcome_id):  # of a version that said less
@@ -93,14 +94,17 @@ class Lifetimes:
                 outcome_id, run = derived_id("outcome", *parts), run or around.get(a.AICOST_RUN_ID)
             own = {key: opaque(key, said[attribute]) for key, attribute in ATTRIBUTES.items() if attribute in said}
             at_ns = min(event.time_unix_nano, MAX_COUNT)
-            self.told.outcomes.append(ToldOutcome(outcome_id, name, count, _id(run), at_ns, {**owners, **own}))
+            self.told.outcomes.append(ToldOutcome(outcome_id, short(name), count, _id(run), at_ns, {**owners, **own}))
 
     def step_around(self, key: bytes) -> str:
         """The id of the step that the span of that trace and id is, or the nearest one around it that is none."""
-        for _ in range(len(self._between)):
-            if key not in self._between:
-                break
-            key = self._between[key]
+        # Each span is gone over once: what was found is where it leads from now on. A circle ends in itself.
+        way = []
+        while (outer := self._between.get(key, key)) != key:
+            way.append(key)
+            self._between[key] = key
+            key = outer
+        self._between.update(dict.fromkeys(way, key))
         return derived_id("step", key[:16].hex(), key[16:].hex()) if len(key) > 16 else ""
 
     def place(self, entries: Any, span: Any) -> None:
@@ -125,7 +129,7 @@ class Lifetimes:
         root, parent, step = (
             _id(get(name)) for name in (a.AICOST_RUN_ROOT_ID, a.AICOST_RUN_PARENT_ID, a.AICOST_RUN_PARENT_STEP_ID)
         )
-        called, version = workflow if isinstance(workflow, str) else "", _id(get(a.AICOST_WORKFLOW_VERSION))
+        called, version = short(workflow) if isinstance(workflow, str) else "", _id(get(a.AICOST_WORKFLOW_VERSION))
         self.told.runs.append(
             ToldRun(run_id, root or run_id, parent, step, called, version, failed, *_times(span), owners())
         )
@@ -137,19 +141,23 @@ class Lifetimes:
             return
         run = _id(get(a.AICOST_RUN_ID)) or span.trace_id.hex()
         parent = _id(get(a.AICOST_STEP_PARENT_ID))
-        self.told.steps.append(ToldStep(step_id, run, parent, name, kind, failed, *_times(span)))
+        self.told.steps.append(ToldStep(step_id, run, parent, short(name), kind, failed, *_times(span)))
 
     def _of_trace(self, span: Any, part: Part, failed: bool, owners: _Owners) -> None:
         trace = span.trace_id.hex()
         outermost = not any(span.parent_span_id)
         if outermost and part.kind in ("workflow", "agent"):
-            self.told.runs.append(ToldRun(trace, trace, None, None, part.name, None, failed, *_times(span), owners()))
+            self.told.runs.append(
+                ToldRun(trace, trace, None, None, short(part.name), None, failed, *_times(span), owners())
+            )
             if part.kind == "workflow":
                 return
         step_id = derived_id("step", trace, span.span_id.hex())
         if not outermost:
             self._waiting.append((len(self.told.steps), span.trace_id + span.parent_span_id))
-        self.told.steps.append(ToldStep(step_id, trace, None, part.name, _STEP_KINDS[part.kind], failed, *_times(span)))
+        self.told.steps.append(
+            ToldStep(step_id, trace, None, short(part.name), _STEP_KINDS[part.kind], failed, *_times(span))
+        )
 
 
 def _times(span: Any) -> tuple[int, int]:

@@ -207,15 +207,21 @@ class CostMeters:
 
     def families(self) -> Iterator[Any]:
         """The same for Prometheus, since the start."""
-        found: dict[tuple[str, tuple[str, ...]], Any] = {}
-        for metric, labels, value in self._points():
-            keys = tuple(_prometheus(key) for key, _ in labels)
-            family = found.get((metric.name, keys))
+        found: dict[str, Any] = {}
+        points = list(self._points())
+        # A family of Prometheus's has one set of labels; where one is not known it is empty, which is the same to it.
+        keys: dict[str, dict[str, None]] = {}
+        for metric, labels, _ in points:
+            keys.setdefault(metric.name, {}).update(dict.fromkeys(key for key, _ in labels))
+        for metric, labels, value in points:
+            family = found.get(metric.name)
             if family is None:
                 kind: Any = HistogramMetricFamily if metric is m.AICOST_REQUEST_COST else CounterMetricFamily
                 name = _prometheus(metric.name) + ("_USD" if metric.unit == "USD" else "")
-                family = found[metric.name, keys] = kind(name, metric.description, labels=keys)
-            values = [text for _, text in labels]
+                named = [_prometheus(key) for key in keys[metric.name]]
+                family = found[metric.name] = kind(name, metric.description, labels=named)
+            texts = dict(labels)
+            values = [texts.get(key, "") for key in keys[metric.name]]
             if metric is m.AICOST_REQUEST_COST:
                 buckets, total, sums = [], 0, value
                 for bound, count in zip((*map(str, BOUNDS), "+Inf"), sums[0], strict=True):

@@ -57,7 +57,7 @@ class Once:
             with suppress(Exception):  # a damaged line is one view forgotten, and no reason not to start
                 self._decide(view)
 
-    def settle(self, views: list[View], links: Callable[[], Links]) -> None:
+    def settle(self, views: list[View], links: Callable[[], Links], decide: Callable[[View], object]) -> None:
         """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
         if not views:
             return
@@ -65,7 +65,7 @@ class Once:
         if any(view.scope is not views[0].scope for view in views):
             _find_outer(views, links())
         for view in views:
-            self.decide(view)
+            decide(view)
 
     def keep(self) -> None:
         """Have what was decided survive a restart."""

@@ -144,9 +144,7 @@ class Pricer:
             resource, scope, dialect, places = found[0]
             for place in places:
                 view = _view(data, resource, scope, dialect, place, done)
-                if view is not None:
-                    if not _is_storage(view):
-                        self._once.decide(view)
+                if view is not None and (_is_storage(view) or self._decides(view)):
                     self._finish_safely(view, done)
         elif found:
             views = [
@@ -155,8 +153,16 @@ class Pricer:
                 for place in places
                 if (view := _view(data, resource, scope, dialect, place, done)) is not None
             ]
-            self._once.settle([view for view in views if not _is_storage(view)], lambda: _links(data, resources))
-            for view in views:
+            decided = [view for view in views if _is_storage(view)]
+
+            def decide(view: View) -> None:
+                if self._decides(view):
+                    decided.append(view)
+
+            self._once.settle(
+                [view for view in views if not _is_storage(view)], lambda: _links(data, resources), decide
+            )
+            for view in decided:
                 self._finish_safely(view, done)
         if found:
             done.data = wire.spliced(data, resources)
@@ -169,6 +175,15 @@ class Pricer:
     def remember(self) -> None:
         """Have what was seen survive a restart: to be called once a ledger has it."""
         self._once.keep()
+
+    def _decides(self, view: View) -> bool:
+        """Whether it could be decided what becomes of a view: a failure of ours costs one span its price."""
+        try:
+            self._once.decide(view)
+        except Exception as error:  # noqa: BLE001 - see above
+            guard.failed("tell views of a call apart", error)
+            return False
+        return True
 
     def _finish_safely(self, view: View, done: Priced) -> None:
         """`_finish`, with a failure of ours costing one span its price and no other anything."""

@@ -246,6 +246,8 @@ class Service:
         if config is None or not config.path.is_dir():
             return []
         found = []
+        for folder in [one for one in config.path.glob("*/*") if one.name in SIGNALS and one.name not in self._spools]:
+            Spool(folder, [], max_size=config.max_size).close()  # says what is left out, as no exporter takes it now
         for folder in [one for one in config.path.iterdir() if one.name.isdigit()]:
             is_own, is_gone = int(folder.name) == self._index, int(folder.name) >= self._config.processes
             if is_own or (is_gone and self._index == 0):

@@ -131,11 +131,9 @@ class Spool:
 
     def _free(self) -> None:
         """Delete the segment that is written to, too, if everything in it was delivered."""
-        if any(reader.waiting for reader in self.readers.values()) or self._file < 0:
+        if any(reader.waiting for reader in self.readers.values()):
             return
-        os.close(self._file)
-        self._file = -1
-        self._next += 1
+        self._end_segment()
         for segment in list(self._sizes):
             self._path(segment).unlink(missing_ok=True)
             del self._sizes[segment]
@@ -146,17 +144,29 @@ class Spool:
         Otherwise a reader that gets nowhere would keep the others from what comes.
         """
         oldest = min(self._sizes, default=self._next)
-        following = min((one for one in self._sizes if one > oldest), default=None)
         keeps_up = any(
-            reader.done.segment > oldest and reader.waiting <= self._segment_size for reader in self.readers.values()
+            reader.takes
+            and (reader.done.segment > oldest or not reader.waiting)
+            and 2 * reader.waiting <= self.max_size
+            for reader in self.readers.values()
         )
-        if following is None or not keeps_up:
+        if not keeps_up or not self._sizes:
             return False
+        if oldest == self._next:
+            self._end_segment()
+        following = min((one for one in self._sizes if one > oldest), default=self._next)
         for reader in self.readers.values():
             reader.leave_behind(oldest, following)
         self._path(oldest).unlink(missing_ok=True)
         del self._sizes[oldest]
         return True
+
+    def _end_segment(self) -> None:
+        """Go on in another one."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self._next += 1
 
     def _write(self, record: bytes) -> None:
         if self._file < 0 or self._sizes[self._next] + len(record) > self._segment_size:
@@ -206,6 +216,7 @@ class Spool:
     def close(self) -> None:
         """Let go of the folder."""
         with self._lock:
+            self._free()  # or an exporter that is new by then would be sent what others had long ago
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1
@@ -237,6 +248,8 @@ class Reader:
         self._spool = spool
         self._path = spool.folder / f"{name}.place"
         self._file = _owner_only.open_file(self._path, os.O_RDWR)
+        self._taken = self._path.with_suffix(".taken")
+        self._has_noted = False
         self.done = self._stored()
         """Everything before it was delivered."""
         self._at = self.done
@@ -244,6 +257,8 @@ class Reader:
         self._open: int | None = None
         self._under_way: deque[tuple[Place, list[bool]]] = deque()
         self.name = name
+        self.takes = True
+        """Whether what was handed over last was taken."""
         self.left_behind = 0
         """Bytes that were given up, so that others could go on."""
 
@@ -305,6 +320,17 @@ class Reader:
             if self.done.segment != before:
                 self._spool._tidy()
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether its exporter ever took anything out of this spool."""
+        return self._taken.exists()
+
+    def note_taken(self) -> None:
+        """Remember that it did."""
+        if not self._has_noted:
+            self._has_noted = True
+            _owner_only.create_empty(self._taken)
+
     def has_passed(self, record: Record) -> bool:
         """Whether nobody waits for a record any more: it arrived, or was left behind."""
         return record.place <= self.done
@@ -315,7 +341,8 @@ class Reader:
             return
         lost = self._spool._sizes[segment] - (self.done.offset if self.done.segment == segment else 0)
         self.left_behind += lost
-        _log.error("spool: full; %d bytes are left out for %s, which does not take them", lost, self.name)
+        if lost:
+            _log.error("spool: full; %d bytes are left out for %s, which does not take them", lost, self.name)
         self.done = Place(following, 0)
         self._at = max(self._at, self.done)
         while self._under_way and self._under_way[0][0] <= self.done:

@@ -78,7 +78,7 @@ def _at_exit() -> None:
 def _at_signal() -> bool:
     # The thread that the signal interrupted may be in the midst of a call, and hold a lock of it.
     in_time([end_calls], _signals.GRACE_S / 5)
-    return flush(_signals.GRACE_S / 2)
+    return _with_everything(providers.export, _signals.GRACE_S / 2)
 
 
 def _with_everything(do: Callable[[object, float], bool], timeout_s: float) -> bool:

@@ -163,7 +163,7 @@ CREATE TABLE IF NOT EXISTS steps (
     started_ns INTEGER NOT NULL,
     ended_ns INTEGER
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS steps_run ON steps (run_id);
+CREATE INDEX IF NOT EXISTS steps_inside ON steps (run_id, parent_step_id);
 
 CREATE TABLE IF NOT EXISTS outcomes (
     id INTEGER PRIMARY KEY,
@@ -195,6 +195,7 @@ UPGRADES = {
     # What went on in another process was called "remote", where the name of its run had not been sent along.
     3: "ALTER TABLE runs ADD COLUMN parent_step_id TEXT; "
     "CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL; "
+    "DROP INDEX IF EXISTS steps_run; CREATE INDEX IF NOT EXISTS steps_inside ON steps (run_id, parent_step_id); "
     "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE runs.run_id = charges.run_id) "
     "WHERE workflow = 'remote' AND run_id IN (SELECT run_id FROM runs);",
 }

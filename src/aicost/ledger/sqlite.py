@@ -102,6 +102,8 @@ class Ledger:
         self._known_rates: set[tuple[str, str]] = set()
         self._draining = False
         self._in_hand = False
+        self._is_held = False
+        """Whether another process had the file when it was tried last."""
         self._closed = False
         self._identity = (0, 0)
         self._db: sqlite3.Connection | None = None
@@ -212,7 +214,7 @@ class Ledger:
             with self._lock:
                 is_over = self._draining or self._closed or self._drain(_TURN_S)
                 if is_over or time.monotonic() >= until:
-                    if not is_over:
+                    if not is_over and self._is_held:
                         self._warn_once("another process holds it", "Charges wait in memory until it lets go.")
                     return not self.pending
                 if len(self._pending) < left:
@@ -258,7 +260,9 @@ class Ledger:
     def _write(self, write: Write) -> None:
         self._queue(write)
         if self._late and not self._retry_at and len(self._pending) > _MANY and not in_collector():
-            time.sleep(WAIT_S)  # calls come faster than the thread can write: it gets its turn
+            # Calls come faster than the thread can write: the more of them wait, the longer is its turn. Those that
+            # wait for another process are not slowed down for what they cannot help.
+            time.sleep(WAIT_S if self._is_held else WAIT_S * len(self._pending) / _MANY)
         if self._late or time.monotonic() < self._retry_at:
             return
         many = len(self._pending) > _AT_ONCE
@@ -319,7 +323,7 @@ class Ledger:
                     if not self._pending or self._closed or self._retry_at:
                         return
                     self._late = True
-                elif time.monotonic() - began > BUSY_TIMEOUT_S:
+                elif self._is_held and time.monotonic() - began > BUSY_TIMEOUT_S:
                     self._warn_once("another process holds it", "Charges wait in memory until it lets go.")
             # Not in the lock: so that a fork, or `flush`, need not wait for other processes as long as this does.
             time.sleep(_PAUSE_S)
@@ -341,17 +345,19 @@ class Ledger:
                     raise
                 finally:
                     self._in_hand = False
+                self._is_held = False
                 if self._pending and time.monotonic() >= until:
                     return False
         except (sqlite3.Error, LedgerError, OSError) as error:
             # Rates noted in a transaction that was rolled back are not in the file.
             self._known_rates.clear()
             if _is_busy(error):
+                self._is_held = True
                 return False
             self._retry_at = time.monotonic() + RETRY_AFTER_S
             self._warn_once(str(error), "Charges wait in memory and are tried again. Free space or make it writable.")
         else:
-            self._retry_at = 0.0
+            self._retry_at, self._is_held = 0.0, False
             if self._warned:
                 _log.warning("ledger %s is writable again", self.path)
                 self._warned.clear()

@@ -103,7 +103,8 @@ def put_told(db: sqlite3.Connection, told: Told, nameless: list[str]) -> None:
         attribution = json.dumps(dict(run.attribution))
         said = (run.run_id, run.root_run_id, run.parent_run_id, run.parent_step_id, run.workflow, run.version)
         db.execute(_PUT_RUN, storable((*said, attribution, status, run.started_ns, run.ended_ns)))
-        db.execute(NAME_CHARGES, storable((run.run_id,)))
+    for run_id in dict.fromkeys(run.run_id for run in told.runs):
+        db.execute(NAME_CHARGES, storable((run_id,)))
     for step in told.steps:
         status = "failed" if step.failed else "ok"
         db.execute(_PUT_STEP, storable((*step[:5], status, step.started_ns, step.ended_ns)))

@@ -213,12 +213,14 @@ def _path(
 ) -> list[dict[str, str | None]]:
     """The runs and steps around a charge, outermost first."""
     found: list[dict[str, str | None]] = []
-    step = steps.get(charge["step_id"])
-    while step is not None:
+    step, seen = steps.get(charge["step_id"]), set[str]()
+    while step is not None and step["step_id"] not in seen:  # what spans say may go round in a circle
+        seen.add(step["step_id"])
         found.append({"kind": step["kind"], "id": step["step_id"], "name": step["name"], "status": step["status"]})
         step = steps.get(step["parent_step_id"])
     run = runs.get(charge["run_id"])
-    while run is not None:
+    while run is not None and run["run_id"] not in seen:
+        seen.add(run["run_id"])
         found.append({"kind": "workflow", "id": run["run_id"], "name": run["workflow"], "status": run["status"]})
         run = runs.get(run["parent_run_id"])
     if charge["run_id"] not in runs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
-from weakref import WeakSet, ref
+from weakref import ref
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 
@@ -95,7 +95,6 @@ class Metrics:
             (m.AICOST_USAGE_UNKNOWN_FIELDS, self._unknown_fields),
         )
         self._sums = tuple(sums for _, sums in counters)
-        _all.add(self)
         for metric, sums in counters:
             meter.create_observable_counter(metric.name, [sums.observe], metric.unit, metric.description)
         meter.create_observable_counter(
@@ -186,17 +185,6 @@ class Metrics:
         owner = event.attribution
         series.extend((attribute, owner[key]) for key, attribute in self._owner_keys if key in owner)
         return tuple(series)
-
-
-_all: WeakSet[Metrics] = WeakSet()
-
-
-def _in_child() -> None:
-    for metrics in list(_all):
-        metrics.begin_anew()
-
-
-_forks.in_child(_in_child)
 
 
 def _own_errors(_: CallbackOptions) -> Iterable[Observation]:

@@ -151,6 +151,16 @@ def with_providers(tracer_provider: TracerProvider | None, meter_provider: Meter
         return state
 
 
+def _in_child() -> None:
+    """What is in use counts from zero; what an earlier set-up left behind counts nothing any more."""
+    if _state is not None:
+        for pipeline in (_state.pipeline, *(known[2] for known in _state.others)):
+            if pipeline.metrics is not None:
+                pipeline.metrics.begin_anew()
+
+
+_forks.in_child(_in_child)
+
 Source = Callable[[], Pipeline]
 """Gives the pipeline in force. Hooks are handed this, since what is in force may change after they are put in."""
 
