@@ -97,7 +97,7 @@ def init(
     `RateCardError` if that is the rate card; nothing is set up then, and it may be called again.
 
     Where a signal would end the process at once (SIGTERM, unless the application handles it), what was recorded is
-    sent first; that takes 5 seconds at most.
+    sent first; that takes 5 seconds at most. Call this in the main thread: Python sets no handlers in others.
 
     >>> aicost.init(service_name="support-agent", attribution={"team": "support"})
     """

@@ -135,7 +135,7 @@ def test_explain_adds_up_to_the_run_and_names_rates_and_sources(demo: dict[str, 
 def test_explain_says_in_words_what_is_not_known(demo: dict[str, Any]) -> None:
     shown = "".join(aicost("explain", run, "--ledger", demo["ledger"]).stdout for run in demo["runs"])
     assert "its usage never came back" in shown
-    assert "the stream was cut before its final usage" in shown
+    assert "a part of what was used is not known" in shown
     assert "failed: what it spent is waste" in shown
 
 

@@ -20,7 +20,7 @@ from .tables import plain
 _IN_WORDS = {
     "usage_not_received": "the provider may have billed this attempt; its usage never came back",
     "usage_not_reported": "the provider billed this call but did not report its usage",
-    "usage_incomplete": "the stream was cut before its final usage: the amount covers what is known",
+    "usage_incomplete": "a part of what was used is not known: a stream was cut, or a count was none",
     "unknown_model": "the rate card has no such model",
     "no_rate": "the rate card has no rate for some of the usage",
     "no_fx": "some rates are in another currency and the rate card has no exchange rate for it",
