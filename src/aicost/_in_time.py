@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 
-def in_time(tasks: Sequence[Callable[[], bool]], timeout_s: float) -> bool:
+def in_time(tasks: Sequence[Callable[[], bool]], timeout_s: float, *, in_handler: bool = False) -> bool:
     """Do these beside each other. Returns whether all of them came back with True within the time.
 
     One that does not goes on in a thread of its own, which does not keep the process alive. They must not raise.
-    Only when the interpreter ends, and starts no threads any more (CPython 3.12), are they done here and now.
+    Only when the interpreter ends, and starts no threads any more (CPython 3.12), are they done here and now. Say so
+    where a signal is being handled: what gevent has put in the place of threads and locks cannot be used there.
     """
-    start, allocate = _real("start_new_thread"), _real("allocate_lock")
+    start, allocate = _thread.start_new_thread, _thread.allocate_lock
+    if in_handler:
+        start, allocate = original("_thread", "start_new_thread"), original("_thread", "allocate_lock")
     deadline = time.monotonic() + timeout_s
     waiting = []
     results = []
@@ -39,7 +42,9 @@ def in_time(tasks: Sequence[Callable[[], bool]], timeout_s: float) -> bool:
     return all(in_time) and len(results) == len(tasks) and all(results)
 
 
-def _real(name: str) -> Any:
-    """What Python has under that name in `_thread`: gevent's own cannot be used in a signal handler."""
+def original(module: str, name: str) -> Any:
+    """What Python itself has under that name, where gevent has put its own."""
     gevent = sys.modules.get("gevent.monkey")
-    return getattr(_thread, name) if gevent is None else gevent.get_original("_thread", name)
+    if gevent is None:
+        return getattr(sys.modules[module], name)
+    return gevent.get_original(module, name)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -19,7 +17,7 @@ from typing import Any
 
 import wrapt
 
-from ._in_time import in_time
+from ._in_time import in_time, original
 
 GRACE_S = 5.0
 """How long a process lives on at most, to send what it has."""
@@ -58,11 +56,11 @@ def leave() -> None:
 
 
 def _set_defaults() -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
-            if signal.getsignal(number) is signal.SIG_DFL and not _is_handled_in_c(number):
-                with suppress(ValueError):  # the main thread of an interpreter inside another
-                    signal.signal(number, signal.SIG_DFL)
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL and not _is_handled_in_c(number):
+            # Only in the main thread; which one that is gevent's `threading` does not say in a handler.
+            with suppress(ValueError):
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _is_handled_in_c(number: int) -> bool:
@@ -106,13 +104,13 @@ def _on_signal(number: int, _: FrameType | None) -> None:
     finish, _is_ending = _finish, True
     try:
         # The main thread may hold any lock here, also one that starting a thread by `threading` takes.
-        in_time([finish] if finish is not None else [], GRACE_S)
+        in_time([finish] if finish is not None else [], GRACE_S, in_handler=True)
     finally:
         # Also where another handler of the application's has raised meanwhile: it was told to end.
         leave()
         # To the process, not to this thread, which may have the signal blocked.
         os.kill(os.getpid(), number)
-        time.sleep(_DYING_S)
+        original("time", "sleep")(_DYING_S)
         # Whoever is still there is the first process of a container, which no signal's default action ends.
         _is_ending = False
         if finish is not None:

@@ -28,6 +28,7 @@ SERVERS = {
     "gunicorn, preload, 2 workers": (*GUNICORN, "--workers", "2", "--preload", "app:wsgi"),
     "gunicorn, threads": (*GUNICORN, "--threads", "4", "app:wsgi"),
     "gunicorn, preload, threads": (*GUNICORN, "--threads", "4", "--preload", "app:wsgi"),
+    "gunicorn, gevent": (*GUNICORN, "--worker-class", "gevent", "app:wsgi"),
     "gunicorn, asgi": (*GUNICORN, "--worker-class", "asgi", "app:asgi"),
     "gunicorn, uvicorn-worker": (*GUNICORN, "--worker-class", "uvicorn_worker.UvicornWorker", "app:asgi"),
 }
@@ -81,6 +82,7 @@ def test_a_service_that_is_stopped_has_sent_everything(
 
 
 PROGRAM = """
+{first}
 import os, signal, sys, threading, time
 import aicost
 from app import ask
@@ -99,10 +101,11 @@ while True:
 class Case:
     """What a program does around `init()`, and how it ends."""
 
+    first: str = ""
     before: str = ""
     after: str = ""
     meanwhile: str = ""
-    ending: signal.Signals = signal.SIGTERM
+    ending: signal.Signals | None = signal.SIGTERM
     returncode: int = -signal.SIGTERM
     says: str = ""
     sent: int | None = 1
@@ -186,6 +189,10 @@ PROGRAMS = {
     "holding all locks of aicost": Case(
         meanwhile="from aicost import _forks\nfor each in list(_forks._locks): each().acquire()"
     ),
+    "patched by gevent": Case(first="from gevent import monkey; monkey.patch_all()"),
+    "patched by gevent, ends by itself": Case(
+        first="from gevent import monkey; monkey.patch_all()", meanwhile="sys.exit(0)", ending=None, returncode=0
+    ),
     "after shutdown": Case(after="ask(); aicost.shutdown()"),
 }
 
@@ -195,7 +202,7 @@ def test_a_program_is_ended_by_a_signal_as_without_aicost_once_it_has_sent_every
     case: Case, emulator: ProviderEmulator, tmp_path: Path
 ) -> None:
     program, log = tmp_path / "program.py", tmp_path / "log"
-    program.write_text(PROGRAM.format(before=case.before, after=case.after, meanwhile=case.meanwhile))
+    program.write_text(PROGRAM.format(first=case.first, before=case.before, after=case.after, meanwhile=case.meanwhile))
     with OtlpReceiver() as receiver:
         env = environment(emulator, receiver, AICOST_LEDGER=str(tmp_path / "ledger.sqlite"))
         with running([sys.executable, str(program)], env, log) as process:
@@ -220,7 +227,7 @@ def test_a_backend_that_does_not_answer_delays_the_end_by_seconds_only(
 ) -> None:
     program, log = tmp_path / "program.py", tmp_path / "log"
     last = {"a signal": "", "itself": "sys.exit(0)", "shutdown": "aicost.shutdown(); sys.exit(0)"}[by]
-    program.write_text(PROGRAM.format(before="", after="", meanwhile=last))
+    program.write_text(PROGRAM.format(first="", before="", after="", meanwhile=last))
     with OtlpReceiver() as receiver, socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1] if backend == "silent" else free_port()
         env = environment(emulator, receiver) | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}

@@ -77,15 +77,15 @@ def _at_exit() -> None:
 
 def _at_signal() -> bool:
     # The thread that the signal interrupted may be in the midst of a call, and hold a lock of it.
-    in_time([end_calls], _signals.GRACE_S / 5)
-    return _with_everything(providers.export, _signals.GRACE_S / 2)
+    in_time([end_calls], _signals.GRACE_S / 5, in_handler=True)
+    return _with_everything(providers.export, _signals.GRACE_S / 2, in_handler=True)
 
 
-def _with_everything(do: Callable[[object, float], bool], timeout_s: float) -> bool:
+def _with_everything(do: Callable[[object, float], bool], timeout_s: float, *, in_handler: bool = False) -> bool:
     current = state.current()
     if current is None:
         return True
     tasks: list[Callable[[], bool]] = [partial(do, each, timeout_s) for each in current.providers()]
     if current.ledger is not None:
         tasks.append(current.ledger.flush)
-    return in_time(tasks, timeout_s)
+    return in_time(tasks, timeout_s, in_handler=in_handler)
