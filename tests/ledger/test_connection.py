@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,34 +177,43 @@ def test_a_ledger_removed_under_a_running_process_is_begun_again(
     assert caplog.text.count("was removed or replaced") == 1
 
 
+FORKING = """
+import os, signal, sys, threading
+from aicost.ledger import Ledger
+from tests.ledger.charges import event, priced
+
+ledger, stop, written = Ledger.open(sys.argv[1]), threading.Event(), 0
+
+def keep_writing():
+    global written
+    while not stop.is_set():
+        ledger.record([(event(f"parent-{written}"), priced(1))])
+        written += 1
+
+writer = threading.Thread(target=keep_writing)
+writer.start()
+for child in range(20):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)  # a child that hangs dies by itself
+        ledger.record([(event(f"child-{child}"), priced(1))])
+        os._exit(0 if ledger.flush() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+stop.set()
+writer.join()
+ledger.close()
+print(written)
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_forked_while_another_thread_writes_can_write_too(tmp_path: Path) -> None:
+    # In a program of its own: what other tests have running here, gRPC above all, is not made for forks.
     path = tmp_path / "l.sqlite"
-    ledger = Ledger.open(path)
-    stop = threading.Event()
-    written = 0
-
-    def keep_writing() -> None:
-        nonlocal written
-        while not stop.is_set():
-            ledger.record([(event(f"parent-{written}"), priced(1))])
-            written += 1
-
-    writer = threading.Thread(target=keep_writing)
-    writer.start()
-    try:
-        for child in range(5):
-            pid = os.fork()
-            if pid == 0:
-                signal.alarm(5)  # a child that hangs dies by itself
-                ledger.record([(event(f"child-{child}"), priced(1))])
-                os._exit(0 if ledger.flush() else 1)
-            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    finally:
-        stop.set()
-        writer.join()
-    ledger.close()
-    assert calls(path) == written + 5
+    command = [sys.executable, "-c", FORKING, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    assert calls(path) == int(done.stdout) + 20
 
 
 def test_what_the_parent_has_waiting_is_not_written_by_the_child_too(tmp_path: Path) -> None:
@@ -315,8 +322,9 @@ def test_a_damaged_ledger_is_named_when_it_is_read(tmp_path: Path) -> None:
     for n in range(200):
         ledger.record([(event(f"e-{n}"), priced(1))])
     ledger.close()
-    page, content = 4096, bytearray(path.read_bytes())
-    content[12 * page :] = b"\xff" * (len(content) - 12 * page)
+    content = bytearray(path.read_bytes())
+    sound = len(content) * 3 // 4 // 4096 * 4096  # the schema is in the first pages
+    content[sound:] = b"\xff" * (len(content) - sound)
     path.write_bytes(content)
     with LedgerReader(path) as reader, pytest.raises(LedgerError, match=r"cannot read ledger .*l\.sqlite: .*malformed"):
         reader.breakdown("model")
