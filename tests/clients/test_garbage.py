@@ -21,6 +21,8 @@ from .doors import CLIENTS
 pytestmark = [pytest.mark.clients, pytest.mark.skipif("openai" not in CLIENTS, reason="another client's turn")]
 
 NEEDS = {
+    "async_stream_awaited": "aiohttp",
+    "async_call": "aiohttp",
     "message_stream": "anthropic",
     "session": "openai.resources.realtime",
     "session_awaited": "openai.resources.realtime",
