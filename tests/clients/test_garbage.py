@@ -20,6 +20,8 @@ from .doors import CLIENTS
 
 pytestmark = [pytest.mark.clients, pytest.mark.skipif("openai" not in CLIENTS, reason="another client's turn")]
 
+openai = pytest.importorskip("openai")
+LATER = {"stream_held_by_a_generator", "raw_response"}
 NEEDS = {
     "async_stream_awaited": "aiohttp",
     "async_call": "aiohttp",
@@ -33,6 +35,8 @@ NEEDS = {
 def test_whatever_is_dropped_half_way_is_finished_outside_of_the_collector(
     kind: str, emulator: ProviderEmulator, tmp_path: Path
 ) -> None:
+    if kind in LATER and not hasattr(openai.Stream, "__enter__"):
+        pytest.skip("this version of openai has no such thing")
     try:
         if kind in NEEDS and find_spec(NEEDS[kind]) is None:
             pytest.skip(f"no {NEEDS[kind]} here")
