@@ -11,7 +11,7 @@ import time
 import uuid
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -19,8 +19,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 from aicost._money import ATTO
 from aicost._version import __version__
@@ -300,38 +299,3 @@ class Health:
                 self.joined_atto[view.kind, view.reason, view.charge.currency] += view.charge.atto
         for one in priced.counted:
             outcomes["given" if one.given else one.charge.status.value, one.labels.dialect] += 1
-
-
-class Exposition(Collector):
-    """Everything for `/metrics`."""
-
-    def __init__(self, parts: Iterable[Any]) -> None:
-        self._parts = tuple(parts)
-
-    def collect(self) -> Iterator[Any]:
-        """Families of metrics, as prometheus_client wants them."""
-        for part in self._parts:
-            yield from part()
-
-
-def counter(name: str, about: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Any:
-    """A family of counters."""
-    family = CounterMetricFamily(name, about, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family
-
-
-def gauge(name: str, about: str, value: float, **labels: str) -> Any:
-    """One gauge."""
-    family = GaugeMetricFamily(name, about, labels=tuple(labels))
-    family.add_metric(tuple(labels.values()), value)
-    return family
-
-
-def gauges(name: str, about: str, label: str, values: Iterable[tuple[str, float]]) -> Any:
-    """A family of gauges."""
-    family = GaugeMetricFamily(name, about, labels=(label,))
-    for key, value in values:
-        family.add_metric((key,), value)
-    return family

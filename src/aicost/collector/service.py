@@ -25,18 +25,18 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import CollectorRegistry
 
 from aicost._errors import AicostError, ConfigError
-from aicost._money import ATTO
 from aicost.ledger import Ledger
 
 from .cards import CardWatch
 from .config import CollectorConfig, OtlpExporter, Receiver, Receivers, Retry
 from .delivery import Delivery, Direct, Lane, Spooled
 from .exporters import exporters_for
+from .exposition import Exposition, families
 from .grpc_receiver import grpc_server
 from .http import OtlpApp, guarded
 from .intake import Intake, MalformedError, RefusedError
 from .memory import Memory
-from .meters import CostMeters, Exposition, Health, counter, gauge, gauges
+from .meters import CostMeters, Health
 from .pricing import Pricer
 from .spool import SIGNALS, Spool
 
@@ -118,7 +118,7 @@ class Service:
         )
         self._token = _token(config.receivers)
         self._registry = CollectorRegistry()
-        self._registry.register(Exposition((self._own_families, self.costs.families)))
+        self._registry.register(Exposition((self._families, self.costs.families)))
         self._servers: list[tuple[uvicorn.Server, asyncio.Task[None]]] = []
         self._grpc: Any = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -289,95 +289,11 @@ class Service:
             return 200, "text/plain; charset=utf-8", b"ready\n"
         return 503, "text/plain; charset=utf-8", b"not ready: starting or stopping\n"
 
+    def _families(self) -> Iterator[Any]:
+        return families(self.health, self._cards, self._ledger, self._exporters, self._lanes, self._spools)
+
     def _metrics(self) -> tuple[int, str, bytes]:
         return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
-
-    def _own_families(self) -> Iterator[Any]:
-        health, cards, name = self.health, self._cards, "aicost_collector_"
-        yield counter(
-            f"{name}requests",
-            "Requests received.",
-            ("signal", "protocol", "result"),
-            health.requests.items(),
-        )
-        yield counter(
-            f"{name}spans",
-            "Spans received, and spans left out because they cannot be decoded.",
-            ("what",),
-            [((what,), count) for what, count in health.spans.items()],
-        )
-        yield counter(
-            f"{name}inferences",
-            "Spans of models, by what became of them and by dialect or reason.",
-            ("outcome", "detail"),
-            health.outcomes.items(),
-        )
-        yield counter(
-            f"{name}joined_views",
-            "Views of calls that are counted elsewhere, by kind (`differs`: with other counts) and reason.",
-            ("kind", "reason"),
-            health.joined.items(),
-        )
-        yield counter(
-            f"{name}joined_amount",
-            "What those views would have come to, had they been counted.",
-            ("kind", "reason", "currency"),
-            [(key, atto / ATTO) for key, atto in health.joined_atto.items()],
-        )
-        yield gauge(f"{name}in_flight_bytes", "Of requests under way.", health.in_flight)
-        yield gauge(f"{name}rate_card_info", "The rate card in force.", 1, rate_card=cards.version)
-        yield gauge(f"{name}rate_card_age_seconds", "Since it was put in force.", cards.age)
-        yield counter(
-            f"{name}rate_card_reloads",
-            "Attempts to reload it after it changed.",
-            ("result",),
-            [(("ok",), cards.reloads), (("failed",), cards.failures)],
-        )
-        if self._ledger is not None:
-            yield counter(f"{name}ledger_lost", "Charges that no ledger could hold.", (), [((), self._ledger.lost)])
-        yield counter(
-            f"{name}refused_items",
-            "What endpoints left out of requests they accepted.",
-            ("exporter",),
-            [((exporter.name,), exporter.refused_items) for exporter in self._exporters],
-        )
-        yield counter(
-            f"{name}retried_requests",
-            "Attempts after which a request is kept, and tried again.",
-            ("exporter", "signal"),
-            [((lane.exporter.name, lane.signal), lane.retried) for lane in self._lanes],
-        )
-        yield counter(
-            f"{name}rejected_requests",
-            "Requests, or parts of them, that an endpoint will never take: `unwanted` if it takes none of the signal.",
-            ("exporter", "signal", "reason"),
-            [
-                ((lane.exporter.name, lane.signal, reason), count)
-                for lane in self._lanes
-                for reason, count in lane.refused.items()
-            ],
-        )
-        if self._spools:
-            spools = self._spools.items()
-            yield gauges(f"{name}spool_bytes", "On disk.", "signal", [(one, spool.size) for one, spool in spools])
-            yield gauges(
-                f"{name}spool_waiting_bytes",
-                "Not delivered to every exporter yet.",
-                "signal",
-                [(one, spool.waiting) for one, spool in spools],
-            )
-            yield counter(
-                f"{name}spool_damaged_bytes",
-                "Found damaged, and left out.",
-                ("signal",),
-                [((one,), spool.lost_bytes) for one, spool in spools],
-            )
-            yield counter(
-                f"{name}spool_left_behind_bytes",
-                "Left out for an exporter that takes nothing, so that others can go on.",
-                ("signal", "exporter"),
-                [((one, each.name), each.left_behind) for one, spool in spools for each in spool.readers.values()],
-            )
 
 
 class _Server(uvicorn.Server):

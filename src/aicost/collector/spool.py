@@ -180,9 +180,7 @@ class Spool:
     def _begin_segment(self) -> None:
         if self._file >= 0:
             os.fdatasync(self._file)
-            os.close(self._file)
-            self._file = -1
-            self._next += 1
+            self._end_segment()
         path = self._path(self._next)
         self._file = _owner_only.open_file(path, os.O_WRONLY | os.O_APPEND)
         self._sizes[self._next] = os.fstat(self._file).st_size
@@ -195,9 +193,7 @@ class Spool:
             try:
                 os.ftruncate(self._file, kept)
             except OSError:
-                os.close(self._file)
-                self._file = -1
-                self._next += 1
+                self._end_segment()
 
     def make_safe(self, number: int) -> None:
         """Wait until a request is on the disk. Those that wait together share one flush; call it in a thread."""
