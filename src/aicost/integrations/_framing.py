@@ -6,8 +6,7 @@ import base64
 import json
 import re
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 BLANK = re.compile(rb"\r?\n\r?\n")
@@ -22,7 +21,7 @@ def payload(block: bytes) -> bytes:
     return b"\n".join(line[5:].strip() for line in block.splitlines() if line.startswith(b"data:"))
 
 
-class Frames(ABC):
+class Frames:
     """Cuts bytes that come in chunks into whole frames. Each byte is looked at once, however long a frame is.
 
     A frame of more than `MAX_FRAME` bytes is skipped: nothing is kept of it.
@@ -58,17 +57,17 @@ class Frames(ABC):
             whole = self.after_first(whole)
         return whole
 
-    @abstractmethod
     def end(self, before: int) -> int:
         """Where the last whole frame ends in `held`, of which so many bytes were looked at before; 0 without one."""
+        raise NotImplementedError
 
-    @abstractmethod
     def cut(self, whole: bytes) -> Iterable[bytes]:
         """The frames in the bytes of whole ones."""
+        raise NotImplementedError
 
-    @abstractmethod
     def after_first(self, whole: bytes) -> bytes:
         """The bytes of whole frames without the first."""
+        raise NotImplementedError
 
     def rest(self) -> bytes:
         """What is left at the end, where that is a frame, too."""
@@ -178,15 +177,6 @@ class Nothing(Frames):
     def stretch(self, data: bytes) -> bytes:  # noqa: ARG002 - nothing is kept
         return b""
 
-    def end(self, before: int) -> int:  # noqa: ARG002
-        return 0
-
-    def cut(self, whole: bytes) -> Iterable[bytes]:  # noqa: ARG002
-        return ()
-
-    def after_first(self, whole: bytes) -> bytes:
-        return whole
-
 
 MAX_FRAME = 64 * 2**20
 """Bytes of one event, line or message that are kept to be read; the usage in a longer one counts as not received."""
@@ -195,7 +185,7 @@ _LONGEST_END = 3
 """Bytes of what may end a frame, all but the last."""
 
 _EVENT_TYPE = re.compile(rb":(event|exception)-type\x07..([A-Za-z]+)", re.DOTALL)
-FRAMING: dict[str, Callable[[], Frames]] = {
+FRAMING: dict[str, type[Frames]] = {
     "text/event-stream": Events,
     "vnd.amazon.eventstream": AwsMessages,
     "ndjson": Lines,
@@ -209,7 +199,7 @@ FRAMING: dict[str, Callable[[], Frames]] = {
 """How a body is taken apart, by what its content type has in it; a body of any other type is one JSON object."""
 
 
-def framing_of(headers: Mapping[str, str]) -> Callable[[], Frames] | None:
+def framing_of(headers: Mapping[str, str]) -> type[Frames] | None:
     """How the body under these headers is taken apart; None for one JSON object."""
     kind = headers.get("content-type") or ""
     return next((framing for name, framing in FRAMING.items() if name in kind), None)
