@@ -14,7 +14,7 @@
     python3 tasks.py peers    the same calls through other instrumentations, in a throw-away environment
     python3 tasks.py price-peers  the same prices from other libraries, in a throw-away environment
     python3 tasks.py catalogue    make the bundled catalogue again, from public price lists
-    python3 tasks.py crash    the kill test at full size
+    python3 tasks.py crash    the kill tests at full size
     python3 tasks.py collector    how fast the collector is, in memory and as a service
     python3 tasks.py collector-crash  200 kills of a collector under load, and a backend that is away for five minutes
     python3 tasks.py build    the wheel and the source archive, in dist/
@@ -217,9 +217,12 @@ def catalogue(arguments: list[str]) -> None:
 
 
 def crash(arguments: list[str]) -> None:
-    """The kill test at full size."""
+    """The kill tests at full size."""
     python = environment(".venv", "newest.txt")
-    run([python, "-m", "pytest", "tests/ledger/test_crash.py", *arguments], AICOST_TEST_KILLS="1000")
+    run(
+        [python, "-m", "pytest", "tests/ledger/test_crash.py", "tests/journal/test_crash.py", *arguments],
+        AICOST_TEST_KILLS="1000",
+    )
 
 
 def collector(arguments: list[str]) -> None:
