@@ -412,7 +412,7 @@ def test_what_a_process_kept_that_is_no_more_is_delivered(backend: Backend, tmp_
 
     config = settings(backend, **spooled(tmp_path))
     (exporter,) = exporters_for(CollectorConfig.model_validate(config).exporters)
-    left = Spool(tmp_path / "spool" / "3", [exporter.name])
+    left = Spool(tmp_path / "spool" / "3" / "traces", [exporter.name])
     left.append("traces", body(4))
     left.close()
     one = InProcess(config)

@@ -200,7 +200,7 @@ def test_a_spool_that_is_empty_takes_again_whatever_was_in_it(tmp_path: Path) ->
             assert record is not None
             spool.readers["one"].delivered(record)
         spool.close()
-    assert not list(tmp_path.glob("*.seg"))
+    assert not list(tmp_path.glob("*.segment"))
     late = Spool(tmp_path, ["one", "two"], max_size=100_000)
     assert late.readers["two"].read() is None
     late.close()
@@ -225,7 +225,7 @@ def test_a_signal_that_no_exporter_takes_any_more_takes_no_room(backend: Backend
     left.close()
     config["exporters"][0]["signals"] = ["traces"]
     one = InProcess(config)
-    assert not list((tmp_path / "spool" / "0" / "logs").glob("*.seg"))
+    assert not list((tmp_path / "spool" / "0" / "logs").glob("*.segment"))
     one.stop()
 
 

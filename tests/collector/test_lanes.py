@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from aicost.collector.config import CollectorConfig
 from aicost.collector.exporters import REJECTED, RESPONSES, exporters_for
-from aicost.collector.spool import Spool
 
+from .older import write_older_spool
 from .running import (
     Answer,
     Backend,
@@ -293,10 +293,8 @@ def test_a_spool_of_an_older_version_is_delivered(backend: Backend, tmp_path: Pa
     config = settings(backend, **kept(tmp_path))
     (exporter,) = exporters_for(CollectorConfig.model_validate(config).exporters)
     for folder in ("0", "3"):
-        older = Spool(tmp_path / "spool" / folder, [exporter.name])
-        for signal, data in (("metrics", some_metrics()), ("traces", body(4)), ("logs", some_logs())):
-            older.append(signal, data)
-        older.close()
+        kept_then = [("traces", body(3)), ("metrics", some_metrics()), ("traces", body(4)), ("logs", some_logs())]
+        write_older_spool(tmp_path / "spool" / folder, [kept_then], {exporter.name: (1, 1)})
     one = InProcess(config)
     until(lambda: (len(backend.ids()), len(backend.metrics), len(backend.logs)) == (8, 2, 2))
     one.stop()

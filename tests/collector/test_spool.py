@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost._errors import ConfigError
-from aicost.collector.spool import SIGNALS, Record, Spool, SpoolFullError
+from aicost.collector.spool import SIGNALS, Record, Spool
+from aicost.journal import Journal, JournalFullError
+
+from .older import write_older_spool
 
 
 def opened(folder: Path, *readers: str, max_size: int = 2**30) -> Spool:
@@ -24,7 +27,7 @@ def rest(spool: Spool, reader: str = "one") -> list[Record]:
 
 
 def segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.seg"))
+    return sorted(folder.glob("*.segment"))
 
 
 STEPS = st.lists(
@@ -53,7 +56,7 @@ def test_every_reader_gets_everything_in_order_and_again_only_what_it_has_not_de
         if what == "append":
             try:
                 spool.append(name, data)
-            except SpoolFullError:
+            except JournalFullError:
                 continue
             kept.append((name, data))
         elif what == "read":
@@ -105,10 +108,13 @@ def test_a_damaged_tail_costs_what_is_damaged_and_nothing_after_it(
     spool.append("traces", b"after")
     found = [one.data for one in rest(spool)]
     assert found[-1] == b"after"
-    assert found[:-1] == kept[: len(found) - 1]
     if damage == "flip":
-        assert len(found) - 1 == (flip % len(raw)) // 39
-        assert spool.lost_bytes
+        hit = (flip % len(raw)) // (len(raw) // 8)
+        assert found[:-1] == kept[:hit] + kept[hit + 1 :]
+        assert spool.lost_bytes == len(raw) // 8
+    else:
+        assert found[:-1] == kept[: len(raw) // (21 + 30)]
+        assert spool.lost_bytes == len(raw) % (21 + 30)
     spool.close()
 
 
@@ -130,7 +136,7 @@ def test_a_full_spool_says_so_and_takes_again_once_there_is_room(tmp_path: Path)
     spool = opened(tmp_path, max_size=2000)
     for _ in range(9):
         spool.append("logs", b"x" * 200)
-    with pytest.raises(SpoolFullError, match="2000"):
+    with pytest.raises(JournalFullError, match="2000"):
         spool.append("logs", b"x" * 200)
     for record in rest(spool):
         spool.readers["one"].delivered(record)
@@ -194,4 +200,91 @@ def test_deleted_files_do_not_hide_what_comes_after(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     spool.append("traces", b"b")
     assert [one.data for one in rest(spool)] == [b"b"]
+    spool.close()
+
+
+def test_nor_with_the_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = opened(tmp_path)
+    spool.append("traces", b"a")
+    for record in rest(spool):
+        spool.readers["one"].delivered(record)
+    spool.close()
+    monkeypatch.setattr("time.time_ns", lambda: 10**18)
+    for delivered in (False, True):
+        spool = opened(tmp_path)
+        spool.append("traces", b"b")
+        found = rest(spool)
+        assert [one.data for one in found] == [b"b"]
+        if delivered:
+            spool.readers["one"].delivered(found[0])
+        spool.close()
+        for file in segments(tmp_path):
+            file.unlink()
+
+
+def test_files_deleted_under_a_running_spool_cost_what_was_in_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = opened(tmp_path, max_size=800)
+    for data in (b"a", b"b", b"c"):
+        spool.append("traces", data * 60)
+    assert len(segments(tmp_path)) == 3
+    for file in segments(tmp_path)[:2]:
+        file.unlink()
+    assert [one.data[:1] for one in rest(spool)] == [b"c"]
+    assert spool.lost_bytes == 2 * 81
+    assert sum("was deleted" in one.getMessage() for one in caplog.records) == 2
+    for file in segments(tmp_path):
+        file.unlink()
+    spool.append("traces", b"d")
+    assert [one.data for one in rest(spool)] == [b"d"]
+    spool.close()
+
+
+def test_a_reader_has_a_cut_tail_behind_it_once_it_has_what_came_before(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    for data in (b"a" * 30, b"b" * 30):
+        spool.append("traces", data)
+    (file,) = segments(tmp_path)
+    spool.close()
+    file.write_bytes(file.read_bytes()[:-5])
+    spool = opened(tmp_path)
+    (found,) = rest(spool)
+    assert spool.waiting
+    spool.readers["one"].delivered(found)
+    assert not spool.waiting
+    spool.close()
+    assert segments(tmp_path) == []
+
+
+def test_what_an_older_version_kept_is_read_from_where_each_reader_was_and_before_what_comes(tmp_path: Path) -> None:
+    kept = [[("traces", b"a"), ("logs", b"b" * 50)], [("metrics", b"c"), ("traces", b"d")], [("logs", b"cut")]]
+    write_older_spool(tmp_path, kept, {"one": (1, 1), "two": (2, 1)}, cut=2)
+    for turn in range(2):
+        spool = opened(tmp_path, "one", "two", "new")
+        spool.append("traces", b"now %d" % turn)
+        found = {name: [one.data for one in rest(spool, name)] for name in spool.readers}
+        now = [b"now %d" % n for n in range(turn + 1)]
+        assert found["one"] == [b"b" * 50, b"c", b"d", *now]
+        assert found["two"] == [b"d", *now]
+        assert found["new"] == [b"a", *found["one"]]
+        assert spool.lost_bytes == 9 + 1
+        spool.close()
+    spool = opened(tmp_path, "one", "two", "new")
+    for name, reader in spool.readers.items():
+        for record in rest(spool, name):
+            reader.delivered(record)
+    assert list(tmp_path.glob("*.seg")) == []
+    spool.close()
+    assert segments(tmp_path) == []
+
+
+def test_a_request_of_a_signal_that_is_not_known_is_left_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for data in (b"\x07newer", b"", b"\0older"):
+        journal.append(data)
+    journal.close()
+    spool = opened(tmp_path)
+    assert [one.data for one in rest(spool)] == [b"older"]
+    assert spool.lost_bytes == 6
     spool.close()

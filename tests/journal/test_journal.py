@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from aicost import _later
-from aicost.journal import MOST_BYTES, Journal, JournalFullError, ingesting, read, release, waiting
+from aicost.journal import Journal, JournalFullError, ingesting, read, release, waiting
 from aicost.journal.segments import HEADER
 
 from .folders import EVERYTHING, after, contents, records, segments
@@ -215,12 +215,14 @@ def test_the_bound_is_that_of_all_who_share_the_folder(tmp_path: Path) -> None:
     assert len(contents(tmp_path)) == 8000 - sum(writer.lost for writer in writers)
 
 
-def test_a_record_that_nobody_could_read_is_refused(journal: Journal) -> None:
+def test_a_record_that_nobody_could_read_is_refused(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aicost.journal.writer.MOST_BYTES", 1000)
     journal.append(b"a")
     with pytest.raises(JournalFullError, match="too large"):
-        journal.append(bytes(MOST_BYTES + 1))
-    journal.append(bytes(MOST_BYTES))
-    assert [len(data) for data in contents(journal.folder)] == [1, MOST_BYTES]
+        journal.append(bytes(1001))
+    journal.append(bytes(1000))
+    assert [len(data) for data in contents(journal.folder)] == [1, 1000]
+    assert journal.lost == 1
 
 
 # --- the disk

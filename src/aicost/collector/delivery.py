@@ -20,11 +20,12 @@ from typing import NamedTuple, Protocol
 from google.protobuf.message import DecodeError
 
 from aicost import _owner_only
+from aicost.journal import JournalFullError
 
 from . import wire
 from .config import Retry
 from .exporters import REQUESTS, Exporter, RejectedError, UnavailableError, UnwantedError
-from .spool import Reader, Record, Spool, SpoolFullError
+from .spool import Reader, Record, Spool
 
 _log = logging.getLogger("aicost.collector")
 _MOST_REJECTED = 100
@@ -163,12 +164,11 @@ class Direct:
 class Spooled:
     """Delivers out of spools, one for each signal."""
 
-    def __init__(self, folder: Path, spools: Mapping[str, Spool], lanes: Iterable[Lane], *, power: bool) -> None:
+    def __init__(self, folder: Path, spools: Mapping[str, Spool], lanes: Iterable[Lane]) -> None:
         """What nobody takes is kept in `folder`. One spool may hold several signals: older versions wrote it so."""
         self.spools = spools
         self._folder = folder
         self._lanes = {(lane.exporter.name, lane.signal): lane for lane in lanes}
-        self._power = power
         self._tasks: list[asyncio.Task[None]] = []
         self._news: dict[tuple[Spool, str], asyncio.Event] = {}
 
@@ -199,12 +199,10 @@ class Spooled:
             )
         try:
             number = spool.append(signal, data)
-            if self._power:
+            if spool.durability == "power":
                 await asyncio.get_running_loop().run_in_executor(None, spool.make_safe, number)
-        except SpoolFullError as error:
+        except JournalFullError as error:
             raise UnavailableError(str(error), 5.0) from None
-        except OSError as error:
-            raise UnavailableError(f"the spool cannot be written: {error.strerror}", 5.0) from error
         for (of, _), news in self._news.items():
             if of is spool:
                 news.set()

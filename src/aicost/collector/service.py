@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from prometheus_client.registry import CollectorRegistry
 from aicost._errors import AicostError, ConfigError
 from aicost.ledger import Ledger
 
+from . import older_spool
 from .cards import CardWatch
 from .config import CollectorConfig, OtlpExporter, Receiver, Receivers, Retry
 from .delivery import Delivery, Direct, Lane, Spooled
@@ -232,7 +233,7 @@ class Service:
         parts = {signal: 2 if signal == "traces" else 1 for signal in signals}
         room = self._config.spool.max_size
         return {
-            signal: Spool(folder / signal, self._names(signal), max_size=room * part // sum(parts.values()))
+            signal: self._spool(folder / signal, self._names(signal), room * part // sum(parts.values()))
             for signal, part in parts.items()
         }
 
@@ -247,20 +248,23 @@ class Service:
             return []
         found = []
         for folder in [one for one in config.path.glob("*/*") if one.name in SIGNALS and one.name not in self._spools]:
-            Spool(folder, [], max_size=config.max_size).close()  # says what is left out, as no exporter takes it now
+            self._spool(folder, [], config.max_size).close()  # says what is left out, as no exporter takes it now
         for folder in [one for one in config.path.iterdir() if one.name.isdigit()]:
             is_own, is_gone = int(folder.name) == self._index, int(folder.name) >= self._config.processes
             if is_own or (is_gone and self._index == 0):
-                if any(folder.glob("*.seg")):
-                    spool = Spool(folder, self._names(), max_size=config.max_size)
+                if any(folder.glob(older_spool.PATTERN)):
+                    spool = self._spool(folder, self._names(), config.max_size)
                     found.append(self._spooled(folder, dict.fromkeys(SIGNALS, spool)))
                 if not is_own:
                     found.append(self._spooled(folder, self._spools_in(folder)))
         return found
 
     def _spooled(self, folder: Path, spools: Mapping[str, Spool]) -> Spooled:
-        power = self._config.spool is not None and self._config.spool.durability == "power"
-        return Spooled(folder, spools, self._lanes, power=power)
+        return Spooled(folder, spools, self._lanes)
+
+    def _spool(self, folder: Path, readers: Iterable[str], max_size: int) -> Spool:
+        assert self._config.spool is not None  # noqa: S101 - narrowing: nobody asks otherwise
+        return Spool(folder, readers, max_size=max_size, durability=self._config.spool.durability)
 
     async def _send_costs(self) -> None:
         while True:

@@ -1,40 +1,37 @@
-"""The spool: requests on disk until every exporter has delivered them.
+"""The spool: requests in a journal until every exporter has delivered them.
 
-Segment files of records, each with its length and a checksum. A record is safe from the death of the process once
-`append` returns, and from that of the machine once `make_safe` does. Each reader has a place of its own, written to a
-file as it moves on; what was delivered but not yet noted there is delivered again.
+A spool adds to a journal that it has several readers. Each has a place of its own, written to a file as it moves on;
+what was delivered but not yet noted there is delivered again. What all of them have behind them is released; one that
+gets nowhere is left behind where it would keep the others from what comes.
 
-A tail that was cut in the midst of a record, as a full disk or a crash leaves it, ends a segment; so does a record
-whose checksum is wrong. What is lost by that is counted.
+A request is a record: a byte for its signal, and its bytes. Spools of older versions (`.seg`, `older_spool`) are read
+to their end.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import struct
 import zlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from aicost import _forks, _owner_only
 from aicost._errors import ConfigError
+from aicost.journal import MOST_BYTES, Damaged, Journal, JournalFullError, Place, held, release
+from aicost.journal.segments import HEADER, Damage, Segment, found_in, walk
+from aicost.journal.segments import Record as JournalRecord
+
+from . import older_spool
 
 _log = logging.getLogger("aicost.collector")
 
-_HEADER = struct.Struct("<IIB")
-"""Length of the content, checksum of signal and content, signal."""
-_PLACE = struct.Struct("<QQI")
 SIGNALS = ("traces", "metrics", "logs")
 _SEGMENT = 64 * 2**20
-_MOST_CONTENT = 1 << 30
-
-
-class SpoolFullError(Exception):
-    """Nothing more can be kept just now: the spool has its size, or the disk is full."""
+_OVERHEAD = HEADER.size + 1
+_PLACE_WIDTH = 60
 
 
 class Record(NamedTuple):
@@ -44,13 +41,6 @@ class Record(NamedTuple):
     data: bytes
     place: Place
     """Where the next one begins."""
-
-
-class Place(NamedTuple):
-    """A point in the spool."""
-
-    segment: int
-    offset: int
 
 
 class Spool:
@@ -65,35 +55,33 @@ class Spool:
         readers: Iterable[str],
         *,
         max_size: int = 2**30,
+        durability: Literal["process", "power"] = "process",
     ) -> None:
-        self.lost_bytes = 0
-        """What was found damaged."""
-        self.folder = folder
-        self.max_size = max_size
-        self._segment_size = min(_SEGMENT, max(max_size // 8, 1))
+        self.folder, self.max_size, self.durability = folder, max_size, durability
+        self._damaged = Damaged()
+        self._gone = 0
         self._lock = _forks.lock()
-        self._sync = _forks.lock()
-        self._synced = 0
-        self._appended = 0
         try:
-            _owner_only.make_folder(folder)
-            self._owner = os.fdopen(_owner_only.open_file(folder / "lock", os.O_WRONLY | os.O_APPEND), "a")
-            fcntl.flock(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"spool {folder} is in use by another process; give each its own folder") from None
+            self._journal = Journal(
+                folder,
+                max_bytes=max_size,
+                segment_bytes=min(_SEGMENT, max(max_size // 8, 1)),
+                durability=durability,
+            )
+            owner = held.take(folder / "lock", os.O_WRONLY | os.O_APPEND)
+            if owner is None:
+                raise ConfigError(f"spool {folder} is in use by another process; give each its own folder")
+            self._owner = owner
+            self._sizes: dict[str, int] = {}
+            self._look()
+            self.readers = {name: Reader(self, name) for name in readers}
         except OSError as error:
             raise ConfigError(f"spool {folder} cannot be used: {error.strerror}; choose a writable folder") from None
-        self._sizes = {int(file.stem): file.stat().st_size for file in sorted(folder.glob("*.seg"))}
-        self._next = max(self._sizes, default=0) + 1  # never append after a tail that may be cut
-        self._file = -1
-        self.readers = {name: Reader(self, name) for name in readers}
-        # Nor in a segment that a reader believes to have read: somebody may have deleted the files.
-        self._next = max([self._next, *(reader.done.segment + 1 for reader in self.readers.values())])
         for place in folder.glob("*.place"):
             if place.stem not in self.readers:
                 _log.warning("spool %s: %s is no exporter any more; what was for it is left out", folder, place.stem)
                 place.unlink(missing_ok=True)
-        self._tidy()
+        self._release()
 
     @property
     def size(self) -> int:
@@ -101,140 +89,102 @@ class Spool:
         return sum(self._sizes.values())
 
     @property
+    def lost_bytes(self) -> int:
+        """What was found damaged, cut off, or deleted by somebody."""
+        return self._damaged.bytes + self._damaged.cut_bytes + self._gone
+
+    @property
     def waiting(self) -> int:
         """Bytes that the slowest reader has still to read."""
         return max((reader.waiting for reader in self.readers.values()), default=0)
 
     def append(self, signal: str, data: bytes) -> int:
-        """Keep a request; returns its number, for `make_safe`. Raises `SpoolFullError`."""
-        number = SIGNALS.index(signal)
-        body = bytes((number,)) + data
-        record = _HEADER.pack(len(data), zlib.crc32(body), number) + data
+        """Keep a request; returns its number, for `make_safe`. Raises `JournalFullError`."""
+        size = _OVERHEAD + len(data)
         with self._lock:
-            if self.size + len(record) > self.max_size:
-                self._free()
-            while self.size + len(record) > self.max_size and self._leave_behind():
+            if self.size + size > self.max_size and not self.waiting:
+                self._journal.end_segment()
+                self._release()
+            while self.size + size > self.max_size and self._leave_behind():
                 pass
-            if self.size + len(record) > self.max_size:
-                raise SpoolFullError(f"the spool holds {self.size} bytes, of {self.max_size}")
-            try:
-                self._write(record)
-            except OSError as error:
-                self._give_up_segment()
-                raise SpoolFullError(f"the spool cannot be written: {error.strerror}") from error
-            self._appended += 1
-            return self._appended
+            if self.size + size > self.max_size:
+                raise JournalFullError(f"the spool holds {self.size} bytes, of {self.max_size}")
+            number = self._journal.write(bytes((SIGNALS.index(signal),)) + data)
+            segment = self._journal.segment
+            if segment in self._sizes:
+                self._sizes[segment] += size
+            else:
+                self._look()
+            return number
 
     def fits(self, size: int) -> bool:
         """Whether a request of this size can be kept, once there is room."""
-        return size + _HEADER.size <= self.max_size
+        return size + _OVERHEAD <= self.max_size and size < MOST_BYTES
 
-    def _free(self) -> None:
-        """Delete the segment that is written to, too, if everything in it was delivered."""
-        if any(reader.waiting for reader in self.readers.values()):
-            return
-        self._end_segment()
-        for segment in list(self._sizes):
-            self._path(segment).unlink(missing_ok=True)
-            del self._sizes[segment]
+    def make_safe(self, number: int) -> None:
+        """Wait until a request is on the disk. Those that wait together share one flush; call it in a thread."""
+        self._journal.make_safe(number)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        with self._lock:
+            self._journal.close()
+            if not self.waiting:  # or an exporter that is new by then would be sent what others had long ago
+                self._release()
+        for reader in self.readers.values():
+            reader.close()
+        held.let_go(self._owner)
+
+    def _look(self) -> None:
+        """See which segments there are: when one was begun, or somebody deleted some."""
+        self._sizes = {
+            **{file.name: file.stat().st_size for file in sorted(self.folder.glob(older_spool.PATTERN))},
+            **{segment.name: size for segment, size in found_in(self.folder)},
+        }
+
+    def _release(self) -> None:
+        """Delete what every reader has behind it."""
+        behind = {
+            name: min((reader.behind(name, size) for reader in self.readers.values()), default=size)
+            for name, size in self._sizes.copy().items()
+        }
+        with self._lock:
+            for name in release(self.folder, behind, damaged=self._damaged):
+                self._sizes.pop(name, None)
+            for name in [one for one in behind if older_spool.is_one(one) and behind[one] >= self._sizes.get(one, 0)]:
+                (self.folder / name).unlink(missing_ok=True)
+                self._sizes.pop(name, None)
+
+    def _forget(self, segment: str, lost: int) -> None:
+        """Do without a segment that somebody deleted."""
+        _log.error("spool %s: %s was deleted, and %d bytes in it are lost", self.folder, segment, lost)
+        self._gone += lost
+        self._sizes.pop(segment, None)
 
     def _leave_behind(self) -> bool:
         """Give up the oldest segment for the readers that are still in it, if another one keeps up; whether it did.
 
         Otherwise a reader that gets nowhere would keep the others from what comes.
         """
-        oldest = min(self._sizes, default=self._next)
+        oldest = min(self._sizes, default=None)
         keeps_up = any(
             reader.takes
-            and (reader.done.segment > oldest or not reader.waiting)
+            and (oldest is None or reader.done.segment > oldest or not reader.waiting)
             and 2 * reader.waiting <= self.max_size
             for reader in self.readers.values()
         )
-        if not keeps_up or not self._sizes:
+        if not keeps_up or oldest is None:
             return False
-        if oldest == self._next:
-            self._end_segment()
-        following = min((one for one in self._sizes if one > oldest), default=self._next)
+        if oldest == self._journal.segment:
+            self._journal.end_segment()
         for reader in self.readers.values():
-            reader.leave_behind(oldest, following)
-        self._path(oldest).unlink(missing_ok=True)
-        del self._sizes[oldest]
-        return True
+            reader.leave_behind(oldest)
+        self._release()
+        return oldest not in self._sizes
 
-    def _end_segment(self) -> None:
-        """Go on in another one."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-            self._next += 1
-
-    def _write(self, record: bytes) -> None:
-        if self._file < 0 or self._sizes[self._next] + len(record) > self._segment_size:
-            self._begin_segment()
-        size = self._sizes[self._next]
-        written = 0
-        while written < len(record):
-            written += os.write(self._file, record[written:] if written else record)
-        self._sizes[self._next] = size + len(record)
-
-    def _begin_segment(self) -> None:
-        if self._file >= 0:
-            os.fdatasync(self._file)
-            self._end_segment()
-        path = self._path(self._next)
-        self._file = _owner_only.open_file(path, os.O_WRONLY | os.O_APPEND)
-        self._sizes[self._next] = os.fstat(self._file).st_size
-        _sync_folder(self.folder)
-
-    def _give_up_segment(self) -> None:
-        """Go on in a new segment after a write that failed: the old one may end in half a record."""
-        if self._file >= 0:
-            kept = self._sizes[self._next]
-            try:
-                os.ftruncate(self._file, kept)
-            except OSError:
-                self._end_segment()
-
-    def make_safe(self, number: int) -> None:
-        """Wait until a request is on the disk. Those that wait together share one flush; call it in a thread."""
-        with self._sync:
-            if self._synced >= number:
-                return
-            with self._lock:
-                upto, file = self._appended, os.dup(self._file) if self._file >= 0 else -1
-            if file >= 0:  # a segment that was ended is on the disk already
-                try:
-                    os.fdatasync(file)
-                finally:
-                    os.close(file)
-            self._synced = upto
-
-    def close(self) -> None:
-        """Let go of the folder."""
-        with self._lock:
-            self._free()  # or an exporter that is new by then would be sent what others had long ago
-            if self._file >= 0:
-                os.close(self._file)
-                self._file = -1
-        for reader in self.readers.values():
-            reader.close()
-        self._owner.close()
-
-    def _path(self, segment: int) -> Path:
-        return self.folder / f"{segment:016d}.seg"
-
-    def _after(self, segment: int) -> int | None:
+    def _after(self, segment: str) -> str | None:
         """The next segment there is."""
-        with self._lock:
-            return min((one for one in self._sizes if one > segment), default=None)
-
-    def _tidy(self) -> None:
-        """Delete what every reader has behind it."""
-        oldest = min((reader.done.segment for reader in self.readers.values()), default=self._next)
-        with self._lock:
-            for segment in [one for one in self._sizes if one < oldest]:
-                self._path(segment).unlink(missing_ok=True)
-                del self._sizes[segment]
+        return min((one for one in self._sizes.copy() if one > segment), default=None)
 
 
 class Reader:
@@ -249,8 +199,8 @@ class Reader:
         self.done = self._stored()
         """Everything before it was delivered."""
         self._at = self.done
-        self._segment = -1
-        self._open: int | None = None
+        self._open: tuple[str, int] | None = None
+        self._walk: Iterator[JournalRecord | Damage] = iter(())
         self._under_way: deque[tuple[Place, list[bool]]] = deque()
         self.name = name
         self.takes = True
@@ -261,44 +211,62 @@ class Reader:
     @property
     def waiting(self) -> int:
         """Bytes that were not delivered yet."""
-        sizes = self._spool._sizes.copy()
-        behind = sum(size for segment, size in sizes.items() if segment >= self.done.segment)
-        return behind - (self.done.offset if self.done.segment in sizes else 0)
+        return sum(size - self.behind(name, size) for name, size in self._spool._sizes.copy().items())
+
+    def behind(self, segment: str, size: int) -> int:
+        """How much of a segment was delivered."""
+        if segment == self.done.segment:
+            return min(size, self.done.offset)
+        return size if segment < self.done.segment else 0
 
     def read(self) -> Record | None:
         """The next record; None when there is none yet."""
         while True:
-            found = self._read_here()
-            if found is not None:
-                return found
-            following = self._spool._after(self._at.segment)
-            if following is None:
-                return None
-            self._skip_rest(self._at)
-            self._at = Place(following, 0)
+            one = next(self._walk, None)
+            if one is None:
+                if not self._go_on():
+                    return None
+            elif isinstance(one, Damage):
+                self._spool._damaged.add(self._spool.folder, self._at.segment, one)
+                self._pass(Place(self._at.segment, one.end))
+            elif not one.data or one.data[0] >= len(SIGNALS):
+                _log.error("spool: a request of a signal that this version does not know is left out")
+                self._spool._gone += len(one.data)
+                self._pass(one.end)
+            else:
+                self._at = one.end
+                self._under_way.append((self._at, [False]))
+                return Record(SIGNALS[one.data[0]], one.data[1:], self._at)
 
-    def _read_here(self) -> Record | None:
+    def _go_on(self) -> bool:
+        """Begin to read what has come since, in this segment or the next; whether there is any."""
         segment, offset = self._at
         size = self._spool._sizes.get(segment, 0)
-        if offset + _HEADER.size > size:
-            return None
-        file = self._opened(segment)
-        length, checksum, number = _HEADER.unpack(os.pread(file, _HEADER.size, offset))
-        end = offset + _HEADER.size + length
-        if length > _MOST_CONTENT or end > size or number >= len(SIGNALS):
-            return None
-        data = os.pread(file, length, offset + _HEADER.size)
-        if len(data) != length or zlib.crc32(bytes((number,)) + data) != checksum:
-            return None
-        self._at = Place(segment, end)
-        self._under_way.append((self._at, [False]))
-        return Record(SIGNALS[number], data, self._at)
+        if offset < size:
+            try:
+                self._walk = self._walked(segment, offset, size)
+            except FileNotFoundError:
+                self._spool._forget(segment, size - offset)
+            return True
+        following = self._spool._after(segment)
+        if following is None:
+            return False
+        self._at = Place(following, 0)
+        return True
 
-    def _skip_rest(self, at: Place) -> None:
-        lost = self._spool._sizes.get(at.segment, 0) - at.offset
-        if lost > 0:
-            self._spool.lost_bytes += lost
-            _log.error("spool: %d bytes at the end of segment %d are damaged and were left out", lost, at.segment)
+    def _walked(self, segment: str, offset: int, size: int) -> Iterator[JournalRecord | Damage]:
+        if self._open is None or self._open[0] != segment:
+            self._let_go()
+            self._open = segment, os.open(self._spool.folder / segment, os.O_RDONLY)
+        if older_spool.is_one(segment):
+            return older_spool.walk(self._open[1], segment, offset, size)
+        return walk(self._open[1], Segment(segment), offset, size)
+
+    def _pass(self, place: Place) -> None:
+        """Go over something that nobody will get."""
+        self._at = place
+        self._under_way.append((place, [True]))
+        self._move_on()
 
     def delivered(self, record: Record) -> None:
         """Note that a record arrived, or will never. The place moves on over all that are done in a row."""
@@ -306,15 +274,16 @@ class Reader:
             if place == record.place:
                 done[0] = True
                 break
-        moved = False
+        self._move_on()
+
+    def _move_on(self) -> None:
+        before = self.done
         while self._under_way and self._under_way[0][1][0]:
             self.done = self._under_way.popleft()[0]
-            moved = True
-        if moved:
-            before = self._stored_segment
+        if self.done != before:
             self._store()
-            if self.done.segment != before:
-                self._spool._tidy()
+            if self.done.segment != before.segment:
+                self._spool._release()
 
     @property
     def has_taken(self) -> bool:
@@ -331,54 +300,52 @@ class Reader:
         """Whether nobody waits for a record any more: it arrived, or was left behind."""
         return record.place <= self.done
 
-    def leave_behind(self, segment: int, following: int) -> None:
-        """Go on in the following segment, if this reader is in this one still."""
-        if self.done.segment > segment:
+    def leave_behind(self, segment: str) -> None:
+        """Go on behind this segment."""
+        size = self._spool._sizes[segment]
+        lost = size - self.behind(segment, size)
+        if self.done >= (segment, size):
             return
-        lost = self._spool._sizes[segment] - (self.done.offset if self.done.segment == segment else 0)
         self.left_behind += lost
-        if lost:
-            _log.error("spool: full; %d bytes are left out for %s, which does not take them", lost, self.name)
-        self.done = Place(following, 0)
-        self._at = max(self._at, self.done)
+        _log.error("spool: full; %d bytes are left out for %s, which does not take them", lost, self.name)
+        self.done = Place(segment, size)
+        if self._at < self.done:
+            self._at, self._walk = self.done, iter(())
         while self._under_way and self._under_way[0][0] <= self.done:
             self._under_way.popleft()
         self._store()
 
     def _stored(self) -> Place:
-        raw = os.pread(self._file, _PLACE.size, 0)
-        first = min(self._spool._sizes, default=self._spool._next)
-        place = Place(first, 0)
-        if len(raw) == _PLACE.size:
-            segment, offset, checksum = _PLACE.unpack(raw)
-            if checksum == zlib.crc32(raw[:16]) and (segment >= first):
-                place = Place(segment, offset)
-        self._stored_segment = place.segment
-        return place
+        raw = os.pread(self._file, 2 * _PLACE_WIDTH, 0)
+        place = older_spool.place(raw) or _place(raw)
+        names = sorted(self._spool._sizes)
+        if place is None or not names:
+            return Place("", 0)
+        if place.segment in names:
+            return place
+        # Released, or deleted by somebody: what is there now, and newer, is to be read. With the clock set back, what
+        # comes next need not be newer than the place, only than what is there.
+        later = [name for name in names if name > place.segment]
+        return Place(later[0], 0) if later else Place(names[-1], self._spool._sizes[names[-1]])
 
     def _store(self) -> None:
-        raw = struct.pack("<QQ", *self.done)
-        os.pwrite(self._file, raw + struct.pack("<I", zlib.crc32(raw)), 0)
-        self._stored_segment = self.done.segment
+        raw = f"{self.done.segment:<{_PLACE_WIDTH}}{self.done.offset:020d}".encode()
+        os.pwrite(self._file, raw + b"%08x\n" % zlib.crc32(raw), 0)
 
-    def _opened(self, segment: int) -> int:
-        if self._segment != segment or self._open is None:
-            if self._open is not None:
-                os.close(self._open)
-            self._open = os.open(self._spool._path(segment), os.O_RDONLY | os.O_CLOEXEC)
-            self._segment = segment
-        return self._open
+    def _let_go(self) -> None:
+        if self._open is not None:
+            os.close(self._open[1])
+            self._open = None
 
     def close(self) -> None:
         """Let go of the files."""
         os.close(self._file)
-        if self._open is not None:
-            os.close(self._open)
+        self._let_go()
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _place(raw: bytes) -> Place | None:
+    """The place that was stored; None if it was only half, or never."""
+    text, checksum = raw[: _PLACE_WIDTH + 20], raw[_PLACE_WIDTH + 20 : _PLACE_WIDTH + 28]
+    if checksum != b"%08x" % zlib.crc32(text):
+        return None
+    return Place(text[:_PLACE_WIDTH].decode().rstrip(), int(text[_PLACE_WIDTH:]))

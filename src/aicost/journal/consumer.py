@@ -33,15 +33,21 @@ class Damaged:
 
     def __init__(self) -> None:
         self.bytes = 0
-        """Of records, or what may have been some."""
+        """Of records that were acknowledged."""
+        self.cut_bytes = 0
+        """Of records that were not, as their writer died in the midst of them."""
         self._spots: set[Place] = set()
 
     def add(self, folder: Path, segment: str, spot: Damage) -> None:
-        """Count it, and keep the segment for a person under another name; unless it is known."""
+        """Count it, and keep a segment that is damaged for a person, under another name; unless it is known."""
         place = Place(segment, spot.offset)
         if place in self._spots:
             return
         self._spots.add(place)
+        if spot.is_cut:
+            self.cut_bytes += spot.end - spot.offset
+            _log.warning("journal %s: the last record of %s was cut short, and is left out", folder, segment)
+            return
         self.bytes += spot.end - spot.offset
         kept = _keep_damaged(folder, segment)
         where = f"the segment is kept as {segment}.damaged" if kept else "the segment could not be kept"
@@ -144,8 +150,7 @@ def _whole_in(
     for one in walk(file, segment, start, size):
         if isinstance(one, Record):
             yield one
-        # What was not followed by anything is being written, or was when its writer died.
-        elif one.end < size or not (grows or one.is_cut):
+        elif one.end < size or not grows:  # or it is being written
             damaged.add(folder, segment.name, one)
 
 

@@ -7,7 +7,7 @@ A segment is records, one after the other and nothing else, numbers little-endia
 
     marker     4 bytes   the first of the writer's id: where a record may begin, after bytes that are damaged
     checksum   4 bytes   crc32 of length, number and content, begun with the crc32 of the file's name
-    length     4 bytes   of the content, at most 64 MiB
+    length     4 bytes   of the content, at most 1 GiB
     number     8 bytes   1, 2, 3, ... within the writer, across its segments
     content
 
@@ -16,7 +16,8 @@ was set back. A process holds its segment with a lock (`flock`) for as long as i
 holds is as long as it will ever be, and its last record may be cut.
 
 What is damaged in the midst of a segment is skipped up to the next whole record: that with the writer's marker, its own
-checksum, and a number above those before it. The length in a damaged record is not believed. As marker and checksum
+checksum, and a number above those before it. No more is read at once than the file holds, whatever length a record
+tells. As marker and checksum
 depend on the writer's id, which is random, no content can look like a record by intent; a content that holds a piece
 of a journal holds another writer's, or numbers that were before. So a record is delivered as it was written, or not.
 """
@@ -34,7 +35,7 @@ from typing import NamedTuple
 HEADER = struct.Struct("<4sIIQ")
 CHECKED = struct.Struct("<IQ")
 """What of the header is in the checksum, beside the content."""
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 2**30
 """Of one record."""
 
 _NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})\.segment")

@@ -31,8 +31,6 @@ _SHARE = 8
 """The part of the room that a process takes before it looks again what the others have left of it."""
 _TRIES = 3
 
-_sync = getattr(os, "fdatasync", os.fsync)
-
 
 class JournalFullError(Exception):
     """A record was not kept, and is counted: the journal has its size, the disk is full or broken."""
@@ -115,7 +113,7 @@ class Journal:
         return self._segment.name if self._segment is not None else None
 
     def append(self, record: bytes) -> int:
-        """Keep a record of at most 64 MiB; returns its number. Raises `JournalFullError`, once it is counted.
+        """Keep a record of at most 1 GiB; returns its number. Raises `JournalFullError`, once it is counted.
 
         Acknowledged, which is a return, means in the segment; with durability `power` on the disk, by a flush that
         those who wait at the same time share.
@@ -317,6 +315,10 @@ class Journal:
                 later(lambda: _log.warning(text, *values))
             else:
                 _log.warning(text, *values)
+
+
+def _sync(file: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(file)
 
 
 def _sync_folder(folder: Path) -> None:
