@@ -15,7 +15,7 @@ Names sort by age: whoever begins a segment takes the time, or one more than the
 was set back. A process holds its segment with a lock (`flock`) for as long as it may append to it: one that nobody
 holds is as long as it will ever be, and its last record may be cut.
 
-What is damaged in the midst of a segment is skipped up to the next whole record: that with the writer's marker, its own
+What is damaged in the midst of a segment is skipped, once nobody holds it, up to the next whole record: that with the writer's marker, its own
 checksum, and a number above those before it. No more is read at once than the file holds, whatever length a record
 tells. As marker and checksum
 depend on the writer's id, which is random, no content can look like a record by intent; a content that holds a piece

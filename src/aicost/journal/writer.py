@@ -267,10 +267,13 @@ class Journal:
 
     def _flush(self) -> None:
         with self._lock:
-            upto, is_new, rolled = self._number, self._is_new, self._rolled
+            try:
+                current = [os.dup(self._file)] if self._file >= 0 else []
+            except OSError as error:
+                raise JournalFullError(f"journal {self.folder} cannot be flushed now: {error.strerror}") from error
+            upto, is_new = self._number, self._is_new
+            files = [*self._rolled, *current]
             self._is_new, self._rolled = False, []
-            file = os.dup(self._file) if self._file >= 0 else -1
-        files = [*rolled, file] if file >= 0 else rolled
         try:
             for each in files:
                 _sync(each)
