@@ -14,6 +14,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import aicost
 from aicost import integrations
 from aicost._settings import load
+from aicost.journal import Journal, read
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.telemetry import state
@@ -199,6 +201,31 @@ print(imported, grown, (time.perf_counter() - began) * 1e3, rss() - before)
 """
 
 
+def journal_rows(rounds: int) -> list[Row]:
+    """What a call pays to have a charge kept, beside writing as many bytes and doing nothing else."""
+    size, calls = 500, 4000
+    with tempfile.TemporaryDirectory(prefix="aicost-bench-") as folder:
+        journal, record = Journal(Path(folder) / "journal"), os.urandom(size)
+        bare, raw = os.open(Path(folder) / "bare", os.O_WRONLY | os.O_CREAT | os.O_APPEND), record + bytes(20)
+        variants = {"append": lambda: journal.append(record), "bare": lambda: os.write(bare, raw)}
+        timed = microseconds(variants, rounds=rounds, calls=calls)
+        os.close(bare)
+        journal.close()
+        count = rounds * calls
+
+        def read_all() -> None:
+            for _ in read(journal.folder, {}, limit_bytes=2**40):
+                pass
+
+        reading = microseconds({"read": read_all}, rounds=rounds, calls=1)["read"] / count
+    ratio = timed["append"] / timed["bare"]
+    return [
+        Row("keeping 500 bytes in the journal", timed["append"], 10, "µs", "a call waits for nothing else"),
+        Row("the same, to the bare write", ratio, 5, "x", f"{timed['bare']:.1f} µs: `os.write` of as many bytes"),
+        Row("reading a record of a journal", reading, 5, "µs", "checksum and all"),
+    ]
+
+
 def import_rows(rounds: int) -> list[Row]:
     """What importing aicost adds to importing the OpenTelemetry SDK."""
     found = [
@@ -256,6 +283,7 @@ def main() -> int:
             stream_row(rounds),
             *price_rows(rounds),
             decorator_row(rounds),
+            *journal_rows(rounds),
             *import_rows(rounds),
             *memory_rows(*((2_000, 500) if chosen.quick else (40_000, 10_000))),
         ]

@@ -15,11 +15,12 @@ Names sort by age: whoever begins a segment takes the time, or one more than the
 was set back. A process holds its segment with a lock (`flock`) for as long as it may append to it: one that nobody
 holds is as long as it will ever be, and its last record may be cut.
 
-What is damaged in the midst of a segment is skipped, once nobody holds it, up to the next whole record: that with the writer's marker, its own
-checksum, and a number above those before it. No more is read at once than the file holds, whatever length a record
-tells. As marker and checksum
-depend on the writer's id, which is random, no content can look like a record by intent; a content that holds a piece
-of a journal holds another writer's, or numbers that were before. So a record is delivered as it was written, or not.
+What is damaged in the midst of a segment is skipped, once nobody holds it, up to the next whole record: one with the
+writer's marker, a checksum that is right, and a number above those before it. The length in a damaged record is not
+trusted: it may be what is damaged. As marker and checksum depend on the writer's id, which is random, no content can
+look like a record by intent; one that holds a piece of a journal holds another writer's, or numbers that were before.
+So a record is read as it was written, or not at all. No more is read at once than the file holds, whatever length a
+record tells.
 """
 
 from __future__ import annotations
