@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -253,12 +253,25 @@ def test_a_disk_that_is_full_in_the_midst_of_a_record_keeps_none_of_it(
     assert len(segments(journal.folder)) == 1
 
 
-def test_a_write_in_several_parts_is_one_record(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.write
+@pytest.mark.parametrize("kept", [b"in several parts", bytes(range(250)) * 400], ids=["short", "long"])
+@pytest.mark.parametrize("fails", [False, True], ids=["to its end", "and then fails"])
+def test_a_write_in_several_parts_is_one_record_or_none(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, kept: bytes, fails: bool
+) -> None:
+    real, parts = os.write, [len(kept) // 2, 12, 7]
+
+    def write(file: int, data: bytes) -> int:
+        if fails and not parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(file, data[: parts.pop()] if parts else data)
+
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda file, data: real(file, data[:7]))
-        journal.append(b"in several parts")
-    assert contents(journal.folder) == [b"in several parts"]
+        patched.setattr(os, "write", write)
+        patched.setattr(os, "writev", lambda file, buffers: write(file, b"".join(buffers)))
+        with pytest.raises(JournalFullError) if fails else nullcontext():
+            journal.append(kept)
+    journal.append(b"after")
+    assert contents(journal.folder) == ([b"after"] if fails else [kept, b"after"])
 
 
 def test_where_half_a_record_cannot_be_cut_off_nothing_follows_it(
@@ -418,15 +431,15 @@ def test_in_the_midst_of_an_append_a_handler_and_a_finalizer_append(
     from aicost.journal import segments as format_
 
     depth = [0]
-    real = format_.Segment.packed
+    real = format_.Segment.header
 
-    def packed(self: format_.Segment, number: int, data: bytes) -> bytes:
+    def header(self: format_.Segment, number: int, data: bytes) -> bytes:
         if depth[0] < 3:
             depth[0] += 1
             journal.append(b"inner %d" % depth[0])
         return real(self, number, data)
 
-    monkeypatch.setattr(format_.Segment, "packed", packed)
+    monkeypatch.setattr(format_.Segment, "header", header)
     journal.append(b"outer")
     journal.append(b"after")
     found = records(journal.folder)
@@ -563,17 +576,17 @@ def test_a_child_that_lives_on_does_not_hold_what_its_parent_held(tmp_path: Path
 def test_forked_in_the_midst_of_an_append_it_is_the_parents(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     from aicost.journal import segments as format_
 
-    real, children = format_.Segment.packed, []
+    real, children = format_.Segment.header, []
     parent = os.getpid()
 
-    def packed(self: format_.Segment, number: int, data: bytes) -> bytes:
+    def header(self: format_.Segment, number: int, data: bytes) -> bytes:
         if not children:
             children.append(os.fork())
         return real(self, number, data)
 
     journal.append(b"before")
     with monkeypatch.context() as patched:
-        patched.setattr(format_.Segment, "packed", packed)
+        patched.setattr(format_.Segment, "header", header)
         journal.append(b"in the midst")
     if os.getpid() != parent:
         journal.append(b"child")

@@ -80,11 +80,11 @@ class Segment:
         """The one that a writer begins then, in ns."""
         return cls(f"{begun:016x}-{writer}.segment")
 
-    def packed(self, number: int, data: bytes) -> bytes:
-        """A record, as it is in the file."""
+    def header(self, number: int, data: bytes) -> bytes:
+        """What is in the file before a record's content."""
         length = len(data)
         checksum = zlib.crc32(data, zlib.crc32(CHECKED.pack(length, number), self.seed))
-        return HEADER.pack(self.marker, checksum, length, number) + data
+        return HEADER.pack(self.marker, checksum, length, number)
 
 
 def found_in(folder: Path) -> list[tuple[Segment, int]]:
@@ -160,11 +160,10 @@ def _whole(window: _Window, segment: Segment, offset: int) -> tuple[int, bytes, 
     marker, checksum, length, number = HEADER.unpack_from(window.chunk, at)
     if marker != segment.marker or length > MOST_BYTES:
         return None
-    at = window.at(offset, HEADER.size + length)
+    at = window.at(offset + HEADER.size, length)
     if at < 0:
         return None
-    begins = at + HEADER.size
-    data = window.chunk[begins : begins + length]
+    data = window.chunk[at : at + length]  # a whole chunk is not copied
     if zlib.crc32(data, zlib.crc32(CHECKED.pack(length, number), segment.seed)) != checksum:
         return None
     return number, data, offset + HEADER.size + length

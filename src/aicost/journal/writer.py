@@ -30,6 +30,8 @@ _LOOK_S = 0.01
 _SHARE = 8
 """The part of the room that a process takes before it looks again what the others have left of it."""
 _TRIES = 3
+_LONG = 2**15 if hasattr(os, "writev") else 2**32
+"""Bytes of a record from which on it is cheaper not to copy it."""
 
 
 class JournalFullError(Exception):
@@ -179,12 +181,17 @@ class Journal:
     def _write(self, number: int, record: bytes) -> None:
         """Append a record, or nothing."""
         assert self._segment is not None  # noqa: S101 - narrowing: one was begun
-        packed = self._segment.packed(number, record)
-        written = os.write(self._file, packed)
-        if written == len(packed):
+        header = self._segment.header(number, record)
+        if len(record) < _LONG:
+            written = os.write(self._file, header + record)
+        else:
+            written = os.writev(self._file, (header, record))
+        length = len(header) + len(record)
+        if written == length:
             return
+        packed = header + record
         try:
-            while written < len(packed):
+            while written < length:
                 written += os.write(self._file, packed[written:])
         except OSError:
             try:
