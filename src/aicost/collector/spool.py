@@ -74,7 +74,7 @@ class Spool:
             self._owner = owner
             self._sizes: dict[str, int] = {}
             self._look()
-            self.readers = {name: Reader(self, name) for name in readers}
+            self.readers = {name: SpoolReader(self, name) for name in readers}
         except OSError as error:
             raise ConfigError(f"spool {folder} cannot be used: {error.strerror}; choose a writable folder") from None
         for place in folder.glob("*.place"):
@@ -187,7 +187,7 @@ class Spool:
         return min((one for one in self._sizes.copy() if one > segment), default=None)
 
 
-class Reader:
+class SpoolReader:
     """One exporter's way through the spool: `read` takes the next record, `delivered` says that it arrived."""
 
     def __init__(self, spool: Spool, name: str) -> None:
