@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost._errors import ConfigError
-from aicost.collector.spool import SIGNALS, Record, Spool
+from aicost.collector.spool import SIGNALS, Spool, SpooledRequest
 from aicost.journal import Journal, JournalFullError
 
 from .older import write_older_spool
@@ -19,7 +19,7 @@ def opened(folder: Path, *readers: str, max_size: int = 2**30) -> Spool:
     return Spool(folder, readers or ("one",), max_size=max_size)
 
 
-def rest(spool: Spool, reader: str = "one") -> list[Record]:
+def rest(spool: Spool, reader: str = "one") -> list[SpooledRequest]:
     found = []
     while (record := spool.readers[reader].read()) is not None:
         found.append(record)
@@ -50,7 +50,7 @@ def test_every_reader_gets_everything_in_order_and_again_only_what_it_has_not_de
     spool = opened(folder, "one", "two", max_size=1600)
     kept: list[tuple[str, bytes]] = []
     at = {"one": 0, "two": 0}
-    under_way: dict[str, list[tuple[int, Record]]] = {"one": [], "two": []}
+    under_way: dict[str, list[tuple[int, SpooledRequest]]] = {"one": [], "two": []}
     done: dict[str, set[int]] = {"one": set(), "two": set()}
     for what, name, data in steps:
         if what == "append":

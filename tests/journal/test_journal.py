@@ -23,7 +23,7 @@ import pytest
 
 from aicost import _later
 from aicost.journal import Journal, JournalFullError, ingesting, read, release, waiting
-from aicost.journal.segments import HEADER
+from aicost.journal.segments import RECORD_HEADER
 
 from .folders import EVERYTHING, after, contents, records, segments
 
@@ -189,7 +189,7 @@ def test_it_is_its_owners_alone(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused_and_counted_until_there_is_room(tmp_path: Path) -> None:
     journal = Journal(tmp_path, max_bytes=2000, segment_bytes=500)
-    kept = 2000 // (100 + HEADER.size)
+    kept = 2000 // (100 + RECORD_HEADER.size)
     for _ in range(kept):
         journal.append(b"x" * 100)
     with pytest.raises(JournalFullError, match="2000"):
@@ -305,7 +305,7 @@ def test_at_the_size_a_process_may_write_it_keeps_what_is_whole(tmp_path: Path) 
             with pytest.raises(JournalFullError, match="too large"):
                 journal.append(b"x" * 100)
 
-    fits = 1000 // (100 + HEADER.size)
+    fits = 1000 // (100 + RECORD_HEADER.size)
     assert in_child(fill) == 0
     assert contents(tmp_path) == [b"x" * 100] * fits
 

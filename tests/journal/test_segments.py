@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost.journal import MOST_BYTES, Damaged, Journal, read, release, waiting
-from aicost.journal.segments import HEADER
+from aicost.journal.segments import RECORD_HEADER
 
 from .folders import EVERYTHING, after, contents, records, segments
 
@@ -35,7 +35,7 @@ def test_what_was_appended_is_read_in_order(tmp_path: Path) -> None:
     assert [(one.number, one.data) for one in found] == list(zip(numbers, KEPT, strict=True))
     assert {one.writer for one in found} == {journal.writer}
     assert contents(tmp_path, after(found[:2])) == KEPT[2:]
-    assert waiting(tmp_path, {}) == journal.size == sum(HEADER.size + len(data) for data in KEPT)
+    assert waiting(tmp_path, {}) == journal.size == sum(RECORD_HEADER.size + len(data) for data in KEPT)
     assert waiting(tmp_path, after(found)) == 0
 
 

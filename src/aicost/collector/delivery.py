@@ -25,7 +25,7 @@ from aicost.journal import JournalFullError
 from . import wire
 from .config import Retry
 from .exporters import REQUESTS, Exporter, RejectedError, UnavailableError, UnwantedError
-from .spool import Record, Spool, SpoolReader
+from .spool import Spool, SpooledRequest, SpoolReader
 
 _log = logging.getLogger("aicost.collector")
 _MOST_REJECTED = 100
@@ -247,7 +247,7 @@ class Spooled:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _until_done(self, reader: SpoolReader, record: Record) -> None:
+    async def _until_done(self, reader: SpoolReader, record: SpooledRequest) -> None:
         lane = self._lanes.get((reader.name, record.signal))
         wait = lane.retry.initial if lane is not None else 0.0
         while lane is not None and not reader.has_passed(record):

@@ -20,9 +20,8 @@ from typing import Literal, NamedTuple
 
 from aicost import _forks, _owner_only
 from aicost._errors import ConfigError
-from aicost.journal import MOST_BYTES, Damaged, Journal, JournalFullError, Place, held, release
-from aicost.journal.segments import HEADER, Damage, Segment, found_in, walk
-from aicost.journal.segments import Record as JournalRecord
+from aicost.journal import MOST_BYTES, Damaged, Journal, JournalFullError, Place, Record, held, release
+from aicost.journal.segments import RECORD_HEADER, Damage, Segment, found_in, walk
 
 from . import older_spool
 
@@ -30,11 +29,11 @@ _log = logging.getLogger("aicost.collector")
 
 SIGNALS = ("traces", "metrics", "logs")
 _SEGMENT = 64 * 2**20
-_OVERHEAD = HEADER.size + 1
+_OVERHEAD = RECORD_HEADER.size + 1
 _PLACE_WIDTH = 60
 
 
-class Record(NamedTuple):
+class SpooledRequest(NamedTuple):
     """A request that was kept."""
 
     signal: str
@@ -200,7 +199,7 @@ class SpoolReader:
         """Everything before it was delivered."""
         self._at = self.done
         self._open: tuple[str, int] | None = None
-        self._walk: Iterator[JournalRecord | Damage] = iter(())
+        self._walk: Iterator[Record | Damage] = iter(())
         self._under_way: deque[tuple[Place, list[bool]]] = deque()
         self.name = name
         self.takes = True
@@ -219,7 +218,7 @@ class SpoolReader:
             return min(size, self.done.offset)
         return size if segment < self.done.segment else 0
 
-    def read(self) -> Record | None:
+    def read(self) -> SpooledRequest | None:
         """The next record; None when there is none yet."""
         while True:
             one = next(self._walk, None)
@@ -236,7 +235,7 @@ class SpoolReader:
             else:
                 self._at = one.end
                 self._under_way.append((self._at, [False]))
-                return Record(SIGNALS[one.data[0]], one.data[1:], self._at)
+                return SpooledRequest(SIGNALS[one.data[0]], one.data[1:], self._at)
 
     def _go_on(self) -> bool:
         """Begin to read what has come since, in this segment or the next; whether there is any."""
@@ -254,7 +253,7 @@ class SpoolReader:
         self._at = Place(following, 0)
         return True
 
-    def _walked(self, segment: str, offset: int, size: int) -> Iterator[JournalRecord | Damage]:
+    def _walked(self, segment: str, offset: int, size: int) -> Iterator[Record | Damage]:
         if self._open is None or self._open[0] != segment:
             self._let_go()
             self._open = segment, os.open(self._spool.folder / segment, os.O_RDONLY)
@@ -268,7 +267,7 @@ class SpoolReader:
         self._under_way.append((place, [True]))
         self._move_on()
 
-    def delivered(self, record: Record) -> None:
+    def delivered(self, record: SpooledRequest) -> None:
         """Note that a record arrived, or will never. The place moves on over all that are done in a row."""
         for place, done in self._under_way:
             if place == record.place:
@@ -296,7 +295,7 @@ class SpoolReader:
             self._has_noted = True
             _owner_only.create_empty(self._taken)
 
-    def has_passed(self, record: Record) -> bool:
+    def has_passed(self, record: SpooledRequest) -> bool:
         """Whether nobody waits for a record any more: it arrived, or was left behind."""
         return record.place <= self.done
 

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from . import held
-from .segments import HEADER, Damage, Record, Segment, found_in, walk
+from .segments import RECORD_HEADER, Damage, Record, Segment, found_in, walk
 
 _log = logging.getLogger("aicost.journal")
 
@@ -94,7 +94,7 @@ def read(
         try:
             for record in _rest(folder, segment, start, found):
                 yield record
-                limit_bytes -= HEADER.size + len(record.data)
+                limit_bytes -= RECORD_HEADER.size + len(record.data)
                 if limit_bytes <= 0:
                     return
         except OSError as error:

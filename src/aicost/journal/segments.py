@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-HEADER = struct.Struct("<4sIIQ")
+RECORD_HEADER = struct.Struct("<4sIIQ")
 CHECKED = struct.Struct("<IQ")
 """What of the header is in the checksum, beside the content."""
 MOST_BYTES = 2**30
@@ -84,7 +84,7 @@ class Segment:
         """What is in the file before a record's content."""
         length = len(data)
         checksum = zlib.crc32(data, zlib.crc32(CHECKED.pack(length, number), self.seed))
-        return HEADER.pack(self.marker, checksum, length, number)
+        return RECORD_HEADER.pack(self.marker, checksum, length, number)
 
 
 def found_in(folder: Path) -> list[tuple[Segment, int]]:
@@ -154,24 +154,24 @@ class _Window:
 
 def _whole(window: _Window, segment: Segment, offset: int) -> tuple[int, bytes, int] | None:
     """The record that begins here, as (number, content, end)."""
-    at = window.at(offset, HEADER.size)
+    at = window.at(offset, RECORD_HEADER.size)
     if at < 0:
         return None
-    marker, checksum, length, number = HEADER.unpack_from(window.chunk, at)
+    marker, checksum, length, number = RECORD_HEADER.unpack_from(window.chunk, at)
     if marker != segment.marker or length > MOST_BYTES:
         return None
-    at = window.at(offset + HEADER.size, length)
+    at = window.at(offset + RECORD_HEADER.size, length)
     if at < 0:
         return None
     data = window.chunk[at : at + length]  # a whole chunk is not copied
     if zlib.crc32(data, zlib.crc32(CHECKED.pack(length, number), segment.seed)) != checksum:
         return None
-    return number, data, offset + HEADER.size + length
+    return number, data, offset + RECORD_HEADER.size + length
 
 
 def _next_whole(window: _Window, segment: Segment, offset: int, last: int) -> int:
     """Where the next record begins whose number is above; the segment's end if none does."""
-    while (at := window.at(offset, HEADER.size)) >= 0:
+    while (at := window.at(offset, RECORD_HEADER.size)) >= 0:
         found = window.chunk.find(segment.marker, at)
         if found < 0:  # a part of it may be at the end of this chunk
             offset = max(offset + 1, window.begins + len(window.chunk) - len(segment.marker) + 1)
@@ -192,12 +192,12 @@ def _last_number(file: int, segment: Segment, end: int) -> int:
 
 def _is_cut(window: _Window, segment: Segment, offset: int) -> bool:
     """Whether what is left is the beginning of a record, or room that was never written to, as a crash leaves it."""
-    at = window.at(offset, HEADER.size)
+    at = window.at(offset, RECORD_HEADER.size)
     if at < 0:
         return True
-    marker, _, length, _ = HEADER.unpack_from(window.chunk, at)
+    marker, _, length, _ = RECORD_HEADER.unpack_from(window.chunk, at)
     if marker == segment.marker:
-        return bool(length <= MOST_BYTES and offset + HEADER.size + length > window.size)
+        return bool(length <= MOST_BYTES and offset + RECORD_HEADER.size + length > window.size)
     while (at := window.at(offset, 1)) >= 0:
         if window.chunk[at:].strip(b"\0"):
             return False

@@ -18,7 +18,7 @@ from aicost import _forks, _owner_only
 from aicost._later import in_collector, later
 
 from . import held
-from .segments import HEADER, MOST_BYTES, Segment, found_in
+from .segments import MOST_BYTES, RECORD_HEADER, Segment, found_in
 
 _log = logging.getLogger("aicost.journal")
 
@@ -158,7 +158,7 @@ class Journal:
     def _put(self, record: bytes) -> int:
         if self._generation != _forks.generation:
             self._begin_anew()
-        size = HEADER.size + len(record)
+        size = RECORD_HEADER.size + len(record)
         if size > self._room:
             self._look_for_room(size)
         try:
@@ -242,13 +242,13 @@ class Journal:
 
     def _look_for_room(self, size: int) -> None:
         """Take a part of what all writers have left. Raises `JournalFullError` where a record does not fit."""
-        now, length = time.monotonic(), size - HEADER.size
+        now, length = time.monotonic(), size - RECORD_HEADER.size
         if length > MOST_BYTES:
             raise self._refused(length, f"a record of {length} bytes is too large; at most {MOST_BYTES}")
         if now >= self._full_until:
             left = self.max_bytes - self.size
             if size <= left:
-                self._room = min(max(left // _SHARE, size), MOST_BYTES + HEADER.size)
+                self._room = min(max(left // _SHARE, size), MOST_BYTES + RECORD_HEADER.size)
                 return
             self._full_until = now + _LOOK_S
         raise self._refused(length, f"journal {self.folder} is full: it may hold {self.max_bytes} bytes")
