@@ -153,9 +153,16 @@ def test_reading_what_is_damaged_takes_time_by_the_byte(tmp_path: Path, monkeypa
     assert sum(total) < 3 * len(raw)
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["by a link", "by a copy"])
 def test_a_damaged_segment_is_told_of_once_and_kept_for_a_person(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not links:
+
+        def link(*_: object, **__: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", link)
     file, ends = written(tmp_path)
     raw = bytearray(file.read_bytes())
     raw[ends[1] + 30] ^= 1

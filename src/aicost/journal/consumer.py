@@ -16,8 +16,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from aicost import _owner_only
 
 from . import held
 from .segments import RECORD_HEADER, Damage, Record, Segment, found_in, walk
@@ -179,8 +181,13 @@ def _keep_damaged(folder: Path, segment: str) -> bool:
     try:
         for old in sorted(folder.glob("*.damaged"))[: -_MOST_DAMAGED + 1]:
             old.unlink()
-        with suppress(FileExistsError):
-            (folder / f"{segment}.damaged").hardlink_to(folder / segment)
+        kept = folder / f"{segment}.damaged"
+        if kept.exists():
+            return True
+        try:
+            kept.hardlink_to(folder / segment)
+        except OSError:  # not every file system has links
+            _owner_only.write_bytes(kept, (folder / segment).read_bytes())
     except OSError:
         return False
     return True

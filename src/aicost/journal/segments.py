@@ -30,6 +30,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,15 +94,30 @@ def found_in(folder: Path) -> list[tuple[Segment, int]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _NAME.fullmatch(entry.name):
-                    try:
+                if entry.name.endswith(".segment"):
+                    # What is not the name of one is somebody else's; what is not there was released, since.
+                    with suppress(ValueError, FileNotFoundError):
                         found.append((Segment(entry.name), entry.stat().st_size))
-                    except FileNotFoundError:  # released, since
-                        continue
     except FileNotFoundError:
         return []
     found.sort(key=lambda one: one[0].name)
     return found
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all segments in a folder."""
+    total = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name):
+                with suppress(FileNotFoundError):
+                    total += entry.stat().st_size
+    return total
+
+
+def newest_in(folder: Path) -> int:
+    """When the newest segment in a folder was begun, by its name; 0 where there is none."""
+    return int(max(filter(_NAME.fullmatch, os.listdir(folder)), default="0")[:16], 16)  # noqa: PTH208 - faster
 
 
 class Damage(NamedTuple):

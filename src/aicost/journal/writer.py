@@ -18,7 +18,7 @@ from aicost import _forks, _owner_only
 from aicost._later import in_collector, later
 
 from . import held
-from .segments import MOST_BYTES, RECORD_HEADER, Segment, found_in
+from .segments import MOST_BYTES, RECORD_HEADER, Segment, newest_in, size_of
 
 _log = logging.getLogger("aicost.journal")
 
@@ -107,7 +107,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes of all segments in the folder, of all writers."""
-        return sum(size for _, size in found_in(self.folder))
+        return size_of(self.folder)
 
     @property
     def segment(self) -> str | None:
@@ -221,7 +221,7 @@ class Journal:
 
     def _made_segment(self) -> tuple[int, Segment]:
         _owner_only.make_folder(self.folder)
-        newest = max((segment.begun for segment, _ in found_in(self.folder)), default=0)
+        newest = newest_in(self.folder)
         for _ in range(_TRIES):  # a reader who looks whether it is held may hold it for a moment, or delete it as empty
             newest = max(time.time_ns(), newest + 1, self._segment.begun + 1 if self._segment is not None else 0)
             segment = Segment.of(self._writer, newest)
