@@ -232,6 +232,25 @@ def test_a_full_disk_is_told_to_the_client(
     until(lambda: whole(backend, 2))
 
 
+@pytest.mark.parametrize(("durability", "flushes"), [("process", 0), ("power", 1)])
+def test_what_is_acknowledged_is_on_the_disk_where_it_has_to_survive_the_power(
+    collector: Callable[..., InProcess],
+    backend: Backend,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    durability: str,
+    flushes: int,
+) -> None:
+    one = collector(**spooled(tmp_path, durability=durability))
+    flushed: list[int] = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (flushed.append(os.fstat(file).st_size), real(file))[1])
+    assert post(one.http, body())[0] == 200
+    (file,) = (tmp_path / "spool" / "0" / "traces").glob("*.segment")
+    assert flushed == [file.stat().st_size] * flushes
+    until(lambda: whole(backend, 1))
+
+
 def test_what_nobody_will_ever_take_is_kept_for_a_person(
     collector: Callable[..., InProcess], backend: Backend, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -165,8 +166,6 @@ def test_a_place_that_was_half_written_begins_at_the_oldest(tmp_path: Path) -> N
 
 
 def test_make_safe_flushes_what_was_appended_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     flushed: list[int] = []
     real = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda file: (flushed.append(file), real(file))[1])
@@ -175,6 +174,20 @@ def test_make_safe_flushes_what_was_appended_before(tmp_path: Path, monkeypatch:
     spool.make_safe(numbers[-1])
     spool.make_safe(numbers[0])
     assert len(flushed) == 1
+    spool.close()
+
+
+def test_make_safe_flushes_segments_gone_by_where_power_may_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[int] = set()
+    monkeypatch.setattr(os, "fdatasync", lambda file: flushed.add(os.fstat(file).st_ino))
+    spool = Spool(tmp_path, ["one"], max_size=1600, durability="power")
+    numbers = [spool.append("traces", b"x" * 150) for _ in range(5)]
+    assert not flushed
+    spool.make_safe(numbers[-1])
+    assert flushed == {file.stat().st_ino for file in segments(tmp_path)}
+    assert len(flushed) == 5
     spool.close()
 
 
