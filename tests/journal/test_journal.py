@@ -665,6 +665,54 @@ def test_a_second_ingester_waits_as_long_as_it_likes(tmp_path: Path) -> None:
 # --- power
 
 
+def test_a_child_forked_in_the_midst_of_a_flush_does_not_hold_the_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, durability="power")
+    read_end, write_end = os.pipe()
+    lives, ready = os.pipe()
+    children = []
+
+    def sync(_: int) -> None:
+        if not children:
+            children.append(os.fork())
+            if children == [0]:
+                os.close(write_end)
+                os.write(ready, b"!")
+                os.read(read_end, 1)  # until the test ends
+                os._exit(0)
+
+    monkeypatch.setattr("aicost.journal.writer._sync", sync)
+    journal.append(b"a")
+    journal.close()
+    os.read(lives, 1)
+    try:
+        assert len(release(tmp_path, after(records(tmp_path)))) == 1
+    finally:
+        for end in (write_end, read_end, lives, ready):
+            os.close(end)
+        os.waitpid(children[0], 0)
+
+
+def test_a_handler_that_raises_in_the_midst_of_a_flush_has_nothing_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, durability="power")
+    numbers = [journal.write(b"%d" % n) for n in range(2)]
+    with monkeypatch.context() as patched:
+
+        def interrupted(_: int) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr("aicost.journal.writer._sync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.make_safe(numbers[1])
+    with pytest.raises(JournalFullError):
+        journal.make_safe(numbers[0])
+    journal.append(b"2")
+    assert contents(tmp_path) == [b"0", b"1", b"2"]
+
+
 def test_flushes_are_shared_and_cover_segments_gone_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[int] = []
     real = os.fdatasync

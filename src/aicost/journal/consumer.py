@@ -76,7 +76,7 @@ def ingesting(folder: Path, *, wait_s: float = 0.0) -> AbstractContextManager[bo
     Not where another has been for `wait_s`, or in a folder that is not there or cannot be written. A process that dies
     makes room for the next.
     """
-    return held.held(folder / "ingest.lock", wait_s=wait_s)
+    return held.holding(folder / "ingest.lock", wait_s=wait_s)
 
 
 def read(

@@ -66,7 +66,14 @@ def let_go(file: int) -> None:
     os.close(file)
 
 
-def release(file: int) -> None:
+def copy(file: int) -> int:
+    """Another descriptor of a file that is held, which holds it as long as either is there."""
+    copied = os.dup(file)
+    _held.add(copied)
+    return copied
+
+
+def unlock(file: int) -> None:
     """Hold it no longer, but leave it open."""
     _unlock(file)
     _held.discard(file)
@@ -83,7 +90,7 @@ def is_held(file: int) -> bool:
 
 
 @contextmanager
-def held(path: Path, *, wait_s: float) -> Iterator[bool]:
+def holding(path: Path, *, wait_s: float) -> Iterator[bool]:
     """Hold the file in the block, if nobody else does within that time, or it cannot be opened; whether it is held."""
     until, file = time.monotonic() + wait_s, None
     with suppress(OSError):

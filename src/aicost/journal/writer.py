@@ -65,7 +65,7 @@ class Journal:
         self._power = durability == "power"
         self._lock = _forks.lock()
         self._syncing = _forks.lock()
-        self._said = False
+        self._said: set[str] = set()
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -235,7 +235,7 @@ class Journal:
             return
         file, self._file = self._file, -1
         if self._power:
-            held.release(file)
+            held.unlock(file)
             self._rolled.append(file)
         else:
             held.let_go(file)
@@ -273,29 +273,30 @@ class Journal:
                 raise JournalFullError(f"journal {self.folder} cannot be flushed to its disk")
 
     def _flush(self) -> None:
-        with self._lock:
-            try:
-                current = [os.dup(self._file)] if self._file >= 0 else []
-            except OSError as error:
-                raise JournalFullError(f"journal {self.folder} cannot be flushed now: {error.strerror}") from error
-            upto, is_new = self._number, self._is_new
-            files = [*self._rolled, *current]
-            self._is_new, self._rolled = False, []
+        files: list[int] = []
+        upto = self._number
         try:
+            with self._lock:
+                upto, is_new, files = self._number, self._is_new, self._rolled
+                self._is_new, self._rolled = False, []
+                if self._file >= 0:
+                    files.append(held.copy(self._file))
             for each in files:
                 _sync(each)
             if is_new:
                 _sync_folder(self.folder)
             self._synced = upto
-        except OSError as error:
+        except BaseException as error:
             # The next flush would succeed: the system has forgotten what it could not write.
             self._unsafe = upto
-            _log.error("%s: cannot be flushed to its disk (%s)", self.folder, error)
             with self._lock:
                 self._leave_segment()
+            if not isinstance(error, OSError):  # a signal handler's
+                raise
+            self._say("%s: cannot be flushed to its disk (%s)", self.folder, error)
         finally:
             for each in files:
-                os.close(each)
+                held.let_go(each)
 
     def end_segment(self) -> None:
         """Go on in another segment with the next record, so that this one can be released once it is read."""
@@ -319,12 +320,12 @@ class Journal:
 
     def _say(self, text: str, *values: object) -> None:
         """Log it once, outside of the garbage collector, which may run under logging's own locks."""
-        if not self._said:
-            self._said = True
+        if text not in self._said:
+            self._said.add(text)
             if in_collector():
-                later(lambda: _log.warning(text, *values))
+                later(lambda: _log.error(text, *values))
             else:
-                _log.warning(text, *values)
+                _log.error(text, *values)
 
 
 def _sync(file: int) -> None:
