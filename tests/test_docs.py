@@ -77,7 +77,7 @@ def test_the_catalogue_is_as_large_as_the_docs_say() -> None:
 def test_every_setting_of_the_collector_is_documented() -> None:
     from pydantic import BaseModel
 
-    from aicost.collector.config import CollectorConfig, OtlpExporter
+    from aicost._settings.collector_section import CollectorSettings, OtlpExporter
 
     page = (ROOT / "docs" / "collector.md").read_text()
 
@@ -89,7 +89,7 @@ def test_every_setting_of_the_collector_is_documented() -> None:
                     found |= names(kind)
         return found
 
-    missing = {name for name in names(CollectorConfig) | names(OtlpExporter) if name not in page}
+    missing = {name for name in names(CollectorSettings) | names(OtlpExporter) if name not in page}
     assert not missing
 
 
@@ -102,4 +102,4 @@ def test_the_table_of_dialects_is_what_the_recordings_say() -> None:
 def test_the_collector_s_example_can_be_run() -> None:
     from aicost.collector.config import read_config
 
-    assert read_config(ROOT / "examples" / "deploy" / "collector.yaml", {}).spool is not None
+    assert read_config(ROOT / "examples" / "deploy" / "collector.yaml", {}).collector.spool is not None

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aicost._bounded import LONGEST, remembered, short
-from aicost.collector.config import CostMetrics, Receivers
+from aicost._settings.collector_section import CostMetrics, Receivers
 from aicost.collector.exporters import REQUESTS
 from aicost.collector.http import _inflated, _Room
 from aicost.collector.meters import CostMeters

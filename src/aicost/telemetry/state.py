@@ -17,7 +17,7 @@ from aicost._errors import ConfigError, LedgerError
 from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel, put_in_force
-from aicost.scopes import frames, propagation, runs, scope
+from aicost.scopes import frames, id_key, propagation, runs, scope
 from aicost.scopes.runs import Run, Step
 from aicost.scopes.scope import check_keys
 
@@ -128,6 +128,7 @@ def configure(
                 redact=redact,
             ),
         )
+        id_key.use(settings.secret_id_key)
         scope.set_defaults(settings.attribution)
         propagation.allow(settings.baggage_keys, settings.baggage_hosts)
         frames.use_tracer_provider(tracer_provider)
