@@ -131,7 +131,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 SETTINGS = [leaf for leaf in leaves(Settings) if leaf.variable is not None]
 """Those of a variable of their own."""
-EXPORTERS = Leaf(("collector", "exporters"), CollectorSettings.model_fields["exporters"])
+EXPORTERS = Leaf(("collector", "exporters"), CollectorSettings.model_fields["exporters"], CollectorSettings)
 """A list of sections is one variable, too."""
 
 TWO: dict[str, tuple[Any, Any]] = {

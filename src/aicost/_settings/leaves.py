@@ -18,6 +18,8 @@ class Leaf(NamedTuple):
     """Where it is; a list of sections is `name[]`."""
     field: FieldInfo
     """What the model says of it."""
+    model: type[BaseModel]
+    """The section that it is in."""
 
     @property
     def key(self) -> str:
@@ -59,7 +61,7 @@ def leaves(model: type[BaseModel], under: tuple[str, ...] = ()) -> Iterator[Leaf
         for section in sections:
             yield from leaves(section, (*under, f"{name}[]" if tuple in found else name))
         if not sections:
-            yield Leaf((*under, name), field)
+            yield Leaf((*under, name), field, model)
 
 
 def kinds(annotation: Any) -> list[Any]:

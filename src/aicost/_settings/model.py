@@ -92,7 +92,7 @@ class Settings(Secrets):
             "capture_content", "AICOST_CAPTURE_CONTENT", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
         ),
     )
-    """Record prompts and answers on spans."""
+    """Record prompts and answers on spans; also upstream's `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`."""
     propagate_threads: bool = True
     """Carry scopes into threads and executors, by OpenTelemetry's threading instrumentation."""
     metric_attributes: Annotated[Words[OwnerKey], read_by("process", "collector")] = ("feature_id", "team")
