@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aicost._settings import load
 from aicost.pricing.card import RateCard
 from aicost.testing import ProviderEmulator
 from aicost.usage.readers import READERS
@@ -60,6 +61,13 @@ def test_the_rate_card_in_the_docs_is_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SETTINGS_PAGES)
 def test_the_tables_of_settings_are_what_the_model_says(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == settings_page(name)
+
+
+def test_the_settings_in_the_docs_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aicost.toml").write_text(example)
+    assert len(load().owners) == 1
 
 
 def test_every_reader_is_documented() -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from aicost._settings import Settings, Surroundings
-from aicost._settings import collector_section as section_module
-from aicost._settings import model as model_module
-from aicost._settings import surroundings as surroundings_module
 from aicost._settings.leaves import Leaf, kinds, leaves
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,7 +31,7 @@ _SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 def table_of_processes() -> str:
     """The settings of all but the collector's section."""
-    own = [leaf for leaf in leaves(Settings) if leaf.path[0] != "collector"]
+    own = [leaf for leaf in leaves(Settings) if leaf.path[0] != "collector" and leaf.variable is not None]
     rows = ["| variable | `aicost.toml` | default | unit | read by | |", "|---|---|---|---|---|---|"]
     for leaf in own:
         more = f" ([more]({SEE[leaf.key]}))" if leaf.key in SEE else ""
@@ -59,7 +57,7 @@ def table_of_surroundings() -> str:
     """The variables of others."""
     rows = ["| variable | default | |", "|---|---|---|"]
     for name, field in Surroundings.model_fields.items():
-        rows.append(_row(f"`{name.upper()}`", _default(field, ""), TEXTS[Surroundings.__name__, name]))
+        rows.append(_row(f"`{name.upper()}`", _default(field, ""), _text(Surroundings, name)))
     return "\n".join(rows)
 
 
@@ -82,16 +80,19 @@ def page(name: str) -> str:
 
 def text_of(leaf: Leaf) -> str:
     """What the model says of a setting."""
-    return TEXTS[leaf.model.__name__, leaf.path[-1]]
+    return _text(leaf.model, leaf.path[-1])
 
 
-def _texts(module: Any) -> Iterator[tuple[tuple[str, str], str]]:
-    for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.ClassDef):
-            for field, text in zip(node.body, node.body[1:], strict=False):
-                is_text = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
-                    yield (node.name, field.target.id), " ".join(str(text.value.value).split())  # type: ignore[attr-defined]
+def _text(model: type[BaseModel], name: str) -> str:
+    """The docstring of a field, which is a string below it."""
+    for base in model.__mro__[:-1]:
+        (found,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(found, ast.ClassDef)
+        for field, text in pairwise(found.body):
+            named = field.target.id if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) else None
+            if named == name and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                return " ".join(str(text.value.value).split())
+    raise AssertionError(f"{model.__name__}.{name} has no docstring")
 
 
 def _row(*cells: str) -> str:
@@ -118,21 +119,6 @@ def _default(field: FieldInfo, unit: str) -> str:
     if isinstance(value, float):
         return f"`{value:g}s`"
     return f"`{','.join(value)}`" if isinstance(value, tuple) else f"`{value}`"
-
-
-def _with_bases(model: type[BaseModel]) -> dict[tuple[str, str], str]:
-    said = dict(one for module in (section_module, model_module, surroundings_module) for one in _texts(module))
-    return {
-        (model.__name__, name): next(
-            said[base.__name__, name] for base in model.__mro__ if (base.__name__, name) in said
-        )
-        for name in model.model_fields
-    }
-
-
-TEXTS: dict[tuple[str, str], str] = {}
-for _model in {Surroundings, *(leaf.model for leaf in leaves(Settings))}:
-    TEXTS |= _with_bases(_model)
 
 
 if __name__ == "__main__":

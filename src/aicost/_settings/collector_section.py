@@ -181,7 +181,7 @@ class CollectorSettings(Section):
     receivers: Receivers = Receivers()
     """Where OTLP comes in, and what is let in."""
     exporters: tuple[Exporter, ...] = ()
-    """Where everything goes: a list."""
+    """Where everything goes: a list, JSON in a variable."""
     rate_card: Card = Card()
     """The rate card."""
     pricing: Pricing = Pricing()

@@ -12,7 +12,7 @@ from .units import Program
 
 
 class Leaf(NamedTuple):
-    """A setting that is no section."""
+    """A setting that is no section, or a list of sections."""
 
     path: tuple[str, ...]
     """Where it is; a list of sections is `name[]`."""
@@ -54,14 +54,14 @@ class Leaf(NamedTuple):
 
 
 def leaves(model: type[BaseModel], under: tuple[str, ...] = ()) -> Iterator[Leaf]:
-    """The settings of a model, in its order."""
+    """The settings of a model, in its order. A list of sections comes as a whole, and then each key of them."""
     for name, field in model.model_fields.items():
         found = kinds(field.annotation)
         sections = [kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if tuple in found or not sections:
+            yield Leaf((*under, name), field, model)
         for section in sections:
             yield from leaves(section, (*under, f"{name}[]" if tuple in found else name))
-        if not sections:
-            yield Leaf((*under, name), field, model)
 
 
 def kinds(annotation: Any) -> list[Any]:

@@ -76,8 +76,8 @@ class Settings(Secrets):
     journal_segment_bytes: Annotated[Bytes, read_by("process", "collector")] = 8 * 2**20
     """How large a segment of the journal gets before the next one is begun."""
     owners: Annotated[tuple[dict[str, Any], ...], read_by("process", "collector")] = ()
-    """Dated rules of who owns a feature, credential, account, namespace or tag: `[[owners]]` in aicost.toml, JSON in a
-    variable. Nothing goes by them yet."""
+    """Dated rules of who owns a feature, credential, account, namespace or label: `[[owners]]` in aicost.toml, JSON in
+    a variable. Nothing goes by them yet."""
     instrument: Words[str] = ("auto",)
     """Integrations by name; `auto` for all whose package is installed; empty for none."""
     provider_hosts: dict[str, str] = Field(default_factory=dict)
