@@ -33,7 +33,7 @@ SOURCE = Path(aicost.__file__).parent
 TOUCHES = {
     "cli/run.py": "hands the environment on to the program",
     "cli/autoload/sitecustomize.py": "runs before anything is imported, in every Python of the program",
-    "demo/run.py": "sets the demo's own endpoint, and looks for the keys that its clients read",
+    "demo/runner.py": "sets the demo's own endpoint, and looks for the keys that its clients read",
 }
 """Files that touch the environment, and why they may. Rich goes by NO_COLOR and the like, and the SDK by `OTEL_*`."""
 

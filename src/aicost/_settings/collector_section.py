@@ -118,7 +118,7 @@ class FileExporter(_Exporter):
     """OTLP/JSON, one request a line; `-` is the standard output."""
 
 
-Exporter = Annotated[OtlpExporter | FileExporter, Field(discriminator="type")]
+ExporterConfig = Annotated[OtlpExporter | FileExporter, Field(discriminator="type")]
 
 
 class Card(Section):
@@ -140,7 +140,7 @@ class Card(Section):
         return self
 
 
-class Spool(Section):
+class SpoolConfig(Section):
     """A folder that keeps what was received until it is delivered."""
 
     path: Path
@@ -180,7 +180,7 @@ class CollectorSettings(Section):
 
     receivers: Receivers = Receivers()
     """Where OTLP comes in, and what is let in."""
-    exporters: tuple[Exporter, ...] = ()
+    exporters: tuple[ExporterConfig, ...] = ()
     """Where everything goes: a list, JSON in a variable."""
     rate_card: Card = Card()
     """The rate card."""
@@ -188,7 +188,7 @@ class CollectorSettings(Section):
     """What priced spans gain."""
     ledger: LedgerPath = None
     """A ledger that is to have every charge, too; that of the setting `ledger` otherwise, `false` for none."""
-    spool: Spool | None = None
+    spool: SpoolConfig | None = None
     """A folder that keeps what was received until it is delivered."""
     cost_metrics: CostMetrics = CostMetrics()
     """The metrics of cost and tokens that go where the spans go."""

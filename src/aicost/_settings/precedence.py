@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Secrets)
 _CONTAINERS = {"dict_type", "tuple_type", "model_type", "model_attributes_type", "mapping_type"}
 
 
-class Place(NamedTuple):
+class SettingsPlace(NamedTuple):
     """Somewhere settings are said."""
 
     name: str
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     """By the names of the model."""
 
 
-def load(file: Place | None = None, /, **arguments: Any) -> Settings:
+def load(file: SettingsPlace | None = None, /, **arguments: Any) -> Settings:
     """The settings in force; arguments at None are left to the other places.
 
     `file` is one that the user named, which comes after the environment and before `aicost.toml`. Raises `ConfigError`
@@ -45,13 +45,13 @@ def id_key() -> str | None:
     return _read(Secrets, {}).secret_id_key
 
 
-def _read(model: type[M], arguments: dict[str, Any], *files: Place) -> M:
+def _read(model: type[M], arguments: dict[str, Any], *files: SettingsPlace) -> M:
     environment = _Environment(model)
     places = (
-        Place("an argument", InitSettingsSource(model, arguments)()),
-        Place("the environment", environment()),
+        SettingsPlace("an argument", InitSettingsSource(model, arguments)()),
+        SettingsPlace("the environment", environment()),
         *files,
-        Place("aicost.toml", _toml(model)),
+        SettingsPlace("aicost.toml", _toml(model)),
     )
     merged: dict[str, Any] = {}
     for place in reversed(places):
@@ -100,7 +100,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _problem(problem: dict[str, Any], places: Sequence[Place], environment: _Environment) -> str:
+def _problem(problem: dict[str, Any], places: Sequence[SettingsPlace], environment: _Environment) -> str:
     """`setting KEY: what is wrong with it (got VALUE in PLACE)`. Of an argument the caller knows the place."""
     where, value = problem["loc"], problem["input"]
     arguments, variables, *files = places

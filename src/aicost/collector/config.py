@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from aicost._errors import ConfigError
-from aicost._settings import Place, Settings, load
+from aicost._settings import Settings, SettingsPlace, load
 from aicost._settings.collector_section import CollectorSettings
 
 
@@ -17,7 +17,7 @@ def read_config(path: Path | None, given: dict[str, Any]) -> Settings:
 
     Raises `ConfigError` naming the file and each setting that cannot be used.
     """
-    settings = load(None if path is None else Place(str(path), {"collector": _in_file(path)}), collector=given)
+    settings = load(None if path is None else SettingsPlace(str(path), {"collector": _in_file(path)}), collector=given)
     own = settings.for_collector()
     _check_it_can_work(own)
     return settings.model_copy(update={"collector": own})

@@ -31,8 +31,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from aicost import _owner_only
 from aicost._errors import ConfigError
-from aicost._settings.collector_section import Exporter as ExporterConfig
-from aicost._settings.collector_section import FileExporter, OtlpExporter
+from aicost._settings.collector_section import ExporterConfig, FileExporter, OtlpExporter
 
 from .otlp_json import to_json
 

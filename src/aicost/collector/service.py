@@ -31,7 +31,8 @@ from aicost.ledger import Ledger
 from aicost.scopes import id_key
 from aicost.telemetry.profiles import CostProfile
 
-from .cards import CardWatch
+from .card_watch import CardWatch
+from .cost_metrics import CostMeters, Health
 from .delivery import Delivery, Direct, Lane, Spooled
 from .exporters import exporters_for
 from .exposition import Exposition, families
@@ -39,8 +40,7 @@ from .grpc_receiver import grpc_server
 from .http import OtlpApp, guarded
 from .intake import Intake, MalformedError, RefusedError
 from .memory import Memory
-from .meters import CostMeters, Health
-from .pricing import Pricer
+from .pricer import Pricer
 from .spool import SIGNALS, Spool
 
 _log = logging.getLogger("aicost.collector")
