@@ -22,7 +22,7 @@ from aicost.scopes.runs import Run, Step
 from aicost.scopes.scope import check_keys
 
 from . import guard
-from .call_options import CallOptions, Redact, Tokenizer, tokenizer_named
+from .call_options import Redact, Tokenizer, tokenizer_named
 from .instruments import Metrics
 from .pipeline import Pipeline
 from .processor import AttributionProcessor
@@ -74,7 +74,9 @@ class State:
             store=base.store,
             tracer_provider=tracing,
             profiles=base.profiles,
-            options=base.options,
+            settings=base.settings,
+            redact=base.redact,
+            tokenizer=base.tokenizer,
             beside=base,
         )
         self.others.append((tracing, metering, made))
@@ -119,14 +121,9 @@ def configure(
             store=ledger,
             tracer_provider=tracer_provider,
             profiles=[CostProfile(name) for name in settings.cost_profiles],
-            options=CallOptions(
-                provider_hosts=settings.provider_hosts,
-                gateway_hosts=settings.gateway_hosts,
-                request_stream_usage=settings.request_stream_usage,
-                tokenizer=counts,
-                capture_content=settings.capture_content,
-                redact=redact,
-            ),
+            settings=settings,
+            redact=redact,
+            tokenizer=counts,
         )
         id_key.use(settings.secret_id_key)
         scope.set_defaults(settings.attribution)

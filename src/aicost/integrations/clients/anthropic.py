@@ -22,7 +22,6 @@ from aicost.integrations._calls import current
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor, Undo
 from aicost.integrations._stainless import Endpoint, StainlessClient
-from aicost.telemetry import state
 from aicost.telemetry.state import Source
 from aicost.usage.providers import canonical_provider, normal_region
 
@@ -60,7 +59,7 @@ class AnthropicInstrumentor(PackageInstrumentor):
 
     def _wrap(self, imported: str, module: ModuleType, source: Source) -> list[Undo]:
         undo = super()._wrap(imported, module, source)
-        keep = state.with_providers(None, None).settings.anthropic_native_spans == "keep"
+        keep = source().settings.anthropic_native_spans == "keep"
         if hasattr(module, "start_api_call_span") and not keep:
             wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)
             undo.append(partial(unwrap, module, "start_api_call_span"))
