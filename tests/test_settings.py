@@ -13,6 +13,7 @@ from typing import Any, Union, get_args
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import NoDecode
 
@@ -23,6 +24,7 @@ from aicost._settings import Settings, Surroundings, load
 from aicost._settings.leaves import Leaf, kinds, leaves
 from aicost._settings.units import OwnerKey, Profile
 from aicost.cli import cli
+from aicost.scopes.ids import opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.telemetry.profiles import CostProfile
 
@@ -333,6 +335,50 @@ def test_commands_with_options_of_settings_are_all_of_them() -> None:
     having = {n for n, c in commands(cli) if options & {one for parameter in c.params for one in parameter.opts}}
     # The demo starts a ledger of its own; the collector has a section.
     assert having - {"demo", "collector"} == set(COMMANDS) - {"doctor"}
+
+
+# --- read once, where a program starts
+
+
+@pytest.fixture
+def reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The models that were read, in a folder without settings."""
+    from aicost._settings import precedence
+
+    read, done = precedence._read, []
+
+    def counted(model: Any, *places: Any) -> Any:
+        done.append(model.__name__)
+        return read(model, *places)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(precedence, "_read", counted)
+    return done
+
+
+def test_a_process_reads_its_settings_once(reads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AICOST_ID_KEY", "the first key")
+    aicost.init(exporter="none", ledger="costs.sqlite", instrument=["openai", "anthropic"])
+    try:
+        digest = opaque("user", "ann@example.com")
+        monkeypatch.setenv("AICOST_ID_KEY", "another key")
+        monkeypatch.setenv("AICOST_EXPORTER", "no such")
+        with aicost.run_scope("nightly", tenant_id="bob@example.com"):
+            aicost.instrument("anthropic")
+            aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1})
+        assert opaque("user", "ann@example.com") == digest
+    finally:
+        aicost.shutdown()
+    assert reads == ["Settings"]
+
+
+@pytest.mark.parametrize(
+    "words", [["doctor"], ["rates", "list", "--json"], ["collector", "--config", "c.yaml", "--print-config"]], ids=str
+)
+def test_a_command_reads_its_settings_once(words: list[str], reads: list[str]) -> None:
+    Path("c.yaml").write_text("receivers: {http: {listen: ':0'}}\nexporters: [{type: file, path: '-'}]\n")
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert reads == ["Settings"]
 
 
 # --- what the collector shares with processes
