@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from .units import Program
+from .units import Program, ReadBy, Unit
 
 
 class Leaf(NamedTuple):
@@ -34,23 +34,18 @@ class Leaf(NamedTuple):
     @property
     def unit(self) -> str:
         """What a number of it is of."""
-        return str(self._extra.get("unit", ""))
+        return next((mark.name for mark in self.field.metadata if isinstance(mark, Unit)), "")
 
     @property
     def read_by(self) -> tuple[Program, ...]:
         """The programs that go by it."""
         own: tuple[Program, ...] = ("collector",) if self.path[0] == "collector" else ("process",)
-        return tuple(self._extra.get("read_by", own))
+        return next((mark.programs for mark in self.field.metadata if isinstance(mark, ReadBy)), own)
 
     @property
     def secret(self) -> bool:
         """Whether it must not be shown."""
         return SecretStr in kinds(self.field.annotation)
-
-    @property
-    def _extra(self) -> dict[str, Any]:
-        extra = self.field.json_schema_extra
-        return extra if isinstance(extra, dict) else {}
 
 
 def leaves(model: type[BaseModel], under: tuple[str, ...] = ()) -> Iterator[Leaf]:

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .collector_section import CollectorSettings
 from .surroundings import Surroundings
-from .units import Bytes, Durability, LedgerPath, OwnerKey, Profile, Text, Words, read_by
+from .units import Bytes, Durability, LedgerPath, OwnerKey, Profile, ReadBy, Text, Words
 
 
 def _content(value: Any) -> Any:
@@ -26,7 +26,7 @@ class Secrets(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AICOST_", env_nested_delimiter="__", extra="ignore", frozen=True)
 
-    id_key: Annotated[SecretStr | None, read_by("process", "collector")] = None
+    id_key: Annotated[SecretStr | None, ReadBy("process", "collector")] = None
     """The key of digests of ids that look like personal data, and of API keys; one in the state directory otherwise."""
 
     @property
@@ -61,21 +61,21 @@ class Settings(Secrets):
     """`service.name` of a provider that `init()` sets up; `OTEL_SERVICE_NAME` otherwise."""
     attribution: dict[str, str] = Field(default_factory=dict)
     """Ownership of everything the process does, where no scope says otherwise."""
-    rate_card: Annotated[Path | None, read_by("process", "collector", "commands")] = None
+    rate_card: Annotated[Path | None, ReadBy("process", "collector", "commands")] = None
     """A rate card, a file or a folder; the bundled one otherwise."""
     exporter: Literal["otlp", "console", "none"] | None = None
     """Where spans and metrics go. Unset: OTLP if an `OTEL_EXPORTER_OTLP_*ENDPOINT` is set, else nowhere."""
-    ledger: Annotated[LedgerPath, read_by("process", "collector", "commands")] = None
+    ledger: Annotated[LedgerPath, ReadBy("process", "collector", "commands")] = None
     """Path of the ledger; `true` for the one in the user's state directory; unset or `false` for none, though commands
     that read a ledger look there then."""
-    ledger_durability: Annotated[Durability, read_by("process", "collector")] = "process"
+    ledger_durability: Annotated[Durability, ReadBy("process", "collector")] = "process"
     """What a returned charge survives: the death of the process, or of the machine (`power`: each call waits for the
     disk, an event loop too)."""
-    journal_max_bytes: Annotated[Bytes, read_by("process", "collector")] = 2**30
+    journal_max_bytes: Annotated[Bytes, ReadBy("process", "collector")] = 2**30
     """What a process may have waiting in its journal for the ledger; what comes beyond that is counted as overflow."""
-    journal_segment_bytes: Annotated[Bytes, read_by("process", "collector")] = 8 * 2**20
+    journal_segment_bytes: Annotated[Bytes, ReadBy("process", "collector")] = 8 * 2**20
     """How large a segment of the journal gets before the next one is begun."""
-    owners: Annotated[tuple[dict[str, Any], ...], read_by("process", "collector")] = ()
+    owners: Annotated[tuple[dict[str, Any], ...], ReadBy("process", "collector")] = ()
     """Dated rules of who owns a feature, credential, account, namespace or label: `[[owners]]` in aicost.toml, JSON in
     a variable. Nothing goes by them yet."""
     instrument: Words[str] = ("auto",)
@@ -95,9 +95,9 @@ class Settings(Secrets):
     """Record prompts and answers on spans; also upstream's `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`."""
     propagate_threads: bool = True
     """Carry scopes into threads and executors, by OpenTelemetry's threading instrumentation."""
-    metric_attributes: Annotated[Words[OwnerKey], read_by("process", "collector")] = ("feature_id", "team")
+    metric_attributes: Annotated[Words[OwnerKey], ReadBy("process", "collector")] = ("feature_id", "team")
     """Ownership keys that become metric attributes. Add `tenant_id` only if you have few tenants."""
-    cost_profiles: Annotated[Words[Profile], read_by("process", "collector")] = ()
+    cost_profiles: Annotated[Words[Profile], ReadBy("process", "collector")] = ()
     """Further cost attribute names to write, for tools that read them."""
     baggage_keys: Words[str] = ()
     """Scope keys that may leave the process as baggage, to those hosts and with messages, and that are taken from what

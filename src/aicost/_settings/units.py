@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -19,9 +20,20 @@ _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 Program = Literal["process", "collector", "commands"]
 
 
-def read_by(*programs: Program) -> Any:
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a number is of: for the table in the docs."""
+
+    name: str
+
+
+class ReadBy:
     """Who reads a setting, where that is not its section's program alone: for the table in the docs."""
-    return Field(json_schema_extra={"read_by": list(programs)})
+
+    __slots__ = ("programs",)
+
+    def __init__(self, *programs: Program) -> None:
+        self.programs = programs
 
 
 def _bytes(value: Any) -> Any:
@@ -71,8 +83,8 @@ def _sound(value: Any) -> Any:
 
 
 T = TypeVar("T")
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0, json_schema_extra={"unit": "bytes"})]
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, json_schema_extra={"unit": "seconds"})]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0), Unit("bytes")]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0), Unit("seconds")]
 Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, BeforeValidator(_sound)]
 Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_words)]
