@@ -443,6 +443,11 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
         "setting journal_max_bytes: .* '-1' in AICOST_JOURNAL_MAX_BYTES",
     ),
     "a ledger that is a URL": ("", {"AICOST_LEDGER": "postgresql://h/db"}, "setting ledger: a ledger is a file"),
+    "a home of nobody": (
+        'rate_card = "~nobody-of-that-name/x"',
+        {},
+        "setting rate_card: there is no such home .* in aicost.toml",
+    ),
     "no table of owners": ('owners = "core"', {}, "setting owners: .*'core' in aicost.toml"),
 }
 
@@ -511,6 +516,15 @@ def test_folders_are_where_the_user_has_them(monkeypatch: pytest.MonkeyPatch, tm
     around = load().surroundings
     assert around.ledger == tmp_path / "state" / "aicost" / "ledger.sqlite"
     assert around.data_folder == tmp_path / "home" / ".local" / "share" / "aicost"
+
+
+@pytest.mark.parametrize(
+    "leaf", [pytest.param(leaf, id=leaf.key) for leaf in SETTINGS if Path in kinds(leaf.field.annotation)]
+)
+def test_a_path_may_be_in_the_users_home(leaf: Leaf, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    (place / "aicost.toml").write_text(as_toml(NEEDED | {leaf.key: "~/it"}))
+    assert found_in(by_command(["collector"]), leaf) == "/home/ann/it"
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic import model_validator as check_whole
 
-from .units import Address, Bytes, Durability, LedgerPath, OwnerKey, Profile, Seconds, Words
+from .units import Address, Bytes, Durability, LedgerPath, OwnerKey, Profile, Seconds, UserPath, Words
 
 Signal = Literal["traces", "metrics", "logs"]
 
@@ -23,22 +22,22 @@ class Section(BaseModel):
 class ServerTls(Section):
     """Encryption of a receiver. With `client_ca_file`, clients must show a certificate of that authority (mTLS)."""
 
-    cert_file: Path
+    cert_file: UserPath
     """The certificate, and those between it and an authority."""
-    key_file: Path
+    key_file: UserPath
     """Its key."""
-    client_ca_file: Path | None = None
+    client_ca_file: UserPath | None = None
     """The authority whose certificates clients must show."""
 
 
 class ClientTls(Section):
     """Encryption towards an exporter's endpoint."""
 
-    ca_file: Path | None = None
+    ca_file: UserPath | None = None
     """Authorities to trust in place of the system's."""
-    cert_file: Path | None = None
+    cert_file: UserPath | None = None
     """A certificate to show."""
-    key_file: Path | None = None
+    key_file: UserPath | None = None
     """Its key."""
 
 
@@ -58,7 +57,7 @@ class Receivers(Section):
     """OTLP over HTTP, usually at port 4318."""
     grpc: Receiver | None = None
     """OTLP over gRPC, usually at port 4317."""
-    bearer_token_file: Path | None = None
+    bearer_token_file: UserPath | None = None
     """A file with the token that clients must send as `authorization: Bearer ...`; for `/metrics`, too."""
     max_request: Bytes = 64 * 2**20
     """The size of a request, also after decompression."""
@@ -124,7 +123,7 @@ ExporterConfig = Annotated[OtlpExporter | FileExporter, Field(discriminator="typ
 class Card(Section):
     """The rate card: a file, a folder, or an HTTPS address; the bundled one if neither is given."""
 
-    path: Path | None = None
+    path: UserPath | None = None
     """A file or a folder; that of the setting `rate_card` otherwise."""
     url: str | None = None
     """An `https` address, in place of a path."""
@@ -143,7 +142,7 @@ class Card(Section):
 class SpoolConfig(Section):
     """A folder that keeps what was received until it is delivered."""
 
-    path: Path
+    path: UserPath
     """The folder."""
     max_size: Bytes = 2**30
     """Of each process. Half of it is for traces, a quarter each for metrics and logs, as far as exporters take them."""

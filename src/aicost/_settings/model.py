@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .collector_section import CollectorSettings
 from .surroundings import Surroundings
-from .units import Bytes, Durability, LedgerPath, OwnerKey, Profile, ReadBy, Text, Words
+from .units import Bytes, Durability, LedgerPath, OwnerKey, Profile, ReadBy, Text, UserPath, Words
 
 
 def _content(value: Any) -> Any:
@@ -61,7 +61,7 @@ class Settings(Secrets):
     """`service.name` of a provider that `init()` sets up; `OTEL_SERVICE_NAME` otherwise."""
     attribution: dict[str, str] = Field(default_factory=dict)
     """Ownership of everything the process does, where no scope says otherwise."""
-    rate_card: Annotated[Path | None, ReadBy("process", "collector", "commands")] = None
+    rate_card: Annotated[UserPath | None, ReadBy("process", "collector", "commands")] = None
     """A rate card, a file or a folder; the bundled one otherwise."""
     exporter: Literal["otlp", "console", "none"] | None = None
     """Where spans and metrics go. Unset: OTLP if an `OTEL_EXPORTER_OTLP_*ENDPOINT` is set, else nowhere."""

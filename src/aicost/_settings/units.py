@@ -78,6 +78,14 @@ def _ledger(value: Any) -> Any:
     return value
 
 
+def _at_home(value: Path) -> Path:
+    """`~` is the user's home: nothing has expanded it in a file, or in many a variable."""
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such home directory; write the whole path") from None
+
+
 def _sound(value: Any) -> Any:
     return wellformed(value) if isinstance(value, str) else value
 
@@ -88,7 +96,8 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0), Unit("seconds
 Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, BeforeValidator(_sound)]
 Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_words)]
-LedgerPath = Annotated[Path | None, BeforeValidator(_ledger)]
+UserPath = Annotated[Path, AfterValidator(_at_home)]
+LedgerPath = Annotated[UserPath | None, BeforeValidator(_ledger)]
 Durability = Literal["process", "power"]
 Profile = Literal["flat", "semconv", "openinference"]
 OwnerKey = Literal[
