@@ -143,7 +143,9 @@ def _set_up(
     # Whatever may be refused is refused before anything is changed.
     integrations.chosen(settings.instrument)
     made = sdk_setup.set_up(
-        settings.exporter if exporter is None or isinstance(exporter, str) else exporter, settings.service_name
+        settings.exporter if exporter is None or isinstance(exporter, str) else exporter,
+        settings.service_name,
+        settings.surroundings,
     )
     before = state.current()
     try:

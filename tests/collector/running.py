@@ -25,7 +25,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from aicost.collector.config import CollectorConfig
+from aicost._settings import Settings
+from aicost._settings.collector_section import CollectorSettings
 from aicost.collector.service import Service
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -288,7 +289,7 @@ class InProcess:
     """A collector in a thread of the test."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.service = Service(CollectorConfig.model_validate(config))
+        self.service = Service(Settings(collector=CollectorSettings.model_validate(config)))
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._begun = threading.Event()

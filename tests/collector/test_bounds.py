@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aicost._bounded import LONGEST_NAME, remembered, short
-from aicost.collector.config import CostMetrics, Receivers
+from aicost._settings.collector_section import CostMetrics, Receivers
 from aicost.collector.cost_metrics import CostMeters
 from aicost.collector.exporters import REQUESTS
 from aicost.collector.http import _inflated, _Room

@@ -322,7 +322,7 @@ def test_text_that_is_no_utf_8_does_not_stop_a_file(collector: Callable[..., InP
 def test_a_short_write_leaves_no_half_line(tmp_path: Path) -> None:
     import resource
 
-    from aicost.collector.config import FileExporter
+    from aicost._settings.collector_section import FileExporter
     from aicost.collector.exporters import ToFile, UnavailableError
 
     out = tmp_path / "out.jsonl"
@@ -425,12 +425,12 @@ def test_a_change_of_the_configuration_loses_nothing(backend: Backend, tmp_path:
 
 
 def test_what_a_process_kept_that_is_no_more_is_delivered(backend: Backend, tmp_path: Path) -> None:
-    from aicost.collector.config import CollectorConfig
+    from aicost._settings.collector_section import CollectorSettings
     from aicost.collector.exporters import exporters_for
     from aicost.collector.spool import Spool
 
     config = settings(backend, **spooled(tmp_path))
-    (exporter,) = exporters_for(CollectorConfig.model_validate(config).exporters)
+    (exporter,) = exporters_for(CollectorSettings.model_validate(config).exporters)
     left = Spool(tmp_path / "spool" / "3" / "traces", [exporter.name])
     left.append("traces", body(4))
     left.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from aicost.collector.config import CollectorConfig
+from aicost._settings.collector_section import CollectorSettings
 from aicost.collector.exporters import exporters_for
 from aicost.collector.pricer import Pricer
 from aicost.collector.spool import Spool
@@ -219,7 +219,7 @@ def test_large_records_do_not_make_one_exporter_wait_for_another(tmp_path: Path)
 
 def test_a_signal_that_no_exporter_takes_any_more_takes_no_room(backend: Backend, tmp_path: Path) -> None:
     config = settings(backend, **kept(tmp_path), drain_timeout=0.2)
-    (name,) = [one.name for one in exporters_for(CollectorConfig.model_validate(config).exporters)]
+    (name,) = [one.name for one in exporters_for(CollectorSettings.model_validate(config).exporters)]
     left = Spool(tmp_path / "spool" / "0" / "logs", [name])
     left.append("logs", b"x" * 1000)
     left.close()

@@ -329,7 +329,7 @@ def test_joined_views_are_in_the_collectors_metrics(collector: Callable[..., InP
 
 
 def test_two_processes_with_one_seed_are_metered_as_two() -> None:
-    from aicost.collector.config import CostMetrics
+    from aicost._settings.collector_section import CostMetrics
 
     meters = CostMeters(CostMetrics())
     by = Pricer(KERNEL, owners=meters.owners)

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from pydantic import ValidationError
 
-from aicost.collector.config import CollectorConfig
+from aicost._settings.collector_section import CollectorSettings
 from aicost.collector.exporters import REJECTED, RESPONSES, exporters_for
 
 from .older import write_older_spool
@@ -223,7 +223,7 @@ def test_a_spool_that_one_exporter_fills_is_not_full_for_the_others(
         assert post(one.http, body(10))[0] == 200
         until(lambda number=number: len(backend.ids()) == 10 * number)  # type: ignore[misc]
     assert metric(one.http, "aicost_collector_spool_bytes") <= 200 * 1024
-    name = exporters_for(CollectorConfig.model_validate({**settings(other)}).exporters)[0].name
+    name = exporters_for(CollectorSettings.model_validate({**settings(other)}).exporters)[0].name
     left = metric(one.http, "aicost_collector_spool_left_behind_bytes_total", exporter=name)
     assert left == metric(one.http, "aicost_collector_spool_left_behind_bytes_total") > 0
     other.always = None
@@ -291,7 +291,7 @@ def test_without_a_spool_what_one_exporter_takes_is_taken(
 
 def test_a_spool_of_an_older_version_is_delivered(backend: Backend, tmp_path: Path) -> None:
     config = settings(backend, **kept(tmp_path))
-    (exporter,) = exporters_for(CollectorConfig.model_validate(config).exporters)
+    (exporter,) = exporters_for(CollectorSettings.model_validate(config).exporters)
     for folder in ("0", "3"):
         kept_then = [("traces", body(3)), ("metrics", some_metrics()), ("traces", body(4)), ("logs", some_logs())]
         write_older_spool(tmp_path / "spool" / folder, [kept_then], {exporter.name: (1, 1)})
@@ -347,4 +347,4 @@ def test_a_span_that_a_file_cannot_hold_is_a_partial_success(
 def test_signals_that_there_are_not_are_a_mistake(signals: Any) -> None:
     exporter = {"type": "file", "path": "-", "signals": signals}
     with pytest.raises(ValidationError, match="signals"):
-        CollectorConfig.model_validate({"receivers": {"http": {"listen": ":0"}}, "exporters": [exporter]})
+        CollectorSettings.model_validate({"receivers": {"http": {"listen": ":0"}}, "exporters": [exporter]})

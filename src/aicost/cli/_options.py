@@ -14,7 +14,8 @@ import click
 from rich.console import Console
 
 from aicost._errors import LedgerError, UsageError
-from aicost._settings import default_ledger, load
+from aicost._settings import load
+from aicost.pricing.card import RateCard
 from aicost.reports.periods import between
 from aicost.reports.tables import UNLIMITED
 
@@ -30,10 +31,23 @@ ledger_option: Callable[[Any], Any] = click.option(
 
 def ledger_path(given: Path | None) -> Path:
     """The ledger a command reads: the one given, the one configured, or the default one if it is there."""
-    path = given or load().ledger or default_ledger()
+    path = load(ledger=given).ledger_or_default
     if not path.expanduser().is_file():
         raise LedgerError(f"no ledger at {path}; name one with --ledger, or record one with AICOST_LEDGER={path}")
     return path
+
+
+rate_card_option: Callable[[Any], Any] = click.option(
+    "--rate-card",
+    type=click.Path(path_type=Path),
+    help="A rate-card file. Default: AICOST_RATE_CARD, else the bundled one.",
+)
+
+
+def card_in_force(given: Path | None) -> RateCard:
+    """The rate card a command prices with: the one given, the one configured, or the bundled one."""
+    path = load(rate_card=given).rate_card
+    return RateCard.bundled() if path is None else RateCard.load(path)
 
 
 def period_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from aicost import integrations
 from aicost._errors import AicostError
-from aicost._settings import Settings, Surroundings, load
+from aicost._settings import Settings, load
 from aicost._version import __version__
 from aicost.ledger.query import LedgerReader
 from aicost.pricing.card import RateCard
@@ -111,12 +111,7 @@ def _seen_besides(path: Path) -> str:
 
 
 def _exporter(settings: Settings) -> dict[str, Any]:
-    around = Surroundings()
-    endpoint = (
-        around.otel_exporter_otlp_endpoint
-        or around.otel_exporter_otlp_traces_endpoint
-        or around.otel_exporter_otlp_metrics_endpoint
-    )
+    endpoint = settings.surroundings.otlp_endpoint
     if settings.exporter == "none" or (settings.exporter is None and endpoint is None):
         return _check("exporter", "off", "set OTEL_EXPORTER_OTLP_ENDPOINT to export spans and metrics")
     return _check("exporter", "ok", f"{settings.exporter or 'otlp'} to {endpoint or 'the default endpoint'}")

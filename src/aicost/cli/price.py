@@ -13,14 +13,15 @@ import click
 
 from aicost._errors import AicostError, UsageError
 from aicost._price import inquiry
-from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.pricing.rates import parse_instant
 
+from ._options import card_in_force, rate_card_option
+
 
 @click.command("price")
-@click.option("--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one.")
+@rate_card_option
 @click.option("--json", "_json", is_flag=True, help="Print JSON lines; there is nothing else, so this changes nothing.")
 def command(rate_card: Path | None, _json: bool) -> None:
     """Price usage objects, one JSON object per line of stdin.
@@ -33,7 +34,7 @@ def command(rate_card: Path | None, _json: bool) -> None:
     that has a reader, and is guessed when absent. A line that cannot be read gives one with status "unpriced" and the
     reason; the others are still priced, and the exit status is 1.
     """
-    kernel = Kernel(RateCard.load(rate_card) if rate_card else RateCard.bundled())
+    kernel = Kernel(card_in_force(rate_card))
     broken = 0
     for number, raw in enumerate(sys.stdin.buffer, 1):
         if not raw.strip():

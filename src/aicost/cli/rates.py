@@ -21,13 +21,9 @@ from aicost.pricing.rates import Rate, in_force
 from aicost.reports.tables import KEY_WIDTH, Column, print_table
 from aicost.usage.providers import canonical_provider
 
-from ._options import console, json_option, print_json, wide_option
+from ._options import card_in_force, console, json_option, print_json, rate_card_option, wide_option
 from .rates_export import export_rates
 from .rates_import import import_lists, refresh
-
-_card_option = click.option(
-    "--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one."
-)
 
 
 @click.group("rates")
@@ -42,12 +38,12 @@ command.add_command(refresh)
 
 @command.command("list")
 @click.option("--provider", help="Only this provider.")
-@_card_option
+@rate_card_option
 @json_option
 @wide_option
 def list_models(provider: str | None, rate_card: Path | None, as_json: bool, wide: bool) -> None:
     """List the models of a card."""
-    card = _card(rate_card)
+    card = card_in_force(rate_card)
     wanted = None if provider is None else canonical_provider(provider)
     models = [model for model in card.models() if wanted in (None, model.provider)]
     if as_json:
@@ -65,12 +61,12 @@ def list_models(provider: str | None, rate_card: Path | None, as_json: bool, wid
 @command.command("show")
 @click.argument("provider")
 @click.argument("model")
-@_card_option
+@rate_card_option
 @json_option
 @wide_option
 def show(provider: str, model: str, rate_card: Path | None, as_json: bool, wide: bool) -> None:
     """Show every rate of a model, with conditions, dates and sources."""
-    card = _card(rate_card)
+    card = card_in_force(rate_card)
     found = card.find(provider, model)
     if found is None:
         raise RateCardError(f"{card.key} has no model {model!r} of {provider!r}; `aicost rates list` shows what it has")
@@ -144,10 +140,6 @@ def diff(before: Path, after: Path, as_json: bool, wide: bool) -> None:
     columns = (*names, Column("before"), Column("after"))
     changes = [(one.provider, one.model, one.what, one.before or "-", one.after or "-") for one in found]
     print_table(console(wide), f"{cards[0].key} to {cards[1].key}", columns, changes)
-
-
-def _card(path: Path | None) -> RateCard:
-    return RateCard.load(path) if path else RateCard.bundled()
 
 
 def _now(model: ModelRates, meter: str) -> str:

@@ -18,6 +18,8 @@ from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.usage.providers import canonical_provider
 
+from ._options import card_in_force, rate_card_option
+
 _METERS = {"input": "input", "cache_read": "input_cache_read", "cache_write": "input_cache_write", "output": "output"}
 _SOME = 1_000
 """Tokens that are priced: below every threshold of size."""
@@ -32,14 +34,14 @@ _LIMITS = (
 @click.command("export")
 @click.option("--format", "kind", type=click.Choice(["otel-lookup", "ottl"]), required=True, help="What to write.")
 @click.option("--provider", "providers", multiple=True, help="Only this provider; may be given several times.")
-@click.option("--rate-card", type=click.Path(path_type=Path), help="A rate-card file; default: the bundled one.")
+@rate_card_option
 def export_rates(kind: str, providers: tuple[str, ...], rate_card: Path | None) -> None:
     """Write today's prices per token for stock OpenTelemetry collectors.
 
     otel-lookup is a YAML table for the `lookup` processor. ottl is a `transform` processor with a statement for each
     model, every one of which runs on every span: name the providers you use.
     """
-    card = RateCard.bundled() if rate_card is None else RateCard.load(rate_card)
+    card = card_in_force(rate_card)
     now = time.time_ns()
     click.echo(f"# {card.key}, prices of {datetime.now(timezone.utc):%Y-%m-%d} per token, in {card.currency}.")
     for line in _LIMITS:

@@ -10,7 +10,7 @@ import click
 
 from aicost import _owner_only
 from aicost._errors import RateCardError
-from aicost._settings import data_folder
+from aicost._settings import Surroundings
 from aicost.pricing.card import RateCard
 from aicost.pricing.catalogue.folder import report, write
 from aicost.pricing.catalogue.listing import PriceList
@@ -79,7 +79,7 @@ def refresh(
         genai_prices_list(_fetch(genai_prices_url), f"of {today}"),
         litellm_list(_fetch(litellm_url), f"of {today}"),
     ]
-    folder = output or data_folder() / "rate-card"
+    folder = output or Surroundings().data_folder / "rate-card"
     _make(lists, today, "refreshed", folder, conflicts, as_json)
     if not as_json:
         click.echo(f"to use it: AICOST_RATE_CARD={folder}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from aicost._errors import ConfigError
-from aicost._settings import default_ledger, load
+from aicost._settings import load
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -23,7 +23,7 @@ def command(ledger: Path | None, service_name: str | None, command_line: tuple[s
 
     Child processes that are Python programs are instrumented too.
     """
-    path = ledger or load().ledger or default_ledger()
+    path = load(ledger=ledger, service_name=service_name).ledger_or_default
     environment = dict(os.environ)
     # Before anything that is there already: Python runs only the first sitecustomize it finds.
     inherited = environment.get("PYTHONPATH")

@@ -19,10 +19,9 @@ from pathlib import Path
 
 from aicost import _owner_only
 from aicost._errors import RateCardError
+from aicost._settings.collector_section import Card
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
-
-from .config import Card
 
 _log = logging.getLogger("aicost.collector")
 _MOST = 64 * 2**20

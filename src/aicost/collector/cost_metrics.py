@@ -22,6 +22,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 from aicost._money import ATTO
+from aicost._settings.collector_section import CostMetrics
 from aicost._version import __version__
 from aicost.pricing.charge import ChargeStatus
 from aicost.scopes.ids import opaque
@@ -32,7 +33,6 @@ from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from . import wire
-from .config import CostMetrics
 from .pricer import CountedCall, Priced
 
 BOUNDS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)

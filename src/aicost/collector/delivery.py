@@ -20,10 +20,10 @@ from typing import NamedTuple, Protocol
 from google.protobuf.message import DecodeError
 
 from aicost import _owner_only
+from aicost._settings.collector_section import Retry
 from aicost.journal import JournalFullError
 
 from . import wire
-from .config import Retry
 from .exporters import REQUESTS, Exporter, RejectedError, UnavailableError, UnwantedError
 from .spool import Spool, SpooledRequest, SpoolReader
 

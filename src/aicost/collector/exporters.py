@@ -31,8 +31,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from aicost import _owner_only
 from aicost._errors import ConfigError
+from aicost._settings.collector_section import ExporterConfig, FileExporter, OtlpExporter
 
-from .config import ExporterConfig, FileExporter, OtlpExporter
 from .otlp_json import to_json
 
 _log = logging.getLogger("aicost.collector")

@@ -11,8 +11,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from aicost._errors import ConfigError
+from aicost._settings.collector_section import Receiver, Receivers
 
-from .config import Receiver, Receivers
 from .exporters import METHODS, REJECTED, RESPONSES
 from .intake import Intake, OverloadedError, RefusedError, TooLargeError
 

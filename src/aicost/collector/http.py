@@ -14,7 +14,8 @@ from google.protobuf.message import EncodeError
 from google.rpc import status_pb2
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .config import Receivers
+from aicost._settings.collector_section import Receivers
+
 from .exporters import REJECTED, REQUESTS, RESPONSES
 from .intake import Accepted, Intake, MalformedError, OverloadedError, RefusedError, TooLargeError
 from .otlp_json import OtlpJsonError, from_json, to_json

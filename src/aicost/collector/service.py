@@ -25,11 +25,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import CollectorRegistry
 
 from aicost._errors import AicostError, ConfigError
+from aicost._settings import Settings
+from aicost._settings.collector_section import OtlpExporter, Receiver, Receivers, Retry
 from aicost.ledger import Ledger
+from aicost.scopes import id_key
+from aicost.telemetry.profiles import CostProfile
 
 from . import older_spool
 from .card_watch import CardWatch
-from .config import CollectorConfig, OtlpExporter, Receiver, Receivers, Retry
 from .cost_metrics import CostMeters, Health
 from .delivery import Delivery, Direct, Lane, Spooled
 from .exporters import exporters_for
@@ -45,12 +48,12 @@ _log = logging.getLogger("aicost.collector")
 _RESTART_S = 1.0
 
 
-def run(config: CollectorConfig) -> int:
+def run(settings: Settings) -> int:
     """Run a collector until it is told to stop; returns the exit status. Raises `AicostError` if it cannot start."""
     log_as_json()
-    if config.processes == 1:
-        return _run_here(config, 0)
-    return _run_processes(config)
+    if settings.collector.processes == 1:
+        return _run_here(settings, 0)
+    return _run_processes(settings)
 
 
 def collect_garbage_rarely() -> None:
@@ -60,20 +63,21 @@ def collect_garbage_rarely() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _run_here(config: CollectorConfig, index: int) -> int:
+def _run_here(settings: Settings, index: int) -> int:
+    id_key.use(settings.secret_id_key)
     _raise_file_limit()
     collect_garbage_rarely()
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_serve(config, index))
+        asyncio.run(_serve(settings, index))
     else:
-        uvloop.run(_serve(config, index))
+        uvloop.run(_serve(settings, index))
     return 0
 
 
-async def _serve(config: CollectorConfig, index: int) -> None:
-    collector = Service(config, index)
+async def _serve(settings: Settings, index: int) -> None:
+    collector = Service(settings, index)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,7 +92,8 @@ async def _serve(config: CollectorConfig, index: int) -> None:
 class Service:
     """One process of a collector. Raises `AicostError` for what it cannot be made of."""
 
-    def __init__(self, config: CollectorConfig, index: int = 0) -> None:
+    def __init__(self, settings: Settings, index: int = 0) -> None:
+        config = settings.collector
         self._config, self._index = config, index
         self._shared = config.processes > 1
         self._cards = CardWatch(config.rate_card)
@@ -100,12 +105,11 @@ class Service:
         self._others = self._left_over()
         self.health = Health()
         self.costs = CostMeters(config.cost_metrics)
-        ledger = Ledger.open(config.ledger, rates=self._cards.kernel) if config.ledger is not None else None
-        self._ledger = ledger
+        ledger = self._ledger = _ledger(settings, self._cards)
         self.intake = Intake(
             Pricer(
                 self._cards.kernel,
-                profiles=config.pricing.profiles,
+                profiles=[CostProfile(name) for name in config.pricing.profiles],
                 overwrite=config.pricing.overwrite,
                 owners=self.costs.owners,
                 events=ledger is not None,
@@ -347,17 +351,23 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _work(config: CollectorConfig, index: int) -> None:
+def _ledger(settings: Settings, cards: CardWatch) -> Ledger | None:
+    path = settings.collector.ledger
+    return None if path is None else Ledger.open(path, rates=cards.kernel, durability=settings.ledger_durability)
+
+
+def _work(settings: Settings, index: int) -> None:
     log_as_json()
     try:
-        sys.exit(_run_here(config, index))
+        sys.exit(_run_here(settings, index))
     except AicostError as error:
         _log.error("%s", error)
         sys.exit(1)
 
 
-def _run_processes(config: CollectorConfig) -> int:
+def _run_processes(settings: Settings) -> int:
     """Start the processes, start again those that die, and stop them all when told to."""
+    config = settings.collector
     CardWatch(config.rate_card)  # what is wrong with it is said once, here
     context = multiprocessing.get_context("spawn")
     stopping = False
@@ -370,7 +380,7 @@ def _run_processes(config: CollectorConfig) -> int:
         signal.signal(number, stop)
 
     def begun(index: int) -> Any:
-        process = context.Process(target=_work, args=(config, index), name=f"aicost-collector-{index}")
+        process = context.Process(target=_work, args=(settings, index), name=f"aicost-collector-{index}")
         process.start()
         return process
 

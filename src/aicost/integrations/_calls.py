@@ -86,7 +86,7 @@ def _begin(
     try:
         pipeline = source()
         progress = InProgress(pipeline, call_request, permit)
-        if call_request.stream_usage is not None and call_request.recorded and pipeline.options.request_stream_usage:
+        if call_request.stream_usage is not None and call_request.recorded and pipeline.settings.request_stream_usage:
             progress.amended = call_request.stream_usage(args, kwargs)
         return progress
     except Exception as error:  # noqa: BLE001 - the application's call comes first

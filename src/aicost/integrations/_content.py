@@ -11,7 +11,7 @@ from typing import Any
 
 from aicost._wellformed import wellformed
 from aicost.semconv import attributes as a
-from aicost.telemetry.call_options import CallOptions, Message
+from aicost.telemetry.call_options import Message, Redact
 from aicost.usage.reading import Raw
 
 MAX_CHARACTERS = 100_000
@@ -84,10 +84,9 @@ def streamed_text(events: Iterable[Raw]) -> str:
     return "".join(_deltas(events))
 
 
-def content_attributes(options: CallOptions, request: Raw | None, answer: list[Message]) -> dict[str, str]:
+def content_attributes(redact: Redact | None, request: Raw | None, answer: list[Message]) -> dict[str, str]:
     """Content as span attributes, after the application's own redaction."""
     prompt, system = prompt_of(request) if request is not None else ([], [])
-    redact = options.redact
     attributes = {}
     for name, messages in (
         (a.GEN_AI_INPUT_MESSAGES, prompt),

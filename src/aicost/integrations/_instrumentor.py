@@ -102,7 +102,7 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
         """Record with these providers, or with those of the process, from the next call on."""
         assert self._source is not None  # noqa: S101 - narrowing: it is on
         self._source.use(tracer_provider, meter_provider)
-        name_hosts(self._source().options.provider_hosts)
+        name_hosts(self._source().settings.provider_hosts)
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature is upstream's
         self._source = None

@@ -117,7 +117,7 @@ class InProgress:
             said, cached = response_origin(response)
             if said:
                 host = self.call_request.target.server_address
-                declared = "gateway_call_id" in said and host in self.pipeline.options.gateway_hosts
+                declared = "gateway_call_id" in said and host in self.pipeline.settings.gateway_hosts
                 call.traced({**said, "gateway": True} if declared else said)
             if cached:
                 call.not_chargeable("cache")
@@ -166,12 +166,11 @@ class InProgress:
     @property
     def keeps_events(self) -> bool:
         """Whether the events of a stream are needed when it has ended."""
-        options = self.pipeline.options
-        return options.capture_content or options.tokenizer is not None
+        return self.pipeline.settings.capture_content or self.pipeline.tokenizer is not None
 
     def estimate(self, events: Sequence[Raw]) -> ResponseView | None:
         """The tokens of a stream that reported none, if the application says how to count them."""
-        tokenizer, request, target = self.pipeline.options.tokenizer, self.call_request.body, self.call_request.target
+        tokenizer, request, target = self.pipeline.tokenizer, self.call_request.body, self.call_request.target
         if tokenizer is None or request is None or not events:
             return None
         messages, system = prompt_of(request)
@@ -186,11 +185,10 @@ class InProgress:
 
     def say(self, answer: list[Message]) -> None:
         """Put what was said on the span, if the application asked for that."""
-        options = self.pipeline.options
-        if not options.capture_content or self.call is None:
+        if not self.pipeline.settings.capture_content or self.call is None:
             return
         try:
-            self.call.add_attributes(content_attributes(options, self.call_request.body, answer))
+            self.call.add_attributes(content_attributes(self.pipeline.redact, self.call_request.body, answer))
         except Exception as error:  # noqa: BLE001 - also the application's own redaction
             guard.failed("record content", error)
 
@@ -306,7 +304,7 @@ def returned(progress: InProgress, result: Any) -> None:
         if progress.is_replay(view, _digest(progress.response)):
             progress.call.not_chargeable("replay")
         progress.identify(view)
-        if progress.pipeline.options.capture_content:
+        if progress.pipeline.settings.capture_content:
             said = _json_of(progress.response) if progress.response is not None and whole else None
             progress.say(answer_of(said or {}))
         chargeable = Chargeable.YES if whole else Chargeable.POSSIBLY
@@ -406,7 +404,7 @@ class BodyOutcome:
             estimate = progress.estimate(end.events)
             if estimate is not None:
                 view, known, estimated = estimate, True, True
-        if progress.pipeline.options.capture_content:
+        if progress.pipeline.settings.capture_content:
             streamed: list[Message] = [
                 {"role": "assistant", "parts": [{"type": "text", "content": streamed_text(end.events)}]}
             ]

@@ -19,25 +19,40 @@ _found: dict[str, bytes] = {}
 """Holds the key once it is known. No lock, which a forked child might find held: threads that come at once agree by the
 file, or by which of them was first here."""
 
+_chosen: dict[str, str | None] = {}
+"""Holds what the settings say, once they were asked."""
+
 _LEAST = 16
 """Characters a key in a file has at least; a file with fewer was cut."""
 
 
 def id_key() -> bytes:
     """The key in force. Never raises: where none can be kept, it is this process's own, and the log says so once."""
-    try:
-        chosen = _settings.id_key()
-    except ConfigError:  # which `init()` has raised, or will
-        chosen = None
+    chosen = _chosen_key()
     if chosen is not None:
         return chosen.encode("utf-8", "surrogatepass")
     return _found.get("key") or _make()
 
 
+def use(key: str | None) -> None:
+    """Use the key of settings that were read, or, if they have none, the one in the state directory."""
+    _chosen["key"] = key
+
+
+def _chosen_key() -> str | None:
+    if "key" not in _chosen:  # nobody has read the settings, or they could not be
+        try:
+            found = _settings.id_key()
+        except ConfigError:  # which `init()` has raised, or will
+            found = None
+        _chosen.setdefault("key", found)
+    return _chosen["key"]
+
+
 def _make() -> bytes:
     drawn = os.urandom(32).hex()
     try:
-        return _found.setdefault("key", _kept(_settings.state_folder() / "id.key", drawn))
+        return _found.setdefault("key", _kept(_settings.Surroundings().state_folder / "id.key", drawn))
     except (OSError, ValueError, ConfigError) as error:
         own = drawn.encode()
         key = _found.setdefault("key", own)

@@ -1,9 +1,8 @@
-"""What an application may choose about how its calls are watched."""
+"""The functions an application may have its calls watched with, beside the settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -17,24 +16,6 @@ Message = Mapping[str, Any]
 
 Redact = Callable[[Sequence[Message]], Sequence[Message]]
 """Takes the messages that are about to be recorded, and gives those that may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """How calls are watched."""
-
-    provider_hosts: Mapping[str, str] = field(default_factory=dict)
-    """Provider names of the application's own hosts."""
-    gateway_hosts: tuple[str, ...] = ()
-    """Gateways of the application's own, whose call ids prove that two attempts are one."""
-    request_stream_usage: bool = False
-    """Ask for usage where a stream's request did not, and hide the chunk that has it."""
-    tokenizer: Tokenizer | None = None
-    """Counts tokens where a stream reported none."""
-    capture_content: bool = False
-    """Record prompts and answers."""
-    redact: Redact | None = None
-    """What may be recorded of them."""
 
 
 def tokenizer_named(name: str | None) -> Tokenizer | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from opentelemetry.trace import Span, Tracer, TracerProvider, get_tracer
 from opentelemetry.util.types import AttributeValue
 
+from aicost._settings import Settings
 from aicost._version import __version__
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel
@@ -20,12 +21,12 @@ from aicost.scopes.runs import Run, Step
 from aicost.usage.event import UsageEvent
 
 from . import guard
-from .call_options import CallOptions
+from .call_options import Redact, Tokenizer
 from .deduplication import Covered, Deduplicator
 from .instruments import Metrics
 from .profiles import CostProfile, span_attributes
 
-_DEFAULT_OPTIONS = CallOptions()
+_DEFAULTS = Settings()
 
 
 class ChargeStore(Protocol):
@@ -64,16 +65,21 @@ class Pipeline:
         store: ChargeStore | None = None,
         tracer_provider: TracerProvider | None = None,
         profiles: Sequence[CostProfile] = (),
-        options: CallOptions = _DEFAULT_OPTIONS,
+        settings: Settings = _DEFAULTS,
+        redact: Redact | None = None,
+        tokenizer: Tokenizer | None = None,
         beside: Pipeline | None = None,
     ) -> None:
-        """`beside` is a pipeline whose calls this one's may be other views of."""
+        """`redact` says what may be recorded of content, `tokenizer` counts tokens where a stream reported none.
+
+        `beside` is a pipeline whose calls this one's may be other views of.
+        """
         self.kernel = kernel
         self.metrics = metrics
         self.store = store
         self.tracer: Tracer = get_tracer("aicost", __version__, tracer_provider)
         self.profiles = tuple(profiles)
-        self.options = options
+        self.settings, self.redact, self.tokenizer = settings, redact, tokenizer
         self.counted: Deduplicator = Deduplicator() if beside is None else beside.counted
         self._replaceable: OrderedDict[str, _Counted] = OrderedDict() if beside is None else beside._replaceable
 

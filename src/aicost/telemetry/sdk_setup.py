@@ -24,14 +24,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from aicost._errors import ConfigError
+from aicost._settings import Surroundings
 
 from . import guard
-
-_ENDPOINTS = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-)
 
 
 class _Ids(RandomIdGenerator):
@@ -80,7 +75,7 @@ class Providers(NamedTuple):
                 made.shutdown()  # type: ignore[union-attr]
 
 
-def set_up(exporter: str | SpanExporter | None, service_name: str | None) -> Providers:
+def set_up(exporter: str | SpanExporter | None, service_name: str | None, around: Surroundings) -> Providers:
     """The application's own providers where it has set them, else new ones; what is global stays so until it is told.
 
     An exporter given as an object gets the spans of either; a named one only those of a provider made here. Raises
@@ -90,8 +85,8 @@ def set_up(exporter: str | SpanExporter | None, service_name: str | None) -> Pro
     makes_tracing = isinstance(tracing, trace.ProxyTracerProvider) or tracing in _closed
     makes_metering = type(metering).__name__ == "_ProxyMeterProvider" or metering in _closed
     name = exporter if exporter is None or isinstance(exporter, str) else None
-    spans_to = exporter if name is not exporter else span_exporter(name) if makes_tracing else None
-    metrics_to = metric_exporter(name) if makes_metering else None
+    spans_to = exporter if name is not exporter else span_exporter(name, around) if makes_tracing else None
+    metrics_to = metric_exporter(name, around) if makes_metering else None
     resource = _resource(service_name)
     processor = None
     try:
@@ -139,42 +134,37 @@ def close(provider: object, timeout_s: float) -> bool:
     return True
 
 
-def span_exporter(name: str | None) -> SpanExporter | None:
+def span_exporter(name: str | None, around: Surroundings) -> SpanExporter | None:
     """The span exporter a setting names: OTLP over HTTP or gRPC as OTEL_EXPORTER_OTLP_PROTOCOL says."""
-    kind = _kind(name)
+    kind = _kind(name, around)
     if kind == "console":
         return ConsoleSpanExporter()
     if kind != "otlp":
         return None
-    return _Spans(_otlp("trace", "OTLPSpanExporter"))
+    return _Spans(_otlp("trace", "OTLPSpanExporter", around.otlp_protocol("traces")))
 
 
-def metric_exporter(name: str | None) -> MetricExporter | None:
+def metric_exporter(name: str | None, around: Surroundings) -> MetricExporter | None:
     """The metric exporter a setting names, like `span_exporter`."""
-    kind = _kind(name)
+    kind = _kind(name, around)
     if kind == "console":
         return ConsoleMetricExporter()
     if kind != "otlp":
         return None
-    return _Metrics(_otlp("metric", "OTLPMetricExporter"))
+    return _Metrics(_otlp("metric", "OTLPMetricExporter", around.otlp_protocol("metrics")))
 
 
-def _kind(name: str | None) -> str | None:
-    if name is not None:
-        return name
-    return "otlp" if any(os.environ.get(variable) for variable in _ENDPOINTS) else None
+def _kind(name: str | None, around: Surroundings) -> str | None:
+    return name or ("otlp" if around.otlp_endpoint else None)
 
 
-def _otlp(signal: str, exporter: str) -> Callable[[], Any]:
-    default = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    variable = f"OTEL_EXPORTER_OTLP_{signal.upper()}S_PROTOCOL"
-    protocol = os.environ.get(variable, default)
+def _otlp(signal: str, exporter: str, protocol: str) -> Callable[[], Any]:
     try:
         module = import_module(f"opentelemetry.exporter.otlp.proto.{protocol.partition('/')[0]}.{signal}_exporter")
     except ImportError:
         raise ConfigError(
-            f"OTLP protocol {protocol!r} is unknown; set {variable} or OTEL_EXPORTER_OTLP_PROTOCOL "
-            "to grpc or http/protobuf"
+            f"OTLP protocol {protocol!r} is unknown; set OTEL_EXPORTER_OTLP_{signal.upper()}S_PROTOCOL or "
+            "OTEL_EXPORTER_OTLP_PROTOCOL to grpc or http/protobuf"
         ) from None
     make: Callable[[], Any] = getattr(module, exporter)
     return make

@@ -17,12 +17,12 @@ from aicost._errors import ConfigError, LedgerError
 from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel, put_in_force
-from aicost.scopes import frames, propagation, runs, scope
+from aicost.scopes import frames, id_key, propagation, runs, scope
 from aicost.scopes.runs import Run, Step
 from aicost.scopes.scope import check_keys
 
 from . import guard
-from .call_options import CallOptions, Redact, Tokenizer, tokenizer_named
+from .call_options import Redact, Tokenizer, tokenizer_named
 from .instruments import Metrics
 from .pipeline import Pipeline
 from .processor import AttributionProcessor
@@ -74,7 +74,9 @@ class State:
             store=base.store,
             tracer_provider=tracing,
             profiles=base.profiles,
-            options=base.options,
+            settings=base.settings,
+            redact=base.redact,
+            tokenizer=base.tokenizer,
             beside=base,
         )
         self.others.append((tracing, metering, made))
@@ -119,15 +121,11 @@ def configure(
             store=ledger,
             tracer_provider=tracer_provider,
             profiles=[CostProfile(name) for name in settings.cost_profiles],
-            options=CallOptions(
-                provider_hosts=settings.provider_hosts,
-                gateway_hosts=settings.gateway_hosts,
-                request_stream_usage=settings.request_stream_usage,
-                tokenizer=counts,
-                capture_content=settings.capture_content,
-                redact=redact,
-            ),
+            settings=settings,
+            redact=redact,
+            tokenizer=counts,
         )
+        id_key.use(settings.secret_id_key)
         scope.set_defaults(settings.attribution)
         propagation.allow(settings.baggage_keys, settings.baggage_hosts)
         frames.use_tracer_provider(tracer_provider)

@@ -18,7 +18,6 @@ from typing import Any
 import wrapt
 from opentelemetry.instrumentation.utils import unwrap
 
-from aicost._settings import load
 from aicost.integrations._calls import current
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor, Undo
@@ -60,7 +59,7 @@ class AnthropicInstrumentor(PackageInstrumentor):
 
     def _wrap(self, imported: str, module: ModuleType, source: Source) -> list[Undo]:
         undo = super()._wrap(imported, module, source)
-        keep = load().anthropic_native_spans == "keep"
+        keep = source().settings.anthropic_native_spans == "keep"
         if hasattr(module, "start_api_call_span") and not keep:
             wrapt.wrap_function_wrapper(module, "start_api_call_span", _no_span_in_ours)
             undo.append(partial(unwrap, module, "start_api_call_span"))

@@ -19,7 +19,7 @@ def _spans_of_pydantic_ai(module: ModuleType, source: Source) -> Undo:
     if before:
         return lambda: None
     # What is wanted of content is asked each time: `init()` may say so after this.
-    wanted = property(lambda _: source().options.capture_content, lambda _, _value: None)
+    wanted = property(lambda _: source().settings.capture_content, lambda _, _value: None)
     agent.instrument_all(type("AicostSettings", (module.InstrumentationSettings,), {"include_content": wanted})())
     return partial(agent.instrument_all, before)
 
