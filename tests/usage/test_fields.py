@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aicost.usage.readers import DIALECTS, READERS, Reader, reader_of
+from aicost.usage.readers import FORMS, READERS, Reader, reader_of
 from aicost.usage.reading import Fields
 
 # Of readers with fields of their own: a body that has every total, and objects in the form that they come in.
@@ -112,7 +112,7 @@ EVERY = [
     (provider, api, path, used)
     for (provider, api), reader in [
         *(((None, api), reader) for api, reader in READERS.items()),
-        *DIALECTS.items(),
+        *FORMS.items(),
         *((("groq", api), reader_of(api, "groq")) for api in ("chat", "responses", "embeddings")),
     ]
     if reader.fields is not None
