@@ -46,7 +46,7 @@ def common_region(place: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class UsageReader:
     """How one API reports usage, and how it is read."""
 
     read: Callable[[Raw], Reading]
@@ -112,9 +112,9 @@ class Provider:
     """Whether writing to its cache costs by how long it is kept there."""
     spoken_by_others: bool = False
     """Whether servers of others answer its API, so that its client says little of who that is."""
-    apis: Mapping[str, Reader] = field(default_factory=dict)
+    apis: Mapping[str, UsageReader] = field(default_factory=dict)
     """The APIs that are its own, by name; others that answer them are read the same."""
-    forms: Mapping[str, Reader] = field(default_factory=dict)
+    forms: Mapping[str, UsageReader] = field(default_factory=dict)
     """How it answers APIs of others, by name, where that is neither as they do nor as compatible hosts do."""
     strict: bool = False
     """Whether it answers OpenAI's APIs as OpenAI does, without any field of the compatible hosts."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aicost._errors import UsageError
 
 from . import reported
-from .provider import Provider, Reader
+from .provider import Provider, UsageReader
 from .providers import PROVIDERS, find_provider, google, normal_tier
 from .providers import _compatible as compatible
 from .reading import Raw, Reading, as_object, fields_of
@@ -62,18 +62,20 @@ def _batch_of(provider: str | None) -> Callable[[Raw], Reading]:
     return read
 
 
-_OF_ALL: dict[str, Reader] = {
-    "batch": Reader(_batch_of(None), found_at=(), inner=_in_batch, told_by=frozenset({"response", "result"})),
-    "reported": Reader(reported.read_reported, fields=reported.REPORTED),
+_OF_ALL: dict[str, UsageReader] = {
+    "batch": UsageReader(_batch_of(None), found_at=(), inner=_in_batch, told_by=frozenset({"response", "result"})),
+    "reported": UsageReader(reported.read_reported, fields=reported.REPORTED),
 }
 """What is no one provider's: results of batches, in whichever form, and what frameworks and spans count."""
-READERS: dict[str, Reader] = {**_OF_ALL, **{api: one for row in PROVIDERS for api, one in row.apis.items()}}
+READERS: dict[str, UsageReader] = {**_OF_ALL, **{api: one for row in PROVIDERS for api, one in row.apis.items()}}
 """Reader by API name, as `aicost price` and `aicost.price(api=...)` take it."""
-FORMS: dict[tuple[str, str], Reader] = {(row.name, api): one for row in PROVIDERS for api, one in row.forms.items()}
+READERS_BY_PROVIDER: dict[tuple[str, str], UsageReader] = {
+    (row.name, api): one for row in PROVIDERS for api, one in row.forms.items()
+}
 """Readers of providers that answer under another's API name with counts of their own, by provider and API."""
 
 
-def _readers_of(row: Provider | None) -> Mapping[str, Reader]:
+def _readers_of(row: Provider | None) -> Mapping[str, UsageReader]:
     """Every API as one provider answers it, or as one does who has nothing of its own."""
     name = "compatible" if row is None else row.name
     batch = READERS["batch"] if row is not None and row.strict else replace(READERS["batch"], read=_batch_of(name))
@@ -92,7 +94,9 @@ def _telling() -> dict[str, tuple[int, str, str]]:
     """By field: how late to look for it, the API it tells, and whose form of that it is if only one provider has it."""
     rank = {api: n for n, api in enumerate(_FIT_MORE_THAN_ONE, 1)}
     found = {name: (rank.get(api, 0), api, "") for api, one in READERS.items() for name in one.told_by}
-    return found | {name: (0, api, provider) for (provider, api), one in FORMS.items() for name in one.told_by}
+    return found | {
+        name: (0, api, provider) for (provider, api), one in READERS_BY_PROVIDER.items() for name in one.told_by
+    }
 
 
 _TELLING = _telling()
@@ -141,7 +145,7 @@ def read_answer(
     return _view(reader, raw, provider, model)
 
 
-def reader_of(api: str, provider: str | None = None) -> Reader:
+def reader_of(api: str, provider: str | None = None) -> UsageReader:
     """The reader of an API as a provider answers it. Raises `UsageError` for an API nobody here knows."""
     row = find_provider(provider or "openai")
     found = (_EVERYBODY if row is None else _BY_PROVIDER.get(row.name, _EVERYBODY)).get(api)
@@ -152,13 +156,13 @@ def reader_of(api: str, provider: str | None = None) -> Reader:
 
 def stream_of(api: str, provider: str) -> type[StreamAccumulator] | None:
     """What collects the stream of an API as a provider sends it; None for what is not streamed."""
-    found = FORMS.get((provider, api))
+    found = READERS_BY_PROVIDER.get((provider, api))
     if found is None or found.stream is None:
         found = READERS.get(api)
     return None if found is None else found.stream
 
 
-def _guess(raw: Raw, provider: str | None) -> Reader:
+def _guess(raw: Raw, provider: str | None) -> UsageReader:
     """The reader for an object, or for the usage inside it, by what it says it is or by its fields."""
     nested = next((found for name in _HOLDERS if (found := fields_of(raw.get(name))) is not None), raw)
     # A transcription and a realtime response differ in what they are, not in their fields.
@@ -188,7 +192,7 @@ def read_response(body: Raw, *, api: str, provider: str | None = None, model: st
     return _view(reader_of(api, provider), body, provider, model)
 
 
-def _view(reader: Reader, body: Raw, provider: str | None, model: str | None) -> ResponseView:
+def _view(reader: UsageReader, body: Raw, provider: str | None, model: str | None) -> ResponseView:
     if reader.by_model and model is not None and body.get("model") is None:
         body = {**body, "model": model}
     holders = (body.get(name) for name in reader.found_at) if reader.found_at else (body,)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Reader
+from aicost.usage.provider import UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of, snake_case
 
 from . import _openai_tools as openai_tools
@@ -227,10 +227,10 @@ def _tools(counts: Counts) -> dict[str, Quantity]:
     return found
 
 
-FORMS: dict[str, Reader] = {
-    "chat": Reader(read_chat, fields=CHAT),
-    "completions": Reader(read_chat, fields=CHAT),
-    "responses": Reader(read_responses, fees=count_tool_calls, fields=RESPONSES),
-    "embeddings": Reader(read_embeddings, fields=EMBEDDINGS),
+FORMS: dict[str, UsageReader] = {
+    "chat": UsageReader(read_chat, fields=CHAT),
+    "completions": UsageReader(read_chat, fields=CHAT),
+    "responses": UsageReader(read_responses, fees=count_tool_calls, fields=RESPONSES),
+    "embeddings": UsageReader(read_embeddings, fields=EMBEDDINGS),
 }
 """How everybody answers OpenAI's APIs who does not do it in a way of its own."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading
 from aicost.usage.streams import StreamAccumulator
 
@@ -168,7 +168,7 @@ _ANTHROPIC = Provider(
     cache_lives=True,
     spoken_by_others=True,
     apis={
-        "messages": Reader(
+        "messages": UsageReader(
             read_messages,
             input="exclusive",
             fields=MESSAGES,

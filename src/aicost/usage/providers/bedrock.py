@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of
 from aicost.usage.streams import StreamAccumulator
 
@@ -224,7 +224,7 @@ _BEDROCK = Provider(
     profiles=_PROFILES,
     cache_lives=True,
     apis={
-        "converse": Reader(
+        "converse": UsageReader(
             read_converse,
             input="exclusive",
             found_at=(),
@@ -233,7 +233,7 @@ _BEDROCK = Provider(
             stream=ConverseStream,
             told_by=frozenset({"inputTokens", "outputTokens"}),
         ),
-        "invoke_model": Reader(
+        "invoke_model": UsageReader(
             read_invoke_model,
             input="exclusive",
             found_at=(),

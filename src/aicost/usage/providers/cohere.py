@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of
 from aicost.usage.streams import StreamAccumulator
 
@@ -93,16 +93,16 @@ PROVIDERS = (
         aliases=("cohere_chat", "cohere_ai"),
         hosts=("api.cohere.com", "api.cohere.ai"),
         models=r"command-|rerank-v|embed-v",
-        apis={"rerank": Reader(read_rerank, found_at=(), fields=RERANK)},
+        apis={"rerank": UsageReader(read_rerank, found_at=(), fields=RERANK)},
         forms={
-            "chat": Reader(
+            "chat": UsageReader(
                 _OWN,
                 found_at=(),
                 fields=BILLED,
                 stream=CohereStream,
                 told_by=frozenset({"billed_units", "meta"}),
             ),
-            "embeddings": Reader(_OWN, found_at=(), fields=BILLED),
+            "embeddings": UsageReader(_OWN, found_at=(), fields=BILLED),
         },
     ),
 )

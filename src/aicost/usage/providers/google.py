@@ -14,7 +14,7 @@ from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of, snake_case
 from aicost.usage.streams import StreamAccumulator
 
@@ -219,7 +219,7 @@ class GenerateContentStream(StreamAccumulator):
 _LOOSELY = ("google", "gcp_gen_ai", "gcp_vertex_agent", "google_genai", "googlegenai", "genai", "gcp",
             "google_generative_ai", "googlegenerativeai")  # fmt: skip
 _DEFAULT_TIERS = ("on_demand", "unspecified", "traffic_type_unspecified")
-_FORMS = {"chat": Reader(read_compatible_chat, output="exclusive", fields=compatible.CHAT)}
+_FORMS = {"chat": UsageReader(read_compatible_chat, output="exclusive", fields=compatible.CHAT)}
 _GEMINI = Provider(
     "gcp.gemini",
     aliases=("gemini", "google_gla", "google_ai", "googleai", "google_ai_studio", "generativelanguage"),
@@ -228,7 +228,7 @@ _GEMINI = Provider(
     default_tiers=_DEFAULT_TIERS,
     models=r"gemini-",
     apis={
-        "generate_content": Reader(
+        "generate_content": UsageReader(
             read_generate_content,
             output="exclusive",
             found_at=("usage_metadata", "usageMetadata"),
@@ -237,8 +237,8 @@ _GEMINI = Provider(
             stream=GenerateContentStream,
             told_by=frozenset({"prompt_token_count", "promptTokenCount", "total_token_count", "totalTokenCount"}),
         ),
-        "embed_content": Reader(read_embed_content, found_at=(), by_model=True, fields=EMBED),
-        "cached_content": Reader(read_cached_content, found_at=(), fields=CACHED),
+        "embed_content": UsageReader(read_embed_content, found_at=(), by_model=True, fields=EMBED),
+        "cached_content": UsageReader(read_cached_content, found_at=(), fields=CACHED),
     },
     forms=_FORMS,
 )

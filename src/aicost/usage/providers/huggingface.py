@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading
 from aicost.usage.streams import StreamAccumulator
 
@@ -51,7 +51,9 @@ PROVIDERS = (
         hosts=("router.huggingface.co", "api-inference.huggingface.co", "*.endpoints.huggingface.cloud"),
         routes=_ROUTES,
         apis={
-            "text_generation": Reader(read_text_generation, found_at=(), fields=GENERATED, stream=TextGenerationStream),
+            "text_generation": UsageReader(
+                read_text_generation, found_at=(), fields=GENERATED, stream=TextGenerationStream
+            ),
         },
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading
 
 OCR = Fields("pages_processed pages_processed_annotation", informs="doc_size_bytes")
@@ -27,7 +27,7 @@ PROVIDERS = (
         hosts=("api.mistral.ai", "codestral.mistral.ai"),
         models=r"(?:mistral|ministral|codestral|magistral|pixtral|devstral)-",
         apis={
-            "ocr": Reader(
+            "ocr": UsageReader(
                 read_ocr, found_at=("usage_info", "usage"), fields=OCR, told_by=frozenset({"pages_processed"})
             ),
         },

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading
 from aicost.usage.streams import StreamAccumulator
 
@@ -56,14 +56,14 @@ PROVIDERS = (
         ports=(11434,),
         weak_ids=True,
         forms={
-            "chat": Reader(
+            "chat": UsageReader(
                 _OWN,
                 found_at=(),
                 fields=OLLAMA,
                 stream=OllamaStream,
                 told_by=frozenset({"prompt_eval_count", "eval_count"}),
             ),
-            "embeddings": Reader(_OWN, found_at=(), fields=OLLAMA),
+            "embeddings": UsageReader(_OWN, found_at=(), fields=OLLAMA),
         },
     ),
 )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading
 from aicost.usage.streams import USAGE, StreamAccumulator
 
@@ -198,15 +198,15 @@ PROVIDERS = (
         strict=True,
         spoken_by_others=True,
         apis={
-            "chat": Reader(
+            "chat": UsageReader(
                 read_chat,
                 fields=CHAT,
                 stream=ChatStream,
                 told_by=frozenset({"prompt_tokens", "completion_tokens"}),
                 called="chat.completion",
             ),
-            "completions": Reader(read_chat, fields=CHAT, stream=ChatStream, called="text_completion"),
-            "responses": Reader(
+            "completions": UsageReader(read_chat, fields=CHAT, stream=ChatStream, called="text_completion"),
+            "responses": UsageReader(
                 read_responses,
                 fees=count_tool_calls,
                 fields=RESPONSES,
@@ -214,30 +214,30 @@ PROVIDERS = (
                 told_by=frozenset({"input_tokens", "output_tokens"}),
                 called="response",
             ),
-            "embeddings": Reader(read_embeddings, fields=EMBEDDINGS, told_by=frozenset({"total_tokens"})),
-            "realtime": Reader(
+            "embeddings": UsageReader(read_embeddings, fields=EMBEDDINGS, told_by=frozenset({"total_tokens"})),
+            "realtime": UsageReader(
                 media.read_realtime,
                 fields=media.REALTIME,
                 told_by=frozenset({"input_token_details", "output_token_details"}),
             ),
-            "images": Reader(
+            "images": UsageReader(
                 media.read_images, fees=media.count_drawings, fields=media.IMAGES, stream=media.MediaStream
             ),
-            "transcription": Reader(
+            "transcription": UsageReader(
                 media.read_transcription,
                 fields=media.TRANSCRIPTION,
                 stream=media.MediaStream,
                 told_by=frozenset({"seconds"}),
             ),
-            "speech": Reader(
+            "speech": UsageReader(
                 media.read_speech,
                 fields=media.SPEECH,
                 stream=media.MediaStream,
                 told_by=frozenset({"input_characters"}),
             ),
-            "moderations": Reader(media.read_moderation, found_at=()),
-            "videos": Reader(media.read_video, found_at=(), fields=Fields("seconds")),
-            "fine_tuning": Reader(media.read_fine_tuning, found_at=(), fields=Fields("trained_tokens")),
+            "moderations": UsageReader(media.read_moderation, found_at=()),
+            "videos": UsageReader(media.read_video, found_at=(), fields=Fields("seconds")),
+            "fine_tuning": UsageReader(media.read_fine_tuning, found_at=(), fields=Fields("trained_tokens")),
         },
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aicost.usage.meters import Quantity
-from aicost.usage.provider import Provider, Reader
+from aicost.usage.provider import Provider, UsageReader
 from aicost.usage.reading import Counts, Fields, Raw, Reading
 
 VOYAGE = Fields("total_tokens text_tokens image_pixels video_pixels", informs="prompt_tokens")
@@ -25,6 +25,6 @@ PROVIDERS = (
         "voyage",
         aliases=("voyageai", "voyage_ai"),
         hosts=("api.voyageai.com",),
-        forms={"embeddings": Reader(read_voyage, fields=VOYAGE)},
+        forms={"embeddings": UsageReader(read_voyage, fields=VOYAGE)},
     ),
 )
