@@ -12,6 +12,8 @@ PROVIDERS = (
         hosts=("*.openai.azure.com", "*.cognitiveservices.azure.com", "*.services.ai.azure.com"),
         no_regions=("global_standard",),
         priced_with=("azure.ai.inference",),
+        request_headers={"api-key": "key"},
+        response_headers={"apim-request-id": "request_id"},
         strict=True,
     ),
     Provider(

@@ -222,6 +222,7 @@ _BEDROCK = Provider(
     no_regions=_LISTED,
     models=r"(?:[a-z-]+\.)?(?:anthropic|amazon|meta|mistral|cohere|deepseek|openai|qwen)\.",
     profiles=_PROFILES,
+    response_headers={"x-amzn-requestid": "request_id"},
     cache_lives=True,
     apis={
         "converse": UsageReader(

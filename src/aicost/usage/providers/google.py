@@ -227,6 +227,7 @@ _GEMINI = Provider(
     hosts=("generativelanguage.googleapis.com",),
     default_tiers=_DEFAULT_TIERS,
     models=r"gemini-",
+    request_headers={"x-goog-api-key": "key", "x-goog-user-project": "project"},
     apis={
         "generate_content": UsageReader(
             read_generate_content,

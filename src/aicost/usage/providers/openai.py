@@ -195,6 +195,12 @@ PROVIDERS = (
         aliases=("text_completion_openai",),
         hosts=("*.openai.com",),
         models=r"gpt-|chatgpt-|o[1-9](?:-|$)|text-embedding-(?:3|ada)|codex-",
+        request_headers={"openai-organization": "organization", "openai-project": "project"},
+        response_headers={
+            "openai-organization": "organization",
+            "openai-project": "project",
+            "x-request-id": "request_id",
+        },
         strict=True,
         spoken_by_others=True,
         apis={
