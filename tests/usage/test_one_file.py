@@ -56,6 +56,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("price, nobody's default tier", ["None", "unpriced", "None"]),
         ("wrapped", COST),
         ("streamed", COST),
+        ("gen_ai.provider.name", ["acme_cloud", "acme_cloud"]),
+        ("aicost.provider.request_id", ["t-1", "t-1"]),
         ("recorded", COST),
         ("collector, by alias", [COST, "priced"]),
         ("collector, by model", [COST, "estimated"]),

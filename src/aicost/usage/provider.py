@@ -102,6 +102,10 @@ class Provider:
     """A pattern of how its own models' names begin, by which they are known where nobody says who serves them."""
     model_prefixes: tuple[str, ...] = ()
     """What the names of its models begin with in full, and often without."""
+    model_origins: str | None = None
+    """A pattern of what it writes before the names of others' models: where one is served, and whose it is."""
+    model_spellings: tuple[tuple[str, str], ...] = ()
+    """How it spells the beginnings of names, and how their makers do."""
     profiles: tuple[str, ...] = ()
     """How a model's name begins that says where it is served, so that the region called changes nothing."""
     routes: tuple[str, ...] = ()

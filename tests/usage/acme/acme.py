@@ -45,6 +45,7 @@ PROVIDERS = (
         hosts=("api.acme.example",),
         default_tiers=("ordinary",),
         models=r"acme-",
+        response_headers={"x-acme-trace": "request_id"},
         forms={
             "chat": UsageReader(
                 read_acme, fields=ACME, stream=AcmeStream, told_by=frozenset({"tokens_in", "tokens_out"})

@@ -8,7 +8,11 @@ from typing import Any
 import httpx2
 import openai
 from click.testing import CliRunner
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import aicost
 from aicost.cli import cli
@@ -32,7 +36,7 @@ def charge(found: aicost.Charge) -> list[str]:
 
 
 def client(content: bytes, kind: str) -> openai.OpenAI:
-    answer = httpx2.Response(200, content=content, headers={"content-type": kind})
+    answer = httpx2.Response(200, content=content, headers={"content-type": kind, "x-acme-trace": "t-1"})
     http = httpx2.Client(transport=httpx2.MockTransport(lambda _: answer))
     return openai.OpenAI(api_key="k", base_url="https://api.acme.example/v1", http_client=http, max_retries=0)
 
@@ -86,6 +90,9 @@ def terminal(*arguments: str, given: str | None = None) -> Any:
 
 
 def main() -> None:
+    spans = InMemorySpanExporter()
+    trace.set_tracer_provider(TracerProvider())
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(spans))  # type: ignore[attr-defined]
     aicost.init("doors", exporter="none", instrument=("openai",))
     counts = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.cache_read.input_tokens": 400,
               "gen_ai.usage.output_tokens": 100}  # fmt: skip
@@ -113,6 +120,11 @@ def main() -> None:
         "rates show": sorted(rate["meter"] for rate in terminal("rates", "show", "Acme", "acme-large")["rates"]),
         "command": [terminal("price", given=line)[name] for name in ("amount", "status")],
     }
+    [asked, streamed_] = [span.attributes or {} for span in spans.get_finished_spans() if span.name.startswith("chat")][
+        :2
+    ]
+    for name in ("gen_ai.provider.name", "aicost.provider.request_id"):
+        found[name] = [asked[name], streamed_[name]]
     aicost.shutdown()
     print(json.dumps(found))
 

@@ -12,6 +12,7 @@ PROVIDERS = (
         hosts=("*.openai.azure.com", "*.cognitiveservices.azure.com", "*.services.ai.azure.com"),
         no_regions=("global_standard",),
         priced_with=("azure.ai.inference",),
+        model_spellings=(("gpt-35-", "gpt-3.5-"),),
         request_headers={"api-key": "key"},
         response_headers={"apim-request-id": "request_id"},
         strict=True,

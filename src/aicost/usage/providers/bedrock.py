@@ -221,6 +221,11 @@ _BEDROCK = Provider(
     hosts=("*.amazonaws.com", "*.amazonaws.com.cn", "*.api.aws"),
     no_regions=_LISTED,
     models=r"(?:[a-z-]+\.)?(?:anthropic|amazon|meta|mistral|cohere|deepseek|openai|qwen)\.",
+    model_origins=(
+        r"(?:(?:us|us-gov|eu|apac|jp|au|ca|global)\.)?"
+        r"(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshotai?|nvidia|openai|qwen|stability|"
+        r"twelvelabs|writer|xai|zai)\.(?=[a-z])"
+    ),
     profiles=_PROFILES,
     response_headers={"x-amzn-requestid": "request_id"},
     cache_lives=True,
