@@ -52,6 +52,7 @@ class UsageReader:
     """How one API reports usage, and how it is read."""
 
     read: Callable[[Raw], Reading]
+    """From the usage object to a reading; with what the call cost, where the provider says that in a way of its own."""
     input: Counting = "inclusive"
     """Whether the API's input count has cached tokens in it."""
     output: Counting = "inclusive"
@@ -80,6 +81,10 @@ class Provider:
 
     Names are compared as words: in lower case, with every other sign taken for `_`. So `aliases` need only one
     spelling of `azure-openai`, `azure.openai` and `Azure OpenAI`.
+
+    >>> acme = Provider("acme_cloud", aliases=("acme",), hosts=("api.acme.example",), default_tiers=("ordinary",))
+    >>> acme.tier("ordinary"), acme.tier("flex")
+    (None, 'flex')
     """
 
     name: str
