@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import aicost
 from aicost.cli import cli
-from aicost.collector.pricing import price_request
+from aicost.collector.pricer import price_request
 from aicost.telemetry.evidence import is_unique
 
 USAGE = {"tokens_in": 1000, "tokens_stored": 400, "tokens_out": 100, "plan": "ordinary"}

@@ -35,7 +35,7 @@ from ._framing import (
 )
 
 if TYPE_CHECKING:
-    from ._progress import Ask
+    from ._progress import CallRequest
 
 MAX_BODY = MAX_FRAME
 """Bytes of one JSON body that are kept to be read; beyond that the usage counts as not received."""
@@ -80,7 +80,7 @@ class EndOfBody:
         """All events of a stream, where they were kept."""
 
 
-class Observer:
+class BodyObserver:
     """Reads usage out of the bytes going by. Its own failures never touch them."""
 
     __slots__ = (
@@ -104,7 +104,7 @@ class Observer:
     def __init__(
         self,
         headers: Mapping[str, str],
-        ask: Ask,
+        call_request: CallRequest,
         done: BodyEnd,
         *,
         decode: Callable[[bytes], bytes] | None = None,
@@ -117,15 +117,15 @@ class Observer:
         self._digest = 0
         self._ended = False
         self._hides = False
-        self._each_line = ask.each_line
+        self._each_line = call_request.each_line
         self._passed = 0
         """Bytes of the event under way that the client has, where others are kept from it."""
         self._body = bytearray()
         self._latest: bytes | None = None
-        framing = Lines if ask.each_line else framing_of(headers)
+        framing = Lines if call_request.each_line else framing_of(headers)
         self._frames: Frames | None = None if framing is None else framing()
         self._events = self._frames if isinstance(self._frames, Events) else None
-        accumulator = stream_of(ask.target.api, ask.target.provider)
+        accumulator = stream_of(call_request.target.api, call_request.target.provider)
         self._accumulator: StreamAccumulator | None = accumulator() if accumulator and framing else None
         _open.add(self)
 
@@ -301,7 +301,7 @@ class Observer:
 
 
 # Weak, so that this keeps no stream alive that nobody reads any more.
-_open: WeakSet[Observer] = WeakSet()
+_open: WeakSet[BodyObserver] = WeakSet()
 
 
 def end_open() -> None:
