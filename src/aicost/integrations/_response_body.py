@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 from zlib import crc32
 
@@ -20,6 +20,7 @@ from aicost.usage.readers import stream_of
 from aicost.usage.streams import StreamAccumulator
 
 from . import _framing
+from ._call_request import CallRequest
 from ._framing import (
     BLANK,
     DONE,
@@ -33,9 +34,6 @@ from ._framing import (
     json_object,
     payload,
 )
-
-if TYPE_CHECKING:
-    from ._progress import CallRequest
 
 MAX_BODY = MAX_FRAME
 """Bytes of one JSON body that are kept to be read; beyond that the usage counts as not received."""
