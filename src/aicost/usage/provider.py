@@ -14,7 +14,7 @@ from .reading import Fields, Raw, Reading
 from .streams import StreamAccumulator
 
 Counting = Literal["inclusive", "exclusive"]
-Told = Literal["organization", "project", "request_id", "gateway_call_id", "key", "cache", "cache_key"]
+HeaderMeaning = Literal["organization", "project", "request_id", "gateway_call_id", "key", "cache", "cache_key"]
 """What a header tells: a field of an `Origin`, an API key, or whether a cache answered (`HIT`), or under which key."""
 
 _DEFAULT_TIERS = frozenset({"default", "standard", "auto"})
@@ -117,9 +117,9 @@ class Provider:
     """Those it passes calls on to, each at a price of its own: the provider `{name}_{route}`."""
     priced_with: tuple[str, ...] = ()
     """Whose price lists hold as well for what it serves and its own list lacks: the same seller's."""
-    request_headers: Mapping[str, Told] = field(default_factory=dict)
+    request_headers: Mapping[str, HeaderMeaning] = field(default_factory=dict)
     """Headers of its own in requests, in lower case, and what they tell."""
-    response_headers: Mapping[str, Told] = field(default_factory=dict)
+    response_headers: Mapping[str, HeaderMeaning] = field(default_factory=dict)
     """Headers of its own in responses, in lower case, and what they tell."""
     weak_ids: bool = False
     """Whether the ids of its responses come again, so that they are evidence of nothing."""
