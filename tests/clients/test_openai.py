@@ -233,7 +233,7 @@ def test_a_failure_inside_aicost_never_reaches_the_application(
     app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from aicost.integrations import _progress, _transports
-    from aicost.usage.streams import ChatStream
+    from aicost.usage.providers.openai import ChatStream
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("broken on purpose")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aicost import UsageError
 from aicost.usage.meters import direction_of
-from aicost.usage.openai_tools import count_tool_calls
+from aicost.usage.providers._openai_tools import count_tool_calls
 from aicost.usage.readers import read_response, read_usage
 
 TABLE: list[tuple[str, str, dict[str, Any], dict[str, int], tuple[str, ...]]] = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from aicost.usage.streams import ChatStream, MessagesStream, ResponsesStream
+from aicost.usage.providers.anthropic import MessagesStream
+from aicost.usage.providers.openai import ChatStream, ResponsesStream
 
 
 def test_a_later_cumulative_usage_replaces_an_earlier_one() -> None:

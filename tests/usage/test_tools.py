@@ -9,7 +9,7 @@ import pytest
 from openai.types.responses import Response
 
 import aicost
-from aicost.usage.openai_tools import count_tool_calls
+from aicost.usage.providers._openai_tools import count_tool_calls
 from aicost.usage.readers import read_usage
 
 IMAGE = {"type": "image_generation_call", "status": "completed", "id": "ig"}

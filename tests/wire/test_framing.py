@@ -17,7 +17,7 @@ from aicost.integrations._response_body import BodyObserver, EndOfBody, end_open
 from aicost.telemetry.call import Target
 from aicost.testing.emulator import Reply
 from aicost.testing.emulator.formats import ROUTES, EmulatedRequest
-from aicost.usage.streams import ChatStream
+from aicost.usage.providers.openai import ChatStream
 
 TEXT = 'He said "usage":{"x":1} and data: [DONE]\n\ndata: [DONE]\n\n \u2028 {"error": {"type": "no"}} {"done":true}'
 REPLY = Reply(text=TEXT * 2, input_tokens=1200, cached_tokens=1024, output_tokens=80, reasoning_tokens=8, chunks=9)

@@ -1,4 +1,4 @@
-"""Who answers at a host: the table's providers (`usage/provider_table.py`), and before them the application's own."""
+"""Who answers at a host: the providers (`usage/providers/`), and before them the application's own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 from aicost.usage import providers
 
 _named: Mapping[str, str] = {}
-_SPOKEN = {"openai", "anthropic"}
-"""Whose APIs the servers on one's own machine speak: only there does a port say more than the client."""
 
 
 def name_hosts(hosts: Mapping[str, str]) -> None:
@@ -27,7 +25,11 @@ def provider_at(host: str, port: int | None = None, default: str = "openai", pat
     """The provider name of a host, or of what is behind a path of it; `default` where nobody is known to be there."""
     host = host.lower()
     named = _named.get(f"{host}:{port}") or _named.get(host)
-    return named or providers.provider_at(host, port if default in _SPOKEN else None, path) or default
+    if named:
+        return named
+    # Servers on one's own machine speak APIs of others: only with those does a port say more than the client.
+    spoken = (row := providers.find_provider(default)) is not None and row.spoken_by_others
+    return providers.provider_at(host, port if spoken else None, path) or default
 
 
 def served_at(url: Any) -> dict[str, Any]:

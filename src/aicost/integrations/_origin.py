@@ -1,8 +1,9 @@
 """What headers say of an attempt besides its usage: by whose account and key, under which ids, and from which cache.
 
-Read in openai 3.57 and anthropic 2.13 (`_base_client.py`, `_exceptions.py`: `x-request-id`, `request-id`), botocore
-1.44 (`x-amzn-requestid`), litellm 1.106 (`proxy/common_request_processing.py`: `x-litellm-cache-key` is empty unless
-its cache answered), and the documentation of Portkey, Cloudflare's AI Gateway, Helicone, OpenRouter and Kong.
+Which headers those are, the files of the providers say. They were read in openai 3.57 and anthropic 2.13
+(`_base_client.py`, `_exceptions.py`: `x-request-id`, `request-id`), botocore 1.44 (`x-amzn-requestid`), litellm 1.106
+(`proxy/common_request_processing.py`: `x-litellm-cache-key` is empty unless its cache answered), and the documentation
+of Portkey, Cloudflare's AI Gateway, Helicone, OpenRouter and Kong.
 """
 
 from __future__ import annotations
@@ -13,50 +14,30 @@ from typing import Any
 
 from aicost._wellformed import wellformed
 from aicost.scopes.ids import credential_digest
+from aicost.usage.providers import PROVIDERS
 
 _CACHE, _CACHE_KEY, _KEY = "cache", "cache_key", "key"
 
 
-def _either(table: Mapping[str, str]) -> dict[str | bytes, str]:
+def _either(*tables: Mapping[str, str]) -> dict[str | bytes, str]:
     """By names as text and as bytes: httpx keeps its headers as bytes, and looking one up costs as much as all."""
-    return {key: what for name, what in table.items() for key in (name, name.encode())}
+    return {key: what for table in tables for name, what in table.items() for key in (name, name.encode())}
 
 
-_BOTH = {
-    "openai-organization": "organization",
-    "anthropic-organization-id": "organization",
-    "openai-project": "project",
-}
-_REQUEST = _either(
-    {**_BOTH, "x-goog-user-project": "project"}
-    | dict.fromkeys(("authorization", "x-api-key", "api-key", "x-goog-api-key"), _KEY)
-)
+_REQUEST = _either({"authorization": _KEY}, *(row.request_headers for row in PROVIDERS))
 """By header of a request: the field of an `Origin`, or that it is a key."""
 _RESPONSE = _either(
+    # Gateways that are no providers; `x-cache-status` is Kong's.
     {
-        **_BOTH,
-        "x-request-id": "request_id",
-        "request-id": "request_id",
-        "apim-request-id": "request_id",
-        "x-amzn-requestid": "request_id",
-        "x-litellm-call-id": "gateway_call_id",
         "x-portkey-trace-id": "gateway_call_id",
+        "x-portkey-cache-status": _CACHE,
         "helicone-id": "gateway_call_id",
-        "cf-aig-log-id": "gateway_call_id",
-        "x-litellm-cache-key": _CACHE_KEY,
-    }
-    # Gateways whose own cache says `HIT` (or `SEMANTIC HIT`); `x-cache-status` is Kong's.
-    | dict.fromkeys(
-        (
-            "cf-aig-cache-status",
-            "helicone-cache",
-            "x-cache-status",
-            "x-openrouter-cache-status",
-            "x-portkey-cache-status",
-        ),
-        _CACHE,
-    )
+        "helicone-cache": _CACHE,
+        "x-cache-status": _CACHE,
+    },
+    *(row.response_headers for row in PROVIDERS),
 )
+"""By header of a response: the field of an `Origin`, or that a cache says `HIT` (or `SEMANTIC HIT`), or its key."""
 _HIT = {"HIT", "SEMANTIC HIT"}
 _SHORT_LIVED = ("ya29.", "eyJ")
 """How access tokens begin that are new every hour, and so are nobody's key."""

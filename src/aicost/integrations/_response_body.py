@@ -16,7 +16,8 @@ from zlib import crc32
 from aicost import _forks
 from aicost._later import drain, in_collector, later
 from aicost.telemetry import guard
-from aicost.usage.streams import STREAMS, StreamAccumulator
+from aicost.usage.readers import stream_of
+from aicost.usage.streams import StreamAccumulator
 
 from . import _framing
 from ._call_request import CallRequest
@@ -122,9 +123,7 @@ class BodyObserver:
         framing = Lines if call_request.each_line else framing_of(headers)
         self._frames: Frames | None = None if framing is None else framing()
         self._events = self._frames if isinstance(self._frames, Events) else None
-        accumulator = STREAMS.get((call_request.target.provider, call_request.target.api)) or STREAMS.get(
-            call_request.target.api
-        )
+        accumulator = stream_of(call_request.target.api, call_request.target.provider)
         self._accumulator: StreamAccumulator | None = accumulator() if accumulator and framing else None
         _open.add(self)
 

@@ -397,15 +397,14 @@ class _Inside:
 
 def _ttl_unknown(provider: str, counts: Mapping[str, Any]) -> bool:
     """Whether tokens were written to a cache, and how long it keeps them would set their price."""
+    row = find_provider(provider)
     return (
-        provider in _BY_TTL
+        row is not None
+        and row.cache_lives
         and counts["cache_write_tokens"] not in (0, "0", b"0")
         and "cache_write_1h_tokens" not in counts
         and "cache_write_5m_tokens" not in counts
     )
-
-
-_BY_TTL = {"anthropic", "aws.bedrock", "gcp.vertex_ai"}
 
 
 def role_of(name: str, attributes: Attributes) -> SpanRole | None:

@@ -1,1 +1,1 @@
-"""From what a provider reports to disjoint quantities: meters, the usage event, and a reader per API."""
+"""From what a provider reports to disjoint quantities: meters, the usage event, and a file per provider."""

@@ -7,23 +7,18 @@ from typing import NamedTuple
 
 from aicost._bounded import remembered
 
-from .providers import LONGEST, REMEMBERED, find_provider, served_by
+from .providers import LONGEST, PROVIDERS, REMEMBERED, find_provider, served_by
 
 _UNKNOWN = frozenset({"", "unknown", "none"})
-_VENDOR = re.compile(
-    r"(?:(?:us|us-gov|eu|apac|jp|au|ca|global)\.)?"
-    r"(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshotai?|nvidia|openai|qwen|stability|"
-    r"twelvelabs|writer|xai|zai)\.(?=[a-z])"
-)
-"""How Bedrock's names begin: where it is served, and whose it is."""
+_ROUTERS = tuple(row.name for row in PROVIDERS if row.routes)
+_ORIGINS = tuple(re.compile(row.model_origins) for row in PROVIDERS if row.model_origins is not None)
+_SPELLINGS = tuple(pair for row in PROVIDERS for pair in row.model_spellings)
 _REVISION = re.compile(r"-v?(\d+(?:\.\d+)?):\d+$|-v(\d+(?:\.\d+)?)$|:\d+$")
 _DATE = re.compile(
     r"[-@](\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{8}|\d{6}|\d{4}|\d{3})$|(?<=-preview)-(\d{2}-\d{2})$|(?<=-exp)-(\d{2}-\d{2})$"
 )
 _ANY = re.compile(r"[-@:](?:latest|default)$")
 """What says no more than that it is whichever snapshot there is."""
-_SPELT = (("gpt-35-", "gpt-3.5-"),)
-"""Azure's own spelling."""
 
 
 class _Identity(NamedTuple):
@@ -77,12 +72,18 @@ def _identity(name: str) -> _Identity | None:
 
 def _bare(model: str) -> str:
     """A model's name without whose it is, where it is and who serves it."""
-    model = served_by("huggingface", model.partition("#")[0].rstrip("/"))[1].rpartition("/")[2]
+    model = model.partition("#")[0].rstrip("/")
+    for router in _ROUTERS:
+        _, model = served_by(router, model)
+    model = model.rpartition("/")[2]
     head, colon, rest = model.partition(":")
     if colon and find_provider(head) is not None and not rest.isdigit():
         model = rest
-    model = _VENDOR.sub("", model, count=1) if _VENDOR.match(model) else model
-    for theirs, ours in _SPELT:
+    for origin in _ORIGINS:
+        if (found := origin.match(model)) is not None:
+            model = model[found.end() :]
+            break
+    for theirs, ours in _SPELLINGS:
         if model.startswith(theirs):
             model = ours + model[len(theirs) :]
     return model

@@ -1,52 +1,20 @@
-"""The table of readers: which API's usage is read how."""
+"""Usage, read: of whichever API and provider, from a usage object or a whole response."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 from aicost._errors import UsageError
 
-from . import (
-    anthropic,
-    bedrock,
-    cohere,
-    compatible,
-    google,
-    ollama,
-    openai,
-    openai_media,
-    openai_tools,
-    reported,
-    voyage,
-)
-from .providers import canonical_provider, normal_tier
-from .reading import Fields, Raw, Reading, as_object, fields_of
+from . import reported
+from .provider import Provider, UsageReader
+from .providers import PROVIDERS, find_provider, google, normal_tier
+from .providers import _compatible as compatible
+from .reading import Raw, Reading, as_object, fields_of
 from .stated import with_stated_cost
-
-Counting = Literal["inclusive", "exclusive"]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReader:
-    """How one API reports usage, and how it is read."""
-
-    read: Callable[[Raw], Reading]
-    input: Counting = "inclusive"
-    """Whether the API's input count has cached tokens in it."""
-    output: Counting = "inclusive"
-    """Whether the API's output count has reasoning tokens in it."""
-    found_at: tuple[str, ...] = ("usage",)
-    """The names under which a response may hold the usage; none when the reader takes the response itself."""
-    fees: Callable[[Raw], Reading] | None = None
-    """What a response bills beside its usage: tool calls, searches."""
-    inner: Callable[[Raw], Raw | None] | None = None
-    """The response inside a line of results, which has the id and the model."""
-    by_model: bool = False
-    """Whether what is billed depends on the model, which the response does not name."""
-    fields: Fields | None = None
-    """What it knows of the usage object; None where that is another reader's, or depends on the model."""
+from .streams import StreamAccumulator
 
 
 def _in_batch(raw: Raw) -> Raw | None:
@@ -94,108 +62,46 @@ def _batch_of(provider: str | None) -> Callable[[Raw], Reading]:
     return read
 
 
-def _or_compatible(own: Callable[[Raw], Reading]) -> Callable[[Raw], Reading]:
-    """A reader for a provider that has an API of its own and one in OpenAI's shape beside it."""
-
-    def read(raw: Raw) -> Reading:
-        usage = fields_of(raw.get("usage")) or raw
-        return compatible.read_chat(usage) if "prompt_tokens" in usage else own(raw)
-
-    return read
-
-
-_BATCH = UsageReader(_batch_of(None), found_at=(), inner=_in_batch)
-READERS: dict[str, UsageReader] = {
-    "chat": UsageReader(openai.read_chat, fields=openai.CHAT),
-    "completions": UsageReader(openai.read_chat, fields=openai.CHAT),
-    "responses": UsageReader(openai.read_responses, fees=openai_tools.count_tool_calls, fields=openai.RESPONSES),
-    "embeddings": UsageReader(openai.read_embeddings, fields=openai.EMBEDDINGS),
-    "realtime": UsageReader(openai_media.read_realtime, fields=openai_media.REALTIME),
-    "images": UsageReader(openai_media.read_images, fees=openai_media.count_drawings, fields=openai_media.IMAGES),
-    "transcription": UsageReader(openai_media.read_transcription, fields=openai_media.TRANSCRIPTION),
-    "speech": UsageReader(openai_media.read_speech, fields=openai_media.SPEECH),
-    "moderations": UsageReader(openai_media.read_moderation, found_at=()),
-    "videos": UsageReader(openai_media.read_video, found_at=(), fields=Fields("seconds")),
-    "fine_tuning": UsageReader(openai_media.read_fine_tuning, found_at=(), fields=Fields("trained_tokens")),
-    "batch": _BATCH,
-    "messages": UsageReader(anthropic.read_messages, input="exclusive", fields=anthropic.MESSAGES),
-    "generate_content": UsageReader(
-        google.read_generate_content,
-        output="exclusive",
-        found_at=("usage_metadata", "usageMetadata"),
-        fees=google.count_grounding,
-        fields=google.GENERATE,
-    ),
-    "cached_content": UsageReader(google.read_cached_content, found_at=(), fields=google.CACHED),
-    "text_generation": UsageReader(compatible.read_text_generation, found_at=(), fields=compatible.GENERATED),
-    "embed_content": UsageReader(google.read_embed_content, found_at=(), by_model=True, fields=google.EMBED),
-    "converse": UsageReader(
-        bedrock.read_converse,
-        input="exclusive",
-        found_at=(),
-        fees=bedrock.count_guardrails,
-        fields=bedrock.CONVERSE,
-    ),
-    "invoke_model": UsageReader(
-        bedrock.read_invoke_model, input="exclusive", found_at=(), fees=bedrock.count_guardrails
-    ),
-    "rerank": UsageReader(cohere.read_rerank, found_at=(), fields=cohere.RERANK),
+_OF_ALL: dict[str, UsageReader] = {
+    "batch": UsageReader(_batch_of(None), found_at=(), inner=_in_batch, told_by=frozenset({"response", "result"})),
     "reported": UsageReader(reported.read_reported, fields=reported.REPORTED),
-    "ocr": UsageReader(compatible.read_ocr, found_at=("usage_info", "usage"), fields=compatible.OCR),
 }
+"""What is no one provider's: results of batches, in whichever form, and what frameworks and spans count."""
+READERS: dict[str, UsageReader] = {**_OF_ALL, **{api: one for row in PROVIDERS for api, one in row.apis.items()}}
 """Reader by API name, as `aicost price` and `aicost.price(api=...)` take it."""
-
-_COHERE = UsageReader(_or_compatible(cohere.read_billed), found_at=(), fields=cohere.BILLED)
-_GEMINI = UsageReader(compatible.read_gemini_chat, output="exclusive", fields=compatible.CHAT)
-_OLLAMA = UsageReader(_or_compatible(ollama.read_ollama), found_at=(), fields=ollama.OLLAMA)
 READERS_BY_PROVIDER: dict[tuple[str, str], UsageReader] = {
-    ("cohere", "chat"): _COHERE,
-    ("cohere", "embeddings"): _COHERE,
-    ("gcp.gemini", "chat"): _GEMINI,
-    ("gcp.vertex_ai", "chat"): _GEMINI,
-    ("ollama", "chat"): _OLLAMA,
-    ("ollama", "embeddings"): _OLLAMA,
-    ("voyage", "embeddings"): UsageReader(voyage.read_voyage, fields=voyage.VOYAGE),
-    ("anthropic", "batch"): _BATCH,
+    (row.name, api): one for row in PROVIDERS for api, one in row.forms.items()
 }
-"""Readers of providers that answer under another's API name with counts of their own."""
+"""Readers of providers that answer under another's API name with counts of their own, by provider and API."""
 
-_COMPATIBLE: dict[str, UsageReader] = {
-    "chat": UsageReader(compatible.read_chat, fields=compatible.CHAT),
-    "completions": UsageReader(compatible.read_chat, fields=compatible.CHAT),
-    "responses": UsageReader(compatible.read_responses, fees=compatible.count_tool_calls, fields=compatible.RESPONSES),
-    "embeddings": UsageReader(compatible.read_embeddings, fields=compatible.EMBEDDINGS),
-    "batch": UsageReader(_batch_of("compatible"), found_at=(), inner=_in_batch),
-}
-"""Readers of everybody else who answers in OpenAI's shape."""
 
-_OPENAI = {"openai", "azure.ai.openai"}
+def _readers_of(row: Provider | None) -> Mapping[str, UsageReader]:
+    """Every API as one provider answers it, or as one does who has nothing of its own."""
+    name = "compatible" if row is None else row.name
+    batch = READERS["batch"] if row is not None and row.strict else replace(READERS["batch"], read=_batch_of(name))
+    compatible_forms = {} if row is not None and row.strict else compatible.FORMS
+    return {**READERS, "batch": batch, **compatible_forms, **({} if row is None else row.forms)}
 
-_TELLING: tuple[tuple[frozenset[str], str, str | None], ...] = (
-    (frozenset({"response", "result"}), "batch", None),
-    (frozenset({"generation_token_count", "inputTextTokenCount"}), "invoke_model", None),
-    (frozenset({"prompt_eval_count", "eval_count"}), "chat", "ollama"),
-    (frozenset({"billed_units", "meta"}), "chat", "cohere"),
-    (frozenset({"prompt_token_count", "promptTokenCount"}), "generate_content", None),
-    (frozenset({"total_token_count", "totalTokenCount"}), "generate_content", None),
-    (frozenset({"inputTokens", "outputTokens"}), "converse", None),
-    (frozenset({"pages_processed"}), "ocr", None),
-    (frozenset({"seconds"}), "transcription", None),
-    (frozenset({"input_characters"}), "speech", None),
-    (frozenset({"prompt_tokens", "completion_tokens"}), "chat", None),
-    (frozenset({"cache_creation", "cache_creation_input_tokens", "server_tool_use"}), "messages", None),
-    (frozenset({"cache_read_input_tokens", "iterations"}), "messages", None),
-    (frozenset({"input_token_details", "output_token_details"}), "realtime", None),
-    (frozenset({"input_tokens", "output_tokens"}), "responses", None),
-    (frozenset({"total_tokens"}), "embeddings", None),
-)
-"""Fields that tell an API, the most telling first, and whose dialect it is if only one provider has them."""
 
-_KINDS = {"message": "messages", "response": "responses", "chat.completion": "chat", "text_completion": "completions"}
-"""What a whole response says it is, as its `type` or `object`."""
+_EVERYBODY = _readers_of(None)
+_BY_PROVIDER = {row.name: _readers_of(row) for row in PROVIDERS if row.strict or row.apis or row.forms}
 
-_USUAL = {("anthropic", "responses"): "messages", ("anthropic", "chat"): "chat"}
-"""What fields that fit several APIs mean when a provider has only one of them."""
+_FIT_MORE_THAN_ONE = ("generate_content", "chat", "messages", "realtime", "responses", "embeddings")
+"""APIs of which some fields are others' as well: looked for after all that have fields of their own, in this order."""
+
+
+def _telling() -> dict[str, tuple[int, str, str]]:
+    """By field: how late to look for it, the API it tells, and whose form of that it is if only one provider has it."""
+    rank = {api: n for n, api in enumerate(_FIT_MORE_THAN_ONE, 1)}
+    found = {name: (rank.get(api, 0), api, "") for api, one in READERS.items() for name in one.told_by}
+    return found | {
+        name: (0, api, provider) for (provider, api), one in READERS_BY_PROVIDER.items() for name in one.told_by
+    }
+
+
+_TELLING = _telling()
+_CALLED = {one.called: api for api, one in READERS.items() if one.called is not None}
+"""API by what a whole response says it is."""
 
 
 class ResponseView(NamedTuple):
@@ -232,19 +138,28 @@ def read_answer(
     reader = reader_of(api, provider) if api is not None else _guess(raw, provider)
     if reader.found_at and raw.keys().isdisjoint(reader.found_at):
         reading = with_stated_cost(reader.read(raw), raw)
-        return ResponseView(reading, None, None, reading.service_tier)
+        served = normal_tier(reading.service_tier, provider)
+        if served != reading.service_tier:
+            reading = reading._replace(service_tier=served)
+        return ResponseView(reading, None, None, served)
     return _view(reader, raw, provider, model)
 
 
 def reader_of(api: str, provider: str | None = None) -> UsageReader:
     """The reader of an API as a provider answers it. Raises `UsageError` for an API nobody here knows."""
-    found = READERS.get(api)
-    named = canonical_provider(provider or "openai")
-    if named not in _OPENAI:
-        found = READERS_BY_PROVIDER.get((named, api)) or _COMPATIBLE.get(api) or found
+    row = find_provider(provider or "openai")
+    found = (_EVERYBODY if row is None else _BY_PROVIDER.get(row.name, _EVERYBODY)).get(api)
     if found is None:
         raise UsageError(f"no reader for api {api!r}; known: {', '.join(sorted(READERS))}")
     return found
+
+
+def stream_of(api: str, provider: str) -> type[StreamAccumulator] | None:
+    """What collects the stream of an API as a provider sends it; None for what is not streamed."""
+    found = READERS_BY_PROVIDER.get((provider, api))
+    if found is None or found.stream is None:
+        found = READERS.get(api)
+    return None if found is None else found.stream
 
 
 def _guess(raw: Raw, provider: str | None) -> UsageReader:
@@ -253,18 +168,20 @@ def _guess(raw: Raw, provider: str | None) -> UsageReader:
     # A transcription and a realtime response differ in what they are, not in their fields.
     if nested.get("type") == "tokens":
         return reader_of("transcription", provider)
-    said = next(
-        (kind for name in ("type", "object") if isinstance(kind := raw.get(name), str) and kind in _KINDS), None
-    )
-    if said is not None and nested is not raw:
-        return reader_of(_KINDS[said], provider)
-    for telling, api, dialect in _TELLING:
-        if not telling.isdisjoint(nested):
-            return reader_of(_USUAL.get((canonical_provider(provider or ""), api), api), dialect or provider)
-    raise UsageError(
-        f"cannot tell which API this usage is of from its fields {sorted(map(str, nested))[:8]}; "
-        f"pass api= one of {', '.join(sorted(READERS))}"
-    )
+    if nested is not raw:
+        for name in ("type", "object"):
+            said = raw.get(name)
+            if isinstance(said, str) and said in _CALLED:
+                return reader_of(_CALLED[said], provider)
+    told = min((tells for name in nested if (tells := _TELLING.get(name)) is not None), default=None)
+    if told is None:
+        raise UsageError(
+            f"cannot tell which API this usage is of from its fields {sorted(map(str, nested))[:8]}; "
+            f"pass api= one of {', '.join(sorted(READERS))}"
+        )
+    _, api, form_of = told
+    row = find_provider(provider)
+    return reader_of(api if row is None else row.usual.get(api, api), form_of or provider)
 
 
 def read_response(body: Raw, *, api: str, provider: str | None = None, model: str | None = None) -> ResponseView:

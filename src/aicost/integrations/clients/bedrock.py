@@ -11,8 +11,8 @@ from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.telemetry.call import Target
-from aicost.usage.bedrock import COUNT_HEADERS
 from aicost.usage.providers import normal_region
+from aicost.usage.providers.bedrock import COUNT_HEADERS
 from aicost.usage.reading import Raw
 
 _OPERATIONS = {

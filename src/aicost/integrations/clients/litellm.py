@@ -25,8 +25,8 @@ from aicost.scopes.leaving import leave
 from aicost.scopes.scope import current_scope, with_scope
 from aicost.telemetry.call import Target
 from aicost.telemetry.state import Source
-from aicost.usage.bedrock import COUNT_HEADERS
 from aicost.usage.providers import normal_region, provider_named, served_by
+from aicost.usage.providers.bedrock import COUNT_HEADERS
 
 from .google import LOCATION
 

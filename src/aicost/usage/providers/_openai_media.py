@@ -7,10 +7,13 @@ counts are *inclusive*.
 
 from __future__ import annotations
 
-from aicost._bounded import short
+from collections.abc import Mapping
+from typing import Any
 
-from .meters import Quantity
-from .reading import Counts, Fields, Raw, Reading, fields_of
+from aicost._bounded import short
+from aicost.usage.meters import Quantity
+from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of
+from aicost.usage.streams import USAGE, StreamAccumulator
 
 _TOTALS = "input_tokens output_tokens total_tokens"
 _CACHED = Fields("audio_tokens image_tokens", informs="text_tokens")
@@ -171,3 +174,17 @@ def _reading(counts: Counts, usage: dict[str, Quantity], expected: int, known: F
         counts.flag("total_tokens_mismatch")
     flags = counts.finish(known)
     return Reading(counts.usage(usage), flags=flags, complete=counts.complete)
+
+
+class MediaStream(StreamAccumulator):
+    """OpenAI's streams of images, speech and transcriptions: the usage is in the event that ends them."""
+
+    def matters(self, data: bytes) -> bool:
+        return (b'"usage"' in data and USAGE.search(data) is not None) or b'"error"' in data
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one decoded event."""
+        if event.get("type") == "error" or event.get("error"):
+            self._fail(event.get("error") or event)
+        self._learn(event, "usage", "model")
+        self.complete = isinstance(self.body.get("usage"), Mapping)

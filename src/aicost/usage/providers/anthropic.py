@@ -1,16 +1,21 @@
-"""Anthropic usage objects -> disjoint meters.
+"""Anthropic: the messages API.
 
 Read in anthropic 2.14 (types/usage.py, types/message_delta_usage.py, types/server_tool_usage.py, and of the beta
 types/beta/beta_usage.py, beta_iterations_usage.py and its items). `input_tokens` *excludes* cache reads and writes;
 `output_tokens` includes thinking. The same object carries the tier that served the request, where it ran and at what
-speed, all of which change the price.
+speed, all of which change the price. What `message_start` of a stream says of the output is a placeholder, not a
+count, so until a `message_delta` the output is not known.
 """
 
 from __future__ import annotations
 
-from .meters import Quantity
-from .providers import normal_region, normal_tier
-from .reading import Counts, Fields, Raw, Reading
+from collections.abc import Mapping
+from typing import Any
+
+from aicost.usage.meters import Quantity
+from aicost.usage.provider import Provider, UsageReader
+from aicost.usage.reading import Counts, Fields, Raw, Reading
+from aicost.usage.streams import StreamAccumulator
 
 _TOOLS = {
     "web_search_requests": "tool_web_search",
@@ -48,8 +53,8 @@ def read_messages(raw: Raw) -> Reading:
     flags = counts.finish(MESSAGES)
     return Reading(
         usage,
-        normal_tier(counts.text("service_tier"), "anthropic"),
-        normal_region(counts.text("inference_geo"), "anthropic"),
+        _ANTHROPIC.tier(counts.text("service_tier")),
+        _ANTHROPIC.region(counts.text("inference_geo")),
         _unless(counts.text("speed"), {"standard"}),
         flags,
         not flags or counts.complete,
@@ -125,3 +130,63 @@ def _add(usage: dict[str, Quantity], more: dict[str, Quantity], prefix: str = ""
 
 def _unless(value: str | None, defaults: set[str]) -> str | None:
     return None if value is None or value in defaults else value
+
+
+class MessagesStream(StreamAccumulator):
+    """Anthropic messages: input usage first, cumulative output later."""
+
+    markers: tuple[bytes, ...] = (b'"usage"', b'"error"', b"message_stop")
+    ends_with_usage = True
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one decoded event."""
+        kind = event.get("type")
+        if kind == "message_start":
+            message = event.get("message") or {}
+            self._learn(message, "id", "model")
+            usage = message.get("usage") or {}
+            self.body["usage"] = {name: value for name, value in usage.items() if name != "output_tokens"}
+        elif kind == "message_delta":
+            usage = self.body.setdefault("usage", {})
+            usage.update({name: value for name, value in (event.get("usage") or {}).items() if value is not None})
+            self.complete = "output_tokens" in usage
+            # Some readers stop here and never see `message_stop`.
+            stopped = (event.get("delta") or {}).get("stop_reason") is not None
+            self.finished = self.complete and stopped
+        elif kind == "message_stop":
+            self.finished = True
+        elif kind == "error" or "error" in event:
+            self._fail(event.get("error"))
+
+
+_ANTHROPIC = Provider(
+    "anthropic",
+    aliases=("anthropic_text", "claude"),
+    hosts=("api.anthropic.com",),
+    no_regions=("not_available",),
+    models=r"claude-",
+    request_headers={"anthropic-organization-id": "organization", "x-api-key": "key"},
+    response_headers={"anthropic-organization-id": "organization", "request-id": "request_id"},
+    cache_lives=True,
+    spoken_by_others=True,
+    apis={
+        "messages": UsageReader(
+            read_messages,
+            input="exclusive",
+            fields=MESSAGES,
+            stream=MessagesStream,
+            told_by=frozenset(
+                {
+                    "cache_creation",
+                    "cache_creation_input_tokens",
+                    "server_tool_use",
+                    "cache_read_input_tokens",
+                    "iterations",
+                }
+            ),
+            called="message",
+        ),
+    },
+    usual={"responses": "messages"},
+)
+PROVIDERS = (_ANTHROPIC,)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 
 from aicost._bounded import short
+from aicost.usage.meters import Quantity
+from aicost.usage.reading import Counts, Raw, Reading, fields_of
 
-from .meters import Quantity
-from .openai_media import count_drawings, read_images
-from .reading import Counts, Raw, Reading, fields_of
+from ._openai_media import count_drawings, read_images
 
 _DEFAULT_IMAGE_MODEL = "gpt-image-2.6-sunburst"
 _DOES_NOT_REASON = re.compile(r"(?:openai/)?(?:chatgpt-4|gpt-3|gpt-4)")

@@ -1,35 +1,46 @@
-"""Who is meant by a name, a host or a model: what is asked of the table of providers.
+"""The providers, a file each, and who is meant by a name, a host or a model.
 
-Everything here is a pure look-up, quick enough for each call.
+A file says in `PROVIDERS` what there is to know of one provider, or of a few that share their names or readers; it is
+found by being here. Everything else asks here. What is asked is a pure look-up, quick enough for each call.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 
 from aicost._bounded import remembered
-
-from .provider_table import (
-    APIS,
-    DEFAULT_TIERS,
-    FIRST_PARTIES,
-    NO_REGIONS,
-    NOBODY,
-    PROVIDERS,
-    Provider,
-)
+from aicost.usage.provider import Provider, as_word, common_region, common_tier
 
 REMEMBERED = 4096
 LONGEST = 256
 """No name is longer. What spans say may be, and is not kept."""
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})  # noqa: S104 - names to compare
-_SIGNS = re.compile(r"[^a-z0-9]+")
+NOBODY = frozenset({
+    "", "none", "unknown", "other", "custom", "ai", "langchain", "langgraph", "llamaindex", "llama_index", "strands",
+    "strands_agents", "crewai", "haystack", "dspy", "autogen", "ag2", "agno", "smolagents", "pydantic_ai",
+    "openai_agents", "google_adk", "claude_agent_sdk", "agent_framework", "microsoft_agent_framework",
+    "semantic_kernel", "spring_ai", "litellm", "browser_use", "mem0", "letta", "mcp", "openai_like", "openailike",
+    "custom_openai", "aiohttp_openai",
+})  # fmt: skip
+"""What frameworks write where a provider's name belongs: their own, that they know none, or whose API it speaks."""
+
+APIS = frozenset({
+    "chat", "responses", "completion", "completions", "embedding", "embeddings", "messages", "image", "speech",
+    "transcription", "textembedding", "text_embedding", "rerank", "reranking",
+})  # fmt: skip
+"""What the Vercel AI SDK appends to a provider's name: `openai.chat`."""
 
 
-def _word(name: str) -> str:
-    """A name in the form names are compared in."""
-    return _SIGNS.sub("_", name.lower()).strip("_")
+def _found() -> Iterator[Provider]:
+    for module in sorted(module.name for module in iter_modules(__path__)):
+        if not module.startswith("_"):
+            yield from import_module(f"{__name__}.{module}").PROVIDERS
+
+
+PROVIDERS: tuple[Provider, ...] = tuple(_found())
 
 
 def _with_routes(rows: tuple[Provider, ...]) -> Iterator[Provider]:
@@ -37,16 +48,16 @@ def _with_routes(rows: tuple[Provider, ...]) -> Iterator[Provider]:
         yield row
         for route in row.routes:
             # `huggingface` says that it is one of these, and not which.
-            yield Provider(f"{row.name}_{route}", loosely=(row.name,), gateway=True)
+            yield Provider(f"{row.name}_{route}", loosely=(row.name,))
 
 
 _ROWS = tuple(_with_routes(PROVIDERS))
 _BY_CANONICAL = {row.name: row for row in _ROWS}
-_BY_WORD = {_word(name): row for row in _ROWS for name in (row.name, *row.aliases)}
+_BY_WORD = {as_word(name): row for row in _ROWS for name in (row.name, *row.aliases)}
 _LOOSE: dict[str, list[Provider]] = {}
 for _row in _ROWS:
     for _name in _row.loosely:
-        _LOOSE.setdefault(_word(_name), []).append(_row)
+        _LOOSE.setdefault(as_word(_name), []).append(_row)
 _BEGINNINGS = tuple((start, row) for row in _ROWS for start in row.begin)
 _HOSTS = {host: row.name for row in _ROWS for host in row.hosts if "*" not in host}
 _HOST_PATTERNS = sorted(
@@ -54,10 +65,8 @@ _HOST_PATTERNS = sorted(
     key=lambda found: -len(found[0] + found[1]),
 )
 _PORTS = {port: row.name for row in _ROWS for port in row.ports}
-_PATTERNS = tuple((re.compile(pattern), provider) for pattern, provider in FIRST_PARTIES)
-_EVERY_DEFAULT = DEFAULT_TIERS.union(*(row.default_tiers for row in _ROWS))
-_TIERS = {"fast": "priority"}
-"""OpenAI serves the one as the other, and says the other."""
+_PATTERNS = tuple((re.compile(row.models), row.name) for row in _ROWS if row.models is not None)
+_EVERY_DEFAULT = frozenset(tier for row in _ROWS for tier in row.default_tiers)
 
 
 def find_provider(name: str | None) -> Provider | None:
@@ -71,7 +80,7 @@ def find_provider(name: str | None) -> Provider | None:
     found = _BY_CANONICAL.get(name)
     if found is not None:
         return found
-    word = _word(name)
+    word = as_word(name)
     found = _BY_WORD.get(word)
     if found is None and word in _LOOSE:
         found = _LOOSE[word][0]
@@ -95,7 +104,7 @@ def provider_named(name: str | None) -> str | None:
     ('anthropic', None)
     """
     head = _head(name or "")
-    return None if _word(head) in NOBODY else canonical_provider(head)
+    return None if as_word(head) in NOBODY else canonical_provider(head)
 
 
 def _head(name: str) -> str:
@@ -117,7 +126,7 @@ def provider_in(words: str) -> str | None:
     >>> provider_in("azure_openai_llm"), provider_in("AnthropicVertex"), provider_in("MockLLM")
     ('azure.ai.openai', 'gcp.vertex_ai', None)
     """
-    parts = _word(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|(?i:llm)$", "_", words)).split("_")
+    parts = as_word(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|(?i:llm)$", "_", words)).split("_")
     for length in range(len(parts), 0, -1):
         for start in reversed(range(len(parts) - length + 1)):
             for sign in "_", "":
@@ -166,7 +175,7 @@ def served_by(provider: str, model: str) -> tuple[str, str]:
 
 
 def _route(row: Provider, route: str) -> str | None:
-    word = _word(route)
+    word = as_word(route)
     return f"{row.name}_{word}" if word in row.routes else None
 
 
@@ -227,12 +236,11 @@ def normal_tier(tier: str | None, provider: str | None = None) -> str | None:
     """
     if tier is None:
         return None
-    lower = tier.lower()
     row = find_provider(provider)
+    if row is not None:
+        return row.tier(tier)
     # Of a provider nobody here knows a word that is somebody's default is the likeliest to be that.
-    if lower in DEFAULT_TIERS or lower in (_EVERY_DEFAULT if row is None else row.default_tiers):
-        return None
-    return _TIERS.get(lower, tier)
+    return None if tier.lower() in _EVERY_DEFAULT else common_tier(tier)
 
 
 def normal_region(region: str | None, provider: str | None = None, model: str = "") -> str | None:
@@ -246,12 +254,8 @@ def normal_region(region: str | None, provider: str | None = None, model: str = 
     """
     if not region:
         return None
-    row, word = find_provider(provider), _word(region)
-    if word in NO_REGIONS or (
-        row is not None and (word in row.no_regions or model.lower().rpartition("/")[2].startswith(row.profiles))
-    ):
-        return None
-    return region
+    row = find_provider(provider)
+    return common_region(region) if row is None else row.region(region, model)
 
 
 def has_weak_ids(provider: str | None) -> bool:
@@ -282,5 +286,5 @@ def _same(one: str, other: str) -> bool:
 def _meant_by(name: str) -> tuple[Provider, ...]:
     """Every provider that a name may mean."""
     head = _head(name)
-    found, loose = find_provider(head), _LOOSE.get(_word(head), ())
+    found, loose = find_provider(head), _LOOSE.get(as_word(head), ())
     return tuple(dict.fromkeys((found, *loose) if found is not None else loose))

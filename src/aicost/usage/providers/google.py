@@ -1,4 +1,4 @@
-"""Gemini usage metadata -> disjoint meters, from the Gemini API and from Vertex AI.
+"""Google: Gemini's usage metadata, from the Gemini API and from Vertex AI.
 
 Read in google-genai 3.6 (types.py: GenerateContentResponseUsageMetadata, UsageMetadata of the live API,
 EmbedContentResponse, GroundingMetadata). The prompt count *includes* what was read from a cache; the candidates count
@@ -8,12 +8,17 @@ EmbedContentResponse, GroundingMetadata). The prompt count *includes* what was r
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
+from typing import Any
 
-from .meters import Quantity
-from .providers import normal_tier
-from .reading import Counts, Fields, Raw, Reading, fields_of, snake_case
+from aicost.usage.meters import Quantity
+from aicost.usage.provider import Provider, UsageReader
+from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of, snake_case
+from aicost.usage.streams import StreamAccumulator
+
+from . import _compatible as compatible
 
 _MODALITIES = {
     "TEXT": "",
@@ -83,7 +88,7 @@ def read_generate_content(raw: Raw) -> Reading:
     if counts.has("total_token_count") and counts.take("total_token_count") not in sums:
         counts.flag("total_tokens_mismatch")
     traffic, tier = counts.text("traffic_type"), (counts.text("service_tier") or "").lower()
-    served = _TIERS.get((traffic or "").upper()) or normal_tier(tier or None, "gcp.gemini")
+    served = _TIERS.get((traffic or "").upper()) or _GEMINI.tier(tier or None)
     flags = counts.finish(GENERATE)
     return Reading(counts.usage(usage), service_tier=served, flags=flags, complete=counts.complete)
 
@@ -180,3 +185,74 @@ def _hours_between(start: object, end: object) -> Decimal | None:
 
 
 _WHOLE_SECONDS = re.compile(r"\.\d+")
+
+
+def read_compatible_chat(raw: Raw) -> Reading:
+    """Gemini's compatible endpoint: thinking may be in the total and nowhere else, and is billed as output."""
+    counts = Counts(raw)
+    hidden = counts.take("total_tokens") - counts.take("prompt_tokens") - counts.take("completion_tokens")
+    if hidden <= 0 or counts.inside("completion_tokens_details").take("reasoning_tokens"):
+        return compatible.read_chat(raw)
+    return compatible.read_chat({**raw, "completion_tokens_details": {"reasoning_tokens": hidden}})
+
+
+class GenerateContentStream(StreamAccumulator):
+    """Gemini: every chunk has the usage so far; the last one is the whole."""
+
+    markers = (b"usageMetadata", b'"error"')
+    latest_only = True
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one decoded chunk."""
+        if event.get("error"):
+            self._fail(event["error"])
+        self._learn(event, "responseId", "modelVersion", "usageMetadata")
+        candidates = event.get("candidates")
+        if isinstance(candidates, list):
+            self._learn(event, "candidates")
+            ended = any(isinstance(c, Mapping) and c.get("finishReason") for c in candidates)
+            self.complete = ended and isinstance(event.get("usageMetadata"), Mapping)
+        elif isinstance(event.get("promptFeedback"), Mapping):
+            self.complete = isinstance(event.get("usageMetadata"), Mapping)
+
+
+_LOOSELY = ("google", "gcp_gen_ai", "gcp_vertex_agent", "google_genai", "googlegenai", "genai", "gcp",
+            "google_generative_ai", "googlegenerativeai")  # fmt: skip
+_DEFAULT_TIERS = ("on_demand", "unspecified", "traffic_type_unspecified")
+_FORMS = {"chat": UsageReader(read_compatible_chat, output="exclusive", fields=compatible.CHAT)}
+_GEMINI = Provider(
+    "gcp.gemini",
+    aliases=("gemini", "google_gla", "google_ai", "googleai", "google_ai_studio", "generativelanguage"),
+    loosely=_LOOSELY,
+    hosts=("generativelanguage.googleapis.com",),
+    default_tiers=_DEFAULT_TIERS,
+    models=r"gemini-",
+    request_headers={"x-goog-api-key": "key", "x-goog-user-project": "project"},
+    apis={
+        "generate_content": UsageReader(
+            read_generate_content,
+            output="exclusive",
+            found_at=("usage_metadata", "usageMetadata"),
+            fees=count_grounding,
+            fields=GENERATE,
+            stream=GenerateContentStream,
+            told_by=frozenset({"prompt_token_count", "promptTokenCount", "total_token_count", "totalTokenCount"}),
+        ),
+        "embed_content": UsageReader(read_embed_content, found_at=(), by_model=True, fields=EMBED),
+        "cached_content": UsageReader(read_cached_content, found_at=(), fields=CACHED),
+    },
+    forms=_FORMS,
+)
+_VERTEX_AI = Provider(
+    "gcp.vertex_ai",
+    aliases=("vertex", "vertex_ai", "vertexai", "google_vertex", "google_vertexai", "google_vertex_ai",
+             "googlevertexai", "gcp_vertex", "google_cloud", "google_anthropic_vertex", "vertex_anthropic",
+             "google_vertex_anthropic"),
+    loosely=_LOOSELY,
+    begin=("vertex_ai_",),
+    hosts=("aiplatform.googleapis.com", "*-aiplatform.googleapis.com", "aiplatform.*.rep.googleapis.com"),
+    default_tiers=_DEFAULT_TIERS,
+    cache_lives=True,
+    forms=_FORMS,
+)  # fmt: skip
+PROVIDERS = (_GEMINI, _VERTEX_AI)

@@ -1,4 +1,4 @@
-"""Amazon Bedrock responses -> disjoint meters: the Converse API, and the bodies of InvokeModel.
+"""Amazon Bedrock: the Converse API, the bodies of InvokeModel, and its endpoint in OpenAI's and Anthropic's shapes.
 
 Read in botocore 1.44 (bedrock-runtime service model: TokenUsage, CacheDetail, ConverseResponse,
 ConverseStreamMetadataEvent, GuardrailUsage). Converse's `inputTokens` *excludes* cache reads and writes. InvokeModel
@@ -7,10 +7,16 @@ returns each family's own body.
 
 from __future__ import annotations
 
-from . import anthropic, cohere, compatible
-from .meters import Quantity
-from .providers import normal_tier
-from .reading import Counts, Fields, Raw, Reading, fields_of
+from collections.abc import Mapping
+from typing import Any
+
+from aicost.usage.meters import Quantity
+from aicost.usage.provider import Provider, UsageReader
+from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of
+from aicost.usage.streams import StreamAccumulator
+
+from . import _compatible as compatible
+from . import anthropic, cohere
 
 _CACHE_DETAIL = Fields("ttl inputTokens")
 CONVERSE = Fields(
@@ -69,7 +75,7 @@ def read_converse(raw: Raw) -> Reading:
     latency = Counts(raw).inside("performanceConfig").text("latency") if nested is not None else None
     return Reading(
         counts.usage(usage),
-        service_tier=normal_tier(tier, "aws.bedrock"),
+        service_tier=_BEDROCK.tier(tier),
         speed=None if latency in {None, "standard"} else latency,
         flags=counts.finish(CONVERSE),
         complete=counts.complete,
@@ -115,7 +121,7 @@ def read_invoke_model(body: Raw) -> Reading:
         reading = Reading({}, flags=("missing_count:usage",), complete=False)
     tier, latency = headers.get(_TIER), headers.get(_LATENCY)
     return reading._replace(
-        service_tier=normal_tier(tier if isinstance(tier, str) else None, "aws.bedrock") or reading.service_tier,
+        service_tier=_BEDROCK.tier(tier if isinstance(tier, str) else None) or reading.service_tier,
         speed=latency if isinstance(latency, str) and latency != "standard" else reading.speed,
     )
 
@@ -161,3 +167,95 @@ def _read_metrics(raw: Raw) -> Reading:
         "output": counts.take("outputTokenCount"),
     }
     return Reading(counts.usage(usage), flags=counts.finish(_METRICS), complete=counts.complete)
+
+
+class InvokeModelStream(anthropic.MessagesStream):
+    """Bedrock's streams: a model's own events, and Bedrock's count in the last one, whichever the model.
+
+    Its counts leave caches out, so an Anthropic model's own, which say more, are taken where they are there.
+    """
+
+    markers: tuple[bytes, ...] = (
+        *anthropic.MessagesStream.markers,
+        b"amazon-bedrock-invocationMetrics",
+        b"amazon-bedrock-trace",
+    )
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one decoded event."""
+        super().add(event)
+        self._learn(event, "amazon-bedrock-trace")
+        counted = event.get("amazon-bedrock-invocationMetrics")
+        if isinstance(counted, Mapping):
+            if "usage" not in self.body:
+                self.body["amazon-bedrock-invocationMetrics"] = counted
+                self.complete = True
+            self.finished = True
+        elif event.get("type") == "message_stop":
+            self.finished = False  # the count comes with it or after it
+
+
+class ConverseStream(StreamAccumulator):
+    """Bedrock converse: one `metadata` event at the end."""
+
+    markers = (b'"metadata"', b'"error"')
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one decoded event."""
+        if "error" in event:
+            self._fail(event["error"])
+        metadata = event.get("metadata")
+        if isinstance(metadata, Mapping):
+            self.body.update(metadata)
+            self.complete = self.finished = True
+
+
+# List prices are those of the first regions of the USA.
+_LISTED = ("us_east_1", "us_east_2", "us_west_2")
+_PROFILES = ("us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "global.")
+_BEDROCK = Provider(
+    "aws.bedrock",
+    aliases=("bedrock_converse", "amazon_bedrock", "amazonbedrock", "bedrockconverse", "anthropic_bedrock",
+             "amazon_bedrock_anthropic"),
+    loosely=("bedrock", "aws", "amazon"),
+    hosts=("*.amazonaws.com", "*.amazonaws.com.cn", "*.api.aws"),
+    no_regions=_LISTED,
+    models=r"(?:[a-z-]+\.)?(?:anthropic|amazon|meta|mistral|cohere|deepseek|openai|qwen)\.",
+    model_origins=(
+        r"(?:(?:us|us-gov|eu|apac|jp|au|ca|global)\.)?"
+        r"(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshotai?|nvidia|openai|qwen|stability|"
+        r"twelvelabs|writer|xai|zai)\.(?=[a-z])"
+    ),
+    profiles=_PROFILES,
+    response_headers={"x-amzn-requestid": "request_id"},
+    cache_lives=True,
+    apis={
+        "converse": UsageReader(
+            read_converse,
+            input="exclusive",
+            found_at=(),
+            fees=count_guardrails,
+            fields=CONVERSE,
+            stream=ConverseStream,
+            told_by=frozenset({"inputTokens", "outputTokens"}),
+        ),
+        "invoke_model": UsageReader(
+            read_invoke_model,
+            input="exclusive",
+            found_at=(),
+            fees=count_guardrails,
+            stream=InvokeModelStream,
+            told_by=frozenset({"generation_token_count", "inputTextTokenCount"}),
+        ),
+    },
+)  # fmt: skip
+_MANTLE = Provider(
+    "bedrock_mantle",
+    aliases=("openai_mantle", "anthropic_mantle", "bedrock_mantle_openai", "bedrock_mantle_anthropic"),
+    loosely=("bedrock", "aws", "amazon", "aws_bedrock"),
+    hosts=("bedrock-mantle.*.api.aws",),
+    no_regions=_LISTED,
+    profiles=_PROFILES,
+    priced_with=("aws.bedrock",),
+)
+PROVIDERS = (_BEDROCK, _MANTLE)

@@ -1,4 +1,4 @@
-"""Usage in OpenAI's shape from everybody else -> disjoint meters.
+"""Usage in OpenAI's shape from everybody else.
 
 Most hosts answer `/chat/completions` with OpenAI's usage object and something of their own beside it. What that means
 is settled by the numbers where a host leaves it open: reasoning is part of the output unless the total says it comes on
@@ -8,10 +8,13 @@ DeepSeek, Perplexity and Moonshot.
 
 from __future__ import annotations
 
-from . import openai_tools
-from .meters import Quantity
-from .providers import normal_tier
-from .reading import Counts, Fields, Raw, Reading, fields_of, snake_case
+from collections.abc import Callable
+
+from aicost.usage.meters import Quantity
+from aicost.usage.provider import UsageReader
+from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of, snake_case
+
+from . import _openai_tools as openai_tools
 
 _INPUT_PARTS = "cached_tokens cache_write_tokens cache_creation_tokens audio_tokens"
 # Images and videos in a prompt, and text, are billed at the input rate and stay in it.
@@ -90,8 +93,6 @@ EMBEDDINGS = Fields(
     "prompt_tokens input_tokens total_tokens completion_tokens service_tier",
     informs=f"prompt_tokens_details prompt_token_details {_INFORMS}",
 )
-GENERATED = Fields(details=Fields("generated_tokens"))
-OCR = Fields("pages_processed pages_processed_annotation", informs="doc_size_bytes")
 
 
 def read_chat(raw: Raw) -> Reading:
@@ -150,16 +151,7 @@ def _read(counts: Counts, prompt: int, completion: int, known: Fields, inside: s
     details.finish(known.inside[inside])
     out.finish(known.inside[inside_output])
     tier, flags = counts.text("service_tier"), counts.finish(known)
-    return Reading(counts.usage(usage), normal_tier(tier), flags=flags, complete=counts.complete)
-
-
-def read_gemini_chat(raw: Raw) -> Reading:
-    """Gemini's compatible endpoint: thinking may be in the total and nowhere else, and is billed as output."""
-    counts = Counts(raw)
-    hidden = counts.take("total_tokens") - counts.take("prompt_tokens") - counts.take("completion_tokens")
-    if hidden <= 0 or counts.inside("completion_tokens_details").take("reasoning_tokens"):
-        return read_chat(raw)
-    return read_chat({**raw, "completion_tokens_details": {"reasoning_tokens": hidden}})
+    return Reading(counts.usage(usage), tier, flags=flags, complete=counts.complete)
 
 
 def read_embeddings(raw: Raw) -> Reading:
@@ -172,18 +164,7 @@ def read_embeddings(raw: Raw) -> Reading:
         counts.flag("total_tokens_mismatch")
     usage: dict[str, Quantity] = {"input": tokens}
     tier, flags = counts.text("service_tier"), counts.finish(EMBEDDINGS)
-    return Reading(counts.usage(usage), normal_tier(tier), flags=flags, complete=counts.complete)
-
-
-def read_ocr(raw: Raw) -> Reading:
-    """Mistral's OCR: pages, and those of them that were annotated."""
-    counts = Counts(raw)
-    pages, annotated = counts.require("pages_processed"), counts.take("pages_processed_annotation")
-    usage: dict[str, Quantity] = {
-        "pages": counts.remainder(pages, annotated, name="pages"),
-        "annotated_pages": annotated,
-    }
-    return Reading(counts.usage(usage), flags=counts.finish(OCR), complete=counts.complete)
+    return Reading(counts.usage(usage), tier, flags=flags, complete=counts.complete)
 
 
 def count_tool_calls(body: Raw) -> Reading:
@@ -192,6 +173,16 @@ def count_tool_calls(body: Raw) -> Reading:
     if usage.get("server_side_tool_usage_details") is not None:
         return Reading({})
     return openai_tools.count_tool_calls(body)
+
+
+def or_compatible(own: Callable[[Raw], Reading]) -> Callable[[Raw], Reading]:
+    """A reader for a provider that has an API of its own and one in OpenAI's shape beside it."""
+
+    def read(raw: Raw) -> Reading:
+        usage = fields_of(raw.get("usage")) or raw
+        return read_chat(usage) if "prompt_tokens" in usage else own(raw)
+
+    return read
 
 
 def _reasoning(counts: Counts, total_in: int, completion: int, reasoning: int) -> tuple[int, int]:
@@ -236,12 +227,10 @@ def _tools(counts: Counts) -> dict[str, Quantity]:
     return found
 
 
-def read_text_generation(raw: Raw) -> Reading:
-    """Hugging Face text generation: what was generated; the prompt is not counted (huggingface_hub 2.4)."""
-    counts = Counts(raw)
-    details = counts.inside("details")
-    if not details.has("generated_tokens"):
-        counts.require("details")
-    usage: dict[str, Quantity] = {"output": details.take("generated_tokens")}
-    flags = ("prompt_not_reported", *counts.finish(raw.keys()))
-    return Reading(counts.usage(usage), flags=flags, complete=False)
+FORMS: dict[str, UsageReader] = {
+    "chat": UsageReader(read_chat, fields=CHAT),
+    "completions": UsageReader(read_chat, fields=CHAT),
+    "responses": UsageReader(read_responses, fees=count_tool_calls, fields=RESPONSES),
+    "embeddings": UsageReader(read_embeddings, fields=EMBEDDINGS),
+}
+"""How everybody answers OpenAI's APIs who does not do it in a way of its own."""

@@ -1,9 +1,10 @@
-"""Voyage usage -> disjoint meters. Read in voyageai 0.5 (object/*.py)."""
+"""Voyage: embeddings. Read in voyageai 0.5 (object/*.py)."""
 
 from __future__ import annotations
 
-from .meters import Quantity
-from .reading import Counts, Fields, Raw, Reading
+from aicost.usage.meters import Quantity
+from aicost.usage.provider import Provider, UsageReader
+from aicost.usage.reading import Counts, Fields, Raw, Reading
 
 VOYAGE = Fields("total_tokens text_tokens image_pixels video_pixels", informs="prompt_tokens")
 
@@ -17,3 +18,13 @@ def read_voyage(raw: Raw) -> Reading:
     pixels = counts.take("image_pixels") + counts.take("video_pixels")
     usage: dict[str, Quantity] = {"input": total, "input_pixels": pixels}
     return Reading(counts.usage(usage), flags=counts.finish(VOYAGE), complete=counts.complete)
+
+
+PROVIDERS = (
+    Provider(
+        "voyage",
+        aliases=("voyageai", "voyage_ai"),
+        hosts=("api.voyageai.com",),
+        forms={"embeddings": UsageReader(read_voyage, fields=VOYAGE)},
+    ),
+)

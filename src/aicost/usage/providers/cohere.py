@@ -1,4 +1,4 @@
-"""Cohere responses -> disjoint meters. Also reranking by others, which is billed by searches or by tokens.
+"""Cohere. Also reranking by others, which is billed by searches or by tokens.
 
 Read in cohere 7.3 (types/usage.py, types/api_meta.py): `billed_units` is what is billed, `tokens` is what the model saw
 and is not. The counts are floats that are whole. Version 2 of the API has them under `usage`, version 1 under `meta`.
@@ -7,8 +7,15 @@ and is not. The counts are floats that are whole. Version 2 of the API has them 
 
 from __future__ import annotations
 
-from .meters import Quantity
-from .reading import Counts, Fields, Raw, Reading, fields_of
+from collections.abc import Mapping
+from typing import Any
+
+from aicost.usage.meters import Quantity
+from aicost.usage.provider import Provider, UsageReader
+from aicost.usage.reading import Counts, Fields, Raw, Reading, fields_of
+from aicost.usage.streams import StreamAccumulator
+
+from . import _compatible as compatible
 
 _BILLED = Fields(
     "input_tokens output_tokens text_tokens image_tokens images search_units classifications pages",
@@ -54,3 +61,48 @@ def read_rerank(raw: Raw) -> Reading:
     if not any(usage.values()):
         counts.require("total_tokens")
     return Reading(counts.usage(usage), flags=counts.finish(RERANK), complete=counts.complete)
+
+
+class CohereStream(StreamAccumulator):
+    """Cohere, v1 (`stream-end`) and v2 (`message-end`)."""
+
+    markers = (b'"usage"', b'"billed_units"', b"stream-end", b"message-end", b'"error"')
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one decoded event."""
+        kind = event.get("type") or event.get("event_type")
+        self._learn(event, "id", "generation_id")
+        delta = event.get("delta")
+        whole = event.get("response")
+        if kind == "message-end" and isinstance(delta, Mapping):
+            self._learn(delta, "usage")
+            self.complete = self.finished = isinstance(delta.get("usage"), Mapping)
+            if delta.get("error"):
+                self._fail(delta["error"])
+        elif kind == "stream-end" and isinstance(whole, Mapping):
+            self._learn(whole, "meta", "generation_id", "response_id")
+            self.complete = self.finished = isinstance(whole.get("meta"), Mapping)
+        elif event.get("error"):
+            self._fail(event["error"])
+
+
+_OWN = compatible.or_compatible(read_billed)
+PROVIDERS = (
+    Provider(
+        "cohere",
+        aliases=("cohere_chat", "cohere_ai"),
+        hosts=("api.cohere.com", "api.cohere.ai"),
+        models=r"command-|rerank-v|embed-v",
+        apis={"rerank": UsageReader(read_rerank, found_at=(), fields=RERANK)},
+        forms={
+            "chat": UsageReader(
+                _OWN,
+                found_at=(),
+                fields=BILLED,
+                stream=CohereStream,
+                told_by=frozenset({"billed_units", "meta"}),
+            ),
+            "embeddings": UsageReader(_OWN, found_at=(), fields=BILLED),
+        },
+    ),
+)
