@@ -108,7 +108,9 @@ def test_charges_are_equal_hashed_copied_and_pickled_by_value() -> None:
     assert one.lines[0].quantity == 3
 
 
-@pytest.mark.parametrize("text", ["", "[", "1", "[1]", '[["input"]]', '[["input","1",1,"r","1/0"]]', '[["m",1,1,1,"x"]]'])
+@pytest.mark.parametrize(
+    "text", ["", "[", "1", "[1]", '[["input"]]', '[["input","1",1,"r","1/0"]]', '[["m",1,1,1,"x"]]']
+)
 def test_what_is_no_layout_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no layout"):
         Layout.parse(text)

@@ -126,7 +126,7 @@ class Layout:
                 Column(meter, price, per, rate_id, None if fraction is None else _parts(Fraction(fraction)))
                 for meter, price, per, rate_id, fraction in json.loads(text)
             )
-        except (TypeError, ZeroDivisionError) as error:
+        except (TypeError, ValueError, ZeroDivisionError) as error:
             raise ValueError(f"this is no layout: {text[:200]!r}") from error
 
 

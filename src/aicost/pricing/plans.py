@@ -50,7 +50,6 @@ It is not where the price changes within a request, or is not attested for its t
 """
 
 
-
 class Arranged(NamedTuple):
     """The layout of usage with these meters, and what each of its quantities is multiplied by.
 
@@ -93,7 +92,6 @@ class Table:
         if len(self._layouts) < _MOST_LAYOUTS:
             self._layouts[meters] = made
         return made
-
 
 
 class _Candidate(NamedTuple):
