@@ -27,6 +27,7 @@ from ._background import asked, remember
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
 from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
 from ._framing import first_object
+from ._limits import max_output
 from ._origin import said_in_request, said_in_response
 from ._wire import EndOfBody
 
@@ -66,6 +67,10 @@ class Ask(NamedTuple):
     recorded: bool = True
     """False for what costs money and is recorded elsewhere, when it is done, or not at all: only a gate sees it."""
 
+    def max_output(self) -> int | None:
+        """The most output tokens the answer can have, if the request says so."""
+        return max_output(self.target, self.body)
+
     @property
     def is_free(self) -> bool:
         """Whether it only fetches what was paid for when it was asked for."""
@@ -97,7 +102,7 @@ class InProgress:
         self.pipeline = pipeline
         self.permit = permit
         self.started_ns = time.time_ns()
-        self.call = Call(pipeline, ask.target) if ask.recorded and not ask.is_free else None
+        self.call = Call(pipeline, ask.target, max_output=ask.max_output) if ask.recorded and not ask.is_free else None
         self.credential: str | None = None
         """A digest of the key that the last request had."""
         self.amended: Arguments | None = None

@@ -151,6 +151,9 @@ class Charge(NamedTuple):
     rate_card: str | None = None
     """`id@version` of the card that priced it, or of each layer that had a say, the uppermost first, with a `+`."""
     computed_atto: int | None = None
+    at_most_atto: int | None = None
+    """What it cost at most, where the amount is not known or not all of it; None where nobody can say. It is a bound to
+    be shown beside amounts, and never part of one."""
 
     @classmethod
     def of_lines(
@@ -162,11 +165,12 @@ class Charge(NamedTuple):
         reason: str | None = None,
         rate_card: str | None = None,
         computed_atto: int | None = None,
+        at_most_atto: int | None = None,
     ) -> Charge:
         """A charge from lines that are known one by one. Raises ValueError for an amount of no quantity."""
         rows = tuple(lines)
         layout, quantities = Layout.of(map(_column, rows)), tuple(line.quantity for line in rows)
-        return cls(status, currency, atto, layout, quantities, reason, rate_card, computed_atto)
+        return cls(status, currency, atto, layout, quantities, reason, rate_card, computed_atto, at_most_atto)
 
     @property
     def lines(self) -> tuple[ChargeLine, ...]:
@@ -179,6 +183,8 @@ class Charge(NamedTuple):
 
     def plausible(self) -> Charge:
         """The charge, or one without an amount if it is more than any event can cost: such a total says nothing."""
+        if self.at_most_atto is not None and self.at_most_atto > _MOST_ATTO:
+            return self._replace(at_most_atto=None).plausible()
         if self.atto is None or self.atto <= _MOST_ATTO:
             return self
         return self._replace(
@@ -187,6 +193,7 @@ class Charge(NamedTuple):
             layout=self.layout.unpriced(),
             reason="implausible_amount",
             computed_atto=None,
+            at_most_atto=None,
         )
 
     @property

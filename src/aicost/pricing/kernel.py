@@ -5,7 +5,6 @@ Pricing an event is a look-up in a compiled plan and one whole-number multiplica
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -13,11 +12,12 @@ from operator import mul
 from typing import Any, NamedTuple, Protocol
 
 from aicost._bounded import LONGEST
-from aicost.usage.event import Billed
+from aicost.usage.event import Billed, Limits
 from aicost.usage.meters import Quantity
 from aicost.usage.providers import normal_region, normal_tier
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE_COST, is_sane, is_suspect
 
+from .bounds import at_most
 from .card import RateCard
 from .charge import ATTO, EMPTY, Charge, ChargeStatus, Column, Layout, divided
 from .plans import CALL_FEE, Option, Plan, Step, Table, Timeline, timeline, valid_quantity
@@ -64,6 +64,8 @@ class Billable(Protocol):
     def provider_cost(self) -> str | None: ...
     @property
     def provider_currency(self) -> str: ...
+    @property
+    def limits(self) -> Limits | None: ...
 
 
 class Inquiry(NamedTuple):
@@ -84,6 +86,7 @@ class Inquiry(NamedTuple):
     provider_currency: str = "USD"
     request_model: str | None = None
     """The model asked for, which prices the call where no card has the one that answered."""
+    limits: Limits | None = None
 
 
 _Line = tuple[Column, Quantity]
@@ -141,8 +144,7 @@ class Kernel:
                 return _finish(card, event, None, card.currency, layout, quantities, [unknown], None)
             missing.append(f"assumed_model:{asked}")
         started = event.started_ns
-        _, starts, plans = found
-        plan = plans[bisect_right(starts, started) - 1]
+        plan = found.at(started)
         table = plan.table
         if table is None:
             table = plan.for_request(usage, started)
@@ -158,9 +160,10 @@ class Kernel:
                 return self._by_meters(card, event, found.card, plan, table, missing)
         total = sum(map(mul, quantities, nums) if dens is None else map(_times, quantities, nums, dens))
         if missing or event.flags or event.provider_cost is not None or event.estimated or not event.complete:
-            return _finish(card, event, found.card, plan.currency, layout, quantities, missing, total)
+            made = _finish(card, event, found.card, plan.currency, layout, quantities, missing, total)
+            return made if missing else _bounded(event, made, plan)
         # Past the named tuple's own constructor, which would take a fifth of the whole time.
-        return _new(Charge, (_PRICED, plan.currency, total, layout, quantities, None, found.card, None))
+        return _new(Charge, (_PRICED, plan.currency, total, layout, quantities, None, found.card, None, None))
 
     def _by_meters(
         self, card: RateCard, event: Billable, priced_by: str, plan: Plan, table: Table, missing: list[str]
@@ -175,7 +178,8 @@ class Kernel:
         layout, quantities = Layout.of(column for column, _ in lines), tuple(quantity for _, quantity in lines)
         known = [atto for atto in layout.amounts(quantities) if atto is not None]
         total = None if lines and not known else sum(known)
-        return _finish(card, event, priced_by, plan.currency, layout, quantities, missing, total)
+        made = _finish(card, event, priced_by, plan.currency, layout, quantities, missing, total)
+        return made if missing else _bounded(event, made, plan)
 
     def _of_meter(
         self, event: Billable, plan: Plan, meter: str, quantity: object, step: Step | None, missing: list[str]
@@ -218,13 +222,18 @@ class Kernel:
         return [_unpriced(meter, quantity)]
 
     def _without_usage(self, event: Billable) -> Charge:
-        card = self.card
+        card, timelines = self._state
         if event.provider_cost is not None:
             return _finish(card, event, None, card.currency, EMPTY, (), [], None)
         if event.billed is Billed.NO:
             return Charge(_PRICED, card.currency, 0)
         reason = "usage_not_received" if event.billed is Billed.POSSIBLY else "usage_not_reported"
-        return Charge(ChargeStatus.UNPRICED, card.currency, None, reason=reason)
+        made = Charge(ChargeStatus.UNPRICED, card.currency, None, reason=reason)
+        if event.limits is None:
+            return made
+        key = (event.provider, event.model, event.service_tier, event.region, event.speed)
+        found = timelines.get(key) or _compile(card, timelines, key)
+        return made if found is None else _bounded(event, made, found.at(event.started_ns))
 
 
 _in_force: Kernel | None = None
@@ -297,6 +306,15 @@ def _finish(
     else:
         status = ChargeStatus.ESTIMATED if doubts or event.estimated else ChargeStatus.PRICED
     return Charge(status, currency, atto, layout, quantities, reason, priced_by)
+
+
+def _bounded(event: Billable, charge: Charge, plan: Plan) -> Charge:
+    """The charge of an attempt with the most that it can have cost, where that is not known."""
+    if event.limits is None or (event.usage is not None and event.complete) or event.billed is Billed.NO:
+        return charge
+    if charge.status is ChargeStatus.PROVIDER_REPORTED or charge.currency != plan.currency:
+        return charge
+    return charge._replace(at_most_atto=at_most(event, plan))
 
 
 def _reported(

@@ -7,7 +7,8 @@ that holds it has one flat table of meters.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -169,6 +170,21 @@ class Plan:
             found = self._tables[holding] = self._compile(holding)
         return found
 
+    def possible(self, meter: str, size: Callable[[Context], Quantity], at_ns: int) -> list[Option]:
+        """Every rate of a meter that can hold at this time in a request whose basis of a threshold is at most `size`.
+
+        What the meter costs is the price of one of them. It is none where the meter has no rate.
+        """
+        candidates = self._candidates.get(meter)
+        if candidates is None and meter not in self._rated and meter in METERS:
+            candidates = self._candidates.get(METERS[meter].priced_as or "")
+        return [
+            c.option
+            for c in candidates or ()
+            if (c.window is None or _holds(c.window, at_ns))
+            and (c.context is None or c.context.passed(size(c.context)))
+        ]
+
     def _open(self, at_ns: int) -> int:
         """The windows that hold. Windows open on whole minutes, and calls come in many to a minute."""
         minute = at_ns // _MINUTE_NS
@@ -233,6 +249,10 @@ class Timeline(NamedTuple):
     card: str
     starts: list[int]
     plans: list[Plan]
+
+    def at(self, at_ns: int) -> Plan:
+        """The plan in force."""
+        return self.plans[bisect_right(self.starts, at_ns) - 1]
 
 
 def timeline(card: RateCard, model: ModelRates, axes: Axes) -> Timeline:

@@ -7,7 +7,7 @@ response says. Sync and async clients, streams and plain responses all come down
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -25,7 +25,9 @@ from aicost.scopes.ids import new_event_id, new_id
 from aicost.scopes.leaving import reset
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
-from aicost.usage.event import NOWHERE, Billed, Origin, RequestStatus, UsageEvent
+from aicost.usage.event import NOWHERE, Billed, Limits, Origin, RequestStatus, UsageEvent
+from aicost.usage.meters import token_sums
+from aicost.usage.model_names import same_model
 from aicost.usage.readers import ResponseView
 from aicost.usage.reading import Reading
 
@@ -125,6 +127,7 @@ class Call:
         "_generation",
         "_is_of_another",
         "_lock",
+        "_max_output",
         "_observer",
         "_origin",
         "_pipeline",
@@ -138,9 +141,18 @@ class Call:
     )
 
     def __init__(
-        self, pipeline: Pipeline, target: Target, *, observer: str = WIRE, parent: Context | None = None
+        self,
+        pipeline: Pipeline,
+        target: Target,
+        *,
+        observer: str = WIRE,
+        parent: Context | None = None,
+        max_output: Callable[[], int | None] | None = None,
     ) -> None:
-        """`observer` is who sees the call: a framework sees it from outside, and counts what nobody else does."""
+        """`observer` is who sees the call: a framework sees it from outside, and counts what nobody else does.
+
+        `max_output` says how many tokens the answer can have at most; it is asked only if the answer is not known.
+        """
         self._pipeline = pipeline
         self.target = target = _sound(target)
         self._observer = observer
@@ -171,7 +183,7 @@ class Call:
         )
         self._sight = Sight(target.operation, scope, sight_around(parent), wire=observer is WIRE)
         self.context: Context = with_sight(self._sight, self.span, set_span_in_context(self.span, parent))
-        self._begin()
+        self._begin(max_output)
         self._is_of_another = False
         self._after = None if (before := _failed.get()) is None else self._answers(before)
 
@@ -188,12 +200,13 @@ class Call:
         call._after = None
         return call
 
-    def _begin(self) -> None:
+    def _begin(self, max_output: Callable[[], int | None] | None = None) -> None:
         run = self._scope.run
         self._run_id = run.id if run is not None else self._implicit_run()
         self._attempts: list[_Attempt] = []
         self._content: Mapping[str, AttributeValue] = {}
         self._unbilled: Covered | None = None
+        self._max_output = max_output
         self._origin = Origin(host=self.target.server_address, upstream_id=self._scope.upstream_id)
         target = self.target
         self._sight.names = Names(target.provider, target.model, target.model, self._origin)
@@ -301,6 +314,8 @@ class Call:
             for n, attempt in enumerate(self._attempts[:-1], 1)
         ]
         events.append(self._heard(self._event(len(self._attempts), last, view, outcome, self._after)))
+        if self._max_output is not None and any(_is_unknown(event) for event in events):
+            events = self._bounded(events)
         verdict = self._decide(events[-1])
         if verdict.covered is not None:
             self._cover(events, verdict)
@@ -324,6 +339,25 @@ class Call:
             replaces=verdict.replaces,
             is_nearest=self._observer is WIRE,
         )
+
+    def _bounded(self, events: list[UsageEvent]) -> list[UsageEvent]:
+        """The events, and of those whose usage is not known what the request says of the most that it can be.
+
+        Each attempt sends the same request: what one of them was sent, as its answer says, so were the others. They
+        may have been served otherwise, though, unless the answer came from where every request goes.
+        """
+        try:
+            most = None if self._max_output is None else self._max_output()
+        except Exception as error:  # noqa: BLE001 - a bound is worth less than the call
+            guard.failed("read the limits of a request", error)
+            return events
+        if most is None:
+            return events
+        last, target = events[-1], self.target
+        plain = last.service_tier is None and last.speed is None and last.region == target.region
+        told = last.usage is not None and last.complete and not last.flags and plain
+        sent = token_sums(last.usage or {})[0] if told and same_model(target.model, last.model) else None
+        return [replace(event, limits=Limits(most, sent)) if _is_unknown(event) else event for event in events]
 
     def _heard(self, event: UsageEvent) -> UsageEvent:
         """The event with the usage that a view inside of the call has, where its own response told of none."""
@@ -475,6 +509,11 @@ class Call:
         if not self._attempts:
             self.attempt_started()
         return self._attempts[-1]
+
+
+def _is_unknown(event: UsageEvent) -> bool:
+    """Whether an attempt may cost more than is known of it."""
+    return event.billed is not Billed.NO and (event.usage is None or not event.complete)
 
 
 def _failed_outcome(attempt: _Attempt) -> Outcome:

@@ -58,6 +58,17 @@ class Origin(NamedTuple):
 
 
 NOWHERE = Origin()
+
+
+class Limits(NamedTuple):
+    """What the request of an attempt says of the most that it can have used, where its response did not say it."""
+
+    max_output: int
+    """Output tokens at most: of all choices together, reasoning included."""
+    input_tokens: int | None = None
+    """Input tokens, cached ones included, where they are known from another attempt with the same request."""
+
+
 _NOBODY: Mapping[str, str] = {}
 
 
@@ -115,6 +126,8 @@ class UsageEvent:
     """The event of the failed call to another model or provider that the application followed with this one."""
     attribution: Mapping[str, str]
     origin: Origin
+    limits: Limits | None
+    """Where the usage is not known, or not all of it, and the request says so: see `Charge.at_most_atto`."""
 
     def __new__(  # noqa: PYI034 - of 3.11
         cls,
@@ -154,6 +167,7 @@ class UsageEvent:
         fallback_of: str | None = None,
         attribution: Mapping[str, str] = _NOBODY,
         origin: Origin = NOWHERE,
+        limits: Limits | None = None,
     ) -> UsageEvent:
         # The constructor of a frozen dataclass sets each field through `object.__setattr__`, which takes four times as
         # long as all of this; there is an event for every call.
@@ -194,6 +208,7 @@ class UsageEvent:
             fallback_of,
             {**attribution},
             origin,
+            limits,
         )
         made.__class__ = cls
         event: UsageEvent = made
