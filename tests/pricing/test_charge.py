@@ -20,7 +20,7 @@ from aicost.pricing.kernel import Inquiry, Kernel
 from .cards import card, rate
 
 AT = 1_780_000_000 * 10**9
-MARGINAL = {"context": {"basis": ["input"], "op": "gt", "value": 100, "scope": "marginal"}}
+MARGINAL = {"when": {"context": {"basis": ["input"], "op": "gt", "value": 100, "scope": "marginal"}}}
 CARDS: dict[str, tuple[RateCard, str]] = {
     "whole fractions": (card(rate("input", "2.5"), rate("output", "10")), "m"),
     "prices finer than an atto": (card(rate("input", "0.0000000000001", 7_000_000), rate("output", "1", 3)), "m"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aicost import UsageEvent
-from aicost.usage.event import Billed, Origin, RequestStatus
+from aicost.usage.event import Billed, Limits, Origin, RequestStatus
 
 # A value of its own for each field, by the field's type.
 _SAMPLES: dict[str, Any] = {
@@ -21,6 +21,7 @@ _SAMPLES: dict[str, Any] = {
     "RequestStatus": RequestStatus.TIMEOUT,
     "Billed": Billed.POSSIBLY,
     "Origin": Origin(host="h"),
+    "Limits | None": Limits(5),
     "Mapping[str, str]": {"team": "t"},
     "Mapping[str, Quantity] | None": {"input": 1, "seconds": Decimal("1.5")},
 }

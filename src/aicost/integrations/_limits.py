@@ -71,7 +71,9 @@ def _says_no_thoughts(body: Raw) -> bool:
     See https://github.com/googleapis/python-genai/issues/2062. Neither holds for sure where pictures are drawn.
     """
     config = body.get("generationConfig") or {}
-    return at(config, "thinkingConfig.thinkingBudget") == 0 and "responseModalities" not in config
+    thinking = config.get("thinkingConfig") or {}  # as it was given, in the client's words or in those of the API
+    budget = thinking.get("thinkingBudget", thinking.get("thinking_budget"))
+    return type(budget) is int and budget == 0 and "responseModalities" not in config
 
 
 def _thinks_within(body: Raw) -> bool:
@@ -157,6 +159,8 @@ FORMS: Mapping[tuple[str, str], Form] = {
 }
 """By provider and API. Others may take the same fields to mean something else."""
 _NO_TOKENS = {"embeddings", "embed_content", "rerank"}
+_UNSENT = {"Omit", "NotGiven", "ellipsis"}
+"""What generated clients have for a field that is not sent: anthropic and openai, and cohere."""
 _MORE_THAN_ASKED = re.compile("search|compound|research|reasoning|thinking|magistral")
 """In the names of models that search by themselves, or whose reasoning may be outside of the limit."""
 
@@ -165,12 +169,13 @@ def max_output(target: Target, body: Raw | None) -> int | None:
     """The most output tokens that a request can get, all choices together and reasoning included; None if unknown."""
     if target.api in _NO_TOKENS:
         return 0
-    body = body.parsed() if isinstance(body, LazyBody) else body
     form = FORMS.get((target.provider, target.api))
-    if form is None or not body or _MORE_THAN_ASKED.search(target.model.lower()):
+    if form is None or body is None or _MORE_THAN_ASKED.search(target.model.lower()):
         return None
+    body = body.parsed() if isinstance(body, LazyBody) else body
+    body = {name: value for name, value in body.items() if value is not None and type(value).__name__ not in _UNSENT}
     tops = {path.partition(".")[0] for path in (*form.limit, *form.choices)}
-    if not form.known.union(tops).issuperset(name for name, value in body.items() if value is not None):
+    if not form.known.union(tops).issuperset(body):
         return None
     if (body.get("tools") and not form.own_tools(body["tools"])) or not form.requires(body):
         return None

@@ -8,6 +8,7 @@ cache had of it, and output up to the limit, at the dearest rate of any kind of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
@@ -21,6 +22,9 @@ from .rates import Context
 
 _INPUTS = tuple(meter.id for meter in METERS.values() if meter.direction == "input")
 _OUTPUTS = tuple(meter.id for meter in METERS.values() if meter.direction == "output")
+
+_LACKS_OUTPUT = re.compile(r"missing_count:(output|completion|candidates)_?tokens?(_?count)?$", re.IGNORECASE).match
+"""A flag that says only that the output is not known, which its limit stands in for."""
 
 
 class Unknown(Protocol):
@@ -39,10 +43,10 @@ class Unknown(Protocol):
 def at_most(event: Unknown, plan: Plan) -> int | None:
     """The most that an attempt cost in 1e-18 of the plan's currency; None where that cannot be said for certain.
 
-    Something else was used, or may have been, wherever the usage has flags.
+    Something else was used, or may have been, wherever the usage has flags that say more than that output is missing.
     """
     limits = event.limits
-    if limits is None or event.flags or plan.unconverted:
+    if limits is None or plan.unconverted or not all(map(_LACKS_OUTPUT, event.flags)):
         return None
     known: dict[str, Quantity] = {}
     for meter, said in (event.usage or {}).items():
