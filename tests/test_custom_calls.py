@@ -78,12 +78,12 @@ FAILURES: list[tuple[str, BaseException | str, bool | None, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("error", "billed", "found", "status"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES]
+    ("error", "chargeable", "found", "status"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES]
 )
 def test_a_failure_says_whether_it_may_be_billed(
-    app: App, error: BaseException | str, billed: bool | None, found: str, status: str
+    app: App, error: BaseException | str, chargeable: bool | None, found: str, status: str
 ) -> None:
-    start().fail(error, billed=billed)
+    start().fail(error, chargeable=chargeable)
     said = app.inference
     assert (said["aicost.request.billed"], said["aicost.request.status"]) == (found, status)
     assert len(app.charges()) == 1

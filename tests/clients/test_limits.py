@@ -268,10 +268,10 @@ def test_what_was_sent_with_a_lost_attempt_is_known_from_the_one_that_came_throu
     [(lost, lost_charge), (answered, charge)] = kept.entries
     assert lost.limits == Limits(100, 1200)
     assert answered.limits is None
-    billed = emulator.bill.calls[0].amount
+    chargeable = emulator.bill.calls[0].amount
     assert lost_charge.atto is None
     assert lost_charge.at_most_atto is not None
-    assert to_decimal(lost_charge.at_most_atto) >= billed
+    assert to_decimal(lost_charge.at_most_atto) >= chargeable
     assert charge.at_most_atto is None
 
 

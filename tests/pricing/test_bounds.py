@@ -14,7 +14,7 @@ from aicost import ChargeStatus, UsageEvent
 from aicost._money import to_text
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
-from aicost.usage.event import Billed, Limits
+from aicost.usage.event import Chargeable, Limits
 
 from .cards import card, rate
 
@@ -26,7 +26,7 @@ OUTPUTS = ["output", "output_reasoning", "output_audio"]
 def lost(usage: dict[str, Any] | None = None, limits: Limits | None = None, **known: Any) -> UsageEvent:
     """An attempt that was cut off."""
     base = {"event_id": "e", "provider": "p", "operation": "chat", "model": "m", "started_ns": AT, "ended_ns": AT}
-    given: dict[str, Any] = {**base, "usage": usage, "billed": Billed.POSSIBLY, "complete": False, "limits": limits}
+    given: dict[str, Any] = {**base, "usage": usage, "billed": Chargeable.POSSIBLY, "complete": False, "limits": limits}
     return UsageEvent(**{**given, **known})
 
 
@@ -123,7 +123,7 @@ UNKNOWN: list[tuple[str, UsageEvent]] = [
     ("another model answered", lost({"input": 10}, Limits(10), model="other", request_model="m")),
     ("it is no quantity", lost({"input": -3}, Limits(10))),
     ("everything is known", lost({"input": 10}, Limits(10), complete=True)),
-    ("it was refused", lost(None, Limits(10, 10), billed=Billed.NO)),
+    ("it was refused", lost(None, Limits(10, 10), chargeable=Chargeable.NO)),
     ("the provider says what it cost", lost({"input": 10}, Limits(10), provider_cost="0.1")),
     ("more than any call can cost", lost({"input": 10}, Limits(10**18))),
 ]

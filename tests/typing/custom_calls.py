@@ -11,8 +11,8 @@ assert_type(call, aicost.OpenCall)
 assert_type(call.event_id, str | None)
 assert_type(call.stop(usage={"input": 1}), None)
 call.stop({"usage": {}}, model="m", response_id="r", complete=False)
-call.retry(TimeoutError(), billed=True)
-call.fail("quota", billed=False)
+call.retry(TimeoutError(), chargeable=True)
+call.fail("quota", chargeable=False)
 with call as inside:
     assert_type(inside, aicost.OpenCall)
 aicost.start_call("acme-sdk", provider="acme")  # type: ignore[call-arg]

@@ -21,15 +21,15 @@ from aicost._errors import UsageError
 from aicost._later import later
 from aicost.scopes.leaving import leave
 from aicost.telemetry import guard, state
-from aicost.telemetry.call import Call, Outcome, Target
-from aicost.usage.event import Billed, RequestStatus
+from aicost.telemetry.call import Call, CallResult, Target
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.meters import Quantity
 from aicost.usage.providers import canonical_provider
 from aicost.usage.readers import READERS, ResponseView, read_answer
 from aicost.usage.reading import PLAUSIBLE
 from aicost.usage.reported import read_meters
 
-from ._errors import billed_unseen, was_timeout
+from ._failures import chargeable_unseen, was_timeout
 
 _log = logging.getLogger("aicost")
 
@@ -62,17 +62,17 @@ class OpenCall:
         """The OpenTelemetry context inside the call, for work that is done elsewhere than in a `with` block."""
         return otel_context.get_current() if self._call is None else self._call.context
 
-    def retry(self, error: BaseException | str, *, billed: bool | None = None) -> None:
+    def retry(self, error: BaseException | str, *, chargeable: bool | None = None) -> None:
         """The attempt under way failed with `error`, and another one is about to be made.
 
-        `billed` says whether the provider charges for it; if not given, what the error says of it.
+        `chargeable` says whether the provider charges for it; if not given, what the error says of it.
         """
         call = self._call
         if call is None or call.finished:
             return
         try:
             error_type, found = _said(error)
-            call.attempt_failed(billed=_charged(billed, found), error_type=error_type)
+            call.attempt_failed(chargeable=_charged(chargeable, found), error_type=error_type)
             call.attempt_started()
         except Exception as failure:  # noqa: BLE001 - the application comes first
             guard.failed("record an attempt", failure)
@@ -105,12 +105,12 @@ class OpenCall:
         except Exception as failure:  # noqa: BLE001 - the application comes first
             guard.failed("read a response", failure)
             view = ResponseView(None, response_id, model)
-        call.finish(view, Outcome(complete=complete and view.reading is not None))
+        call.finish(view, CallResult(complete=complete and view.reading is not None))
 
-    def fail(self, error: BaseException | str, *, billed: bool | None = None) -> None:
+    def fail(self, error: BaseException | str, *, chargeable: bool | None = None) -> None:
         """The call failed for good with `error`: an exception, or the name of what went wrong.
 
-        `billed` says whether the provider charges for it; if not given, what the error says of it: one that was refused
+        `chargeable` says whether the provider charges for it; if not given, what the error says of it: one that was refused
         (a 4xx, a 5xx, no connection) is not, and a time-out may have been.
         """
         call = self._call
@@ -120,11 +120,11 @@ class OpenCall:
             error_type, found = _said(error)
             late = isinstance(error, BaseException) and was_timeout(error)
             status = RequestStatus.TIMEOUT if late else RequestStatus.FAILURE
-            charged = _charged(billed, found)
-            outcome = Outcome(status, charged, error_type, complete=charged is not Billed.POSSIBLY)
+            charged = _charged(chargeable, found)
+            outcome = CallResult(status, charged, error_type, complete=charged is not Chargeable.POSSIBLY)
         except Exception as failure:  # noqa: BLE001 - the application comes first
             guard.failed("record a failed call", failure)
-            outcome = Outcome(RequestStatus.FAILURE, Billed.POSSIBLY, complete=False)
+            outcome = CallResult(RequestStatus.FAILURE, Chargeable.POSSIBLY, complete=False)
         call.finish(None, outcome)
 
     def _view(self, call: Call, response: object, usage: Mapping[str, Quantity] | None) -> ResponseView:
@@ -154,7 +154,7 @@ class OpenCall:
     def __del__(self) -> None:
         call = getattr(self, "_call", None)
         if call is not None and not call.finished:
-            later(partial(call.finish, None, Outcome(billed=Billed.POSSIBLY, complete=False)))
+            later(partial(call.finish, None, CallResult(chargeable=Chargeable.POSSIBLY, complete=False)))
 
 
 def start_call(
@@ -209,10 +209,10 @@ def start_call(
         return OpenCall(None, api)
 
 
-def _charged(said: bool | None, found: Billed) -> Billed:
-    return found if said is None else Billed.YES if said else Billed.NO
+def _charged(said: bool | None, found: Chargeable) -> Chargeable:
+    return found if said is None else Chargeable.YES if said else Chargeable.NO
 
 
-def _said(error: BaseException | str) -> tuple[str, Billed]:
+def _said(error: BaseException | str) -> tuple[str, Chargeable]:
     """What went wrong, and whether it may be billed as far as that says."""
-    return billed_unseen(error) if isinstance(error, BaseException) else (str(error), Billed.POSSIBLY)
+    return chargeable_unseen(error) if isinstance(error, BaseException) else (str(error), Chargeable.POSSIBLY)

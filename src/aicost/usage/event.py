@@ -23,7 +23,7 @@ class RequestStatus(str, Enum):
     FAILURE = "failure"
 
 
-class Billed(str, Enum):
+class Chargeable(str, Enum):
     """Whether the provider charges for an attempt, as far as its caller can know."""
 
     YES = "yes"
@@ -97,7 +97,7 @@ class UsageEvent:
     region: str | None
     speed: str | None
     status: RequestStatus
-    billed: Billed
+    chargeable: Chargeable
     error_type: str | None
     attempt: int
     retry_count: int
@@ -145,7 +145,7 @@ class UsageEvent:
         region: str | None = None,
         speed: str | None = None,
         status: RequestStatus = RequestStatus.SUCCESS,
-        billed: Billed = Billed.YES,
+        chargeable: Chargeable = Chargeable.YES,
         error_type: str | None = None,
         attempt: int = 1,
         retry_count: int = 0,
@@ -186,7 +186,7 @@ class UsageEvent:
             region,
             speed,
             status,
-            billed,
+            chargeable,
             error_type,
             attempt,
             retry_count,
