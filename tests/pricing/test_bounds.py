@@ -26,7 +26,13 @@ OUTPUTS = ["output", "output_reasoning", "output_audio"]
 def lost(usage: dict[str, Any] | None = None, limits: Limits | None = None, **known: Any) -> UsageEvent:
     """An attempt that was cut off."""
     base = {"event_id": "e", "provider": "p", "operation": "chat", "model": "m", "started_ns": AT, "ended_ns": AT}
-    given: dict[str, Any] = {**base, "usage": usage, "billed": Chargeable.POSSIBLY, "complete": False, "limits": limits}
+    given: dict[str, Any] = {
+        **base,
+        "usage": usage,
+        "chargeable": Chargeable.POSSIBLY,
+        "complete": False,
+        "limits": limits,
+    }
     return UsageEvent(**{**given, **known})
 
 

@@ -24,7 +24,7 @@ def _no_tools(_: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class LimitForm:
     """How the requests of an API set a limit."""
 
     limit: tuple[str, ...]
@@ -87,8 +87,8 @@ def _has_no_thoughts(body: Raw) -> bool:
     return re.search(r"anthropic\.|amazon\.|meta\.", str(body.get("modelId"))) is not None
 
 
-_OPENAI_CHAT = Form(("max_completion_tokens", "max_tokens"), _CHAT, ("n",), own_tools=_functions)
-_MESSAGES = Form(
+_OPENAI_CHAT = LimitForm(("max_completion_tokens", "max_tokens"), _CHAT, ("n",), own_tools=_functions)
+_MESSAGES = LimitForm(
     ("max_tokens",),
     _words(
         "model messages system stream stop_sequences temperature top_p top_k tools tool_choice metadata thinking "
@@ -97,10 +97,10 @@ _MESSAGES = Form(
     own_tools=_functions,
     requires=_thinks_within,
 )
-FORMS: Mapping[tuple[str, str], Form] = {
+LIMIT_FORMS: Mapping[tuple[str, str], LimitForm] = {
     **{(name, "chat"): _OPENAI_CHAT for name in ("openai", "azure.ai.openai", "groq", "mistral_ai", "together")},
     **{
-        (name, "completions"): Form(
+        (name, "completions"): LimitForm(
             ("max_tokens",),
             _words(f"model prompt suffix echo stream stream_options user n best_of {_SAMPLING}"),
             ("n", "best_of"),
@@ -109,7 +109,7 @@ FORMS: Mapping[tuple[str, str], Form] = {
         for name in ("openai", "azure.ai.openai", "together")
     },
     **{
-        (name, "responses"): Form(
+        (name, "responses"): LimitForm(
             ("max_output_tokens",),
             _words(
                 "model input instructions stream stream_options store background tools tool_choice user metadata "
@@ -121,7 +121,7 @@ FORMS: Mapping[tuple[str, str], Form] = {
         for name in ("openai", "azure.ai.openai")
     },
     **{(name, "messages"): _MESSAGES for name in ("anthropic", "aws.bedrock", "gcp.vertex_ai")},
-    ("aws.bedrock", "converse"): Form(
+    ("aws.bedrock", "converse"): LimitForm(
         ("inferenceConfig.maxTokens",),
         _words("modelId messages system inferenceConfig requestMetadata"),
         requires=_has_no_thoughts,
@@ -129,11 +129,11 @@ FORMS: Mapping[tuple[str, str], Form] = {
     ("aws.bedrock", "invoke_model"): replace(
         _MESSAGES, requires=lambda body: "anthropic_version" in body and _thinks_within(body)
     ),
-    ("huggingface", "text_generation"): Form(
+    ("huggingface", "text_generation"): LimitForm(
         ("parameters.max_new_tokens",), _words("inputs parameters stream"), ("parameters.best_of",)
     ),
     **{
-        (name, "generate_content"): Form(
+        (name, "generate_content"): LimitForm(
             ("generationConfig.maxOutputTokens",),
             _words("contents systemInstruction generationConfig safetySettings tools toolConfig labels"),
             ("generationConfig.candidateCount",),
@@ -142,7 +142,7 @@ FORMS: Mapping[tuple[str, str], Form] = {
         )
         for name in ("gcp.gemini", "gcp.vertex_ai")
     },
-    ("cohere", "chat"): Form(
+    ("cohere", "chat"): LimitForm(
         ("max_tokens",),
         _words(
             "model message messages chat_history preamble stream prompt temperature p k seed stop_sequences "
@@ -151,7 +151,7 @@ FORMS: Mapping[tuple[str, str], Form] = {
         ("num_generations",),
         own_tools=_functions,
     ),
-    ("ollama", "chat"): Form(
+    ("ollama", "chat"): LimitForm(
         ("options.num_predict",),
         _words("model messages prompt suffix images system template stream raw format options keep_alive tools"),
         own_tools=_functions,
@@ -169,7 +169,7 @@ def max_output(target: Target, body: Raw | None) -> int | None:
     """The most output tokens that a request can get, all choices together and reasoning included; None if unknown."""
     if target.api in _NO_TOKENS:
         return 0
-    form = FORMS.get((target.provider, target.api))
+    form = LIMIT_FORMS.get((target.provider, target.api))
     if form is None or body is None or _MORE_THAN_ASKED.search(target.model.lower()):
         return None
     body = body.parsed() if isinstance(body, LazyBody) else body

@@ -54,7 +54,7 @@ class ChargeLine(NamedTuple):
         return None if self.atto is None else to_decimal(self.atto)
 
 
-class Column(NamedTuple):
+class LayoutLine(NamedTuple):
     """What a layout knows of one line: everything but its quantity.
 
     `fraction` is the price of one unit in 1e-18 of the currency, as numerator and denominator; None without a rate.
@@ -75,7 +75,7 @@ class Layout:
     give the lines back to the last digit: a line's amount is its quantity times its fraction, rounded half-even to a
     whole 1e-18, and the amount of a charge that the rate card made is the sum of those.
 
-    >>> layout = Layout.of([Column("input", "2.5", 1_000_000, "p/m/input@always", (2_500_000_000_000, 1))])
+    >>> layout = Layout.of([LayoutLine("input", "2.5", 1_000_000, "p/m/input@always", (2_500_000_000_000, 1))])
     >>> layout.amounts((1000,))
     (2500000000000000,)
     >>> Layout.parse(layout.key()) == layout
@@ -90,14 +90,14 @@ class Layout:
     """Atto per unit of each line, as numerator and denominator in lowest terms; None without a rate."""
 
     @classmethod
-    def of(cls, columns: Iterable[Column]) -> Layout:
+    def of(cls, lines: Iterable[LayoutLine]) -> Layout:
         """The layout of these lines, in their order."""
-        return cls(*zip(*columns, strict=True))
+        return cls(*zip(*lines, strict=True))
 
     @property
-    def columns(self) -> Iterable[Column]:
+    def lines(self) -> Iterable[LayoutLine]:
         """Its lines, one by one."""
-        return map(Column, self.meters, self.unit_prices, self.per, self.rate_ids, self.fractions)
+        return map(LayoutLine, self.meters, self.unit_prices, self.per, self.rate_ids, self.fractions)
 
     def __len__(self) -> int:
         return len(self.meters)
@@ -108,14 +108,14 @@ class Layout:
 
     def unpriced(self) -> Layout:
         """The same meters without their rates."""
-        return Layout.of(Column(meter, None, 1, None, None) for meter in self.meters)
+        return Layout.of(LayoutLine(meter, None, 1, None, None) for meter in self.meters)
 
     def key(self) -> str:
         """The layout as canonical text (JSON in ASCII), the same in every process: what a store can tell it by.
 
         A list per line: meter, unit price, per, rate id, and the fraction as `a/b`.
         """
-        rows = [(*c[:4], None if c.fraction is None else f"{c.fraction[0]}/{c.fraction[1]}") for c in self.columns]
+        rows = [(*c[:4], None if c.fraction is None else f"{c.fraction[0]}/{c.fraction[1]}") for c in self.lines]
         return json.dumps(rows, separators=(",", ":"))
 
     @classmethod
@@ -123,7 +123,7 @@ class Layout:
         """The layout that has this key. Raises ValueError for what is none."""
         try:
             return cls.of(
-                Column(meter, price, per, rate_id, None if fraction is None else _parts(Fraction(fraction)))
+                LayoutLine(meter, price, per, rate_id, None if fraction is None else _parts(Fraction(fraction)))
                 for meter, price, per, rate_id, fraction in json.loads(text)
             )
         except (TypeError, ValueError, ZeroDivisionError) as error:
@@ -169,7 +169,7 @@ class Charge(NamedTuple):
     ) -> Charge:
         """A charge from lines that are known one by one. Raises ValueError for an amount of no quantity."""
         rows = tuple(lines)
-        layout, quantities = Layout.of(map(_column, rows)), tuple(line.quantity for line in rows)
+        layout, quantities = Layout.of(map(_layout_line, rows)), tuple(line.quantity for line in rows)
         return cls(status, currency, atto, layout, quantities, reason, rate_card, computed_atto, at_most_atto)
 
     @property
@@ -217,7 +217,7 @@ def _amount(quantity: Quantity, fraction: tuple[int, int] | None) -> int | None:
     return round(Fraction(quantity) * num / den)
 
 
-def _column(line: ChargeLine) -> Column:
+def _layout_line(line: ChargeLine) -> LayoutLine:
     """A line without its quantity, which with it gives the same amount again."""
     fraction = None
     if line.atto is not None:
@@ -226,7 +226,7 @@ def _column(line: ChargeLine) -> Column:
             if not line.quantity:
                 raise ValueError(f"a line of no quantity has an amount: {line}")
             fraction = _parts(Fraction(line.atto) / Fraction(line.quantity))
-    return Column(line.meter, line.unit_price, line.per, line.rate_id, fraction)
+    return LayoutLine(line.meter, line.unit_price, line.per, line.rate_id, fraction)
 
 
 def _parts(fraction: Fraction) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from aicost.usage.reading import MAX_COUNT, PLAUSIBLE_COST, is_sane, is_suspect
 
 from .bounds import at_most
 from .card import RateCard
-from .charge import ATTO, EMPTY, Charge, ChargeStatus, Column, Layout, divided
+from .charge import ATTO, EMPTY, Charge, ChargeStatus, Layout, LayoutLine, divided
 from .plans import CALL_FEE, Option, Plan, PricingStep, Table, Timeline, timeline, valid_quantity
 from .rates import AXES
 
@@ -89,7 +89,7 @@ class Inquiry(NamedTuple):
     limits: Limits | None = None
 
 
-_Line = tuple[Column, Quantity]
+_Line = tuple[LayoutLine, Quantity]
 _Key = tuple[str, str, "str | None", "str | None", "str | None"]
 
 
@@ -140,7 +140,7 @@ class Kernel:
                     return Charge(_PRICED, card.currency, 0)  # nothing was used, whoever was asked
                 unknown = f"unknown_model:{event.provider}/{event.model}"
                 lost = [_unpriced(meter, quantity) for meter, quantity in usage.items()]
-                layout, quantities = Layout.of(column for column, _ in lost), tuple(quantity for _, quantity in lost)
+                layout, quantities = Layout.of(line for line, _ in lost), tuple(quantity for _, quantity in lost)
                 return _finish(card, event, None, card.currency, layout, quantities, [unknown], None)
             missing.append(f"assumed_model:{asked}")
         started = event.started_ns
@@ -175,7 +175,7 @@ class Kernel:
             lines += self._of_meter(event, plan, meter, quantity, table.step(meter), missing)
         if plan.has_call_fee and CALL_FEE not in usage:
             lines += self._of_meter(event, plan, CALL_FEE, 1, table.step(CALL_FEE), missing)
-        layout, quantities = Layout.of(column for column, _ in lines), tuple(quantity for _, quantity in lines)
+        layout, quantities = Layout.of(line for line, _ in lines), tuple(quantity for _, quantity in lines)
         known = [atto for atto in layout.amounts(quantities) if atto is not None]
         total = None if lines and not known else sum(known)
         made = _finish(card, event, priced_by, plan.currency, layout, quantities, missing, total)
@@ -194,11 +194,11 @@ class Kernel:
             options = step[5] or (Option(*step[:5], None),)
             made = _by_steps(meter, valid, options)
             doubtful = {option.rate_id for option in options if not option.attested}
-            if any(column.rate_id in doubtful for column, _ in made):
+            if any(line.rate_id in doubtful for line, _ in made):
                 missing.append(f"{_NOT_ATTESTED}:{meter}")
         else:
             made = self._of_another_model(event, plan, meter, valid, missing)
-        if any(column.fraction is None for column, _ in made):
+        if any(line.fraction is None for line, _ in made):
             missing.append(f"no_fx:{meter}" if meter in plan.unconverted else f"no_rate:{meter}")
         return made
 
@@ -217,8 +217,8 @@ class Kernel:
                 doubts = (charge.reason or "").split(";")
                 if any(one.startswith(_NOT_ATTESTED) and bare in one.partition(":")[2].split(",") for one in doubts):
                     missing.append(f"{_NOT_ATTESTED}:{meter}")
-                lines = zip(charge.layout.columns, charge.quantities, strict=True)
-                return [(column._replace(meter=meter), used) for column, used in lines if column.meter == bare]
+                lines = zip(charge.layout.lines, charge.quantities, strict=True)
+                return [(line._replace(meter=meter), used) for line, used in lines if line.meter == bare]
         return [_unpriced(meter, quantity)]
 
     def _without_usage(self, event: Billable) -> Charge:
@@ -352,17 +352,17 @@ def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list
     lines: list[_Line] = []
     for step in steps:
         if step.above is None:
-            lines.append((_column(meter, step), quantity))
+            lines.append((_layout_line(meter, step), quantity))
             return lines
         if step.above.passed(quantity):
-            lines.append((_column(meter, step), quantity - step.above.value))
+            lines.append((_layout_line(meter, step), quantity - step.above.value))
             quantity = step.above.value
     lines.append(_unpriced(meter, quantity))
     return lines
 
 
-def _column(meter: str, option: Option) -> Column:
-    return Column(meter, option.unit_price, option.per, option.rate_id, (option.num, option.den))
+def _layout_line(meter: str, option: Option) -> LayoutLine:
+    return LayoutLine(meter, option.unit_price, option.per, option.rate_id, (option.num, option.den))
 
 
 def _unpriced(meter: object, quantity: object) -> _Line:
@@ -370,7 +370,7 @@ def _unpriced(meter: object, quantity: object) -> _Line:
     valid = valid_quantity(quantity)
     if valid is None:
         valid = quantity if type(quantity) is int and -MAX_COUNT <= quantity < 0 else 0
-    return Column(str(meter), None, 1, None, None), valid
+    return LayoutLine(str(meter), None, 1, None, None), valid
 
 
 def _times(quantity: Any, num: int, den: int) -> int:

@@ -19,7 +19,7 @@ from aicost.usage.reading import MAX_COUNT, is_sane
 
 from ._text import price_text
 from .card import RateCard
-from .charge import Column, Layout
+from .charge import Layout, LayoutLine
 from .models import ModelRates
 from .rates import Context, Modifier, Rate, Window, in_force
 
@@ -85,7 +85,7 @@ class Table:
             return None
         plain = [step for step in steps if step is not None]
         layout = Layout.of(
-            Column(meter, price, per, rate_id, (num, den))
+            LayoutLine(meter, price, per, rate_id, (num, den))
             for meter, (num, den, price, per, rate_id, _) in zip(meters, plain, strict=True)
         )
         nums, dens = tuple(step[0] for step in plain), tuple(step[1] for step in plain)
