@@ -7,9 +7,7 @@ response says. Sync and async clients, streams and plain responses all come down
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,18 +20,17 @@ from aicost import _forks
 from aicost._later import in_collector, later
 from aicost._wellformed import wellformed, wellformed_values
 from aicost.scopes.ids import new_event_id, new_id
-from aicost.scopes.leaving import reset
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
-from aicost.usage.event import NOWHERE, Chargeable, Limits, Origin, RequestStatus, UsageEvent
-from aicost.usage.meters import token_sums
-from aicost.usage.model_names import same_model
+from aicost.usage.event import Chargeable, Origin, RequestStatus, UsageEvent
 from aicost.usage.readers import ResponseView
 from aicost.usage.reading import Reading
 
 from . import guard
+from .attempt import Attempt, attempt_attributes, is_unknown, with_limits
 from .deduplication import WIRE, Covered, Observer, Reason, Verdict
 from .evidence import span_event_id
+from .failed_calls import Failed, answer_next, answered_by
 from .open_view import CallNames, OpenView, open_view_around, with_open_view
 from .pipeline import Pipeline
 
@@ -57,18 +54,6 @@ class Target(NamedTuple):
     """What its span says of it in place of `gen_ai.*`, when it is no operation of a model."""
 
 
-@dataclass(slots=True)
-class _Attempt:
-    event_id: str
-    started_ns: int
-    ended_ns: int = 0
-    backoff_ns: int = 0
-    http_status: int | None = None
-    error_type: str | None = None
-    chargeable: Chargeable = Chargeable.NO
-    origin: Origin = NOWHERE
-
-
 @dataclass(frozen=True, slots=True)
 class CallResult:
     """How the last attempt of a call ended."""
@@ -81,39 +66,6 @@ class CallResult:
     """False when the stream was cut before its final usage."""
     estimated: bool = False
     """The usage was counted here, because the provider reported none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A call that failed for good, in the run and step it was made in."""
-
-    run_id: str
-    step: str | None
-    operation: str
-    provider: str
-    model: str
-    event_id: str
-    linked: bool = False
-    """A framework says what is tried after it, in whichever step that is."""
-
-
-# What failed last in this thread or task: the next call of its run and step is the application's answer to it.
-_failed: ContextVar[Failed | None] = ContextVar("aicost_failed_call", default=None)
-
-
-@contextmanager
-def answers(failed: Failed | None) -> Iterator[None]:
-    """The first call made in the block, if any, answers that failed one."""
-    token = _failed.set(failed)
-    try:
-        yield
-    finally:
-        reset(_failed, token)
-
-
-def answer_next(failed: Failed | None) -> None:
-    """The next call made in this thread or task answers that failed one."""
-    _failed.set(failed)
 
 
 class Call:
@@ -185,7 +137,7 @@ class Call:
         self.context: Context = with_open_view(self._open_view, self.span, set_span_in_context(self.span, parent))
         self._begin(max_output)
         self._is_of_another = False
-        self._after = None if (before := _failed.get()) is None else self._answers(before)
+        self._after = self._answers()
 
     @classmethod
     def of_span(
@@ -203,7 +155,7 @@ class Call:
     def _begin(self, max_output: Callable[[], int | None] | None = None) -> None:
         run = self._scope.run
         self._run_id = run.id if run is not None else self._implicit_run()
-        self._attempts: list[_Attempt] = []
+        self._attempts: list[Attempt] = []
         self._content: Mapping[str, AttributeValue] = {}
         self._not_chargeable: Covered | None = None
         self._max_output = max_output
@@ -225,7 +177,7 @@ class Call:
             if not before.ended_ns:  # answered, and tried again all the same
                 before.ended_ns, before.error_type, before.chargeable = now, "retried", Chargeable.POSSIBLY
             before.backoff_ns = now - before.ended_ns
-        self._attempts.append(_Attempt(self._new_id(now, len(self._attempts) + 1), now, origin=self._origin))
+        self._attempts.append(Attempt(self._new_id(now, len(self._attempts) + 1), now, origin=self._origin))
 
     def identify(self, event_id: str) -> None:
         """The attempt under way is an event that has an identity already: a line of a batch, a background response."""
@@ -314,8 +266,8 @@ class Call:
             for n, attempt in enumerate(self._attempts[:-1], 1)
         ]
         events.append(self._heard(self._event(len(self._attempts), last, view, outcome, self._after)))
-        if self._max_output is not None and any(_is_unknown(event) for event in events):
-            events = self._bounded(events)
+        if self._max_output is not None and any(is_unknown(event) for event in events):
+            events = with_limits(events, self.target.region, self._max_output)
         verdict = self._decide(events[-1])
         if verdict.covered is not None:
             self._cover(events, verdict)
@@ -329,7 +281,7 @@ class Call:
         elif all(event.chargeable is Chargeable.NO for event in events):
             self._open_view.chargeable = False
         if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
-            _failed.set(self._as_failed(scope.run.id, events[-1].event_id))
+            answer_next(self._as_failed(scope.run.id, events[-1].event_id))
         self._pipeline.settle(
             events,
             run=scope.run,
@@ -339,25 +291,6 @@ class Call:
             replaces=verdict.replaces,
             is_nearest=self._observer is WIRE,
         )
-
-    def _bounded(self, events: list[UsageEvent]) -> list[UsageEvent]:
-        """The events, and of those whose usage is not known what the request says of the most that it can be.
-
-        Each attempt sends the same request: what one of them was sent, as its answer says, so were the others. They
-        may have been served otherwise, though, unless the answer came from where every request goes.
-        """
-        try:
-            most = None if self._max_output is None else self._max_output()
-        except Exception as error:  # noqa: BLE001 - a bound is worth less than the call
-            guard.failed("read the limits of a request", error)
-            return events
-        if most is None:
-            return events
-        last, target = events[-1], self.target
-        plain = last.service_tier is None and last.speed is None and last.region == target.region
-        told = last.usage is not None and last.complete and not last.flags and plain
-        sent = token_sums(last.usage or {})[0] if told and same_model(target.model, last.model) else None
-        return [replace(event, limits=Limits(most, sent)) if _is_unknown(event) else event for event in events]
 
     def _heard(self, event: UsageEvent) -> UsageEvent:
         """The event with the usage that a view inside of the call has, where its own response told of none."""
@@ -435,11 +368,11 @@ class Call:
             span.set_status(Status(StatusCode.ERROR, outcome.error_type))
         if len(events) > 1 or outcome.error_type is not None:
             for event, attempt in zip(events, self._attempts, strict=True):
-                span.add_event("aicost.attempt", _attempt_attributes(event, attempt), timestamp=event.ended_ns)
+                span.add_event("aicost.attempt", attempt_attributes(event, attempt), timestamp=event.ended_ns)
         return attributes
 
     def _event(
-        self, number: int, attempt: _Attempt, view: ResponseView, outcome: CallResult, after: Failed | None = None
+        self, number: int, attempt: Attempt, view: ResponseView, outcome: CallResult, after: Failed | None = None
     ) -> UsageEvent:
         """The event of an attempt that came out so; `after` is the failed call that the application answers with it."""
         scope, target, reading, run_id = self._scope, self.target, view.reading, self._run_id
@@ -492,31 +425,23 @@ class Call:
         context = self.span.get_span_context()
         return span_event_id(f"{context.trace_id:032x}", f"{context.span_id:016x}", started_ns, number)
 
-    def _answers(self, before: Failed) -> Failed | None:
-        """The failed call this one is made instead of, if it is of the same step of the same run."""
-        _failed.set(None)
-        scope, target = self._scope, self.target
-        if before.linked:
-            return before
-        here = (scope.run.id if scope.run else None, scope.step.name if scope.step else None, target.operation)
-        return before if (before.run_id, before.step, before.operation) == here else None
+    def _answers(self) -> Failed | None:
+        """The failed call this one is made instead of, if there is one of the same step of the same run."""
+        scope = self._scope
+        run, step = scope.run.id if scope.run else None, scope.step.name if scope.step else None
+        return answered_by(run, step, self.target.operation)
 
     def _implicit_run(self) -> str:
         trace_id = f"{self.span.get_span_context().trace_id:032x}"
         return new_id() if trace_id == _INVALID_TRACE else trace_id
 
-    def _current(self) -> _Attempt:
+    def _current(self) -> Attempt:
         if not self._attempts:
             self.attempt_started()
         return self._attempts[-1]
 
 
-def _is_unknown(event: UsageEvent) -> bool:
-    """Whether an attempt may cost more than is known of it."""
-    return event.chargeable is not Chargeable.NO and (event.usage is None or not event.complete)
-
-
-def _failed_outcome(attempt: _Attempt) -> CallResult:
+def _failed_outcome(attempt: Attempt) -> CallResult:
     """How an attempt came out that the client followed with another."""
     return CallResult(
         RequestStatus.RETRY,
@@ -562,19 +487,3 @@ def covered_attributes(covered: Covered) -> dict[str, AttributeValue]:
     if covered.by is not None:
         said[a.AICOST_COVERED_BY] = covered.by
     return said
-
-
-def _attempt_attributes(event: UsageEvent, attempt: _Attempt) -> Mapping[str, Any]:
-    attributes: dict[str, Any] = {
-        a.AICOST_EVENT_ID: event.event_id,
-        a.AICOST_REQUEST_ATTEMPT: event.attempt,
-        a.AICOST_REQUEST_STATUS: event.status.value,
-        a.AICOST_REQUEST_BILLED: event.chargeable.value,
-    }
-    if attempt.http_status is not None:
-        attributes[a.HTTP_RESPONSE_STATUS_CODE] = attempt.http_status
-    if event.error_type is not None:
-        attributes[a.ERROR_TYPE] = event.error_type
-    if event.backoff_ns:
-        attributes[a.AICOST_REQUEST_BACKOFF] = event.backoff_ns / 1e9
-    return attributes
