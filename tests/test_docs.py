@@ -51,6 +51,11 @@ def test_the_example_runs(emulator: ProviderEmulator, tmp_path: Path) -> None:
     assert f"2 calls, 0 retries, {emulator.bill.total} USD" in out
 
 
+def test_the_integration_in_the_docs_runs(emulator: ProviderEmulator, tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/integrations.md").read_text(), re.DOTALL)
+    assert python(program, emulator, tmp_path).strip() == "0.0035"
+
+
 def test_the_rate_card_in_the_docs_is_valid(tmp_path: Path) -> None:
     (card,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/rate-cards.md").read_text(), re.DOTALL)
     path = tmp_path / "card.json"

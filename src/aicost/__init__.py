@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         shutdown,
         uninstrument,
     )
+    from .integrations.custom import OpenCall, start_call
     from .pricing.card import RateCard
     from .pricing.charge import Charge, ChargeLine, ChargeStatus
     from .pricing.whatif import Scenario
@@ -71,6 +72,8 @@ __all__ = [
     "RateCard",
     "record_usage",
     "record_outcome",
+    "start_call",
+    "OpenCall",
     "Charge",
     "ChargeLine",
     "ChargeStatus",
@@ -98,6 +101,7 @@ _HOME = {
         "shutdown",
         "uninstrument",
     ),
+    "integrations.custom": ("OpenCall", "start_call"),
     "scopes.propagation": ("extract", "inject"),
     "scopes.runs": ("Run",),
     "scopes.tracking": ("attribution", "run_scope", "track_agent", "track_step", "track_tool", "track_workflow"),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicost._money import ATTO, to_text
-from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
+from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialect_table import dialect_of
 from aicost.telemetry.profiles import (
@@ -95,7 +95,7 @@ class Fragments:
 
     def of(self, view: SpanView, charge: Charge) -> bytes:
         """The fragment for a span."""
-        layout, lines = view.inference.layout, charge.lines
+        layout, lines = view.inference.layout, charge.layout
         failed = view.error_type is not None
         if (
             layout is None
@@ -110,12 +110,11 @@ class Fragments:
         if left is None:
             left = self._still_to_look_for(view, there)
         found = tuple(map(view.attributes.__contains__, left)) if left else ()
-        rates = tuple([line[5] for line in lines])
-        key = (view.inference.labels, there, charge.rate_card, tuple(view.usage or ()), rates, found)
+        key = (view.inference.labels, there, charge.rate_card, tuple(view.usage or ()), lines.rate_ids, found)
         template = self._templates.get(key)
         if template is None:
             template = self._make(key, view, charge)
-        return template.filled(view, charge.atto or 0, lines)
+        return template.filled(view, charge)
 
     def _still_to_look_for(self, view: SpanView, there: frozenset[str]) -> tuple[str, ...]:
         known = dialect_of(view.scope.name, view.scope.version).keys
@@ -127,7 +126,7 @@ class Fragments:
 
     def _make(self, key: tuple[Any, ...], view: SpanView, charge: Charge) -> _Template:
         attributes = gained(attributes_of(view, charge, self._profiles), view.attributes)
-        made = _Template(attributes, [line.meter for line in charge.lines])
+        made = _Template(attributes, charge.layout.meters)
         if len(self._templates) >= _MOST_TEMPLATES:
             self._templates.clear()
         self._templates[key] = made
@@ -166,19 +165,20 @@ class _Template:
         self._doubles = struct.Struct("<" + "".join([f"{len(head)}sd" for head in heads])).pack
         self._arguments: list[Any] = [part for head in heads for part in (head, 0.0)]
 
-    def filled(self, view: SpanView, total: int, lines: Sequence[ChargeLine]) -> bytes:
+    def filled(self, view: SpanView, charge: Charge) -> bytes:
         trace = view.trace_id.hex().encode()
+        quantities, total = charge.quantities, charge.atto or 0
         parts = [self._constant, wire.text(self._event, view.event_id), wire.text(self._exact, to_text(total))]
         for head in self._runs:
             parts += (head, trace)
-        attos: list[Any] = [line[4] for line in lines]
+        attos: Sequence[Any] = charge.layout.amounts(quantities)
         self._arguments[1::2] = [
             (total if which is None else attos[which[0]] if len(which) == 1 else sum([attos[i] for i in which])) / ATTO
             for which in self._amounts
         ]
         parts.append(self._doubles(*self._arguments))
         for heads, which in self._counts:
-            number: Any = lines[which[0]][1] if len(which) == 1 else sum([lines[i][1] for i in which])
+            number: Any = quantities[which[0]] if len(which) == 1 else sum([quantities[i] for i in which])
             encoded = _VARINTS[number] if number < 16384 else wire.varint(number)
             parts += (heads[len(encoded)], encoded)
         return b"".join(parts)

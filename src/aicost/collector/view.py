@@ -18,7 +18,7 @@ from aicost.telemetry.deduplication import Covered, Observer
 from aicost.telemetry.dialects import Inference
 from aicost.telemetry.evidence import span_event_id
 from aicost.telemetry.profiles import ORIGIN_KEYS
-from aicost.usage.event import NOWHERE, Chargeable, Origin
+from aicost.usage.event import NOWHERE, Chargeable, Limits, Origin
 from aicost.usage.meters import Quantity
 
 from . import wire
@@ -93,6 +93,8 @@ class SpanView:
         "usage",
     )
     provider_currency = "USD"
+    limits: Limits | None = None
+    """A span does not say what its request set."""
 
     def __init__(
         self,

@@ -19,7 +19,8 @@ from aicost.scopes.runs import StepKind
 from aicost.scopes.scope import current_scope
 from aicost.scopes.tracking import open_run, open_step
 from aicost.telemetry import guard
-from aicost.telemetry.call import Call, CallResult, Failed, Target, answer_next, answers
+from aicost.telemetry.call import Call, CallResult, Target
+from aicost.telemetry.failed_calls import Failed, answer_next, answers
 from aicost.telemetry.state import Source
 from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.readers import ResponseView

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from aicost.telemetry.call import Target
 from aicost.usage.reading import Raw
 
+from ._limits import max_output
+
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -35,6 +37,10 @@ class CallRequest(NamedTuple):
     """Headers of the response that count what it used, whatever its body says; they are read beside it."""
     recorded: bool = True
     """False for what costs money and is recorded elsewhere, when it is done, or not at all: only a gate sees it."""
+
+    def max_output(self) -> int | None:
+        """The most output tokens the answer can have, if the request says so."""
+        return max_output(self.target, self.body)
 
     @property
     def is_free(self) -> bool:

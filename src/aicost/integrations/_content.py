@@ -26,7 +26,8 @@ class LazyBody(Mapping[str, Any]):
     def __init__(self, text: str | bytes) -> None:
         self._text = text
 
-    def _fields(self) -> dict[str, Any]:
+    def parsed(self) -> dict[str, Any]:
+        """All of it; nothing if it is no JSON object."""
         try:
             found = json.loads(self._text)
         except (ValueError, TypeError):  # a stream, or no JSON
@@ -34,13 +35,13 @@ class LazyBody(Mapping[str, Any]):
         return found if isinstance(found, dict) else {}
 
     def __getitem__(self, name: str) -> Any:
-        return self._fields()[name]
+        return self.parsed()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._fields())
+        return iter(self.parsed())
 
     def __len__(self) -> int:
-        return len(self._fields())
+        return len(self.parsed())
 
 
 def prompt_of(body: Raw) -> tuple[list[Message], list[Mapping[str, Any]]]:

@@ -64,7 +64,11 @@ class InProgress:
         self.pipeline = pipeline
         self.permit = permit
         self.started_ns = time.time_ns()
-        self.call = Call(pipeline, call_request.target) if call_request.recorded and not call_request.is_free else None
+        self.call = (
+            Call(pipeline, call_request.target, max_output=call_request.max_output)
+            if call_request.recorded and not call_request.is_free
+            else None
+        )
         self.credential: str | None = None
         """A digest of the key that the last request had."""
         self.amended: Arguments | None = None

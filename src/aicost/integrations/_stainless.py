@@ -95,6 +95,9 @@ def _asking(client: StainlessClient) -> Asking:
         body = options.json_data
         if not isinstance(body, Mapping):
             body = {}
+        more = getattr(options, "extra_json", None)
+        if isinstance(more, Mapping) and more:  # what the application puts into the body beside the client's own
+            body = {**body, **more}
         asked = body.get("model")
         model = asked if isinstance(asked, str) and asked else "unknown"
         _, _, provider, host, port = whom(instance)

@@ -7,7 +7,8 @@ that holds it has one flat table of meters.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from aicost.usage.reading import MAX_COUNT, is_sane
 
 from ._text import price_text
 from .card import RateCard
+from .charge import Layout, LayoutLine
 from .models import ModelRates
 from .rates import Context, Modifier, Rate, Window, in_force
 
@@ -48,7 +50,49 @@ PricingStep = tuple[int, int, str, int, str, "tuple[Option, ...] | None"]
 It is not where the price changes within a request, or is not attested for its time.
 """
 
-Table = Mapping[str, PricingStep]
+
+class Arranged(NamedTuple):
+    """The layout of usage with these meters, and what each of its quantities is multiplied by.
+
+    `nums` over `dens` is the amount of one unit; there are no `dens` where all are 1.
+    """
+
+    layout: Layout
+    nums: tuple[int, ...]
+    dens: tuple[int, ...] | None
+
+
+_MOST_LAYOUTS = 256
+"""Of one table. Readers tell meters in a fixed order, so that there are a few; an application may say any."""
+
+
+class Table:
+    """What prices each meter, under certain conditions."""
+
+    __slots__ = ("_layouts", "arranged", "step")
+
+    def __init__(self, steps: Mapping[str, PricingStep]) -> None:
+        self.step = steps.get
+        """What prices a meter; None where nothing does."""
+        self._layouts: dict[tuple[str, ...], Arranged] = {}
+        self.arranged = self._layouts.get
+        """The layout for usage of these meters, in their order, if it was asked for before."""
+
+    def arrange(self, meters: tuple[str, ...]) -> Arranged | None:
+        """The layout for usage of these meters; None where not all have one price, or any is no plain text."""
+        steps = [self.step(meter) if type(meter) is str else None for meter in meters]
+        if any(step is None or step[5] is not None for step in steps):
+            return None
+        plain = [step for step in steps if step is not None]
+        layout = Layout.of(
+            LayoutLine(meter, price, per, rate_id, (num, den))
+            for meter, (num, den, price, per, rate_id, _) in zip(meters, plain, strict=True)
+        )
+        nums, dens = tuple(step[0] for step in plain), tuple(step[1] for step in plain)
+        made = Arranged(layout, nums, None if set(dens) <= {1} else dens)
+        if len(self._layouts) < _MOST_LAYOUTS:
+            self._layouts[meters] = made
+        return made
 
 
 class _Candidate(NamedTuple):
@@ -126,6 +170,21 @@ class Plan:
             found = self._tables[holding] = self._compile(holding)
         return found
 
+    def possible(self, meter: str, size: Callable[[Context], Quantity], at_ns: int) -> list[Option]:
+        """Every rate of a meter that can hold at this time in a request whose basis of a threshold is at most `size`.
+
+        What the meter costs is the price of one of them. It is none where the meter has no rate.
+        """
+        candidates = self._candidates.get(meter)
+        if candidates is None and meter not in self._rated and meter in METERS:
+            candidates = self._candidates.get(METERS[meter].priced_as or "")
+        return [
+            c.option
+            for c in candidates or ()
+            if (c.window is None or _holds(c.window, at_ns))
+            and (c.context is None or c.context.passed(size(c.context)))
+        ]
+
     def _open(self, at_ns: int) -> int:
         """The windows that hold. Windows open on whole minutes, and calls come in many to a minute."""
         minute = at_ns // _MINUTE_NS
@@ -158,7 +217,7 @@ class Plan:
         for declared in METERS.values():
             if declared.priced_as in table and declared.id not in self._rated:
                 table[declared.id] = table[declared.priced_as]
-        return table
+        return Table(table)
 
 
 def valid_quantity(quantity: object) -> Quantity | None:
@@ -190,6 +249,10 @@ class Timeline(NamedTuple):
     card: str
     starts: list[int]
     plans: list[Plan]
+
+    def at(self, at_ns: int) -> Plan:
+        """The plan in force."""
+        return self.plans[bisect_right(self.starts, at_ns) - 1]
 
 
 def timeline(card: RateCard, model: ModelRates, axes: Axes) -> Timeline:

@@ -60,6 +60,7 @@ class Scenario:
             None if self.changes_the_call() else event.provider_cost,
             event.provider_currency,
             event.request_model if self.model is None else None,
+            event.limits,
         )
 
 

@@ -7,9 +7,7 @@ response says. Sync and async clients, streams and plain responses all come down
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,16 +20,17 @@ from aicost import _forks
 from aicost._later import in_collector, later
 from aicost._wellformed import wellformed, wellformed_values
 from aicost.scopes.ids import new_event_id, new_id
-from aicost.scopes.leaving import reset
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
-from aicost.usage.event import NOWHERE, Chargeable, Origin, RequestStatus, UsageEvent
+from aicost.usage.event import Chargeable, Origin, RequestStatus, UsageEvent
 from aicost.usage.readers import ResponseView
 from aicost.usage.reading import Reading
 
 from . import guard
+from .attempt import Attempt, attempt_attributes, is_unknown, with_limits
 from .deduplication import WIRE, Covered, Observer, Reason, Verdict
 from .evidence import span_event_id
+from .failed_calls import Failed, answer_next, answered_by
 from .open_view import CallNames, OpenView, open_view_around, with_open_view
 from .pipeline import Pipeline
 
@@ -55,18 +54,6 @@ class Target(NamedTuple):
     """What its span says of it in place of `gen_ai.*`, when it is no operation of a model."""
 
 
-@dataclass(slots=True)
-class _Attempt:
-    event_id: str
-    started_ns: int
-    ended_ns: int = 0
-    backoff_ns: int = 0
-    http_status: int | None = None
-    error_type: str | None = None
-    chargeable: Chargeable = Chargeable.NO
-    origin: Origin = NOWHERE
-
-
 @dataclass(frozen=True, slots=True)
 class CallResult:
     """How the last attempt of a call ended."""
@@ -81,39 +68,6 @@ class CallResult:
     """The usage was counted here, because the provider reported none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A call that failed for good, in the run and step it was made in."""
-
-    run_id: str
-    step: str | None
-    operation: str
-    provider: str
-    model: str
-    event_id: str
-    linked: bool = False
-    """A framework says what is tried after it, in whichever step that is."""
-
-
-# What failed last in this thread or task: the next call of its run and step is the application's answer to it.
-_failed: ContextVar[Failed | None] = ContextVar("aicost_failed_call", default=None)
-
-
-@contextmanager
-def answers(failed: Failed | None) -> Iterator[None]:
-    """The first call made in the block, if any, answers that failed one."""
-    token = _failed.set(failed)
-    try:
-        yield
-    finally:
-        reset(_failed, token)
-
-
-def answer_next(failed: Failed | None) -> None:
-    """The next call made in this thread or task answers that failed one."""
-    _failed.set(failed)
-
-
 class Call:
     """One call in progress. `finish` may come from any thread and more than once; the first one counts."""
 
@@ -125,6 +79,7 @@ class Call:
         "_generation",
         "_is_of_another",
         "_lock",
+        "_max_output",
         "_not_chargeable",
         "_observer",
         "_open_view",
@@ -138,9 +93,18 @@ class Call:
     )
 
     def __init__(
-        self, pipeline: Pipeline, target: Target, *, observer: str = WIRE, parent: Context | None = None
+        self,
+        pipeline: Pipeline,
+        target: Target,
+        *,
+        observer: str = WIRE,
+        parent: Context | None = None,
+        max_output: Callable[[], int | None] | None = None,
     ) -> None:
-        """`observer` is who sees the call: a framework sees it from outside, and counts what nobody else does."""
+        """`observer` is who sees the call: a framework sees it from outside, and counts what nobody else does.
+
+        `max_output` says how many tokens the answer can have at most; it is asked only if the answer is not known.
+        """
         self._pipeline = pipeline
         self.target = target = _sound(target)
         self._observer = observer
@@ -171,9 +135,9 @@ class Call:
         )
         self._open_view = OpenView(target.operation, scope, open_view_around(parent), wire=observer is WIRE)
         self.context: Context = with_open_view(self._open_view, self.span, set_span_in_context(self.span, parent))
-        self._begin()
+        self._begin(max_output)
         self._is_of_another = False
-        self._after = None if (before := _failed.get()) is None else self._answers(before)
+        self._after = self._answers()
 
     @classmethod
     def of_span(
@@ -188,12 +152,13 @@ class Call:
         call._after = None
         return call
 
-    def _begin(self) -> None:
+    def _begin(self, max_output: Callable[[], int | None] | None = None) -> None:
         run = self._scope.run
         self._run_id = run.id if run is not None else self._implicit_run()
-        self._attempts: list[_Attempt] = []
+        self._attempts: list[Attempt] = []
         self._content: Mapping[str, AttributeValue] = {}
         self._not_chargeable: Covered | None = None
+        self._max_output = max_output
         self._origin = Origin(host=self.target.server_address, upstream_id=self._scope.upstream_id)
         target = self.target
         self._open_view.names = CallNames(target.provider, target.model, target.model, self._origin)
@@ -212,7 +177,7 @@ class Call:
             if not before.ended_ns:  # answered, and tried again all the same
                 before.ended_ns, before.error_type, before.chargeable = now, "retried", Chargeable.POSSIBLY
             before.backoff_ns = now - before.ended_ns
-        self._attempts.append(_Attempt(self._new_id(now, len(self._attempts) + 1), now, origin=self._origin))
+        self._attempts.append(Attempt(self._new_id(now, len(self._attempts) + 1), now, origin=self._origin))
 
     def identify(self, event_id: str) -> None:
         """The attempt under way is an event that has an identity already: a line of a batch, a background response."""
@@ -295,9 +260,14 @@ class Call:
         last = self._current()
         last.ended_ns = ended_ns or last.ended_ns or time.time_ns()
         last.error_type, last.http_status = outcome.error_type, outcome.http_status
-        failed, scope = self._attempts[:-1], self._scope
-        events = [self._failed_event(n, attempt) for n, attempt in enumerate(failed, 1)]
-        events.append(self._heard(self._last_event(view, outcome, last)))
+        scope = self._scope
+        events = [
+            self._event(n, attempt, _NOTHING, _failed_outcome(attempt))
+            for n, attempt in enumerate(self._attempts[:-1], 1)
+        ]
+        events.append(self._heard(self._event(len(self._attempts), last, view, outcome, self._after)))
+        if self._max_output is not None and any(is_unknown(event) for event in events):
+            events = with_limits(events, self.target.region, self._max_output)
         verdict = self._decide(events[-1])
         if verdict.covered is not None:
             self._cover(events, verdict)
@@ -311,7 +281,7 @@ class Call:
         elif all(event.chargeable is Chargeable.NO for event in events):
             self._open_view.chargeable = False
         if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
-            _failed.set(self._as_failed(scope.run.id, events[-1].event_id))
+            answer_next(self._as_failed(scope.run.id, events[-1].event_id))
         self._pipeline.settle(
             events,
             run=scope.run,
@@ -398,72 +368,54 @@ class Call:
             span.set_status(Status(StatusCode.ERROR, outcome.error_type))
         if len(events) > 1 or outcome.error_type is not None:
             for event, attempt in zip(events, self._attempts, strict=True):
-                span.add_event("aicost.attempt", _attempt_attributes(event, attempt), timestamp=event.ended_ns)
+                span.add_event("aicost.attempt", attempt_attributes(event, attempt), timestamp=event.ended_ns)
         return attributes
 
-    def _failed_event(self, number: int, attempt: _Attempt) -> UsageEvent:
-        return self._event(
-            event_id=attempt.event_id,
-            usage=None,
-            started_ns=attempt.started_ns,
-            ended_ns=attempt.ended_ns,
-            status=RequestStatus.RETRY,
-            chargeable=attempt.chargeable,
-            error_type=attempt.error_type,
-            attempt=number,
-            retry_count=number - 1,
-            backoff_ns=attempt.backoff_ns,
-            complete=attempt.chargeable is not Chargeable.POSSIBLY,
-            origin=attempt.origin,
-        )
-
-    def _last_event(self, view: ResponseView, outcome: CallResult, attempt: _Attempt) -> UsageEvent:
-        number, reading, target = len(self._attempts), view.reading, self.target
-        before = self._after
-        same = before is not None and (before.provider, before.model) == (target.provider, target.model)
-        return self._event(
-            event_id=attempt.event_id,
-            model=view.model or target.model,
-            usage=None if reading is None else reading.usage,
-            started_ns=attempt.started_ns,
-            ended_ns=attempt.ended_ns,
-            response_id=view.response_id,
-            service_tier=view.service_tier,
-            region=target.region if reading is None else reading.region or target.region,
-            speed=None if reading is None else reading.speed,
-            status=outcome.status,
-            chargeable=outcome.chargeable,
-            error_type=outcome.error_type,
-            attempt=number,
-            retry_count=number - 1,
-            complete=outcome.complete and (reading is None or reading.complete),
-            estimated=outcome.estimated,
-            flags=() if reading is None else reading.flags,
-            provider_cost=None if reading is None else reading.provider_cost,
-            retry_of=before.event_id if before is not None and same else None,
-            fallback_of=before.event_id if before is not None and not same else None,
-            origin=attempt.origin,
-        )
-
-    def _event(self, **known: Any) -> UsageEvent:
-        scope, target = self._scope, self.target
-        context = self.span.get_span_context()
-        known.setdefault("model", target.model)
+    def _event(
+        self, number: int, attempt: Attempt, view: ResponseView, outcome: CallResult, after: Failed | None = None
+    ) -> UsageEvent:
+        """The event of an attempt that came out so; `after` is the failed call that the application answers with it."""
+        scope, target, reading, run_id = self._scope, self.target, view.reading, self._run_id
+        run, step, context = scope.run, scope.step, self.span.get_span_context()
+        same = after is not None and (after.provider, after.model) == (target.provider, target.model)
+        # By position, in the order of the fields: with names it takes twice as long.
         return UsageEvent(
-            provider=target.provider,
-            operation=target.operation,
-            request_model=target.model,
-            api=target.api,
-            trace_id=f"{context.trace_id:032x}",
-            span_id=f"{context.span_id:016x}",
-            run_id=self._run_id,
-            root_run_id=scope.run.root_id if scope.run is not None else self._run_id,
-            workflow=scope.run.workflow if scope.run is not None else None,
-            step=scope.step.name if scope.step is not None else None,
-            step_id=scope.step.id if scope.step is not None else None,
-            agent=scope.agent,
-            attribution=scope.attribution,
-            **known,
+            attempt.event_id,
+            target.provider,
+            target.operation,
+            view.model or target.model,
+            None if reading is None else reading.usage,
+            attempt.started_ns,
+            attempt.ended_ns,
+            target.model,
+            view.response_id,
+            target.api,
+            view.service_tier,
+            target.region if reading is None else reading.region or target.region,
+            None if reading is None else reading.speed,
+            outcome.status,
+            outcome.chargeable,
+            outcome.error_type,
+            number,
+            number - 1,
+            attempt.backoff_ns,
+            outcome.complete and (reading is None or reading.complete),
+            outcome.estimated,
+            () if reading is None else reading.flags,
+            None if reading is None else reading.provider_cost,
+            "USD",
+            f"{context.trace_id:032x}",
+            f"{context.span_id:016x}",
+            run_id,
+            run_id if run is None else run.root_id,
+            None if run is None else run.workflow,
+            None if step is None else step.name,
+            None if step is None else step.id,
+            scope.agent,
+            after.event_id if after is not None and same else None,
+            after.event_id if after is not None and not same else None,
+            scope.attribution,
+            attempt.origin,
         )
 
     def _new_id(self, started_ns: int, number: int) -> str:
@@ -473,23 +425,30 @@ class Call:
         context = self.span.get_span_context()
         return span_event_id(f"{context.trace_id:032x}", f"{context.span_id:016x}", started_ns, number)
 
-    def _answers(self, before: Failed) -> Failed | None:
-        """The failed call this one is made instead of, if it is of the same step of the same run."""
-        _failed.set(None)
-        scope, target = self._scope, self.target
-        if before.linked:
-            return before
-        here = (scope.run.id if scope.run else None, scope.step.name if scope.step else None, target.operation)
-        return before if (before.run_id, before.step, before.operation) == here else None
+    def _answers(self) -> Failed | None:
+        """The failed call this one is made instead of, if there is one of the same step of the same run."""
+        scope = self._scope
+        run, step = scope.run.id if scope.run else None, scope.step.name if scope.step else None
+        return answered_by(run, step, self.target.operation)
 
     def _implicit_run(self) -> str:
         trace_id = f"{self.span.get_span_context().trace_id:032x}"
         return new_id() if trace_id == _INVALID_TRACE else trace_id
 
-    def _current(self) -> _Attempt:
+    def _current(self) -> Attempt:
         if not self._attempts:
             self.attempt_started()
         return self._attempts[-1]
+
+
+def _failed_outcome(attempt: Attempt) -> CallResult:
+    """How an attempt came out that the client followed with another."""
+    return CallResult(
+        RequestStatus.RETRY,
+        attempt.chargeable,
+        attempt.error_type,
+        complete=attempt.chargeable is not Chargeable.POSSIBLY,
+    )
 
 
 def _sound(target: Target) -> Target:
@@ -528,19 +487,3 @@ def covered_attributes(covered: Covered) -> dict[str, AttributeValue]:
     if covered.by is not None:
         said[a.AICOST_COVERED_BY] = covered.by
     return said
-
-
-def _attempt_attributes(event: UsageEvent, attempt: _Attempt) -> Mapping[str, Any]:
-    attributes: dict[str, Any] = {
-        a.AICOST_EVENT_ID: event.event_id,
-        a.AICOST_REQUEST_ATTEMPT: event.attempt,
-        a.AICOST_REQUEST_STATUS: event.status.value,
-        a.AICOST_REQUEST_BILLED: event.chargeable.value,
-    }
-    if attempt.http_status is not None:
-        attributes[a.HTTP_RESPONSE_STATUS_CODE] = attempt.http_status
-    if event.error_type is not None:
-        attributes[a.ERROR_TYPE] = event.error_type
-    if event.backoff_ns:
-        attributes[a.AICOST_REQUEST_BACKOFF] = event.backoff_ns / 1e9
-    return attributes

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from opentelemetry.util.types import AttributeValue
 
 from aicost._money import ATTO, to_text
-from aicost.pricing.charge import Charge, ChargeStatus
+from aicost.pricing.charge import Charge, ChargeStatus, Layout
 from aicost.semconv import attributes as a
 from aicost.usage.event import NOWHERE, Chargeable, UsageEvent
 from aicost.usage.meters import METERS, Quantity, direction_of, group_of, token_sums
@@ -169,16 +170,36 @@ def add_cost(attributes: SpanAttributes, charge: Charge) -> None:
     attributes[a.AICOST_COST_CURRENCY] = charge.currency
     if charge.computed_atto is not None:
         attributes[a.AICOST_COST_COMPUTED_AMOUNT] = charge.computed_atto / ATTO
-    groups: dict[str, int] = {}
-    rate_ids = []
-    for line in charge.lines:
-        if line.atto is not None and line.rate_id is not None:
-            key = COST_GROUPS[group_of(line.meter)]
-            groups[key] = groups.get(key, 0) + line.atto
-            rate_ids.append(line.rate_id)
-    attributes.update({key: atto / ATTO for key, atto in groups.items()})
-    if rate_ids:
-        attributes[a.AICOST_COST_RATE_IDS] = rate_ids
+    layout = charge.layout
+    parts = _parts_of(layout) if len(layout) <= _MOST_LINES else _parts(layout)
+    amounts = layout.amounts(charge.quantities)
+    for key, lines in parts.groups:
+        attributes[key] = sum([amounts[line] or 0 for line in lines]) / ATTO
+    if parts.rate_ids:
+        attributes[a.AICOST_COST_RATE_IDS] = [*parts.rate_ids]
+
+
+class _Parts(NamedTuple):
+    """What is the same for all charges of one layout: by attribute, which lines it is the sum of; and their rates."""
+
+    groups: tuple[tuple[str, tuple[int, ...]], ...]
+    rate_ids: tuple[str, ...]
+
+
+_MOST_LINES = 32
+"""Of a layout that is remembered, so that memory is bounded."""
+
+
+def _parts(layout: Layout) -> _Parts:
+    groups: dict[str, tuple[int, ...]] = {}
+    for line, (meter, rate_id) in enumerate(zip(layout.meters, layout.rate_ids, strict=True)):
+        if rate_id is not None:
+            key = COST_GROUPS[group_of(meter)]
+            groups[key] = (*groups.get(key, ()), line)
+    return _Parts(tuple(groups.items()), tuple(rate_id for rate_id in layout.rate_ids if rate_id is not None))
+
+
+_parts_of = lru_cache(maxsize=1024)(_parts)
 
 
 def _flat(attributes: SpanAttributes, charge: Charge) -> None:
@@ -198,10 +219,10 @@ def _openinference(attributes: SpanAttributes, charge: Charge) -> None:
     if charge.atto is None:
         return
     sides = {"input": 0, "output": 0}
-    for line in charge.lines:
-        direction = direction_of(line.meter)
-        if line.atto is not None and direction is not None:
-            sides[direction] += line.atto
+    for meter, atto in zip(charge.layout.meters, charge.layout.amounts(charge.quantities), strict=True):
+        direction = direction_of(meter)
+        if atto is not None and direction is not None:
+            sides[direction] += atto
     attributes[a.LLM_COST_TOTAL] = charge.atto / ATTO
     attributes[a.LLM_COST_PROMPT] = sides["input"] / ATTO
     attributes[a.LLM_COST_COMPLETION] = sides["output"] / ATTO

@@ -145,10 +145,12 @@ def token_sums(usage: Mapping[str, Any]) -> tuple[int, int]:
     inputs: Any = 0
     outputs: Any = 0
     for meter, quantity in usage.items():
-        direction = direction_of(meter)
-        if direction == "input":
+        known = METERS.get(meter) or declared(meter)
+        if known is None or known.direction is None:
+            continue
+        if known.direction == "input":
             inputs += quantity
-        elif direction == "output":
+        else:
             outputs += quantity
     if type(inputs) is not int or type(outputs) is not int:
         return round(inputs), round(outputs)

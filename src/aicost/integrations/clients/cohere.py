@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,9 @@ def _call_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     base = kwargs.get("base_url") or instance.base_url
     url = urlsplit(str(base() if callable(base) else base))
     body = kwargs.get("json")
+    more = (kwargs.get("request_options") or {}).get("additional_body_parameters")
+    if isinstance(body, dict) and isinstance(more, Mapping):
+        body = {**body, **more}
     model = body.get("model") if isinstance(body, dict) else None
     operation, api = known
     target = Target(
