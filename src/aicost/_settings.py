@@ -20,10 +20,7 @@ from pydantic_settings import (
 
 from ._errors import ConfigError
 from ._wellformed import wellformed
-
-OwnerKey = Literal[
-    "tenant_id", "customer_id", "feature_id", "product", "team", "cost_center", "plan_tier", "project_id", "environment"
-]
+from .semconv.dimensions import METRIC_OWNERS, MetricOwner
 
 
 def _words(value: Any) -> Any:
@@ -122,6 +119,8 @@ class Settings(Secrets):
     """`service.name` of a provider that init() sets up; OTEL_SERVICE_NAME otherwise."""
     attribution: dict[str, str] = Field(default_factory=dict)
     """Ownership of everything the process does, where no scope says otherwise."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of everything the process does: owners by keys of your own."""
     rate_card: Path | None = None
     """A rate-card file; the bundled one otherwise."""
     exporter: Literal["otlp", "console", "none"] | None = None
@@ -147,7 +146,7 @@ class Settings(Secrets):
     """Record prompts and answers on spans."""
     propagate_threads: bool = True
     """Carry scopes into threads and executors, by OpenTelemetry's threading instrumentation."""
-    metric_attributes: Annotated[tuple[OwnerKey, ...], NoDecode, BeforeValidator(_words)] = ("feature_id", "team")
+    metric_attributes: Annotated[tuple[MetricOwner, ...], NoDecode, BeforeValidator(_words)] = METRIC_OWNERS
     """Ownership keys that become metric attributes. Add tenant_id only if you have few tenants."""
     cost_profiles: Annotated[
         tuple[Literal["flat", "semconv", "openinference"], ...], NoDecode, BeforeValidator(_words)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic import model_validator as check_whole
 
 from aicost._errors import ConfigError
-from aicost._settings import OwnerKey
+from aicost.semconv.dimensions import METRIC_OWNERS, MetricOwner
 from aicost.telemetry.profiles import CostProfile
 
 _UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -178,7 +178,7 @@ class CostMetrics(_Model):
     enabled: bool = True
     interval: Seconds = 60.0
     temporality: Literal["cumulative", "delta"] = "cumulative"
-    attributes: tuple[OwnerKey, ...] = ("feature_id", "team")
+    attributes: tuple[MetricOwner, ...] = METRIC_OWNERS
     max_series: int = Field(default=2_000, gt=0)
 
 

@@ -84,7 +84,7 @@ def event_of(view: View) -> UsageEvent:
         step=step,
         step_id=step_id,
         agent=get(a.GEN_AI_AGENT_NAME),
-        attribution=owners_of(view.resource, view.attributes),
+        attribution=owners_of(view.resource, view.attributes, view.encoded),
         origin=view.origin,
     )
     return given_event(view, event) if view.given else event

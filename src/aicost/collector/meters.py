@@ -25,7 +25,7 @@ from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import ChargeStatus
 from aicost.scopes.ids import opaque
-from aicost.scopes.scope import ATTRIBUTES
+from aicost.scopes.owners import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
 from aicost.usage.event import Billed
