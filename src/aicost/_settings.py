@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from ._errors import ConfigError
+from ._owner_rules import OwnerRules
 from ._wellformed import wellformed
 from .semconv.dimensions import METRIC_OWNERS, MetricOwner
 
@@ -121,6 +122,8 @@ class Settings(Secrets):
     """Ownership of everything the process does, where no scope says otherwise."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels of everything the process does: owners by keys of your own."""
+    owners: OwnerRules = ()
+    """Whose work is, by what it is about, where the work itself does not say: `[[owners]]` (docs/ownership.md)."""
     rate_card: Path | None = None
     """A rate-card file; the bundled one otherwise."""
     exporter: Literal["otlp", "console", "none"] | None = None

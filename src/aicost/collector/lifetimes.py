@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from aicost._bounded import short
 from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
 from aicost.scopes.ids import derived_id
-from aicost.scopes.owners import of_span
+from aicost.scopes.owners import span_owners
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import Part, part_of
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE
@@ -93,7 +93,7 @@ class Lifetimes:
                 parts = (span.trace_id.hex(), span.span_id.hex(), event.time_unix_nano, number)
                 outcome_id, run = derived_id("outcome", *parts), run or around.get(a.AICOST_RUN_ID)
             at_ns = min(event.time_unix_nano, MAX_COUNT)
-            own = of_span(said, owners)
+            own = span_owners(said, owners)
             self.told.outcomes.append(ToldOutcome(outcome_id, short(name), count, _id(run), at_ns, own))
 
     def step_around(self, key: bytes) -> str:

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from aicost._bounded import remembered, short
 from aicost.scopes.ids import derived_id
-from aicost.scopes.owners import ATTRIBUTES, LABEL_ATTRIBUTE, of_resource, of_span
+from aicost.scopes.owners import ATTRIBUTES, LABEL_ATTRIBUTE, resource_dimensions, span_owners
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import Inference
 from aicost.telemetry.evidence import span_event_id
@@ -303,11 +303,11 @@ def owners_of(resource: ResourceSpans, present: Mapping[str, bytes], encoded: by
     if _LABEL in encoded:
         said |= {name: wire.decoded(present[name]) for name in present if name.startswith(LABEL_ATTRIBUTE)}
     found = resource.told(_resource_owners)
-    return of_span(said, found) if said else found
+    return span_owners(said, found) if said else found
 
 
 def _resource_owners(encoded: bytes) -> Mapping[str, str]:
     try:
-        return of_resource(wire.Attributes(wire.Resource.FromString(encoded).attributes))
+        return resource_dimensions(wire.Attributes(wire.Resource.FromString(encoded).attributes))
     except DecodeError:
         return {}

@@ -1,4 +1,4 @@
-"""Owners: what an attribution may say, which attribute says it, and how it is made fit to export.
+"""Owners: what an attribution may say, which attribute says it, and how it is made fit for export.
 
 An attribution is one mapping: the keys of `OWNERS`, dimensions of the resource as defaults beneath them, and labels as
 `label:K`. Which keys there are the semconv registry says.
@@ -18,10 +18,8 @@ from .ids import opaque
 
 _log = logging.getLogger("aicost")
 
-Given = Mapping[str, object | None]
-"""Owners and labels as an application gives them; None leaves one as it is."""
-Labels = Mapping[str, object | None]
-"""Labels by their key."""
+OwnerValues = Mapping[str, object | None]
+"""Owners, or labels, as an application gives them; None leaves one as it is."""
 
 MOST_LABELS = 16
 """Labels of one scope, those of the scopes around it included: each is an attribute of every span."""
@@ -63,10 +61,10 @@ def check_keys(attribution: Mapping[Any, object | None]) -> None:
             raise TypeError(f"unknown attribution key {key!r}; known: {', '.join(ATTRIBUTES)}; or label:KEY")
 
 
-def given(owners: Given, labels: Labels | None) -> Given:
+def with_labels(owners: OwnerValues, labels: OwnerValues | None) -> OwnerValues:
     """Owners and labels as one attribution. Raises TypeError for an owner that there is not.
 
-    >>> given({"team": "support"}, {"cohort": "beta"})
+    >>> with_labels({"team": "support"}, {"cohort": "beta"})
     {'team': 'support', 'label:cohort': 'beta'}
     """
     check_keys(owners)
@@ -79,7 +77,7 @@ def given(owners: Given, labels: Labels | None) -> Given:
     return {**owners, **named}
 
 
-def fit(given: Given, within: Mapping[str, str]) -> dict[str, str]:
+def opaque_owners(given: OwnerValues, within: Mapping[str, str]) -> dict[str, str]:
     """What was given as it may be exported, inside a scope that is owned as `within` says.
 
     Ids are opaque. Labels beyond `MOST_LABELS` are left out, and the log says so once.
@@ -90,7 +88,7 @@ def fit(given: Given, within: Mapping[str, str]) -> dict[str, str]:
     return added
 
 
-def _labels(given: Given, within: Mapping[str, str]) -> dict[str, str]:
+def _labels(given: OwnerValues, within: Mapping[str, str]) -> dict[str, str]:
     global _said
     room = MOST_LABELS - sum(key.startswith(LABEL) for key in within)
     kept: dict[str, str] = {}
@@ -110,10 +108,10 @@ def _labels(given: Given, within: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def of_resource(attributes: Mapping[str, Any]) -> dict[str, str]:
+def resource_dimensions(attributes: Mapping[str, Any]) -> dict[str, str]:
     """What the attributes of a resource say of all that the process does: where it runs, and whose it is.
 
-    >>> of_resource({"cloud.region": "eu-central-1", "k8s.job.name": "backfill", "process.pid": 7})
+    >>> resource_dimensions({"cloud.region": "eu-central-1", "k8s.job.name": "backfill", "process.pid": 7})
     {'cloud_region': 'eu-central-1', 'k8s_workload': 'backfill'}
     """
     found: dict[str, str] = {}
@@ -123,19 +121,19 @@ def of_resource(attributes: Mapping[str, Any]) -> dict[str, str]:
     if found.get(_SERVICE, "").startswith(_UNKNOWN_SERVICE):
         del found[_SERVICE]
     labels = {key: attributes[name] for name in attributes if (key := _label_of(name))}
-    return {**found, **fit(labels, found)} if labels else found
+    return {**found, **opaque_owners(labels, found)} if labels else found
 
 
-def of_span(attributes: Mapping[str, Any], beneath: Mapping[str, str] = _NOBODY) -> Mapping[str, str]:
+def span_owners(attributes: Mapping[str, Any], beneath: Mapping[str, str] = _NOBODY) -> Mapping[str, str]:
     """Whose a span or event is by its attributes, and `beneath` where they do not say.
 
     Where it runs is not asked of a span: `cloud.region` there is that of the service called.
 
-    >>> of_span({"user.id": "u-1", "aicost.label.cohort": "beta"}, {"cloud_region": "eu-central-1"})
+    >>> span_owners({"user.id": "u-1", "aicost.label.cohort": "beta"}, {"cloud_region": "eu-central-1"})
     {'cloud_region': 'eu-central-1', 'user_id': 'u-1', 'label:cohort': 'beta'}
     """
     own = {key: value for name, value in attributes.items() if (key := _KEYS.get(name) or _label_of(name))}
-    return {**beneath, **fit(own, beneath)} if own else beneath
+    return {**beneath, **opaque_owners(own, beneath)} if own else beneath
 
 
 def _label_of(attribute: str) -> str:

@@ -19,7 +19,7 @@ from aicost._wellformed import as_text
 from aicost.semconv import attributes as a
 
 from .leaving import leave
-from .owners import Given, attribute_of, fit, of_resource
+from .owners import OwnerValues, attribute_of, opaque_owners, resource_dimensions
 from .runs import Run, Step
 
 _KEY = otel_context.create_key("aicost-scope")
@@ -42,9 +42,9 @@ class Scope:
     upstream_id: str | None = None
     """The attempt of a caller in another process that this work is done for."""
 
-    def owned_by(self, attribution: Given) -> Scope:
+    def owned_by(self, attribution: OwnerValues) -> Scope:
         """This scope with more ownership. Keys at None are left as they are."""
-        added = fit(attribution, self.attribution) if attribution else None
+        added = opaque_owners(attribution, self.attribution) if attribution else None
         if not added:
             return self
         said = {attribute_of(key): value for key, value in added.items()}
@@ -87,10 +87,10 @@ leave the one that a dependency entered when their span of all dependencies ends
 """
 
 
-def set_defaults(attribution: Given, resource: Mapping[str, Any] = _NOTHING) -> None:
+def set_defaults(attribution: OwnerValues, resource: Mapping[str, Any] = _NOTHING) -> None:
     """The ownership of everything this process does, where no scope says otherwise; `resource` is its attributes."""
     global _defaults
-    _defaults = Scope(of_resource(resource)).owned_by(attribution)
+    _defaults = Scope(resource_dimensions(resource)).owned_by(attribution)
 
 
 def current_scope(context: Context | None = None) -> Scope:

@@ -17,7 +17,7 @@ from aicost.semconv import attributes as a
 
 from .frames import Frame, name_of, wrap
 from .leaving import leave
-from .owners import Given, Labels, given
+from .owners import OwnerValues, with_labels
 from .runs import Run, Step, StepKind
 from .scope import Scope, current_scope, with_scope
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from aicost.semconv.dimensions import Owners
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NOBODY: Given = {}
+_NOBODY: OwnerValues = {}
 _NOTHING: Mapping[str, Any] = {}
 
 
-def attribution(*, labels: Labels | None = None, **owner: Unpack[Owners]) -> _Tracker:
+def attribution(*, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> _Tracker:
     """Own everything that happens inside: each key becomes an attribute of every span started in the block.
 
     The keys are those of [the dimensions](docs/semconv/dimensions.md) that a process does not have by itself; whatever
@@ -42,7 +42,7 @@ def attribution(*, labels: Labels | None = None, **owner: Unpack[Owners]) -> _Tr
     >>> with attribution(tenant_id="t-42", feature_id="smart_search", labels={"cohort": "beta"}):
     ...     ...
     """
-    return _Tracker(partial(_owned, given(owner, labels)))
+    return _Tracker(partial(_owned, with_labels(owner, labels)))
 
 
 def run_scope(
@@ -50,7 +50,7 @@ def run_scope(
     *,
     run_id: str | None = None,
     version: str | None = None,
-    labels: Labels | None = None,
+    labels: OwnerValues | None = None,
     **owner: Unpack[Owners],
 ) -> _RunScope:
     """One run of `workflow`: everything inside belongs to it, whatever thread or task it happens in.
@@ -63,7 +63,7 @@ def run_scope(
     ...     run.cost
     Decimal('0')
     """
-    whose = given(owner, labels)
+    whose = with_labels(owner, labels)
     return _RunScope(partial(open_run, workflow, run_id=run_id, version=version, owner=whose))
 
 
@@ -71,10 +71,10 @@ def run_scope(
 def track_workflow(name: F) -> F: ...
 @overload
 def track_workflow(
-    name: str | None = None, *, version: str | None = None, labels: Labels | None = None, **owner: Unpack[Owners]
+    name: str | None = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
 ) -> _Tracker: ...
 def track_workflow(
-    name: Any = None, *, version: str | None = None, labels: Labels | None = None, **owner: Unpack[Owners]
+    name: Any = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
 ) -> Any:
     """Each call of the decorated function is one run of the workflow `name` (default: the function's name).
 
@@ -85,17 +85,17 @@ def track_workflow(
     >>> @track_workflow("renewal_risk_scoring", version="2")
     ... async def score(account): ...
     """
-    whose = given(owner, labels)
+    whose = with_labels(owner, labels)
     return _tracker(name, lambda said: open_run(said, version=version, owner=whose))
 
 
 @overload
 def track_step(name: F) -> F: ...
 @overload
-def track_step(name: str | None = None, *, labels: Labels | None = None, **owner: Unpack[Owners]) -> _Tracker: ...
-def track_step(name: Any = None, *, labels: Labels | None = None, **owner: Unpack[Owners]) -> Any:
+def track_step(name: str | None = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> _Tracker: ...
+def track_step(name: Any = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> Any:
     """Each call is one step `name` of the current run. When it raises, what was spent in the step is waste."""
-    whose = given(owner, labels)
+    whose = with_labels(owner, labels)
     return _tracker(name, lambda said: open_step(said, owner=whose))
 
 
@@ -103,23 +103,23 @@ def track_step(name: Any = None, *, labels: Labels | None = None, **owner: Unpac
 def track_agent(name: F) -> F: ...
 @overload
 def track_agent(
-    name: str | None = None, *, version: str | None = None, labels: Labels | None = None, **owner: Unpack[Owners]
+    name: str | None = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
 ) -> _Tracker: ...
 def track_agent(
-    name: Any = None, *, version: str | None = None, labels: Labels | None = None, **owner: Unpack[Owners]
+    name: Any = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
 ) -> Any:
     """Each call is one turn of the agent `name`; calls inside carry `gen_ai.agent.name`."""
-    whose = given(owner, labels)
+    whose = with_labels(owner, labels)
     return _tracker(name, lambda said: open_step(said, StepKind.AGENT, version=version, owner=whose))
 
 
 @overload
 def track_tool(name: F) -> F: ...
 @overload
-def track_tool(name: str | None = None, *, labels: Labels | None = None, **owner: Unpack[Owners]) -> _Tracker: ...
-def track_tool(name: Any = None, *, labels: Labels | None = None, **owner: Unpack[Owners]) -> Any:
+def track_tool(name: str | None = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> _Tracker: ...
+def track_tool(name: Any = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> Any:
     """Each call is one execution of the tool `name`."""
-    whose = given(owner, labels)
+    whose = with_labels(owner, labels)
     return _tracker(name, lambda said: open_step(said, StepKind.TOOL, owner=whose))
 
 
@@ -192,7 +192,7 @@ def open_run(
     *,
     run_id: str | None = None,
     version: str | None = None,
-    owner: Given = _NOBODY,
+    owner: OwnerValues = _NOBODY,
     parent: Context | None = None,
     attributes: Mapping[str, Any] = _NOTHING,
 ) -> Frame:
@@ -218,7 +218,7 @@ class _Owned(Frame):
         """Nothing."""
 
 
-def _owned(owner: Given) -> Frame:
+def _owned(owner: OwnerValues) -> Frame:
     return _Owned(current_scope().owned_by(owner))
 
 
@@ -234,7 +234,7 @@ def open_step(
     kind: StepKind = StepKind.STEP,
     *,
     version: str | None = None,
-    owner: Given = _NOBODY,
+    owner: OwnerValues = _NOBODY,
     parent: Context | None = None,
     attributes: Mapping[str, Any] = _NOTHING,
 ) -> Frame:

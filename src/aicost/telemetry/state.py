@@ -19,7 +19,7 @@ from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel, put_in_force
 from aicost.scopes import frames, propagation, runs, scope
-from aicost.scopes.owners import check_keys, given
+from aicost.scopes.owners import check_keys, with_labels
 from aicost.scopes.runs import Run, Step
 
 from . import guard
@@ -264,7 +264,7 @@ def _own(settings: Settings, provider: TracerProvider | None) -> None:
     resource = getattr(provider or trace.get_tracer_provider(), "resource", None)
     if not isinstance(resource, Resource):
         resource = OTELResourceDetector().detect()
-    scope.set_defaults(given(settings.attribution, settings.labels), resource.attributes)
+    scope.set_defaults(with_labels(settings.attribution, settings.labels), resource.attributes)
 
 
 class _LedgerListener:
