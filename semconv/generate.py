@@ -116,14 +116,24 @@ def _dimensions(attributes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         said = attribute.get("annotations", {}).get("dimension")
         if said is None:
             continue
-        if said.keys() - {"key", "name", "source", "on_metrics"} or said["source"] not in SOURCES:
-            raise SystemExit(f"{attribute['key']}: not a dimension: {said}")
-        about = {"attribute": attribute["key"], "brief": attribute["brief"], "others": []}
-        made = {"on_metrics": "opt_in", **said, **about}
-        known = found.setdefault(said["key"], made)
-        if known is not made:
-            known["others"].append(attribute["key"])
+        made = {"on_metrics": "opt_in", **said}
+        # Only of the resource may several attributes say the same: a scope writes an owner under one.
+        twins = [d for d in found.values() if d["key"] == made.get("key") or d["name"] == made.get("name")]
+        is_again = len(twins) == 1 and made.get("source") == "resource" and made.items() <= twins[0].items()
+        if not _is_dimension(made) or (twins and not is_again):
+            raise SystemExit(f"{attribute['key']}: not a dimension, or another one is called so: {said}")
+        if is_again:
+            twins[0]["others"].append(attribute["key"])
+        else:
+            found[made["key"]] = {**made, "attribute": attribute["key"], "brief": attribute["brief"], "others": []}
     return sorted(found.values(), key=lambda dimension: SOURCES.index(dimension["source"]))
+
+
+def _is_dimension(said: dict[str, Any]) -> bool:
+    levels = ("opt_in", "recommended") if said.get("source") == "owner" else ("opt_in",)
+    return said.keys() == {"key", "name", "source", "on_metrics"} and (
+        said["source"] in SOURCES and said["on_metrics"] in levels
+    )
 
 
 def _owner_groups(dimensions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ def with_labels(owners: OwnerValues, labels: OwnerValues | None) -> OwnerValues:
 def opaque_owners(given: OwnerValues, within: Mapping[str, str]) -> dict[str, str]:
     """What was given as it may be exported, inside a scope that is owned as `within` says.
 
-    Ids are opaque. Labels beyond `MOST_LABELS` are left out, and the log says so once.
+    Ids are opaque. Of labels the first `MOST_LABELS` by name are kept, and the log says once if there were more.
     """
     added = {key: opaque(key, value) for key, value in given.items() if value is not None and key in ATTRIBUTES}
     if len(added) < len(given):
@@ -92,8 +92,10 @@ def _labels(given: OwnerValues, within: Mapping[str, str]) -> dict[str, str]:
     global _said
     room = MOST_LABELS - sum(key.startswith(LABEL) for key in within)
     kept: dict[str, str] = {}
-    for said, value in given.items():
-        if value is None or not said.startswith(LABEL):
+    # In one order, since attributes come in any: of one span the same are kept wherever it is read.
+    for said in sorted(key for key in given if key.startswith(LABEL)):
+        value = given[said]
+        if value is None:
             continue
         # The key is exported as well as the value.
         key = LABEL + opaque("a label", said.removeprefix(LABEL))
