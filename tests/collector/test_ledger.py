@@ -297,7 +297,7 @@ def test_steps_of_an_application_without_aicost_are_told_by_its_spans_in_any_ord
     (run,) = found["runs"]
     assert (run["run_id"], run["workflow"], run["status"], run["attribution"]) == (
         *(trace, "planner", "ok"),
-        {"tenant_id": "t-1"},
+        {"service": "shop", "tenant_id": "t-1"},
     )
     steps = {step["name"]: step for step in found["steps"]}
     assert {name: (step["kind"], step["status"]) for name, step in steps.items()} == {
