@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import aicost
-from aicost.collector.pricing import Priced, Pricer
+from aicost.collector.pricer import Priced, Pricer
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.scopes.owners import MOST_LABELS

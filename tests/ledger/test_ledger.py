@@ -22,7 +22,7 @@ from aicost.ledger.query import DIMENSIONS, Filter, LedgerReader
 from aicost.ledger.rows import NANO, limbs
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 
 
 def event(event_id: str = "e-1", **known: Any) -> UsageEvent:
@@ -76,7 +76,7 @@ def test_usage_that_arrives_later_replaces_its_absence(path: Path) -> None:
     ledger.record(
         [
             (
-                event(usage=None, billed=Billed.POSSIBLY, complete=False),
+                event(usage=None, chargeable=Chargeable.POSSIBLY, complete=False),
                 Charge(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received"),
             )
         ]
@@ -274,7 +274,7 @@ def busy(path: Path) -> Path:
     ledger.start_run("run-000001", workflow="w", started_ns=0)
     ledger.start_step("s-outer", run_id="run-000001", name="outer", kind="step", started_ns=0)
     ledger.start_step("s-inner", run_id="run-000001", parent_step_id="s-outer", name="inner", kind="step", started_ns=0)
-    retried = event("a-1", status=RequestStatus.RETRY, billed=Billed.NO, usage=None)
+    retried = event("a-1", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None)
     free = Charge(ChargeStatus.PRICED, "USD", 0, ())
     unseen = Charge(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received")
     common = {"attribution": {"tenant_id": "t-1"}, "workflow": "w"}
@@ -282,7 +282,7 @@ def busy(path: Path) -> Path:
     ledger.record([(event("b-1", step_id="s-inner", step="inner", **common), charge(10))])
     ledger.record([(event("c-1", status=RequestStatus.FAILURE, step_id="s-inner", **common), charge(1))])
     ledger.record([(event("d-1", model="unknown"), charge(None))])
-    ledger.record([(event("f-1", billed=Billed.POSSIBLY, usage=None, status=RequestStatus.TIMEOUT), unseen)])
+    ledger.record([(event("f-1", chargeable=Chargeable.POSSIBLY, usage=None, status=RequestStatus.TIMEOUT), unseen)])
     ledger.end_step("s-inner", status="ok", ended_ns=1)
     ledger.end_step("s-outer", status="failed", ended_ns=1)
     ledger.end_run("run-000001", status="ok", ended_ns=1)
@@ -293,7 +293,7 @@ def busy(path: Path) -> Path:
 def test_totals_tell_calls_attempts_waste_and_gaps_apart(busy: Path) -> None:
     with LedgerReader(busy) as reader:
         (sums,) = reader.breakdown(None)
-        gaps = {(gap.model, gap.billed, gap.reason): gap.count for gap in reader.gaps()}
+        gaps = {(gap.model, gap.chargeable, gap.reason): gap.count for gap in reader.gaps()}
     assert (sums.calls, sums.attempts, sums.retries) == (5, 6, 1)
     assert (sums.atto, sums.wasted_atto) == (111, 11), "a failed step's spending and a failed call's, each once"
     assert (sums.unpriced, sums.possibly_billed) == (1, 1)

@@ -18,7 +18,7 @@ from typing import Any
 from aicost._errors import LedgerError
 from aicost._money import to_text
 from aicost.pricing.kernel import Inquiry
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity, direction_of, group_of
 
 from .connection import connect_read_only
@@ -185,7 +185,7 @@ class Gap:
     provider: str
     model: str
     status: str
-    billed: str
+    chargeable: str
     reason: str
     count: int
 
@@ -433,7 +433,7 @@ def _recorded(lines: Sequence[sqlite3.Row]) -> Recorded:
         row["speed"],
         bool(row["complete"]),
         tuple(json.loads(row["flags"])),
-        Billed(row["billed"]),
+        Chargeable(row["billed"]),
         bool(row["estimated"]),
         to_text(atto) if reported and atto is not None else None,
         row["currency"],

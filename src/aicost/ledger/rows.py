@@ -44,7 +44,7 @@ def charge_row(event: UsageEvent, charge: Charge) -> Row:
         event.region,
         event.speed,
         event.status.value,
-        event.billed.value,
+        event.chargeable.value,
         event.error_type,
         event.attempt,
         event.retry_count,
@@ -98,8 +98,8 @@ def payload_hash(event: UsageEvent) -> str:
     usage = (
         sorted((meter, str(quantity)) for meter, quantity in event.usage.items()) if event.usage is not None else None
     )
-    billed = (event.provider, event.model, event.service_tier, event.region, event.speed, usage, event.complete)
-    return hashlib.blake2b(repr(billed).encode(), digest_size=12).hexdigest()
+    chargeable = (event.provider, event.model, event.service_tier, event.region, event.speed, usage, event.complete)
+    return hashlib.blake2b(repr(chargeable).encode(), digest_size=12).hexdigest()
 
 
 def supersedes(new: UsageEvent, old_complete: bool, old_usage: Mapping[str, Quantity] | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aicost.pricing.charge import Charge
 from aicost.pricing.sighting import Sighting
-from aicost.usage.event import SKEW_NS, Billed, Origin, UsageEvent
+from aicost.usage.event import SKEW_NS, Chargeable, Origin, UsageEvent
 from aicost.usage.meters import Quantity
 
 from .rows import Row, charge_row, line_rows, payload_hash, storable, supersedes
@@ -226,7 +226,7 @@ def _put_aliases(db: sqlite3.Connection, one: _Kept) -> None:
     if origin.gateway and origin.gateway_call_id is not None:
         db.execute("INSERT OR IGNORE INTO aliases VALUES (?, ?, 'caller')", (_gateway_name(one.row), event_id))
     upstream = origin.upstream_id
-    if upstream is None or one.event.billed is Billed.NO:
+    if upstream is None or one.event.chargeable is Chargeable.NO:
         return
     evidence = "gateway_call" if upstream.startswith("gateway:") else "propagated"
     caller = db.execute("SELECT event_id FROM aliases WHERE alias = ? AND evidence = 'caller'", (upstream,)).fetchone()

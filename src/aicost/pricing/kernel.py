@@ -11,15 +11,15 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
-from aicost._bounded import LONGEST
-from aicost.usage.event import Billed
+from aicost._bounded import LONGEST_NAME
+from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 from aicost.usage.providers import normal_region, normal_tier
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE_COST, is_sane, is_suspect
 
 from .card import RateCard
 from .charge import ATTO, Charge, ChargeLine, ChargeStatus
-from .plans import CALL_FEE, Option, Plan, Step, Timeline, timeline, valid_quantity
+from .plans import CALL_FEE, Option, Plan, PricingStep, Timeline, timeline, valid_quantity
 from .rates import AXES
 
 _MAX_PLANS = 10_000
@@ -52,7 +52,7 @@ class Billable(Protocol):
     @property
     def speed(self) -> str | None: ...
     @property
-    def billed(self) -> Billed: ...
+    def chargeable(self) -> Chargeable: ...
     @property
     def complete(self) -> bool: ...
     @property
@@ -77,7 +77,7 @@ class Inquiry(NamedTuple):
     speed: str | None = None
     complete: bool = True
     flags: tuple[str, ...] = ()
-    billed: Billed = Billed.YES
+    chargeable: Chargeable = Chargeable.YES
     estimated: bool = False
     provider_cost: str | None = None
     provider_currency: str = "USD"
@@ -172,7 +172,7 @@ class Kernel:
         plan: Plan,
         meter: str,
         quantity: object,
-        step: Step | None,
+        step: PricingStep | None,
         lines: list[ChargeLine],
         missing: list[str],
     ) -> int:
@@ -218,9 +218,9 @@ class Kernel:
         card = self.card
         if event.provider_cost is not None:
             return _finish(card, event, None, card.currency, (), [], None)
-        if event.billed is Billed.NO:
+        if event.chargeable is Chargeable.NO:
             return Charge(ChargeStatus.PRICED, card.currency, 0, ())
-        reason = "usage_not_received" if event.billed is Billed.POSSIBLY else "usage_not_reported"
+        reason = "usage_not_received" if event.chargeable is Chargeable.POSSIBLY else "usage_not_reported"
         return Charge(ChargeStatus.UNPRICED, card.currency, None, (), reason)
 
 
@@ -253,7 +253,7 @@ def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) 
     # Whoever asks, and whatever the provider calls its default: what is the default is priced as that.
     values = normal_tier(tier, provider), normal_region(region, provider, model), speed
     made = None if found is None else timeline(card, found, dict(zip(AXES, values, strict=True)))
-    if len(timelines) < _MAX_PLANS and all(len(part or "") <= LONGEST for part in key):
+    if len(timelines) < _MAX_PLANS and all(len(part or "") <= LONGEST_NAME for part in key):
         timelines[key] = made
     return made
 

@@ -14,7 +14,7 @@ from rich.tree import Tree
 from aicost.ledger.query import Filter, LedgerReader
 from aicost.ledger.rows import NANO
 
-from .money import exact
+from .amounts import exact
 from .tables import plain
 
 _IN_WORDS = {
@@ -163,8 +163,8 @@ def _totals(charges: Iterable[sqlite3.Row]) -> dict[str, str | None]:
         by_currency.setdefault(charge["currency"], []).append(charge)
     totals: dict[str, str | None] = {}
     for currency, rows in by_currency.items():
-        billed = [row for row in rows if row["billed"] != "no"]
-        unknown = bool(billed) and all(row["nano"] is None for row in billed)
+        chargeable = [row for row in rows if row["billed"] != "no"]
+        unknown = bool(chargeable) and all(row["nano"] is None for row in chargeable)
         totals[currency] = None if unknown else exact(sum(_atto(row) or 0 for row in rows))
     return totals
 

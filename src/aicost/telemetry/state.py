@@ -23,8 +23,8 @@ from aicost.scopes.owners import check_keys, with_labels
 from aicost.scopes.runs import Run, Step
 
 from . import guard
-from .metrics import Metrics
-from .options import CallOptions, Redact, Tokenizer, tokenizer_named
+from .call_options import CallOptions, Redact, Tokenizer, tokenizer_named
+from .instruments import Metrics
 from .pipeline import Pipeline
 from .processor import AttributionProcessor
 from .profiles import CostProfile

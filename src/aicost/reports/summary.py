@@ -14,7 +14,7 @@ from rich.text import Text
 from aicost._wellformed import printable
 from aicost.ledger.query import Filter, Gap, LedgerReader, Sightings, Sums
 
-from .money import exact, readable
+from .amounts import exact, readable
 from .periods import ALL_TIMES, TIME_ZONE, Period
 from .tables import KEY_WIDTH, Cell, Column, print_table
 
@@ -63,7 +63,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "provider": gap.provider,
                 "model": gap.model,
                 "status": gap.status,
-                "billed": gap.billed,
+                "billed": gap.chargeable,
                 "reason": gap.reason,
                 "count": gap.count,
             }
@@ -194,7 +194,7 @@ def _print_gaps(gaps: Sequence[Gap], console: Console) -> None:
         return
     console.print("[yellow]Not known, and therefore not in the amounts above:[/yellow]")
     for gap in gaps:
-        what = "possibly billed" if gap.billed == "possibly" else gap.status
+        what = "possibly billed" if gap.chargeable == "possibly" else gap.status
         text = f"  {gap.count} x {gap.provider}/{gap.model}: {what} ({gap.reason})"
         console.print(printable(text), highlight=False, markup=False)
 
