@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from aicost.ledger.query import DIMENSIONS, Filter
+from aicost.ledger.query import BREAKDOWNS, Filter
 from aicost.reports.periods import Period
-from aicost.semconv.dimensions import DIMENSIONS as OWNERS
+from aicost.semconv.dimensions import DIMENSIONS
 
 from ._options import console, json_option, ledger_option, ledger_path, period_options, print_json, wide_option
 
@@ -22,15 +22,15 @@ _FILTERED = {field.name for field in fields(Filter)}
 def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option to narrow the report by, for each dimension that a ledger filters by; it comes under its key."""
     options = [
-        click.option(f"--{owner.name.replace('_', '-')}", owner.key, help=f"Only this {owner.name.replace('_', ' ')}.")
-        for owner in OWNERS
-        if owner.key in _FILTERED
+        click.option(f"--{each.name.replace('_', '-')}", each.key, help=f"Only this {each.name.replace('_', ' ')}.")
+        for each in DIMENSIONS
+        if each.key in _FILTERED
     ]
     return reduce(lambda made, option: option(made), reversed(options), command)
 
 
 @click.command("report")
-@click.option("--by", multiple=True, type=click.Choice(list(DIMENSIONS)), help="Break down by; may be repeated.")
+@click.option("--by", multiple=True, type=click.Choice(list(BREAKDOWNS)), help="Break down by; may be repeated.")
 @period_options
 @owner_options
 @click.option("--workflow", help="Only this workflow.")
