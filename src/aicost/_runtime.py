@@ -22,7 +22,7 @@ from ._wellformed import as_text
 from .pricing.card import RateCard
 from .scopes.ids import derived_id, new_id
 from .scopes.runs import Run
-from .scopes.scope import ATTRIBUTES, current_scope
+from .scopes.scope import current_scope
 from .semconv import attributes as a
 from .telemetry import guard, sdk_setup, state
 from .telemetry.call import Call, CallResult, Target
@@ -73,6 +73,7 @@ def init(
     service_name: str | None = None,
     *,
     attribution: Mapping[str, object] | None = None,
+    labels: Mapping[str, object] | None = None,
     rate_card: str | PathLike[str] | None = None,
     exporter: str | SpanExporter | None = None,
     ledger: str | PathLike[str] | bool | None = None,
@@ -88,6 +89,9 @@ def init(
     `exporter` is `"otlp"`, `"console"`, `"none"` or a SpanExporter; unset, OTLP is used if an
     OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, or True for the user's state directory; there is none
     by default. Opens no network connection. What is not given comes from `AICOST_*` variables and `aicost.toml`.
+
+    `attribution` and `labels` say whose everything is that no scope says otherwise of; beneath them is what the
+    resource says (`cloud.*`, `k8s.*`, `service.name`, and owners by their attributes).
 
     Prompts and answers are recorded only with `capture_content=True`, as `gen_ai.input.messages` and
     `gen_ai.output.messages`; `redact` is given the messages first and returns what may be recorded. `tokenizer` counts
@@ -111,6 +115,7 @@ def init(
                 {
                     "service_name": service_name,
                     "attribution": attribution,
+                    "labels": labels,
                     "rate_card": rate_card,
                     "exporter": exporter if isinstance(exporter, str) else None,
                     "ledger": ledger,
@@ -136,9 +141,10 @@ def _set_up(
     redact: Redact | None,
     tokenizer: Tokenizer | str | None,
 ) -> Handle:
-    _check_kinds(arguments["attribution"], exporter, redact, tokenizer)
-    if arguments["attribution"] is not None:
-        arguments["attribution"] = {key: as_text(value) for key, value in arguments["attribution"].items()}
+    _check_kinds(arguments["attribution"], arguments["labels"], exporter, redact, tokenizer)
+    for name in ("attribution", "labels"):
+        if arguments[name] is not None:
+            arguments[name] = {key: as_text(value) for key, value in arguments[name].items()}
     settings = load_settings(**arguments)
     # Whatever may be refused is refused before anything is changed.
     integrations.chosen(settings.instrument)
@@ -171,10 +177,11 @@ def _set_up(
     return Handle(made.tracer_provider, made.meter_provider, kept, tuple(on))
 
 
-def _check_kinds(attribution: object, exporter: object, redact: object, tokenizer: object) -> None:
+def _check_kinds(attribution: object, labels: object, exporter: object, redact: object, tokenizer: object) -> None:
     """Raise `ConfigError` for an argument of a kind that there is not: nothing would come of it, unsaid."""
     kinds = (
         ("attribution", attribution, isinstance(attribution, Mapping), "a mapping of owner keys to ids"),
+        ("labels", labels, isinstance(labels, Mapping), "a mapping of keys of your own to ids"),
         ("exporter", exporter, isinstance(exporter, (str, SpanExporter)), "'otlp', 'console', 'none' or an exporter"),
         ("redact", redact, callable(redact), "a function of messages"),
         ("tokenizer", tokenizer, isinstance(tokenizer, str) or callable(tokenizer), "'tiktoken' or a function"),
@@ -265,9 +272,8 @@ def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = N
             said: dict[str, Any] = {a.AICOST_OUTCOME_NAME: name, a.AICOST_OUTCOME_COUNT: count}
             said[a.AICOST_OUTCOME_ID] = outcome_id
             # Whose it is now, which the span may have begun without.
-            owners = {ATTRIBUTES[key]: value for key, value in scope.attribution.items()}
             run = {} if scope.run is None else {a.AICOST_RUN_ID: scope.run.id}
-            span.add_event("aicost.outcome", {**said, **run, **owners}, timestamp=now)
+            span.add_event("aicost.outcome", {**said, **run, **scope.owners}, timestamp=now)
         current = state.current()
         if current is not None and current.ledger is not None:
             current.ledger.record_outcome(

@@ -28,7 +28,7 @@ from aicost.collector.intake import _record
 from aicost.collector.pricer import Pricer
 from aicost.collector.wire import MalformedRequestError
 from aicost.ledger import Ledger
-from aicost.ledger.query import DIMENSIONS, LedgerReader
+from aicost.ledger.query import BREAKDOWNS, LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.reports.explain import explain, render
@@ -92,7 +92,7 @@ def said(path: Path) -> dict[str, Any]:
         # The API an event was read by, and how often its row was written, are the door's own.
         for name in ("api", "revision", "payload_hash", "request_id"):
             row.pop(name, None)
-    report = to_json(build_report(path, list(DIMENSIONS)))
+    report = to_json(build_report(path, list(BREAKDOWNS)))
     # Views that their process has found to be of another's call are not told of with what they would have cost.
     report.pop("sightings")
     explained = {row["run_id"]: explain(path, row["run_id"]) for row in rows["charges"] if row["run_id"]}
@@ -244,7 +244,7 @@ def test_lines_priced_with_a_card_the_collector_has_not_are_unknown_and_say_why(
     console = Console(file=io.StringIO(), width=200)
     render(explain(path, run.id), console)
     assert "priced it with bundled@" in console.file.getvalue()  # type: ignore[attr-defined]
-    report = to_json(build_report(path, list(DIMENSIONS)))
+    report = to_json(build_report(path, list(BREAKDOWNS)))
     for by, rows in report["by"].items():
         assert sum(Decimal(row["amount"]) for row in rows) == Decimal("0.00035"), by
         assert not any(row["unpriced"] for row in rows), by
@@ -297,7 +297,7 @@ def test_steps_of_an_application_without_aicost_are_told_by_its_spans_in_any_ord
     (run,) = found["runs"]
     assert (run["run_id"], run["workflow"], run["status"], run["attribution"]) == (
         *(trace, "planner", "ok"),
-        {"tenant_id": "t-1"},
+        {"service": "shop", "tenant_id": "t-1"},
     )
     steps = {step["name"]: step for step in found["steps"]}
     assert {name: (step["kind"], step["status"]) for name, step in steps.items()} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -77,7 +78,8 @@ def test_a_web_application(place: Place, server: tuple[str, ...]) -> None:
         wait_until(lambda: rows(place, "SELECT 1 FROM runs WHERE status = 'ok'"), 60)
     (run,) = rows(place, "SELECT workflow, status, attribution FROM runs")
     assert run[0].startswith("GET /answers/")
-    assert run[1:] == ("ok", '{"tenant_id": "t-1"}')
+    service = server[1].partition("_")[0] + "-app"  # as its resource says
+    assert (run[1], json.loads(run[2])) == ("ok", {"service": service, "tenant_id": "t-1"})
     feature = None if server[1].startswith("flask") else "smart_search"
     assert rows(place, "SELECT tenant_id, feature_id FROM charges") == [("t-1", feature)]
     assert place.costs_what_was_billed()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from aicost import LedgerError
 from aicost.ledger import Ledger, sqlite
-from aicost.ledger.query import DIMENSIONS, Filter, LedgerReader
+from aicost.ledger.query import BREAKDOWNS, Filter, LedgerReader
 from aicost.ledger.rows import NANO, limbs
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
@@ -300,7 +300,7 @@ def test_totals_tell_calls_attempts_waste_and_gaps_apart(busy: Path) -> None:
     assert gaps == {("unknown", "yes", "unknown_model:p/m"): 1, ("m", "possibly", "usage_not_received"): 1}
 
 
-@pytest.mark.parametrize("by", DIMENSIONS)
+@pytest.mark.parametrize("by", BREAKDOWNS)
 def test_every_breakdown_adds_up_to_the_total(busy: Path, by: str) -> None:
     with LedgerReader(busy) as reader:
         (whole,) = reader.breakdown(None)

@@ -24,6 +24,9 @@ SEE = {
     "baggage_keys": "deployment.md#task-queues",
     "gateway_hosts": "concepts.md#counted-once",
     "id_key": "#digests",
+    "attribution": "ownership.md",
+    "labels": "ownership.md#labels",
+    "owners": "ownership.md#the-owners-table",
 }
 """Where the docs say more of a setting."""
 _SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))

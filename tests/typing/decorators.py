@@ -38,6 +38,9 @@ async def check() -> None:
     with aicost.run_scope("w") as run:
         assert_type(run.cost, Decimal | None)
         assert_type(run.waste, Decimal | None)
+    aicost.run_scope("w", tenant_id=7, phase="research", labels={"cohort": "beta"})
+    aicost.attribution(tennant_id="t")  # type: ignore[call-arg]
+    aicost.attribution(cloud_region="eu")  # type: ignore[call-arg]
     with aicost.track_step("s"):
         plain("no")  # type: ignore[arg-type]
     assert_type(aicost.price(provider="p", model="m", usage={}).amount, Decimal | None)

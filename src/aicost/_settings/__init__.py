@@ -8,6 +8,5 @@ OpenTelemetry SDK itself.
 from .model import Settings
 from .precedence import SettingsPlace, id_key, load
 from .surroundings import Surroundings
-from .units import OwnerKey
 
-__all__ = ["OwnerKey", "SettingsPlace", "Settings", "Surroundings", "id_key", "load"]
+__all__ = ["SettingsPlace", "Settings", "Surroundings", "id_key", "load"]

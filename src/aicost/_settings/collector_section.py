@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic import model_validator as check_whole
 
-from .units import Address, Bytes, Durability, LedgerPath, OwnerKey, Profile, Seconds, UserPath, Words
+from aicost.semconv.dimensions import METRIC_OWNERS, MetricOwner
+
+from .units import Address, Bytes, Durability, LedgerPath, Profile, Seconds, UserPath, Words
 
 Signal = Literal["traces", "metrics", "logs"]
 
@@ -168,7 +170,7 @@ class CostMetrics(Section):
     """How often they are sent to the exporters."""
     temporality: Literal["cumulative", "delta"] = "cumulative"
     """What a sum counts from: the start of the collector, or the last time it was sent."""
-    attributes: Words[OwnerKey] = ("feature_id", "team")
+    attributes: Words[MetricOwner] = METRIC_OWNERS
     """Owner keys that become attributes; those of `metric_attributes` otherwise."""
     max_series: int = Field(default=2_000, gt=0)
     """Combinations of attributes that are told apart; what comes beyond that is one more."""

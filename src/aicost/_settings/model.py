@@ -8,9 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from aicost._owner_rules import OwnerRules
+from aicost.semconv.dimensions import METRIC_OWNERS, MetricOwner
+
 from .collector_section import CollectorSettings
 from .surroundings import Surroundings
-from .units import Bytes, Durability, LedgerPath, OwnerKey, Profile, ReadBy, Text, UserPath, Words
+from .units import Bytes, Durability, LedgerPath, Profile, ReadBy, Text, UserPath, Words
 
 
 def _content(value: Any) -> Any:
@@ -61,6 +64,8 @@ class Settings(Secrets):
     """`service.name` of a provider that `init()` sets up; `OTEL_SERVICE_NAME` otherwise."""
     attribution: dict[str, str] = Field(default_factory=dict)
     """Ownership of everything the process does, where no scope says otherwise."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of everything the process does: owners by keys of your own."""
     rate_card: Annotated[UserPath | None, ReadBy("process", "collector", "commands")] = None
     """A rate card, a file or a folder; the bundled one otherwise."""
     exporter: Literal["otlp", "console", "none"] | None = None
@@ -75,9 +80,8 @@ class Settings(Secrets):
     """What a process may have waiting in its journal for the ledger; what comes beyond that is counted as overflow."""
     journal_segment_bytes: Annotated[Bytes, ReadBy("process", "collector")] = 8 * 2**20
     """How large a segment of the journal gets before the next one is begun."""
-    owners: Annotated[tuple[dict[str, Any], ...], ReadBy("process", "collector")] = ()
-    """Dated rules of who owns a feature, credential, account, namespace or label: `[[owners]]` in aicost.toml, JSON in
-    a variable. Nothing goes by them yet."""
+    owners: Annotated[OwnerRules, ReadBy("process", "collector", "commands")] = ()
+    """Whose work is, by what it is about and from when to when, where the work itself does not say: `[[owners]]`."""
     instrument: Words[str] = ("auto",)
     """Integrations by name; `auto` for all whose package is installed; empty for none."""
     provider_hosts: dict[str, str] = Field(default_factory=dict)
@@ -95,7 +99,7 @@ class Settings(Secrets):
     """Record prompts and answers on spans; also upstream's `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`."""
     propagate_threads: bool = True
     """Carry scopes into threads and executors, by OpenTelemetry's threading instrumentation."""
-    metric_attributes: Annotated[Words[OwnerKey], ReadBy("process", "collector")] = ("feature_id", "team")
+    metric_attributes: Annotated[Words[MetricOwner], ReadBy("process", "collector")] = METRIC_OWNERS
     """Ownership keys that become metric attributes. Add `tenant_id` only if you have few tenants."""
     cost_profiles: Annotated[Words[Profile], ReadBy("process", "collector")] = ()
     """Further cost attribute names to write, for tools that read them."""

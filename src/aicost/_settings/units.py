@@ -100,6 +100,3 @@ UserPath = Annotated[Path, AfterValidator(_at_home)]
 LedgerPath = Annotated[UserPath | None, BeforeValidator(_ledger)]
 Durability = Literal["process", "power"]
 Profile = Literal["flat", "semconv", "openinference"]
-OwnerKey = Literal[
-    "tenant_id", "customer_id", "feature_id", "product", "team", "cost_center", "plan_tier", "project_id", "environment"
-]

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import click
 
-from aicost.ledger.query import DIMENSIONS, Filter
+from aicost.ledger.query import BREAKDOWNS, Filter
 from aicost.reports.periods import Period
+from aicost.semconv.dimensions import DIMENSIONS
 
 from ._options import console, json_option, ledger_option, ledger_path, period_options, print_json, wide_option
 
+_FILTERED = {field.name for field in fields(Filter)}
+
+
+def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option to narrow the report by, for each dimension that a ledger filters by; it comes under its key."""
+    options = [
+        click.option(f"--{each.name.replace('_', '-')}", each.key, help=f"Only this {each.name.replace('_', ' ')}.")
+        for each in DIMENSIONS
+        if each.key in _FILTERED
+    ]
+    return reduce(lambda made, option: option(made), reversed(options), command)
+
 
 @click.command("report")
-@click.option("--by", multiple=True, type=click.Choice(list(DIMENSIONS)), help="Break down by; may be repeated.")
+@click.option("--by", multiple=True, type=click.Choice(list(BREAKDOWNS)), help="Break down by; may be repeated.")
 @period_options
-@click.option("--tenant", help="Only this tenant.")
-@click.option("--feature", help="Only this feature.")
+@owner_options
 @click.option("--workflow", help="Only this workflow.")
 @click.option("--run", "run_id", help="Only this run.")
 @ledger_option
@@ -25,13 +41,12 @@ from ._options import console, json_option, ledger_option, ledger_path, period_o
 def command(
     by: tuple[str, ...],
     period: Period,
-    tenant: str | None,
-    feature: str | None,
     workflow: str | None,
     run_id: str | None,
     ledger: Path | None,
     as_json: bool,
     wide: bool,
+    **owners: Any,
 ) -> None:
     """Report what was spent, wasted and not priced.
 
@@ -39,7 +54,7 @@ def command(
     """
     from aicost.reports.summary import build_report, render, to_json
 
-    where = Filter(tenant_id=tenant, feature_id=feature, workflow=workflow, run_id=run_id)
+    where = Filter(workflow=workflow, run_id=run_id, **owners)
     report = build_report(ledger_path(ledger), by or ("workflow", "model"), where, period)
     if as_json:
         print_json(to_json(report))

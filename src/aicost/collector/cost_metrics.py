@@ -26,7 +26,7 @@ from aicost._settings.collector_section import CostMetrics
 from aicost._version import __version__
 from aicost.pricing.charge import ChargeStatus
 from aicost.scopes.ids import opaque
-from aicost.scopes.scope import ATTRIBUTES
+from aicost.scopes.owners import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
 from aicost.usage.event import Chargeable

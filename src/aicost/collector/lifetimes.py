@@ -17,8 +17,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from aicost._bounded import short
 from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
-from aicost.scopes.ids import derived_id, opaque
-from aicost.scopes.scope import ATTRIBUTES
+from aicost.scopes.ids import derived_id
+from aicost.scopes.owners import span_owners
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import SpanRole, role_of
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE
@@ -92,9 +92,9 @@ class Lifetimes:
             if not isinstance(outcome_id, str) or not _HEX.fullmatch(outcome_id):  # of a version that said less
                 parts = (span.trace_id.hex(), span.span_id.hex(), event.time_unix_nano, number)
                 outcome_id, run = derived_id("outcome", *parts), run or around.get(a.AICOST_RUN_ID)
-            own = {key: opaque(key, said[attribute]) for key, attribute in ATTRIBUTES.items() if attribute in said}
             at_ns = min(event.time_unix_nano, MAX_COUNT)
-            self.told.outcomes.append(ToldOutcome(outcome_id, short(name), count, _id(run), at_ns, {**owners, **own}))
+            own = span_owners(said, owners)
+            self.told.outcomes.append(ToldOutcome(outcome_id, short(name), count, _id(run), at_ns, own))
 
     def step_around(self, key: bytes) -> str:
         """The id of the step that the span of that trace and id is, or the nearest one around it that is none."""

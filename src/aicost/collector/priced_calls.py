@@ -84,7 +84,7 @@ def event_of(view: SpanView) -> UsageEvent:
         step=step,
         step_id=step_id,
         agent=get(a.GEN_AI_AGENT_NAME),
-        attribution=owners_of(view.resource, view.attributes),
+        attribution=owners_of(view.resource, view.attributes, view.encoded),
         origin=view.origin,
     )
     return prepriced_event(view, event) if view.prepriced else event

@@ -300,7 +300,7 @@ def _read(
             inference = prepriced_inference(attributes, inference)
         elif inference is None:
             tell = done.lifetimes.own if scope.name == WIRE else done.lifetimes.of_another
-            tell(span, lambda: owners_of(resource, attributes))
+            tell(span, lambda: owners_of(resource, attributes, encoded))
     if inference is None:
         return None
     view = SpanView(scope, place, encoded, span, inference, resource)
@@ -335,8 +335,9 @@ def _read_outcomes(data: bytes, resources: Sequence[wire.ResourceSpans], lifetim
                 if data.find(OUTCOME, start, end) < 0:
                     continue
                 try:
-                    attributes = wire.Span.FromString(data[start:end]).attributes
-                    lifetimes.outcomes(data[start:end], owners_of(resource, attributes))
+                    encoded = data[start:end]
+                    attributes = wire.Span.FromString(encoded).attributes
+                    lifetimes.outcomes(encoded, owners_of(resource, attributes, encoded))
                 except DecodeError:
                     continue  # it was left out, or is handed on as it came
                 except Exception as error:  # noqa: BLE001 - a failure of ours costs one span its outcomes

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from google.protobuf.message import DecodeError
 
 from aicost._bounded import remembered, short
-from aicost.scopes.ids import derived_id, opaque
-from aicost.scopes.scope import ATTRIBUTES
+from aicost.scopes.ids import derived_id
+from aicost.scopes.owners import ATTRIBUTES, LABEL_ATTRIBUTE, resource_dimensions, span_owners
 from aicost.semconv import attributes as a
 from aicost.telemetry.deduplication import Covered, Observer
 from aicost.telemetry.dialects import Inference
@@ -245,8 +245,6 @@ def _quantity(said: int | str) -> Quantity:
     return quantity
 
 
-_OWNERS = tuple((attribute, key) for key, attribute in ATTRIBUTES.items())
-
 _URLS = ("url.full", "http.url", "gen_ai.openai.api_base")
 """Where spans that name no server say whom they asked."""
 
@@ -297,16 +295,21 @@ def _host(said: bytes | None) -> str | None:
     return short(text.lower()) or None
 
 
-def owners_of(resource: ResourceSpans, present: Mapping[str, bytes]) -> Mapping[str, str]:
+_OWNERS = tuple(ATTRIBUTES.values())
+_LABEL = LABEL_ATTRIBUTE.encode()
+
+
+def owners_of(resource: ResourceSpans, present: Mapping[str, bytes], encoded: bytes) -> Mapping[str, str]:
     """Who owns it: what the resource says, and the span where it says otherwise. What looks personal is hashed."""
+    said = {name: wire.decoded(present[name]) for name in _OWNERS if name in present}
+    if _LABEL in encoded:
+        said |= {name: wire.decoded(present[name]) for name in present if name.startswith(LABEL_ATTRIBUTE)}
     found = resource.told(_resource_owners)
-    own = {key: opaque(key, wire.decoded(present[name])) for name, key in _OWNERS if name in present}
-    return {**found, **own} if own else found
+    return span_owners(said, found) if said else found
 
 
 def _resource_owners(encoded: bytes) -> Mapping[str, str]:
     try:
-        attributes = wire.DecodedAttributes(wire.Resource.FromString(encoded).attributes)
+        return resource_dimensions(wire.DecodedAttributes(wire.Resource.FromString(encoded).attributes))
     except DecodeError:
         return {}
-    return {key: opaque(key, attributes[name]) for name, key in _OWNERS if name in attributes}

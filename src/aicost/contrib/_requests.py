@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aicost.scopes.frames import Frame
+from aicost.scopes.owners import ATTRIBUTES, check_keys, is_owner
 from aicost.scopes.propagation import received
-from aicost.scopes.scope import ATTRIBUTES, check_keys, with_scope
+from aicost.scopes.scope import with_scope
 from aicost.scopes.tracking import open_run
 from aicost.telemetry import guard
 
@@ -101,6 +102,6 @@ def default_name(method: object, route: str | None) -> str:
 def _checked(owner: Owner | None) -> Owner:
     if owner is None:
         return {}
-    if unknown := [key for key in owner if key not in ATTRIBUTES]:
+    if unknown := [key for key in owner if not is_owner(key)]:
         guard.failed("own a request", TypeError(f"unknown attribution keys {unknown}; known: {', '.join(ATTRIBUTES)}"))
-    return {key: value for key, value in owner.items() if key in ATTRIBUTES}
+    return {key: value for key, value in owner.items() if is_owner(key)}

@@ -24,7 +24,7 @@ from aicost.usage.meters import Quantity, direction_of, group_of
 from .connection import connect_read_only
 from .rows import NANO, storable
 
-DIMENSIONS: Mapping[str, str] = {
+BREAKDOWNS: Mapping[str, str] = {
     "tenant": "tenant_id",
     "customer": "customer_id",
     "feature": "feature_id",
@@ -386,9 +386,9 @@ class LedgerReader:
 
 def _column(by: str) -> str:
     try:
-        said = DIMENSIONS[by]
+        said = BREAKDOWNS[by]
     except KeyError:
-        raise LedgerError(f"cannot break down by {by!r}; choose one of {', '.join(DIMENSIONS)}") from None
+        raise LedgerError(f"cannot break down by {by!r}; choose one of {', '.join(BREAKDOWNS)}") from None
     return f"c.{said}" if said.isidentifier() else said
 
 

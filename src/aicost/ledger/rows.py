@@ -13,7 +13,7 @@ from aicost.pricing.charge import Charge
 from aicost.usage.event import NOWHERE, UsageEvent
 from aicost.usage.meters import Quantity
 
-from .schema import ORIGIN, OWNERS
+from .schema import ORIGIN, OWNER_COLUMNS
 
 NANO = 10**9
 
@@ -62,7 +62,7 @@ def charge_row(event: UsageEvent, charge: Charge) -> Row:
         event.step,
         event.step_id,
         event.agent,
-        *(owner.get(name) for name in OWNERS),
+        *(owner.get(name) for name in OWNER_COLUMNS),
         charge.status.value,
         charge.reason,
         charge.currency,

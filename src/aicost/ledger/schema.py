@@ -9,7 +9,7 @@ from __future__ import annotations
 
 VERSION = 4
 
-OWNERS = (
+OWNER_COLUMNS = (
     "tenant_id",
     "customer_id",
     "feature_id",
@@ -37,7 +37,7 @@ ORIGIN = (
 """Where an attempt was answered, and what a bill can be joined by: the fields of `Origin`, each a column."""
 
 _ORIGIN_COLUMNS = ",\n".join(f"    {name} TEXT" for name in ORIGIN)
-_OWNER_COLUMNS = ",\n".join(f"    {name} TEXT" for name in OWNERS)
+_OWNER_COLUMNS = ",\n".join(f"    {name} TEXT" for name in OWNER_COLUMNS)
 
 _SIGHTINGS = """
 -- Views that are no money, and what they would have been: of what is counted elsewhere, or contradicting it.
@@ -243,7 +243,7 @@ CHARGE_COLUMNS = (
     "step",
     "step_id",
     "agent",
-    *OWNERS,
+    *OWNER_COLUMNS,
     "charge_status",
     "reason",
     "currency",

@@ -17,7 +17,7 @@ from aicost.usage.event import SKEW_NS, Chargeable, Origin, UsageEvent
 from aicost.usage.meters import Quantity
 
 from .rows import Row, charge_row, line_rows, payload_hash, storable, supersedes
-from .schema import CHARGE_COLUMNS, ORIGIN, OWNERS
+from .schema import CHARGE_COLUMNS, ORIGIN, OWNER_COLUMNS
 from .told import NAME_CHARGES, Told, outcome_key, put_told
 
 _log = logging.getLogger("aicost.ledger")
@@ -41,7 +41,9 @@ _INSERT_CHARGE = (
 )
 """One charge, unless it is there, or another counts it: then follow its id, and the values of `_BELOW`."""
 # Whose work it was is known where it was asked for, and not where somebody comes back for the answer.
-_KEPT = frozenset(("run_id", "root_run_id", "workflow", "step", "step_id", "agent", *OWNERS, "retry_of", "fallback_of"))
+_KEPT = frozenset(
+    ("run_id", "root_run_id", "workflow", "step", "step_id", "agent", *OWNER_COLUMNS, "retry_of", "fallback_of")
+)
 _REPLACE_CHARGE = (
     "UPDATE charges SET "
     + ", ".join(f"{name} = COALESCE({name}, ?)" if name in _KEPT else f"{name} = ?" for name in CHARGE_COLUMNS[1:])

@@ -24,10 +24,13 @@ from aicost._errors import ConfigError
 from aicost.semconv import attributes as a
 
 from .leaving import leave
+from .owners import ATTRIBUTES, attribute_of, is_owner
 from .runs import Run
-from .scope import ATTRIBUTES, Scope, current_scope, with_scope
+from .scope import Scope, current_scope, with_scope
 
-_NAMES: Mapping[str, str] = {**ATTRIBUTES, "run_id": a.AICOST_RUN_ID, "workflow": a.GEN_AI_WORKFLOW_NAME}
+_OF_RUN: Mapping[str, str] = {"run_id": a.AICOST_RUN_ID, "workflow": a.GEN_AI_WORKFLOW_NAME}
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A key of baggage (W3C Baggage 1.0)."""
 _HEADER = "baggage"
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 _propagator = W3CBaggagePropagator()
@@ -55,8 +58,18 @@ def allow(keys: tuple[str, ...], hosts: tuple[str, ...]) -> None:
 def check(keys: tuple[str, ...]) -> None:
     """Raise `ConfigError` for a key that a scope does not have."""
     for key in keys:
-        if key not in _NAMES:
-            raise ConfigError(f"setting baggage_keys: {key!r} is unknown; known: {', '.join(_NAMES)}")
+        if not (key in _OF_RUN or is_owner(key)):
+            known = ", ".join((*ATTRIBUTES, *_OF_RUN))
+            raise ConfigError(f"setting baggage_keys: {key!r} is unknown; known: {known}, or label:KEY")
+        if not _TOKEN.fullmatch(_name_of(key)):
+            raise ConfigError(
+                f"setting baggage_keys: {key!r} cannot be sent: it has a sign that baggage's keys have not"
+            )
+
+
+def _name_of(key: str) -> str:
+    """What a key is called in baggage: as on spans."""
+    return _OF_RUN.get(key) or attribute_of(key)
 
 
 def enabled() -> bool:
@@ -97,7 +110,7 @@ def inject(headers: Carrier, *, host: str | None = None, event_id: str | None = 
         context = baggage.set_baggage(a.AICOST_EVENT_ID, event_id, context)
     for key in _keys:
         if key in values:
-            context = baggage.set_baggage(_NAMES[key], values[key], context)
+            context = baggage.set_baggage(_name_of(key), values[key], context)
     carrier: dict[str, str] = {}
     _propagator.inject(carrier, context)
     if carrier:
@@ -140,7 +153,7 @@ def extract(headers: Received) -> Iterator[None]:
 def received(headers: Received) -> Scope:
     """The scope in force, with what a caller sent along."""
     found = baggage.get_all(_propagator.extract({_HEADER: _baggage_in(headers)}, Context()))
-    values = {key: str(found[_NAMES[key]]) for key in _keys if _NAMES[key] in found}
+    values = {key: str(found[_name_of(key)]) for key in _keys if _name_of(key) in found}
     run_id, workflow = values.pop("run_id", None), values.pop("workflow", None)
     scope = current_scope().owned_by(values)
     upstream_id = found.get(a.AICOST_EVENT_ID)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -18,27 +18,13 @@ from opentelemetry.trace import Span, get_current_span
 from aicost._wellformed import as_text
 from aicost.semconv import attributes as a
 
-from .ids import opaque
 from .leaving import leave
+from .owners import OwnerValues, attribute_of, opaque_owners, resource_dimensions
 from .runs import Run, Step
-
-ATTRIBUTES: Mapping[str, str] = {
-    "tenant_id": a.AICOST_TENANT_ID,
-    "customer_id": a.AICOST_CUSTOMER_ID,
-    "feature_id": a.AICOST_FEATURE_ID,
-    "product": a.AICOST_PRODUCT,
-    "team": a.AICOST_TEAM,
-    "cost_center": a.AICOST_COST_CENTER,
-    "plan_tier": a.AICOST_PLAN_TIER,
-    "project_id": a.AICOST_PROJECT_ID,
-    "environment": a.DEPLOYMENT_ENVIRONMENT_NAME,
-    "user_id": a.USER_ID,
-    "session_id": a.SESSION_ID,
-}
-"""The span attribute of each key of attribution."""
 
 _KEY = otel_context.create_key("aicost-scope")
 _ON_SPAN = "_aicost_scope"
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +32,49 @@ class Scope:
     """Ownership, run, step and agent in force. `stamp` is all of it as span attributes."""
 
     attribution: Mapping[str, str] = field(default_factory=dict)
+    """Owners and labels, and beneath them what the process's resource says."""
     run: Run | None = None
     step: Step | None = None
     agent: str | None = None
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Owners and labels as span attributes: without what the resource says, which every span of the process has."""
     stamp: Mapping[str, str] = field(default_factory=dict)
     upstream_id: str | None = None
     """The attempt of a caller in another process that this work is done for."""
 
-    def owned_by(self, attribution: Mapping[str, object | None]) -> Scope:
+    def owned_by(self, attribution: OwnerValues) -> Scope:
         """This scope with more ownership. Keys at None are left as they are."""
-        if not attribution:
-            return self
-        added = {key: opaque(key, value) for key, value in attribution.items() if value is not None}
+        added = opaque_owners(attribution, self.attribution) if attribution else None
         if not added:
             return self
-        stamp = {**self.stamp, **{ATTRIBUTES[key]: value for key, value in added.items()}}
-        return Scope({**self.attribution, **added}, self.run, self.step, self.agent, stamp, self.upstream_id)
+        said = {attribute_of(key): value for key, value in added.items()}
+        return Scope(
+            {**self.attribution, **added},
+            self.run,
+            self.step,
+            self.agent,
+            {**self.owners, **said},
+            {**self.stamp, **said},
+            self.upstream_id,
+        )
 
     def in_run(self, run: Run) -> Scope:
         """This scope inside `run`; the step and agent around it stay outside."""
-        stamp = {ATTRIBUTES[key]: value for key, value in self.attribution.items()}
-        stamp |= {a.AICOST_RUN_ID: run.id, a.AICOST_RUN_ROOT_ID: run.root_id}
+        stamp = {**self.owners, a.AICOST_RUN_ID: run.id, a.AICOST_RUN_ROOT_ID: run.root_id}
         if run.workflow is not None:
             stamp[a.GEN_AI_WORKFLOW_NAME] = run.workflow
         if run.parent is not None:
             stamp[a.AICOST_RUN_PARENT_ID] = run.parent.id
         if run.parent_step is not None:
             stamp[a.AICOST_RUN_PARENT_STEP_ID] = run.parent_step.id
-        return Scope(self.attribution, run, None, None, stamp, self.upstream_id)
+        return Scope(self.attribution, run, None, None, self.owners, stamp, self.upstream_id)
 
     def in_step(self, step: Step, agent: str | None = None) -> Scope:
         """This scope inside `step`, which may be an agent's turn."""
         stamp = {**self.stamp, a.AICOST_STEP_NAME: step.name, a.AICOST_STEP_ID: step.id}
         if agent is not None:
             stamp[a.GEN_AI_AGENT_NAME] = agent = as_text(agent)
-        return Scope(self.attribution, self.run, step, agent or self.agent, stamp, self.upstream_id)
+        return Scope(self.attribution, self.run, step, agent or self.agent, self.owners, stamp, self.upstream_id)
 
 
 _defaults = Scope()
@@ -93,11 +87,10 @@ leave the one that a dependency entered when their span of all dependencies ends
 """
 
 
-def set_defaults(attribution: Mapping[str, object | None]) -> None:
-    """The ownership of everything this process does, where no scope says otherwise."""
+def set_defaults(attribution: OwnerValues, resource: Mapping[str, Any] = _NOTHING) -> None:
+    """The ownership of everything this process does, where no scope says otherwise; `resource` is its attributes."""
     global _defaults
-    check_keys(attribution)
-    _defaults = Scope().owned_by(attribution)
+    _defaults = Scope(resource_dimensions(resource)).owned_by(attribution)
 
 
 def current_scope(context: Context | None = None) -> Scope:
@@ -170,10 +163,3 @@ def let_go(token: Token[tuple[Scope, ...]]) -> None:
         _request.reset(token)
     except ValueError:  # in a copy of the context
         _request.set(_request.get()[:-1])
-
-
-def check_keys(attribution: Mapping[str, object | None]) -> None:
-    """Raise TypeError for a key that attribution does not have."""
-    for key in attribution:
-        if key not in ATTRIBUTES:
-            raise TypeError(f"unknown attribution key {key!r}; known: {', '.join(ATTRIBUTES)}")

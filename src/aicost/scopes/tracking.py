@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from contextvars import Token
 from functools import partial
 from types import FrameType, TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from opentelemetry.context import Context, attach
 
@@ -17,77 +17,65 @@ from aicost.semconv import attributes as a
 
 from .frames import Frame, name_of, wrap
 from .leaving import leave
+from .owners import OwnerValues, with_labels
 from .runs import Run, Step, StepKind
-from .scope import Scope, check_keys, current_scope, with_scope
+from .scope import Scope, current_scope, with_scope
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from aicost.semconv.dimensions import Owners
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NOBODY: Mapping[str, object | None] = {}
+_NOBODY: OwnerValues = {}
 _NOTHING: Mapping[str, Any] = {}
 
 
-def attribution(
-    *,
-    tenant_id: object | None = None,
-    customer_id: object | None = None,
-    feature_id: object | None = None,
-    product: object | None = None,
-    team: object | None = None,
-    cost_center: object | None = None,
-    plan_tier: object | None = None,
-    project_id: object | None = None,
-    environment: object | None = None,
-    user_id: object | None = None,
-    session_id: object | None = None,
-) -> _Tracker:
+def attribution(*, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> _Tracker:
     """Own everything that happens inside: each key becomes an attribute of every span started in the block.
 
-    Values are opaque ids; what looks like an e-mail address, a phone number or a key is hashed. Keys left out keep
-    the value of the enclosing scope. Also a decorator, of whatever `track_step` decorates.
+    The keys are those of [the dimensions](docs/semconv/dimensions.md) that a process does not have by itself; whatever
+    else your costs are to be told apart by is a label, at most 16 in a scope. Values are opaque ids; what looks like an
+    e-mail address, a phone number or a key is hashed. Keys left out keep the value of the enclosing scope. Also a
+    decorator, of whatever `track_step` decorates. Raises TypeError for a key that there is not.
 
-    >>> with attribution(tenant_id="t-42", feature_id="smart_search"):
+    >>> with attribution(tenant_id="t-42", feature_id="smart_search", labels={"cohort": "beta"}):
     ...     ...
     """
-    added = {
-        "tenant_id": tenant_id,
-        "customer_id": customer_id,
-        "feature_id": feature_id,
-        "product": product,
-        "team": team,
-        "cost_center": cost_center,
-        "plan_tier": plan_tier,
-        "project_id": project_id,
-        "environment": environment,
-        "user_id": user_id,
-        "session_id": session_id,
-    }
-    return _Tracker(partial(_owned, added))
+    return _Tracker(partial(_owned, with_labels(owner, labels)))
 
 
 def run_scope(
-    workflow: str, *, run_id: str | None = None, version: str | None = None, **attribution: object | None
+    workflow: str,
+    *,
+    run_id: str | None = None,
+    version: str | None = None,
+    labels: OwnerValues | None = None,
+    **owner: Unpack[Owners],
 ) -> _RunScope:
     """One run of `workflow`: everything inside belongs to it, whatever thread or task it happens in.
 
     Yields the `Run`, whose `cost`, `usage`, `calls`, `retries` and `waste` are live and exact; where nothing was set up
     to record calls, `cost` is None. A scope inside a scope is a child run: its amounts count in both, once. `run_id`
-    continues a run known elsewhere; `attribution` takes the keys of `aicost.attribution`. Raises TypeError for any
-    other key.
+    continues a run known elsewhere; owners and labels are those of `aicost.attribution`.
 
     >>> with run_scope("renewal_risk_scoring", tenant_id="t-42") as run:
     ...     run.cost
     Decimal('0')
     """
-    check_keys(attribution)
-    return _RunScope(partial(open_run, workflow, run_id=run_id, version=version, owner=attribution))
+    whose = with_labels(owner, labels)
+    return _RunScope(partial(open_run, workflow, run_id=run_id, version=version, owner=whose))
 
 
 @overload
 def track_workflow(name: F) -> F: ...
 @overload
 def track_workflow(
-    name: str | None = None, *, version: str | None = None, **attribution: object | None
+    name: str | None = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
 ) -> _Tracker: ...
-def track_workflow(name: Any = None, *, version: str | None = None, **attribution: object | None) -> Any:
+def track_workflow(
+    name: Any = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
+) -> Any:
     """Each call of the decorated function is one run of the workflow `name` (default: the function's name).
 
     Takes plain, async, generator and async-generator functions, methods of every kind, partials and instances, and
@@ -97,38 +85,42 @@ def track_workflow(name: Any = None, *, version: str | None = None, **attributio
     >>> @track_workflow("renewal_risk_scoring", version="2")
     ... async def score(account): ...
     """
-    check_keys(attribution)
-    return _tracker(name, lambda chosen: open_run(chosen, version=version, owner=attribution))
+    whose = with_labels(owner, labels)
+    return _tracker(name, lambda chosen: open_run(chosen, version=version, owner=whose))
 
 
 @overload
 def track_step(name: F) -> F: ...
 @overload
-def track_step(name: str | None = None, **attribution: object | None) -> _Tracker: ...
-def track_step(name: Any = None, **attribution: object | None) -> Any:
+def track_step(name: str | None = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> _Tracker: ...
+def track_step(name: Any = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> Any:
     """Each call is one step `name` of the current run. When it raises, what was spent in the step is waste."""
-    check_keys(attribution)
-    return _tracker(name, lambda chosen: open_step(chosen, owner=attribution))
+    whose = with_labels(owner, labels)
+    return _tracker(name, lambda chosen: open_step(chosen, owner=whose))
 
 
 @overload
 def track_agent(name: F) -> F: ...
 @overload
-def track_agent(name: str | None = None, *, version: str | None = None, **attribution: object | None) -> _Tracker: ...
-def track_agent(name: Any = None, *, version: str | None = None, **attribution: object | None) -> Any:
+def track_agent(
+    name: str | None = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
+) -> _Tracker: ...
+def track_agent(
+    name: Any = None, *, version: str | None = None, labels: OwnerValues | None = None, **owner: Unpack[Owners]
+) -> Any:
     """Each call is one turn of the agent `name`; calls inside carry `gen_ai.agent.name`."""
-    check_keys(attribution)
-    return _tracker(name, lambda chosen: open_step(chosen, StepKind.AGENT, version=version, owner=attribution))
+    whose = with_labels(owner, labels)
+    return _tracker(name, lambda chosen: open_step(chosen, StepKind.AGENT, version=version, owner=whose))
 
 
 @overload
 def track_tool(name: F) -> F: ...
 @overload
-def track_tool(name: str | None = None, **attribution: object | None) -> _Tracker: ...
-def track_tool(name: Any = None, **attribution: object | None) -> Any:
+def track_tool(name: str | None = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> _Tracker: ...
+def track_tool(name: Any = None, *, labels: OwnerValues | None = None, **owner: Unpack[Owners]) -> Any:
     """Each call is one execution of the tool `name`."""
-    check_keys(attribution)
-    return _tracker(name, lambda chosen: open_step(chosen, StepKind.TOOL, owner=attribution))
+    whose = with_labels(owner, labels)
+    return _tracker(name, lambda chosen: open_step(chosen, StepKind.TOOL, owner=whose))
 
 
 class _Scoped:
@@ -200,7 +192,7 @@ def open_run(
     *,
     run_id: str | None = None,
     version: str | None = None,
-    owner: Mapping[str, object | None] = _NOBODY,
+    owner: OwnerValues = _NOBODY,
     parent: Context | None = None,
     attributes: Mapping[str, Any] = _NOTHING,
 ) -> Frame:
@@ -228,7 +220,7 @@ class _Owned(Frame):
         """Nothing."""
 
 
-def _owned(owner: Mapping[str, object | None]) -> Frame:
+def _owned(owner: OwnerValues) -> Frame:
     return _Owned(current_scope().owned_by(owner))
 
 
@@ -244,7 +236,7 @@ def open_step(
     kind: StepKind = StepKind.STEP,
     *,
     version: str | None = None,
-    owner: Mapping[str, object | None] = _NOBODY,
+    owner: OwnerValues = _NOBODY,
     parent: Context | None = None,
     attributes: Mapping[str, Any] = _NOTHING,
 ) -> Frame:

@@ -5,6 +5,9 @@ from typing import Final
 AICOST_BEGINS: Final = "aicost.begins"
 """What a span of another instrumentation begins, where it is taken for more than a part of what is around it."""
 
+AICOST_BUSINESS_UNIT: Final = "aicost.business_unit"
+"""The business unit the team belongs to."""
+
 AICOST_COST_AMOUNT: Final = "aicost.cost.amount"
 """The amount, for arithmetic and charts. The exact one is `aicost.cost.amount_exact`."""
 
@@ -74,6 +77,9 @@ AICOST_FALLBACK_OF: Final = "aicost.fallback_of"
 AICOST_FEATURE_ID: Final = "aicost.feature.id"
 """The product feature the work serves."""
 
+AICOST_FORECAST_CATEGORY: Final = "aicost.forecast_category"
+"""The line of the forecast the work is planned under."""
+
 AICOST_GATEWAY_CALL_ID: Final = "aicost.gateway.call_id"
 """The id that a gateway on the way gave the call."""
 
@@ -82,6 +88,9 @@ AICOST_GATEWAY_DECLARED: Final = "aicost.gateway.declared"
 
 AICOST_HANDOFF_FROM: Final = "aicost.handoff.from"
 """The agent that handed the work over to this one."""
+
+AICOST_LABEL: Final = "aicost.label"
+"""A label by its key: an owner that this registry does not have."""
 
 AICOST_METER: Final = "aicost.meter"
 """The meter a metric counts."""
@@ -94,6 +103,9 @@ AICOST_OUTCOME_ID: Final = "aicost.outcome.id"
 
 AICOST_OUTCOME_NAME: Final = "aicost.outcome.name"
 """The unit of value delivered."""
+
+AICOST_PHASE: Final = "aicost.phase"
+"""The phase of its life that the work is in: research, development, production."""
 
 AICOST_PLAN_TIER: Final = "aicost.plan_tier"
 """The commercial plan of the tenant or customer."""
@@ -203,6 +215,15 @@ AICOST_VECTOR_TOP_K: Final = "aicost.vector.top_k"
 AICOST_WORKFLOW_VERSION: Final = "aicost.workflow.version"
 """The version of the workflow, or of the step's code."""
 
+CLOUD_ACCOUNT_ID: Final = "cloud.account.id"
+"""The account, project or subscription of the cloud that it runs in."""
+
+CLOUD_PROVIDER: Final = "cloud.provider"
+"""The cloud the process runs in."""
+
+CLOUD_REGION: Final = "cloud.region"
+"""The region of the cloud that it runs in."""
+
 DB_COLLECTION_NAME: Final = "db.collection.name"
 """The collection, table or index."""
 
@@ -222,7 +243,7 @@ DB_SYSTEM_NAME: Final = "db.system.name"
 """The database."""
 
 DEPLOYMENT_ENVIRONMENT_NAME: Final = "deployment.environment.name"
-"""The environment."""
+"""The environment: production, staging, a developer's."""
 
 ERROR_TYPE: Final = "error.type"
 """The class of error."""
@@ -232,6 +253,9 @@ GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
 
 GEN_AI_AGENT_VERSION: Final = "gen_ai.agent.version"
 """The agent's version."""
+
+GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+"""The conversation, or thread; an opaque id."""
 
 GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
 """What was asked, as JSON, where recording content is on."""
@@ -299,11 +323,35 @@ GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tok
 GEN_AI_WORKFLOW_NAME: Final = "gen_ai.workflow.name"
 """The workflow."""
 
+HOST_TYPE: Final = "host.type"
+"""The type of machine it runs on."""
+
 HTTP_REQUEST_RESEND_COUNT: Final = "http.request.resend_count"
 """How often the request was sent again."""
 
 HTTP_RESPONSE_STATUS_CODE: Final = "http.response.status_code"
 """The HTTP status."""
+
+K8S_CLUSTER_NAME: Final = "k8s.cluster.name"
+"""The Kubernetes cluster it runs in."""
+
+K8S_CRONJOB_NAME: Final = "k8s.cronjob.name"
+"""The cron job it is of, whose jobs have a name of their own each."""
+
+K8S_DAEMONSET_NAME: Final = "k8s.daemonset.name"
+"""The daemon set it is of."""
+
+K8S_DEPLOYMENT_NAME: Final = "k8s.deployment.name"
+"""The workload it is of: a deployment, stateful set, daemon set, cron job or job."""
+
+K8S_JOB_NAME: Final = "k8s.job.name"
+"""The job it is of."""
+
+K8S_NAMESPACE_NAME: Final = "k8s.namespace.name"
+"""The namespace it runs in."""
+
+K8S_STATEFULSET_NAME: Final = "k8s.statefulset.name"
+"""The stateful set it is of."""
 
 LLM_COST_COMPLETION: Final = "llm.cost.completion"
 """OpenInference: the part for output."""

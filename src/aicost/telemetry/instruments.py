@@ -19,9 +19,10 @@ from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.scopes.frames import SCOPE_NAME
-from aicost.scopes.scope import ATTRIBUTES
+from aicost.scopes.owners import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
+from aicost.semconv.dimensions import METRIC_OWNERS
 from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 from aicost.usage.meters import token_sums
 
@@ -72,7 +73,7 @@ class Metrics:
         self,
         provider: MeterProvider | None = None,
         *,
-        owner_keys: tuple[str, ...] = ("feature_id", "team"),
+        owner_keys: tuple[str, ...] = METRIC_OWNERS,
         ledger_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self.by_owner(owner_keys)

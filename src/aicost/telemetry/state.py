@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from opentelemetry import trace
 from opentelemetry.metrics import MeterProvider, get_meter_provider
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.trace import TracerProvider
 
 from aicost import _forks
@@ -18,8 +19,8 @@ from aicost._settings import Settings, load
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel, put_in_force
 from aicost.scopes import frames, id_key, propagation, runs, scope
+from aicost.scopes.owners import check_keys, with_labels
 from aicost.scopes.runs import Run, Step
-from aicost.scopes.scope import check_keys
 
 from . import guard
 from .call_options import Redact, Tokenizer, tokenizer_named
@@ -126,7 +127,7 @@ def configure(
             tokenizer=counts,
         )
         id_key.use(settings.secret_id_key)
-        scope.set_defaults(settings.attribution)
+        _own(settings, tracer_provider)
         propagation.allow(settings.baggage_keys, settings.baggage_hosts)
         frames.use_tracer_provider(tracer_provider)
         frames.use_listener(_LedgerListener(ledger) if ledger is not None else None)
@@ -146,6 +147,7 @@ def with_providers(tracer_provider: TracerProvider | None, meter_provider: Meter
         if tracer_provider is not None:
             frames.use_tracer_provider(tracer_provider)
             _stamp_spans_of(tracer_provider)
+            _own(state.settings, tracer_provider)
         return state
 
 
@@ -187,6 +189,8 @@ class PipelineSource:
             )
             if self._tracer_provider is not None:
                 _stamp_spans_of(self._tracer_provider)
+            elif state.tracer_provider is None:  # the application may have set its own since
+                _own(state.settings, None)
             pipeline = state.pipeline_for(self._tracer_provider, self._meter_provider)
             self._known = state, pipeline
             return pipeline
@@ -248,6 +252,17 @@ def _stamp_spans_of(provider: TracerProvider) -> None:
     if add is not None and not hasattr(provider, _stamped):
         add(AttributionProcessor(lambda: _state.pipeline if _state is not None else None))
         setattr(provider, _stamped, True)
+
+
+def _own(settings: Settings, provider: TracerProvider | None) -> None:
+    """Whose everything is that no scope says otherwise of: as the settings say, and beneath them the resource.
+
+    That is the resource of the spans, or, without an SDK, what the environment says.
+    """
+    resource = getattr(provider or trace.get_tracer_provider(), "resource", None)
+    if not isinstance(resource, Resource):
+        resource = OTELResourceDetector().detect()
+    scope.set_defaults(with_labels(settings.attribution, settings.labels), resource.attributes)
 
 
 class _LedgerListener:
