@@ -1,0 +1,161 @@
+"""The reading end of a journal: `read` from the places a consumer has come to, then `release` what it has behind it.
+
+A consumer keeps its places with what it made of the records, in one transaction: then each record counts once,
+whenever either of them is killed.
+
+    with ingesting(folder) as alone:
+        if alone:
+            batch = list(read(folder, places, limit_bytes=2**22))
+            ...                       # keep what they say, and `record.end` of each segment's last as its place
+            for segment in release(folder, places):
+                del places[segment]
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+from . import held
+from .segments import Damage, Place, Record, Segment, found_in, walk
+
+_log = logging.getLogger("aicost.journal")
+
+_MOST_DAMAGED = 16
+"""Damaged segments that are kept; of more, the newest."""
+
+
+class Damaged:
+    """What a consumer found damaged, so far: told once, and counted once."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        """Of records, or what may have been some."""
+        self._spots: set[Place] = set()
+
+    def add(self, folder: Path, segment: str, spot: Damage) -> None:
+        """Count it, and keep the segment for a person under another name; unless it is known."""
+        place = Place(segment, spot.offset)
+        if place in self._spots:
+            return
+        self._spots.add(place)
+        self.bytes += spot.end - spot.offset
+        kept = _keep_damaged(folder, segment)
+        where = f"the segment is kept as {segment}.damaged" if kept else "the segment could not be kept"
+        _log.error(
+            "journal %s: %d bytes of %s at %d are damaged and left out; %s",
+            folder, spot.end - spot.offset, segment, spot.offset, where,
+        )  # fmt: skip
+
+
+def ingesting(folder: Path, *, wait_s: float = 0.0) -> AbstractContextManager[bool]:
+    """Be the only one to read and release in this block; tells whether one is.
+
+    Not where another has been for `wait_s`, or in a folder that is not there or cannot be written. A process that dies
+    makes room for the next.
+    """
+    return held.held(folder / "ingest.lock", wait_s=wait_s)
+
+
+def read(
+    folder: Path, places: Mapping[str, int], *, limit_bytes: int, damaged: Damaged | None = None
+) -> Iterator[Record]:
+    """The records after these places, by segment; oldest segment first, each writer's in order.
+
+    Ends after the record with which `limit_bytes` of content are reached, or with the last that is whole: one that is
+    being written is there the next time. A segment that cannot be read is left for the next time, with a log line.
+    """
+    found = damaged or Damaged()
+    for segment, size in _in_order(folder):
+        start = places.get(segment.name, 0)
+        if start >= size:
+            continue
+        for record in _rest(folder, segment, start, found):
+            yield record
+            limit_bytes -= len(record.data)
+            if limit_bytes <= 0:
+                return
+
+
+def _in_order(folder: Path) -> list[tuple[Segment, int]]:
+    """The segments, none before an older one of its writer.
+
+    A segment that is begun while a folder is listed may be in the list, and the one before it not. It is in the next
+    list, with all that were begun before the first one ended.
+    """
+    newest = {segment.writer: segment.begun for segment, _ in found_in(folder)}
+    return [one for one in found_in(folder) if one[0].begun <= newest.get(one[0].writer, -1)]
+
+
+def waiting(folder: Path, places: Mapping[str, int]) -> int:
+    """Bytes that are still to be read."""
+    return sum(max(0, size - places.get(segment.name, 0)) for segment, size in found_in(folder))
+
+
+def release(folder: Path, places: Mapping[str, int], *, damaged: Damaged | None = None) -> list[str]:
+    """Delete the segments that were wholly read and will not grow; returns their names, whose places are done with.
+
+    They will not grow if their writer is dead, or has gone on to another.
+    """
+    found, released = damaged or Damaged(), []
+    for segment, _ in found_in(folder):
+        path = folder / segment.name
+        try:
+            # Held meanwhile, or one that was begun a moment ago would be written to and deleted.
+            file = held.take(path, os.O_RDWR, create=False)
+            if file is None:
+                continue
+            try:
+                place, size = places.get(segment.name, 0), os.fstat(file).st_size
+                # What follows the last record is one that was cut, or damaged.
+                if place >= size or next(_whole_in(file, folder, segment, place, size, found), None) is None:
+                    path.unlink()
+                    released.append(segment.name)
+            finally:
+                held.let_go(file)
+        except FileNotFoundError:
+            released.append(segment.name)
+        except OSError as error:
+            _log.warning("journal %s: %s cannot be released: %s", folder, segment.name, error)
+    return released
+
+
+def _rest(folder: Path, segment: Segment, start: int, damaged: Damaged) -> Iterator[Record]:
+    """The records of a segment from here on, as far as they are whole."""
+    try:
+        file = os.open(folder / segment.name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:  # deleted, since
+        return
+    try:
+        # In this order: what nobody held has all its bytes by now.
+        grows = held.is_held(file)
+        size = os.fstat(file).st_size
+        yield from _whole_in(file, folder, segment, start, size, damaged, grows=grows)
+    finally:
+        os.close(file)
+
+
+def _whole_in(
+    file: int, folder: Path, segment: Segment, start: int, size: int, damaged: Damaged, *, grows: bool = False
+) -> Iterator[Record]:
+    for one in walk(file, segment, start, size):
+        if isinstance(one, Record):
+            yield one
+        # What was not followed by anything is being written, or was when its writer died.
+        elif one.end < size or not (grows or one.is_cut):
+            damaged.add(folder, segment.name, one)
+
+
+def _keep_damaged(folder: Path, segment: str) -> bool:
+    """Give a segment a second name, under which it is there when it was released."""
+    try:
+        for old in sorted(folder.glob("*.damaged"))[: -_MOST_DAMAGED + 1]:
+            old.unlink()
+        with suppress(FileExistsError):
+            (folder / f"{segment}.damaged").hardlink_to(folder / segment)
+    except OSError:
+        return False
+    return True
