@@ -21,17 +21,17 @@ def priced(*amounts: int, meters: tuple[str, ...] = ("input", "output"), **known
         for meter, atto in zip(meters, amounts, strict=False)
     )
     base = {"status": ChargeStatus.PRICED, "currency": "USD", "atto": sum(amounts), "rate_card": "t@1"}
-    return Charge(lines=lines, **{**base, **known})
+    return Charge.of_lines(lines=lines, **{**base, **known})
 
 
 def unpriced(reason: str = "unknown_model:p/m") -> Charge:
     """A charge of which nothing is known but what was used."""
     line = ChargeLine("input", 10, None, 1, None, None)
-    return Charge(ChargeStatus.UNPRICED, "USD", None, (line,), reason, "t@1")
+    return Charge.of_lines(ChargeStatus.UNPRICED, "USD", None, (line,), reason, "t@1")
 
 
-UNSEEN = Charge(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received")
+UNSEEN = Charge.of_lines(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received")
 """An attempt that may have been billed although its usage never came back."""
 
-FREE = Charge(ChargeStatus.PRICED, "USD", 0, ())
+FREE = Charge.of_lines(ChargeStatus.PRICED, "USD", 0, ())
 """An attempt that was refused before any work."""

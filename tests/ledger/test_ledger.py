@@ -33,7 +33,7 @@ def event(event_id: str = "e-1", **known: Any) -> UsageEvent:
 def charge(atto: int | None = 5, rate_id: str = "p/m/input@always") -> Charge:
     lines = (ChargeLine("input", 10, "1", 1, atto, rate_id if atto is not None else None),)
     status = ChargeStatus.UNPRICED if atto is None else ChargeStatus.PRICED
-    return Charge(status, "USD", atto, lines, None if atto is not None else "unknown_model:p/m", "t@1")
+    return Charge.of_lines(status, "USD", atto, lines, None if atto is not None else "unknown_model:p/m", "t@1")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_usage_that_arrives_later_replaces_its_absence(path: Path) -> None:
         [
             (
                 event(usage=None, billed=Billed.POSSIBLY, complete=False),
-                Charge(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received"),
+                Charge.of_lines(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received"),
             )
         ]
     )
@@ -151,7 +151,7 @@ from aicost.usage.event import UsageEvent
 
 path, n = sys.argv[1:]
 ledger = Ledger.open(path)
-one = Charge(ChargeStatus.PRICED, "USD", 1, ())
+one = Charge.of_lines(ChargeStatus.PRICED, "USD", 1, ())
 for i in range(50):
     for name in (f"e-{n}-{i}", f"shared-{i}"):
         ledger.record([(UsageEvent(name, "p", "chat", "m", {"input": 1}, 1, 2), one)])
@@ -275,8 +275,8 @@ def busy(path: Path) -> Path:
     ledger.start_step("s-outer", run_id="run-000001", name="outer", kind="step", started_ns=0)
     ledger.start_step("s-inner", run_id="run-000001", parent_step_id="s-outer", name="inner", kind="step", started_ns=0)
     retried = event("a-1", status=RequestStatus.RETRY, billed=Billed.NO, usage=None)
-    free = Charge(ChargeStatus.PRICED, "USD", 0, ())
-    unseen = Charge(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received")
+    free = Charge.of_lines(ChargeStatus.PRICED, "USD", 0, ())
+    unseen = Charge.of_lines(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received")
     common = {"attribution": {"tenant_id": "t-1"}, "workflow": "w"}
     ledger.record([(retried, free), (event("a-2", attempt=2, retry_count=1, **common), charge(100))])
     ledger.record([(event("b-1", step_id="s-inner", step="inner", **common), charge(10))])

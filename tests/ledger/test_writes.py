@@ -109,7 +109,7 @@ def test_a_charge_recorded_in_the_midst_of_another_joins_the_queue(path: Path) -
 def split(low: int, high: int) -> Charge:
     """One meter in two lines, as a marginal threshold makes them."""
     lines = (ChargeLine("input", high, "2", 1, 2 * high, "above"), ChargeLine("input", low, "1", 1, low, "below"))
-    return Charge(ChargeStatus.PARTIAL, "USD", low + 2 * high, lines, "usage_incomplete", "t@1")
+    return Charge.of_lines(ChargeStatus.PARTIAL, "USD", low + 2 * high, lines, "usage_incomplete", "t@1")
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["in order", "late"])

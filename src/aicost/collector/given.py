@@ -84,7 +84,7 @@ def given_charge(view: View) -> Charge:
     exact = sane_amount(str(said.get(a.AICOST_COST_AMOUNT_EXACT)))
     if exact is None and status is not ChargeStatus.UNPRICED:
         status, reason = ChargeStatus.UNPRICED, "invalid_amount"
-    return Charge(
+    return Charge.of_lines(
         status,
         str(said.get(a.AICOST_COST_CURRENCY) or "USD"),
         None if exact is None or status is ChargeStatus.UNPRICED else round(exact * ATTO),
@@ -104,7 +104,7 @@ def is_as_given(view: View, given: Charge, made: Charge) -> bool:
         return True  # of what costs nothing, its span says no more
     computed = wire.Attributes(said).get(a.AICOST_COST_COMPUTED_AMOUNT)
     ours = None if made.computed_atto is None else made.computed_atto / ATTO
-    applied = tuple(line.rate_id for line in made.lines if line.atto is not None and line.rate_id is not None)
+    applied = tuple(rate_id for rate_id in made.layout.rate_ids if rate_id is not None)
     return (made.rate_card, ours) == (given.rate_card, computed) and (made.atto is None or applied == rates)
 
 

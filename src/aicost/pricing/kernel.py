@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from operator import mul
 from typing import Any, NamedTuple, Protocol
 
 from aicost._bounded import LONGEST
@@ -18,8 +19,8 @@ from aicost.usage.providers import normal_region, normal_tier
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE_COST, is_sane, is_suspect
 
 from .card import RateCard
-from .charge import ATTO, Charge, ChargeLine, ChargeStatus
-from .plans import CALL_FEE, Option, Plan, Step, Timeline, timeline, valid_quantity
+from .charge import ATTO, EMPTY, Charge, ChargeStatus, Column, Layout, divided
+from .plans import CALL_FEE, Option, Plan, Step, Table, Timeline, timeline, valid_quantity
 from .rates import AXES
 
 _MAX_PLANS = 10_000
@@ -85,6 +86,7 @@ class Inquiry(NamedTuple):
     """The model asked for, which prices the call where no card has the one that answered."""
 
 
+_Line = tuple[Column, Quantity]
 _Key = tuple[str, str, "str | None", "str | None", "str | None"]
 
 
@@ -132,10 +134,11 @@ class Kernel:
                 found = timelines.get(asked_key) or _compile(card, timelines, asked_key)
             if found is None:
                 if not usage and event.complete and not event.flags and event.provider_cost is None:
-                    return Charge(_PRICED, card.currency, 0, ())  # nothing was used, whoever was asked
+                    return Charge(_PRICED, card.currency, 0)  # nothing was used, whoever was asked
                 unknown = f"unknown_model:{event.provider}/{event.model}"
-                lost = tuple(_unpriced(meter, quantity) for meter, quantity in usage.items())
-                return _finish(card, event, None, card.currency, lost, [unknown], None)
+                lost = [_unpriced(meter, quantity) for meter, quantity in usage.items()]
+                layout, quantities = Layout.of(column for column, _ in lost), tuple(quantity for _, quantity in lost)
+                return _finish(card, event, None, card.currency, layout, quantities, [unknown], None)
             missing.append(f"assumed_model:{asked}")
         started = event.started_ns
         _, starts, plans = found
@@ -143,62 +146,61 @@ class Kernel:
         table = plan.table
         if table is None:
             table = plan.for_request(usage, started)
-        lines: list[ChargeLine] = []
-        total = 0
-        step_of, add, most = table.get, lines.append, MAX_COUNT
-        for meter, quantity in usage.items():
-            step = step_of(meter)
-            if step is None or type(quantity) is not int or not 0 <= quantity <= most:
-                total += self._unusual(event, plan, meter, quantity, step, lines, missing)
-                continue
-            num, den, unit_price, per, rate_id, steps = step
-            if steps is not None:
-                total += self._unusual(event, plan, meter, quantity, step, lines, missing)
-                continue
-            atto = quantity * num if den == 1 else _divide(quantity * num, den)
-            total += atto
-            # Past the named tuple's own constructor, which would take a fifth of the whole time.
-            add(_new(ChargeLine, (meter, quantity, unit_price, per, atto, rate_id)))
-        if plan.has_call_fee and CALL_FEE not in usage:
-            total += self._unusual(event, plan, CALL_FEE, 1, table.get(CALL_FEE), lines, missing)
-        if not missing and event.complete and not event.flags and event.provider_cost is None and not event.estimated:
-            return _new(Charge, (_PRICED, plan.currency, total, tuple(lines), None, found.card, None))
-        nothing = bool(lines) and all(line.atto is None for line in lines)
-        return _finish(card, event, found.card, plan.currency, tuple(lines), missing, None if nothing else total)
+        meters = (*usage,)
+        arranged = table.arranged(meters) or table.arrange(meters)
+        if arranged is None or (plan.has_call_fee and CALL_FEE not in usage):
+            return self._by_meters(card, event, found.card, plan, table, missing)
+        layout, nums, dens = arranged
+        quantities = (*usage.values(),)
+        most = MAX_COUNT
+        for quantity in quantities:
+            if type(quantity) is not int or not 0 <= quantity <= most:
+                return self._by_meters(card, event, found.card, plan, table, missing)
+        total = sum(map(mul, quantities, nums) if dens is None else map(_times, quantities, nums, dens))
+        if missing or event.flags or event.provider_cost is not None or event.estimated or not event.complete:
+            return _finish(card, event, found.card, plan.currency, layout, quantities, missing, total)
+        # Past the named tuple's own constructor, which would take a fifth of the whole time.
+        return _new(Charge, (_PRICED, plan.currency, total, layout, quantities, None, found.card, None))
 
-    def _unusual(
-        self,
-        event: Billable,
-        plan: Plan,
-        meter: str,
-        quantity: object,
-        step: Step | None,
-        lines: list[ChargeLine],
-        missing: list[str],
-    ) -> int:
-        """Price a meter that is not a whole number times one price; what it adds to the total."""
+    def _by_meters(
+        self, card: RateCard, event: Billable, priced_by: str, plan: Plan, table: Table, missing: list[str]
+    ) -> Charge:
+        """Price usage meter by meter, where not every quantity is a whole number times one price."""
+        usage = event.usage or {}
+        lines: list[_Line] = []
+        for meter, quantity in usage.items():
+            lines += self._of_meter(event, plan, meter, quantity, table.step(meter), missing)
+        if plan.has_call_fee and CALL_FEE not in usage:
+            lines += self._of_meter(event, plan, CALL_FEE, 1, table.step(CALL_FEE), missing)
+        layout, quantities = Layout.of(column for column, _ in lines), tuple(quantity for _, quantity in lines)
+        known = [atto for atto in layout.amounts(quantities) if atto is not None]
+        total = None if lines and not known else sum(known)
+        return _finish(card, event, priced_by, plan.currency, layout, quantities, missing, total)
+
+    def _of_meter(
+        self, event: Billable, plan: Plan, meter: str, quantity: object, step: Step | None, missing: list[str]
+    ) -> list[_Line]:
+        """The lines of one meter, and to `missing` what they lack."""
         meter = meter if type(meter) is str else str(meter)
         valid = valid_quantity(quantity)
         if valid is None:
-            lines.append(_unpriced(meter, quantity))
             missing.append(f"invalid_quantity:{meter}")
-            return 0
+            return [_unpriced(meter, quantity)]
         if step is not None:
             options = step[5] or (Option(*step[:5], None),)
             made = _by_steps(meter, valid, options)
             doubtful = {option.rate_id for option in options if not option.attested}
-            if any(line.rate_id in doubtful for line in made):
+            if any(column.rate_id in doubtful for column, _ in made):
                 missing.append(f"{_NOT_ATTESTED}:{meter}")
         else:
             made = self._of_another_model(event, plan, meter, valid, missing)
-        lines += made
-        if any(line.atto is None for line in made):
+        if any(column.fraction is None for column, _ in made):
             missing.append(f"no_fx:{meter}" if meter in plan.unconverted else f"no_rate:{meter}")
-        return sum(line.atto or 0 for line in made)
+        return made
 
     def _of_another_model(
         self, event: Billable, plan: Plan, meter: str, quantity: Quantity, missing: list[str]
-    ) -> list[ChargeLine]:
+    ) -> list[_Line]:
         """The lines of a meter that the model has no rate for; a qualified one is priced as its own model's."""
         model, _, bare = meter.rpartition("/")
         if model and event.usage is not None:
@@ -211,17 +213,18 @@ class Kernel:
                 doubts = (charge.reason or "").split(";")
                 if any(one.startswith(_NOT_ATTESTED) and bare in one.partition(":")[2].split(",") for one in doubts):
                     missing.append(f"{_NOT_ATTESTED}:{meter}")
-                return [line._replace(meter=meter) for line in charge.lines if line.meter == bare]
-        return [ChargeLine(meter, quantity, None, 1, None, None)]
+                lines = zip(charge.layout.columns, charge.quantities, strict=True)
+                return [(column._replace(meter=meter), used) for column, used in lines if column.meter == bare]
+        return [_unpriced(meter, quantity)]
 
     def _without_usage(self, event: Billable) -> Charge:
         card = self.card
         if event.provider_cost is not None:
-            return _finish(card, event, None, card.currency, (), [], None)
+            return _finish(card, event, None, card.currency, EMPTY, (), [], None)
         if event.billed is Billed.NO:
-            return Charge(ChargeStatus.PRICED, card.currency, 0, ())
+            return Charge(_PRICED, card.currency, 0)
         reason = "usage_not_received" if event.billed is Billed.POSSIBLY else "usage_not_reported"
-        return Charge(ChargeStatus.UNPRICED, card.currency, None, (), reason)
+        return Charge(ChargeStatus.UNPRICED, card.currency, None, reason=reason)
 
 
 _in_force: Kernel | None = None
@@ -263,7 +266,8 @@ def _finish(
     event: Billable,
     priced_by: str | None,
     currency: str,
-    lines: tuple[ChargeLine, ...],
+    layout: Layout,
+    quantities: tuple[Quantity, ...],
     missing: list[str],
     atto: int | None,
 ) -> Charge:
@@ -277,7 +281,8 @@ def _finish(
         elif cost == 0 and atto:
             doubts.append("provider_cost_zero")  # what the card has a price for was not free
         else:
-            return _reported(card, event, cost, priced_by, currency, lines, _text_of(event, [*lost, *doubts]), atto)
+            reason = _text_of(event, [*lost, *doubts])
+            return _reported(card, event, cost, priced_by, currency, layout, quantities, reason, atto)
     if not lost and atto is not None and not (event.complete and not event.flags):
         if is_suspect(event.flags):
             lost = ["usage_suspect:" + ",".join(event.flags)]
@@ -285,13 +290,13 @@ def _finish(
             lost = ["usage_incomplete"]
     reason = _text_of(event, [*lost, *doubts])
     # No line at all with something lost: nothing could be read, which is not that nothing was used.
-    if atto is None or (lost and not lines):
-        return Charge(ChargeStatus.UNPRICED, currency, None, lines, reason, priced_by)
+    if atto is None or (lost and not quantities):
+        return Charge(ChargeStatus.UNPRICED, currency, None, layout, quantities, reason, priced_by)
     if lost:
         status = ChargeStatus.PARTIAL
     else:
         status = ChargeStatus.ESTIMATED if doubts or event.estimated else ChargeStatus.PRICED
-    return Charge(status, currency, atto, lines, reason, priced_by)
+    return Charge(status, currency, atto, layout, quantities, reason, priced_by)
 
 
 def _reported(
@@ -300,7 +305,8 @@ def _reported(
     cost: Fraction,
     priced_by: str | None,
     currency: str,
-    lines: tuple[ChargeLine, ...],
+    layout: Layout,
+    quantities: tuple[Quantity, ...],
     reason: str | None,
     computed: int | None,
 ) -> Charge:
@@ -309,10 +315,9 @@ def _reported(
     if native != currency:
         exchange = card.exchange(native, currency, event.started_ns)
         if exchange is None:
-            bare = tuple(ChargeLine(line.meter, line.quantity, None, 1, None, None) for line in lines)
-            return Charge(status, native, round(cost * ATTO), bare, reason)
+            return Charge(status, native, round(cost * ATTO), layout.unpriced(), quantities, reason)
         cost *= exchange[0]
-    return Charge(status, currency, round(cost * ATTO), lines, reason, priced_by, computed)
+    return Charge(status, currency, round(cost * ATTO), layout, quantities, reason, priced_by, computed)
 
 
 def sane_amount(text: str) -> Fraction | None:
@@ -324,40 +329,34 @@ def sane_amount(text: str) -> Fraction | None:
     return Fraction(amount) if is_sane(amount, PLAUSIBLE_COST) else None
 
 
-def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list[ChargeLine]:
+def _by_steps(meter: str, quantity: Quantity, steps: tuple[Option, ...]) -> list[_Line]:
     """One line for each marginal step the quantity reaches, the highest first."""
-    lines: list[ChargeLine] = []
+    lines: list[_Line] = []
     for step in steps:
         if step.above is None:
-            lines.append(_line(meter, quantity, step))
+            lines.append((_column(meter, step), quantity))
             return lines
         if step.above.passed(quantity):
-            lines.append(_line(meter, quantity - step.above.value, step))
+            lines.append((_column(meter, step), quantity - step.above.value))
             quantity = step.above.value
-    lines.append(ChargeLine(meter, quantity, None, 1, None, None))
+    lines.append(_unpriced(meter, quantity))
     return lines
 
 
-def _line(meter: str, quantity: Quantity, step: Option) -> ChargeLine:
-    if type(quantity) is int:
-        atto = _divide(quantity * step.num, step.den)
-    else:
-        atto = round(Fraction(quantity) * step.num / step.den)
-    return ChargeLine(meter, quantity, step.unit_price, step.per, atto, step.rate_id)
+def _column(meter: str, option: Option) -> Column:
+    return Column(meter, option.unit_price, option.per, option.rate_id, (option.num, option.den))
 
 
-def _divide(num: int, den: int) -> int:
-    """`num / den`, rounded half-even: the one rounding, where a price is finer than 1e-18."""
-    whole, rest = divmod(num, den)
-    return whole + (2 * rest > den or (2 * rest == den and whole % 2 == 1))
-
-
-def _unpriced(meter: object, quantity: object) -> ChargeLine:
+def _unpriced(meter: object, quantity: object) -> _Line:
     """A line without a price, with the quantity as it came if a store can keep it."""
     valid = valid_quantity(quantity)
     if valid is None:
         valid = quantity if type(quantity) is int and -MAX_COUNT <= quantity < 0 else 0
-    return ChargeLine(str(meter), valid, None, 1, None, None)
+    return Column(str(meter), None, 1, None, None), valid
+
+
+def _times(quantity: Any, num: int, den: int) -> int:
+    return divided(quantity * num, den)
 
 
 def _text_of(event: Billable, missing: list[str]) -> str | None:

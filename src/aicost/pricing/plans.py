@@ -18,6 +18,7 @@ from aicost.usage.reading import MAX_COUNT, is_sane
 
 from ._text import price_text
 from .card import RateCard
+from .charge import Column, Layout
 from .models import ModelRates
 from .rates import Context, Modifier, Rate, Window, in_force
 
@@ -48,7 +49,49 @@ Step = tuple[int, int, str, int, str, "tuple[Option, ...] | None"]
 It is not where the price changes within a request, or is not attested for its time.
 """
 
-Table = Mapping[str, Step]
+
+class Arranged(NamedTuple):
+    """The layout of usage with these meters, and what each of its quantities is multiplied by.
+
+    `nums` over `dens` is the amount of one unit; there are no `dens` where all are 1.
+    """
+
+    layout: Layout
+    nums: tuple[int, ...]
+    dens: tuple[int, ...] | None
+
+
+_MOST_LAYOUTS = 256
+"""Of one table. Readers tell meters in a fixed order, so that there are a few; an application may say any."""
+
+
+class Table:
+    """What prices each meter, under certain conditions."""
+
+    __slots__ = ("_layouts", "arranged", "step")
+
+    def __init__(self, steps: Mapping[str, Step]) -> None:
+        self.step = steps.get
+        """What prices a meter; None where nothing does."""
+        self._layouts: dict[tuple[str, ...], Arranged] = {}
+        self.arranged = self._layouts.get
+        """The layout for usage of these meters, in their order, if it was asked for before."""
+
+    def arrange(self, meters: tuple[str, ...]) -> Arranged | None:
+        """The layout for usage of these meters; None where not all have one price, or any is no plain text."""
+        steps = [self.step(meter) if type(meter) is str else None for meter in meters]
+        if any(step is None or step[5] is not None for step in steps):
+            return None
+        plain = [step for step in steps if step is not None]
+        layout = Layout.of(
+            Column(meter, price, per, rate_id, (num, den))
+            for meter, (num, den, price, per, rate_id, _) in zip(meters, plain, strict=True)
+        )
+        nums, dens = tuple(step[0] for step in plain), tuple(step[1] for step in plain)
+        made = Arranged(layout, nums, None if set(dens) <= {1} else dens)
+        if len(self._layouts) < _MOST_LAYOUTS:
+            self._layouts[meters] = made
+        return made
 
 
 class _Candidate(NamedTuple):
@@ -158,7 +201,7 @@ class Plan:
         for declared in METERS.values():
             if declared.priced_as in table and declared.id not in self._rated:
                 table[declared.id] = table[declared.priced_as]
-        return table
+        return Table(table)
 
 
 def valid_quantity(quantity: object) -> Quantity | None:
