@@ -15,7 +15,8 @@ import pytest
 
 from aicost import LedgerError
 from aicost.ledger import Ledger
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.ledger.schema import ORIGIN, VERSION
 
 from .charges import event, priced
@@ -25,7 +26,7 @@ NOBODY = 65534
 
 def calls(path: Path) -> int:
     with LedgerReader(path) as reader:
-        return sum(row.calls for row in reader.breakdown(None))
+        return sum(row.calls for row in reader.answer(Query()))
 
 
 @contextmanager
@@ -95,7 +96,7 @@ def test_an_older_ledger_is_read_as_it_is_and_upgraded_when_written(tmp_path: Pa
     Ledger.open(path).close()
     as_schema_1(path)
     with LedgerReader(path) as ledger:
-        assert ledger.breakdown(None) == []
+        assert ledger.answer(Query()) == []
         assert [(s.kind, s.count, s.atto) for s in ledger.sightings()] == [("contradiction", 1, 7_000_000_003)]
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
@@ -173,7 +174,7 @@ def test_a_ledger_removed_under_a_running_process_is_begun_again(
     ledger.record([(event("and-on"), priced(5))])
     ledger.close()
     with LedgerReader(path) as reader:
-        assert {row["event_id"] for row in reader.charges()} == {"after", "and-on"}
+        assert {row.event_id for row in reader.charges()} == {"after", "and-on"}
     assert caplog.text.count("was removed or replaced") == 1
 
 
@@ -288,7 +289,7 @@ def test_every_charge_that_was_recorded_outlives_a_kill(tmp_path: Path) -> None:
         returned += process.stdout.read().split()
         process.wait()
     with LedgerReader(path) as reader:
-        kept = [row["event_id"] for row in reader.charges()]
+        kept = [row.event_id for row in reader.charges()]
     assert set(returned) <= set(kept)
     assert len(kept) == len(set(kept)) <= len(returned) + 2, "at most the one being written when each died"
 
@@ -298,9 +299,9 @@ def test_a_report_sees_one_moment_while_charges_come_in(tmp_path: Path) -> None:
     ledger = Ledger.open(path)
     ledger.record([(event("e-1"), priced(1))])
     with LedgerReader(path) as reader:
-        (whole,) = reader.breakdown(None)
+        (whole,) = reader.answer(Query())
         ledger.record([(event("e-2"), priced(1))])
-        assert sum(part.atto for part in reader.breakdown("model")) == whole.atto
+        assert sum(part.atto for part in reader.answer(Query(("model",)))) == whole.atto
     ledger.close()
     assert calls(path) == 2
 
@@ -309,7 +310,7 @@ def test_a_long_reader_does_not_hold_up_writers(tmp_path: Path) -> None:
     path = tmp_path / "l.sqlite"
     ledger = Ledger.open(path)
     with LedgerReader(path) as reader:
-        reader.breakdown(None)
+        reader.answer(Query())
         began = time.monotonic()
         ledger.record([(event(), priced(1))])
         assert ledger.pending == 0
@@ -328,4 +329,4 @@ def test_a_damaged_ledger_is_named_when_it_is_read(tmp_path: Path) -> None:
     content[sound:] = b"\xff" * (len(content) - sound)
     path.write_bytes(content)
     with LedgerReader(path) as reader, pytest.raises(LedgerError, match=r"cannot read ledger .*l\.sqlite: .*malformed"):
-        reader.breakdown("model")
+        reader.answer(Query(("model",)))

@@ -23,7 +23,8 @@ import aicost
 from aicost._money import to_decimal
 from aicost.collector.pricing import Pricer
 from aicost.ledger import Ledger
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.ledger.rows import limbs
 from aicost.pricing.kernel import kernel_in_force
 from aicost.reports.report import build_report, to_json
@@ -76,7 +77,7 @@ def test_sums_are_exact_whatever_the_file_holds(folder: Path, rows: list[tuple[i
     counts, amounts = sum(count for count, _ in rows), sum(atto for _, atto in rows)
     with LedgerReader(path) as reader:
         for by in (None, "model", "meter", "tenant"):
-            (found,) = reader.breakdown(by)
+            (found,) = reader.answer(Query((by,) if by else ()))
             assert (found.atto, found.wasted_atto, found.input_tokens) == (amounts, amounts, counts)
     report = to_json(build_report(path, ["model", "meter"]))
     assert Decimal(report["totals"][0]["amount"]) == to_decimal(amounts)

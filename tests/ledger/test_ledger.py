@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from aicost import LedgerError
 from aicost.ledger import Ledger, sqlite
-from aicost.ledger.query import DIMENSIONS, Filter, LedgerReader
+from aicost.ledger.query import DIMENSIONS, Filter, Query
+from aicost.ledger.reader import LedgerReader
 from aicost.ledger.rows import NANO, limbs
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
@@ -43,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 def total(path: Path) -> int:
     with LedgerReader(path) as reader:
-        return sum(row.atto for row in reader.breakdown(None))
+        return sum(row.atto for row in reader.answer(Query()))
 
 
 def count(path: Path, table: str = "charges") -> int:
@@ -104,9 +105,7 @@ def test_the_attempts_of_a_call_are_one_transaction(path: Path) -> None:
     ledger.close()
     assert ledger.lost == 2, "charges, not transactions"
     with LedgerReader(path) as reader:
-        assert [row["event_id"] for row in reader.charges()] == ["e-4"], (
-            "all of a call or nothing, and the next goes on"
-        )
+        assert [row.event_id for row in reader.charges()] == ["e-4"], "all of a call or nothing, and the next goes on"
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -292,7 +291,7 @@ def busy(path: Path) -> Path:
 
 def test_totals_tell_calls_attempts_waste_and_gaps_apart(busy: Path) -> None:
     with LedgerReader(busy) as reader:
-        (sums,) = reader.breakdown(None)
+        (sums,) = reader.answer(Query())
         gaps = {(gap.model, gap.billed, gap.reason): gap.count for gap in reader.gaps()}
     assert (sums.calls, sums.attempts, sums.retries) == (5, 6, 1)
     assert (sums.atto, sums.wasted_atto) == (111, 11), "a failed step's spending and a failed call's, each once"
@@ -303,22 +302,22 @@ def test_totals_tell_calls_attempts_waste_and_gaps_apart(busy: Path) -> None:
 @pytest.mark.parametrize("by", DIMENSIONS)
 def test_every_breakdown_adds_up_to_the_total(busy: Path, by: str) -> None:
     with LedgerReader(busy) as reader:
-        (whole,) = reader.breakdown(None)
-        parts = reader.breakdown(by)
+        (whole,) = reader.answer(Query())
+        parts = reader.answer(Query((by,) if by else ()))
     for name in ("atto", "wasted_atto", "calls", "attempts", "retries", "unpriced", "possibly_billed", "input_tokens"):
         assert sum(getattr(part, name) for part in parts) == getattr(whole, name), name
 
 
 def test_what_has_no_owner_is_shown_as_such(busy: Path) -> None:
     with LedgerReader(busy) as reader:
-        assert {row.key: row.atto for row in reader.breakdown("tenant")} == {"t-1": 111, None: 0}
+        assert {row.key: row.atto for row in reader.answer(Query(("tenant",)))} == {"t-1": 111, None: 0}
 
 
 def test_filters_narrow_a_question(busy: Path) -> None:
     with LedgerReader(busy) as reader:
-        assert [r.calls for r in reader.breakdown(None, Filter(tenant_id="t-1"))] == [3]
-        assert reader.breakdown(None, Filter(since_ns=2)) == []
-        assert [r.attempts for r in reader.breakdown(None, Filter(until_ns=2, model="unknown"))] == [1]
+        assert [r.calls for r in reader.answer(Query(where=Filter(tenant_id="t-1")))] == [3]
+        assert reader.answer(Query(where=Filter(since_ns=2))) == []
+        assert [r.attempts for r in reader.answer(Query(where=Filter(until_ns=2, model="unknown")))] == [1]
 
 
 def test_ids_are_found_by_their_start(busy: Path) -> None:
@@ -342,7 +341,7 @@ def test_an_ambiguous_start_lists_what_it_may_be(path: Path) -> None:
 
 def test_an_unknown_dimension_lists_the_known_ones(busy: Path) -> None:
     with LedgerReader(busy) as reader, pytest.raises(LedgerError, match="by 'colour'; choose one of tenant, customer"):
-        reader.breakdown("colour")
+        reader.answer(Query(("colour",)))
 
 
 def test_a_ledger_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from aicost.ledger import Ledger, sqlite
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 
 from .charges import event, priced
 
@@ -147,4 +148,4 @@ def test_calls_that_come_faster_than_can_be_written_lose_nothing_and_blame_nobod
     assert ledger.lost == 0
     assert "another process" not in caplog.text
     with LedgerReader(tmp_path / "l.sqlite") as reader:
-        assert reader.breakdown(None)[0].calls == each * threads
+        assert reader.answer(Query())[0].calls == each * threads

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from aicost.ledger import Ledger
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import UsageEvent
 
@@ -30,7 +31,7 @@ def rows(path: Path, select: str) -> list[Any]:
 
 def total(path: Path) -> int:
     with LedgerReader(path) as reader:
-        return sum(row.atto for row in reader.breakdown(None))
+        return sum(row.atto for row in reader.answer(Query()))
 
 
 @pytest.mark.parametrize(

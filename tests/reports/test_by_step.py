@@ -87,8 +87,8 @@ def test_a_step_in_no_run_that_fails_is_waste_and_is_explained_in_its_trace(app:
     assert rows["alone"]["wasted"] == rows["alone"]["amount"] != "0"
     total = build_report(app.ledger_path, []).totals[0]
     assert total.wasted_atto * 3 == total.atto * 2
-    (alone,) = (charge for charge in app.charges() if charge["step"] == "alone")
-    [attempt] = explain(app.ledger_path, alone["run_id"])["attempts"]
+    (alone,) = (charge for charge in app.charges() if charge.step == "alone")
+    [attempt] = explain(app.ledger_path, alone.run_id)["attempts"]
     assert [(part["kind"], part["name"], part["status"]) for part in attempt["path"]] == [
         ("workflow", "(no run scope)", None),
         ("step", "alone", "failed"),

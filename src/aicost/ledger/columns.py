@@ -122,8 +122,7 @@ def pack(identifier: str | None) -> bytes | str | None:
     """
     if identifier is None:
         return None
-    length = len(identifier)
-    if length in (32, 16) and _is_hex(identifier):
+    if len(identifier) in (32, 16) and not identifier.strip("0123456789abcdef"):
         return bytes.fromhex(identifier)
     return identifier
 
@@ -133,13 +132,9 @@ def unpack(stored: bytes | str | None) -> str | None:
     return stored.hex() if isinstance(stored, bytes) else stored
 
 
-def _is_hex(text: str) -> bool:
-    return not text.strip("0123456789abcdef")
-
-
 def entry_id(event_id: str) -> bytes:
     """The 16 bytes that an entry is known by: those of a minted id, else a digest of the text."""
-    if len(event_id) == 32 and _is_hex(event_id):
+    if len(event_id) == 32 and not event_id.strip("0123456789abcdef"):
         return bytes.fromhex(event_id)
     return hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from aicost.usage.event import SKEW_NS, Origin
-from aicost.usage.meters import Quantity
 
 from .columns import derived, entry_id
-from .records import ChargeRecord, Charges, SightingRecord
+from .records import ChargeRecord, Charges, SightingRecord, layout_of
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -116,10 +115,11 @@ class Decider:
         self._run_names: dict[str, str] = {}
         told = [one for record in records for one in record.charges]
         told += [seen.charge for record in records for seen in record.sightings]
-        ids = {entry_id(one.event_id) for one in told}
-        ids.update(entry_id(event_id) for record in records for event_id in record.replaces)
-        self._load(ids)
-        self._load_aliases(name for one in told for name in _names_of(one))
+        self._load({entry_id(one.event_id) for one in told})
+        self._load(entry_id(event_id) for record in records for event_id in record.replaces)
+        names = {one.event_id for one in told}
+        names.update(name for one in told if one.origin is not None for name in _names_of(one))
+        self._load_aliases(names)
         self._run_names.update(known.run_names({one.run_id for one in told if one.run_id is not None}))
 
     def take(self, record: Charges, writer: str, number: int) -> None:
@@ -140,7 +140,7 @@ class Decider:
     def _view(self, record: ChargeRecord) -> None:
         identity = entry_id(record.event_id)
         event = self._events.get(identity)
-        origin = None if record.origin is None else Origin(*record.origin)
+        origin = record.origin
         if event is None:
             event = self._events[identity] = Event(identity)
             if identity.hex() != record.event_id:
@@ -266,7 +266,7 @@ class Decider:
             self._load_aliases(name for event in found.values() for view in event.views for name in _names_of(view))
 
     def _load_aliases(self, names: Iterable[str]) -> None:
-        for one in self._known.aliases(set(names)):
+        for one in self._known.aliases(names):
             self._aliases.setdefault(one.alias, {})[one.event] = one
 
 
@@ -274,7 +274,7 @@ def _names_of(record: ChargeRecord) -> list[str]:
     """Under which names others may tell of an attempt, and then that of the one it is the work of."""
     names = [record.event_id]
     if record.origin is not None:
-        origin = Origin(*record.origin)
+        origin = record.origin
         names.append(GATEWAY + str(origin.gateway_call_id) if origin.gateway else record.event_id)
         if origin.upstream_id is not None:
             names.append(origin.upstream_id)
@@ -290,33 +290,26 @@ def _first(views: Iterable[ChargeRecord], name: str) -> Any:
     return next((value for value in map(get, views) if value is not None), None)
 
 
-def usage_of(record: ChargeRecord) -> dict[str, Quantity]:
-    """What is counted by meter. A meter has several lines where a threshold splits it."""
-    usage: dict[str, Quantity] = {}
-    for line in record.lines:
-        usage[line.meter] = usage.get(line.meter, 0) + line.quantity
-    return usage
-
-
 def _rank(view: ChargeRecord) -> tuple[Any, ...]:
     """How much a view knows: of two that are whole, or both are not, the one that counts more. Never a tie."""
-    said = sum(value is not None for value in view) + sum(line.atto is not None for line in view.lines)
-    counted = sum(line.quantity for line in view.lines)
+    rated = sum(rate_id is not None for rate_id in layout_of(view.layout).rate_ids)
+    said = rated + sum(value is not None for value in view)
+    counted = sum(view.quantities)
     return view.is_counted, view.complete, counted, view.atto is not None, said, view_digest(view)
 
 
 def _billed(view: ChargeRecord) -> tuple[Any, ...]:
     """What is billed: the same for every true copy of an event, whoever saw it."""
     axes = (view.provider, view.model, view.service_tier, view.region, view.speed)
-    return (*axes, view.complete, view.is_counted, usage_of(view))
+    return (*axes, view.complete, view.is_counted, view.usage)
 
 
 def _is_less(view: ChargeRecord, than: ChargeRecord) -> bool:
     """Whether a view holds nothing that the other lacks."""
     if not view.is_counted:
         return True
-    more = usage_of(than)
-    return not view.complete and all(quantity <= more.get(meter, 0) for meter, quantity in usage_of(view).items())
+    more = than.usage
+    return not view.complete and all(quantity <= more.get(meter, 0) for meter, quantity in view.usage.items())
 
 
 def _contradicts(view: ChargeRecord, best: ChargeRecord) -> bool:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
 
 from aicost import _forks, journal
 from aicost._errors import LedgerError
@@ -24,8 +23,9 @@ from .sqlite import SqliteStore
 
 _log = logging.getLogger("aicost.ledger")
 
-BATCH_BYTES = 2**20
-"""How much of the journal one transaction takes in: a thousand charges or so."""
+BATCH_BYTES = 2**17
+"""How much of the journal one transaction takes in: a hundred charges or so. More in one go is slower: so many objects
+keep the garbage collector busy."""
 
 READ_TIMEOUT_S = 5.0
 """How long a reader waits for another ingester, and for a file that is locked."""
@@ -100,7 +100,10 @@ class Ingester:
         try:
             self._transact(store, read, unread, places, until)
         except Exception as error:
-            if isinstance(error, sqlite3.OperationalError) or type(error) in (sqlite3.DatabaseError, sqlite3.InternalError):
+            if isinstance(error, sqlite3.OperationalError) or type(error) in (
+                sqlite3.DatabaseError,
+                sqlite3.InternalError,
+            ):
                 raise
             # One of them can be in no ledger, however often it is tried: it must not hold up the others.
             if len(batch) == 1:
@@ -219,7 +222,7 @@ def fork_waits() -> bool:
     return _fork_waits
 
 
-def let_fork(waits: bool) -> None:  # noqa: FBT001 - a setter
+def let_fork(waits: bool) -> None:
     """Note whether a thread is about to fork."""
     global _fork_waits
     _fork_waits = waits

@@ -22,7 +22,7 @@ from aicost import _forks, _owner_only
 from aicost._errors import LedgerError
 from aicost._later import Worker
 from aicost.journal import Journal, JournalFullError
-from aicost.pricing.charge import Charge
+from aicost.pricing.charge import Charge, Layout
 from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
@@ -45,6 +45,9 @@ SOON_S = 0.2
 
 RETRY_AFTER_S = 2.0
 """How long the thread leaves a store that could not be written."""
+
+_MAX_KNOWN = 10_000
+"""Layouts whose rates are known to be in the ledger; told again, they are nothing new."""
 
 Entries = Sequence[tuple[UsageEvent, Charge]]
 
@@ -82,7 +85,7 @@ class Ledger:
         self._worker = Worker("aicost-ledger")
         self._is_due = False
         self._warned: set[str] = set()
-        self._known_rates: set[tuple[str, str]] = set()
+        self._known_rates: dict[int, Layout] = {}
         self._closed = False
         _open_ledgers.add(self)
 
@@ -121,7 +124,9 @@ class Ledger:
         replaces: Sequence[str] = (),
         told: Told | None = None,
     ) -> bool:
-        """Keep the charges of one call: all of them or none, durable on return, each event once. Whether it did.
+        """Keep the charges of one call: all of them or none, durable on return, each event once.
+
+        Returns False where there was no room for them; told again later, there may be.
 
         The same event again changes nothing. A view that knows more corrects an earlier one; one that contradicts it is
         a sighting, and not counted. So are `sightings`, views of what is counted elsewhere, and the events in
@@ -133,7 +138,7 @@ class Ledger:
         except Exception:  # noqa: BLE001 - it will never fit, however often it is tried
             self.lost += len(entries)
             self._say_once("a charge could not be written down", logging.exception)
-            return False
+            return True
         return self._append(data, len(entries))
 
     def start_run(
@@ -197,7 +202,9 @@ class Ledger:
         with self._lock:
             if not self._ingest(OPEN_TIMEOUT_S):
                 _log.warning(
-                    "ledger %s: charges wait in %s; `aicost ledger ingest` takes them in", self.path, self._journal.folder
+                    "ledger %s: charges wait in %s; `aicost ledger ingest` takes them in",
+                    self.path,
+                    self._journal.folder,
                 )
             self._ingester.close()
 
@@ -241,7 +248,9 @@ class Ledger:
             is_done = self._ingester.ingest(wait_s=wait_s)
         except (sqlite3.Error, LedgerError, OSError) as error:
             if "locked" not in str(error):
-                self._say_once(f"ledger %s cannot be written ({error}). Charges wait in its journal; free space or make it writable.")
+                self._say_once(
+                    f"ledger %s cannot be written ({error}). Charges wait in its journal; free space or make it writable."
+                )
             return False
         if is_done and self._warned:
             self._warned.clear()
@@ -251,22 +260,22 @@ class Ledger:
     def _new_rates(self, entries: Entries) -> list[tuple[str, str, str]]:
         """Rates applied for the first time, as (card, rate id, what is known of it)."""
         rates = self._rates
-        if rates is None:
-            return []
         found: list[tuple[str, str, str]] = []
         for _, charge in entries:
-            for line in charge.lines if charge.rate_card is not None else ():
-                key = (charge.rate_card or "", line.rate_id or "")
-                if line.rate_id is None or key in self._known_rates:
-                    continue
-                self._known_rates.add(key)
+            layout, card = charge.layout, charge.rate_card
+            if rates is None or card is None or self._known_rates.get(id(layout)) is layout:
+                continue
+            if len(self._known_rates) >= _MAX_KNOWN:
+                self._known_rates.clear()
+            self._known_rates[id(layout)] = layout
+            for rate_id in filter(None, layout.rate_ids):
                 try:
-                    about = rates.describe(line.rate_id)
+                    about = rates.describe(rate_id)
                 except Exception:  # noqa: BLE001 - the charge is worth more than the source of its rate
-                    _log.exception("ledger %s: where rate %s comes from could not be read", self.path, line.rate_id)
+                    self._say_once(f"where rate {rate_id} comes from could not be read", logging.exception)
                     continue
                 if about is not None:
-                    found.append((*key, json.dumps(dict(about))))
+                    found.append((card, rate_id, json.dumps(dict(about))))
         return found
 
     def _say_once(self, text: str, log: object = None) -> None:

@@ -6,7 +6,7 @@ A `Query` is the one way to ask for sums. Its rows add up: of one selection, eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple
 
@@ -241,7 +241,9 @@ class _Sum:
 
     def bound(self, group: Group) -> None:
         """Note what is not known, and what it comes to at most."""
-        if group.chargeable == "no" or (group.is_known and group.charge_status != "partial" and group.chargeable == "yes"):
+        if group.chargeable == "no" or (
+            group.is_known and group.charge_status != "partial" and group.chargeable == "yes"
+        ):
             return
         self.unbounded += group.n - group.bounded
         if group.at_most_atto is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,16 +13,16 @@ from typing import Any, NamedTuple
 from aicost._errors import LedgerError
 from aicost._money import to_text
 from aicost._wellformed import wellformed
+from aicost.pricing.charge import Layout
 from aicost.pricing.kernel import Inquiry
 from aicost.usage.event import Billed
 from aicost.usage.meters import Quantity
 
 from .columns import LABEL, entry_id, pack, unpack, whole
 from .connection import connect_read_only
-from .deciding import usage_of
 from .query import COLUMNS, EVERYTHING, METER, RUN, SUBJECTS, Filter, Group, Part, Query, Sums, start_of, summed
-from .records import ChargeRecord
-from .rows import Meter, lines_of, meters_of, record_of
+from .records import ChargeRecord, layout_of
+from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import BOOKS, QUANTITY_COLUMNS
 from .sqlite import READ_ENTRY
 
@@ -159,7 +158,7 @@ class LedgerReader:
         self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
         self._contexts: dict[int, sqlite3.Row] = {}
         self._subjects: dict[int, sqlite3.Row] = {}
-        self._layouts: dict[int, tuple[Meter, ...]] = {}
+        self._layouts: dict[int, Layout] = {}
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -260,7 +259,9 @@ class LedgerReader:
                 for condition, values in _conditions(identifier, is_whole=is_whole):
                     select = f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)} LIMIT 6"
                     for row in self._rows(select, values):
-                        found.add((kind, self._event_of(row[0]) if table == "entries" and kind == "event" else _text(row[0])))
+                        found.add(
+                            (kind, self._event_of(row[0]) if table == "entries" and kind == "event" else _text(row[0]))
+                        )
             found.discard(("run", ""))
             if len(found) == 1:
                 return found.pop()
@@ -306,8 +307,7 @@ class LedgerReader:
 
     def _record(self, row: sqlite3.Row) -> ChargeRecord:
         event = row["event"] if row["event"] is not None else row["entry_id"]
-        meters = self._meters(row["layout"]) if row["layout"] is not None else ()
-        record = record_of(row, row["name"] or event.hex(), meters)
+        record = record_of(row, row["name"] or event.hex(), row["meters"] or NO_LAYOUT)
         if record.workflow is None and record.run_id is not None:
             named = self._rows("SELECT workflow FROM runs WHERE run_id = ?", (row["run_id"],))
             record = record._replace(workflow=named[0]["workflow"] if named else None)
@@ -332,7 +332,7 @@ class LedgerReader:
         more = [column for column, is_asked in columns.items() if is_asked]
         group = ", ".join(str(n + 1) for n in range(len(more) + 5))
         quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
-        selected = ", ".join([*more, "e.context", "e.layout", "e.lines", f"{_FAILED_INSIDE} AS failed"])
+        selected = ", ".join([*more, "e.context", "e.layout", "e.quantities", f"{_FAILED_INSIDE} AS failed"])
         rows = self._cursor(
             f"{_FAILED} SELECT {selected}, e.amount_units IS NOT NULL AS known, "
             "SUM(e.n) AS n, COUNT(*) AS rows, SUM(e.amount_units) AS units, SUM(e.amount_nano) AS nano, "
@@ -387,17 +387,14 @@ class LedgerReader:
         """The lines of a group, added up."""
         if row["layout"] is None:
             return []
-        meters = self._meters(row["layout"])
-        if row["lines"] is not None:
-            told: Iterable[tuple[Quantity, int | None]] = lines_of(row["lines"])
-            return [
-                Part(meter.meter, quantity * row["rows"], None if atto is None else atto * row["rows"])
-                for meter, (quantity, atto) in zip(meters, told, strict=True)
-            ]
-        return [
-            Part(meter.meter, row[name], None if meter.num is None else row[name] * meter.num)
-            for name, meter in zip(QUANTITY_COLUMNS, meters, strict=False)
-        ]
+        layout = self._layout(row["layout"])
+        if row["quantities"] is not None:
+            told: Sequence[Quantity] = quantities_of(row["quantities"])
+            n = row["rows"]
+            amounts = [None if atto is None else atto * n for atto in layout.amounts(told)]
+            return [Part(meter, one * n, atto) for meter, one, atto in zip(layout.meters, told, amounts, strict=True)]
+        told = [row[name] for name in QUANTITY_COLUMNS[: len(layout)]]
+        return list(map(Part, layout.meters, told, layout.amounts(told)))
 
     def _context(self, number: int) -> sqlite3.Row:
         if not self._contexts:
@@ -411,14 +408,16 @@ class LedgerReader:
             self._subjects = {row["id"]: row for row in self._rows("SELECT * FROM subjects", ())}
         return self._subjects.get(number)
 
-    def _meters(self, number: int) -> tuple[Meter, ...]:
+    def _layout(self, number: int) -> Layout:
         known = self._layouts.get(number)
         if known is None:
             (row,) = self._rows("SELECT meters FROM layouts WHERE id = ?", (number,))
-            known = self._layouts[number] = meters_of(row["meters"])
+            known = self._layouts[number] = layout_of(row["meters"])
         return known
 
-    def _where(self, where: Filter, *, book: str = "metered", event: str = "COALESCE(e.event, e.id)") -> tuple[str, list[Any]]:
+    def _where(
+        self, where: Filter, *, book: str = "metered", event: str = "COALESCE(e.event, e.id)"
+    ) -> tuple[str, list[Any]]:
         parts: list[str] = [] if event == "e.event" else [f"e.book = {BOOKS.index(book)}"]
         values: list[Any] = []
 
@@ -488,7 +487,7 @@ def _step(row: sqlite3.Row) -> StepRow:
 
 def _recorded(one: ChargeRecord) -> Recorded:
     is_reported = one.charge_status == "provider_reported" and one.atto is not None
-    usage = {meter: int(n) if n == int(n) else n for meter, n in usage_of(one).items()}
+    usage = {meter: int(n) if n == int(n) else n for meter, n in one.usage.items()}
     inquiry = Inquiry(
         one.provider,
         one.model,

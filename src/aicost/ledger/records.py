@@ -14,9 +14,9 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from aicost._wellformed import wellformed
-from aicost.pricing.charge import Charge
+from aicost.pricing.charge import Charge, ChargeLine, Layout
 from aicost.pricing.sighting import Sighting
-from aicost.usage.event import UsageEvent
+from aicost.usage.event import Origin, UsageEvent
 from aicost.usage.meters import Quantity
 
 from .told import Told, ToldOutcome, ToldRun, ToldStep
@@ -25,17 +25,6 @@ VERSION = 1
 
 # Text that is no valid Unicode is escaped, and so is everything that is not ASCII.
 _encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
-
-
-class Line(NamedTuple):
-    """One meter of a charge. `atto` is None where there is no rate."""
-
-    meter: str
-    quantity: Quantity
-    unit_price: str | None
-    per: int
-    atto: int | None
-    rate_id: str | None
 
 
 class ChargeRecord(NamedTuple):
@@ -75,16 +64,36 @@ class ChargeRecord(NamedTuple):
     span_id: str | None
     response_id: str | None
     attribution: Mapping[str, str]
-    origin: Sequence[Any] | None
-    """The fields of `Origin`; None where nothing is known of it."""
+    origin: Origin | None
+    """None where nothing is known of it."""
     charge_status: str
     reason: str | None
     currency: str
     atto: int | None
     computed_atto: int | None
     rate_card: str | None
-    lines: Sequence[Line]
+    layout: str
+    """The key of its layout: which meters, at which rates."""
+    quantities: Sequence[Quantity]
+    """How much of each line of the layout."""
     at_most_atto: int | None = None
+
+    @property
+    def lines(self) -> tuple[ChargeLine, ...]:
+        """One line per meter, or several where a threshold splits it."""
+        layout = layout_of(self.layout)
+        amounts = layout.amounts(self.quantities)
+        return tuple(
+            map(ChargeLine, layout.meters, self.quantities, layout.unit_prices, layout.per, amounts, layout.rate_ids)
+        )
+
+    @property
+    def usage(self) -> dict[str, Quantity]:
+        """What is counted by meter. A meter has several lines where a threshold splits it."""
+        usage: dict[str, Quantity] = {}
+        for meter, quantity in zip(layout_of(self.layout).meters, self.quantities, strict=True):
+            usage[meter] = usage.get(meter, 0) + quantity
+        return usage
 
 
 def charge_fields(event: UsageEvent, charge: Charge) -> list[Any]:
@@ -130,15 +139,44 @@ def charge_fields(event: UsageEvent, charge: Charge) -> list[Any]:
         charge.atto,
         charge.computed_atto,
         charge.rate_card,
-        [
-            (line.meter, _plain(line.quantity), line.unit_price, line.per, line.atto, line.rate_id)
-            for line in charge.lines
-        ],
+        _key(charge.layout),
+        charge.quantities if _are_whole(charge.quantities) else [_plain(one) for one in charge.quantities],
     ]
+
+
+def _are_whole(quantities: Sequence[Quantity]) -> bool:
+    return all([type(one) is int for one in quantities])
 
 
 def _plain(quantity: Quantity) -> int | str:
     return quantity if type(quantity) is int else str(quantity)
+
+
+_MAX_LAYOUTS = 10_000
+_keys: dict[int, tuple[Layout, str]] = {}
+_layouts: dict[str, Layout] = {}
+
+
+def _key(layout: Layout) -> str:
+    """The key of a layout, made once: a kernel makes few of them and gives them out again and again."""
+    found = _keys.get(id(layout))
+    if found is not None and found[0] is layout:
+        return found[1]
+    if len(_keys) >= _MAX_LAYOUTS:
+        _keys.clear()
+    key = layout.key()
+    _keys[id(layout)] = layout, key
+    return key
+
+
+def layout_of(key: str) -> Layout:
+    """The layout that has this key. Raises `ValueError` for what is none."""
+    found = _layouts.get(key)
+    if found is None:
+        if len(_layouts) >= _MAX_LAYOUTS:
+            _layouts.clear()
+        found = _layouts[key] = Layout.parse(key)
+    return found
 
 
 class Charges(NamedTuple):
@@ -228,10 +266,20 @@ def read_record(data: bytes) -> Record | None:
     return None
 
 
-def charge_of(fields: Sequence[Any]) -> ChargeRecord:
+_QUANTITIES = ChargeRecord._fields.index("quantities")
+_ORIGIN = ChargeRecord._fields.index("origin")
+_FIELDS = len(ChargeRecord._fields)
+
+
+def charge_of(fields: list[Any]) -> ChargeRecord:
     """The record that `charge_fields` has made."""
-    known = ChargeRecord(*fields[: len(ChargeRecord._fields)])
-    return known._replace(lines=[_line(line) for line in known.lines])
+    quantities = fields[_QUANTITIES]
+    if not _are_whole(quantities):
+        fields[_QUANTITIES] = [Decimal(one) if isinstance(one, str) else one for one in quantities]
+    origin = fields[_ORIGIN]
+    if origin is not None:
+        fields[_ORIGIN] = Origin(*origin)
+    return ChargeRecord(*fields[:_FIELDS])
 
 
 _MAY_BE_ODD = re.compile(rb"\\u(?:d[89a-f]|0000)").search
@@ -246,13 +294,6 @@ def _sound(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_sound(one) for one in value]
     return value
-
-
-def _line(values: Sequence[Any]) -> Line:
-    quantity = values[1]
-    if isinstance(quantity, str):
-        quantity = Decimal(quantity)
-    return Line(values[0], quantity, *values[2:6])
 
 
 def _told(told: Sequence[Any]) -> Told:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
-from fractions import Fraction
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import Any
 
-from aicost._money import ATTO
+from aicost.pricing.charge import Layout
 from aicost.usage.event import Origin
 from aicost.usage.meters import Quantity
 
@@ -28,7 +27,7 @@ from .columns import (
     unpack,
     whole,
 )
-from .records import ChargeRecord, Line
+from .records import ChargeRecord, layout_of
 from .schema import AMOUNT_COLUMNS, ENTRY, QUANTITY_COLUMNS, SAME_AS_RUN
 
 Row = tuple[Any, ...]
@@ -39,17 +38,7 @@ _CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "esti
 _NO_QUANTITIES = (None,) * QUANTITIES
 _NO_AMOUNT = (None, None, None)
 _MAX_INTERNED = 50_000
-
-
-class Meter(NamedTuple):
-    """One position of a layout. `num / den` is the price of one in 1e-18; None without a rate."""
-
-    meter: str
-    unit_price: str | None
-    per: int
-    rate_id: str | None
-    num: int | None
-    den: int
+NO_LAYOUT = Layout().key()
 
 
 class Interner:
@@ -62,7 +51,7 @@ class Interner:
         self._source = source
         self._contexts: dict[Row, int] = {}
         self._subjects: dict[Row, int] = {}
-        self._layouts: dict[Row, tuple[int, tuple[Meter, ...]]] = {}
+        self._layouts: dict[str, int] = {}
         self.new_contexts: list[Row] = []
         self.new_subjects: list[Row] = []
         self.new_layouts: list[Row] = []
@@ -77,7 +66,7 @@ class Interner:
     def context(self, record: ChargeRecord) -> int:
         """The number of what a record says of itself."""
         owner = record.attribution
-        host, organization, project, credential, gateway = _NOWHERE if record.origin is None else _of(record.origin)
+        host, organization, project, credential, gateway = _NOWHERE if record.origin is None else _place(record.origin)
         values = (
             record.currency,
             "usage",
@@ -135,15 +124,12 @@ class Interner:
             _remember(self._subjects, values, known)
         return known
 
-    def layout(self, lines: Sequence[Line]) -> tuple[int, tuple[Meter, ...]]:
-        """The number of a combination of meters and prices, and what it says."""
-        key = tuple([(line.meter, line.unit_price, line.per, line.rate_id) for line in lines])
+    def layout(self, key: str) -> int:
+        """The number of a combination of meters and prices."""
         known = self._layouts.get(key)
         if known is None:
-            meters = tuple(_meter(*one) for one in key)
-            text = json.dumps(meters, separators=(",", ":"))
-            known = digest_of(("meters",), (text,)), meters
-            self.new_layouts.append((known[0], text))
+            known = digest_of(("meters",), (key,))
+            self.new_layouts.append((known, key))
             _remember(self._layouts, key, known)
         return known
 
@@ -152,10 +138,9 @@ _NOWHERE = (None, None, None, None, None)
 _NOBODY = (None,) * len(SUBJECT)
 
 
-def _of(origin: Sequence[Any]) -> Row:
-    known = Origin(*origin)
-    gateway = "declared" if known.gateway else None
-    return known.host, known.organization, known.project, known.credential, gateway
+def _place(origin: Origin) -> Row:
+    gateway = "declared" if origin.gateway else None
+    return origin.host, origin.organization, origin.project, origin.credential, gateway
 
 
 def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
@@ -164,29 +149,11 @@ def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
     known[key] = value
 
 
-def _meter(meter: str, unit_price: str | None, per: int, rate_id: str | None) -> Meter:
-    try:
-        price = None if unit_price is None else Fraction(Decimal(unit_price)) * ATTO / per
-    except (InvalidOperation, ValueError, OverflowError, ZeroDivisionError):
-        price = None
-    num, den = (None, 1) if price is None else (price.numerator, price.denominator)
-    return Meter(meter, unit_price, per, rate_id, num, den)
-
-
-def line_amount(quantity: Quantity, meter: Meter) -> int | None:
-    """What a quantity comes to in a layout: rounded half-even where the price of one is finer than 1e-18."""
-    if meter.num is None:
-        return None
-    if meter.den == 1 and type(quantity) is int:
-        return quantity * meter.num
-    return round(Fraction(quantity) * meter.num / meter.den)
-
-
 def entry_row(
     record: ChargeRecord, interner: Interner, identity: bytes, *, corrects: bytes | None, event: bytes | None
 ) -> Row:
     """The values of `ENTRY`, without its writer, of a record that counts."""
-    layout, quantities, lines = _layout(record.lines, interner)
+    layout, quantities, more = _quantities(record, interner)
     run = pack(record.run_id)
     origin = record.origin
     return (
@@ -213,95 +180,67 @@ def entry_row(
         pack(record.retry_of),
         pack(record.fallback_of),
         run,
-        SAME_AS_RUN if record.root_run_id is not None and record.root_run_id == record.run_id else pack(record.root_run_id),
+        SAME_AS_RUN
+        if record.root_run_id is not None and record.root_run_id == record.run_id
+        else pack(record.root_run_id),
         pack(record.step_id),
         SAME_AS_RUN if record.trace_id is not None and record.trace_id == record.run_id else pack(record.trace_id),
         pack(record.span_id),
-        None if origin is None else origin[_REQUEST_ID],
+        None if origin is None else origin.request_id,
         record.response_id,
         None,
         None,
-        lines,
+        more,
         _details(record),
     )
 
 
-_REQUEST_ID = Origin._fields.index("request_id")
 _NEGATED = frozenset(ENTRY.index(name) for name in ("n", *QUANTITY_COLUMNS, *AMOUNT_COLUMNS))
-_LINES = ENTRY.index("lines")
+_MORE = ENTRY.index("quantities")
 
 
 def reversal_row(row: Row, identity: bytes, event: bytes) -> Row:
     """The row that takes back another."""
     values = [(-value if n in _NEGATED and value is not None else value) for n, value in enumerate(row)]
     values[0], values[2], values[3] = identity, row[0], event
-    if values[_LINES] is not None:
-        values[_LINES] = _lines_text([(-quantity, None if atto is None else -atto) for quantity, atto in lines_of(row[_LINES])])
+    if values[_MORE] is not None:
+        values[_MORE] = _text_of([-quantity for quantity in quantities_of(row[_MORE])])
     return tuple(values)
 
 
-def _layout(lines: Sequence[Line], interner: Interner) -> tuple[int | None, Row, str | None]:
-    """The layout of lines, their quantities, and what the columns cannot say of them."""
-    if not lines:
+def _quantities(record: ChargeRecord, interner: Interner) -> tuple[int | None, Row, str | None]:
+    """The layout of a record, its quantities in columns, or as text where those cannot hold them."""
+    quantities = record.quantities
+    if not quantities:
         return None, _NO_QUANTITIES, None
-    number, meters = interner.layout(lines)
-    fit = len(lines) <= QUANTITIES
-    quantities: list[int | None] = []
-    for line, meter in zip(lines, meters, strict=True):
-        quantity = line.quantity
-        fits = type(quantity) is int and -MAX_COLUMN <= quantity <= MAX_COLUMN and meter.den == 1
-        if not fits or line_amount(quantity, meter) != line.atto:
-            fit = False
-            break
-        quantities.append(quantity)
-    if fit:
+    number = interner.layout(record.layout)
+    fits = len(quantities) <= QUANTITIES and layout_of(record.layout).is_whole
+    if fits and all([type(one) is int and -MAX_COLUMN <= one <= MAX_COLUMN for one in quantities]):
         return number, (*quantities, *_NO_QUANTITIES[len(quantities) :]), None
-    return number, _NO_QUANTITIES, _lines_text([(line.quantity, line.atto) for line in lines])
+    return number, _NO_QUANTITIES, _text_of(quantities)
 
 
-def _lines_text(lines: Sequence[tuple[Quantity, int | None]]) -> str:
-    said = [(q if type(q) is int else str(q), None if atto is None else str(atto)) for q, atto in lines]
-    return json.dumps(said, separators=(",", ":"))
+def _text_of(quantities: Sequence[Quantity]) -> str:
+    return json.dumps([one if type(one) is int else str(one) for one in quantities], separators=(",", ":"))
 
 
-def lines_of(text: str) -> list[tuple[Quantity, int | None]]:
-    """Quantities and amounts that columns could not hold."""
-    return [
-        (Decimal(q) if isinstance(q, str) else q, None if atto is None else int(atto)) for q, atto in json.loads(text)
-    ]
+def quantities_of(text: str) -> list[Quantity]:
+    """Quantities that columns could not hold."""
+    return [Decimal(one) if isinstance(one, str) else one for one in json.loads(text)]
 
 
 def _details(record: ChargeRecord) -> str | None:
     said: dict[str, Any] = {}
-    if record.is_counted != bool(record.lines):
+    if record.is_counted != bool(record.quantities):
         said["is_counted"] = record.is_counted
     if record.computed_atto is not None:
         said["computed"] = str(record.computed_atto)
     if record.origin is not None:
-        origin = Origin(*record.origin)
-        said |= {name: value for name in _DETAILS if (value := getattr(origin, name)) is not None}
+        said |= {name: value for name in _DETAILS if (value := getattr(record.origin, name)) is not None}
     return json.dumps(said, separators=(",", ":")) if said else None
 
 
 _DETAILS = ("gateway_call_id", "upstream_id")
-
-
-def meters_of(text: str) -> tuple[Meter, ...]:
-    """The meters of a stored layout."""
-    return tuple(Meter(*one) for one in json.loads(text))
-
-
-def lines_in(row: Mapping[str, Any], meters: Sequence[Meter]) -> list[Line]:
-    """The lines of an entry."""
-    if row["lines"] is not None:
-        told = lines_of(row["lines"])
-    else:
-        quantities = [row[name] for name in QUANTITY_COLUMNS[: len(meters)]]
-        told = [(quantity, line_amount(quantity, meter)) for quantity, meter in zip(quantities, meters, strict=True)]
-    return [
-        Line(meter.meter, quantity, meter.unit_price, meter.per, atto, meter.rate_id)
-        for meter, (quantity, atto) in zip(meters, told, strict=True)
-    ]
 
 
 def amount_of(row: Mapping[str, Any], name: str = "amount") -> int | None:
@@ -309,11 +248,14 @@ def amount_of(row: Mapping[str, Any], name: str = "amount") -> int | None:
     return whole(row[f"{name}_units"], row[f"{name}_nano"], row[f"{name}_atto"])
 
 
-def record_of(row: Mapping[str, Any], event_id: str, meters: Sequence[Meter]) -> ChargeRecord:
+def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecord:
     """The record that an entry was made of; `row` has the columns of its context and subject, too."""
+    if row["quantities"] is not None:
+        quantities = quantities_of(row["quantities"])
+    else:
+        quantities = [row[name] for name in QUANTITY_COLUMNS[: len(layout_of(layout).meters)]]
     details = json.loads(row["details"]) if row["details"] else {}
     run = unpack(row["run_id"])
-    lines = lines_in(row, meters)
     labels = json.loads(row["labels"]) if row["labels"] else {}
     attribution = {key: row[key] for key in (*_DIMENSIONS, *SUBJECT_KEYS) if row[key] is not None}
     attribution |= {LABEL + key: value for key, value in labels.items()}
@@ -332,7 +274,7 @@ def record_of(row: Mapping[str, Any], event_id: str, meters: Sequence[Meter]) ->
         event_id=event_id,
         started_ns=row["charge_start"],
         ended_ns=row["charge_start"] + row["charge_ns"],
-        is_counted=details.get("is_counted", bool(lines)),
+        is_counted=details.get("is_counted", bool(quantities)),
         complete=row["complete"] == "yes",
         estimated=row["estimated"] == "yes",
         flags=json.loads(row["flags"]) if row["flags"] else [],
@@ -348,13 +290,16 @@ def record_of(row: Mapping[str, Any], event_id: str, meters: Sequence[Meter]) ->
         span_id=unpack(row["span_id"]),
         response_id=row["response_id"],
         attribution=attribution,
-        origin=list(origin) if any(origin) else None,
+        origin=origin if any(origin) else None,
         atto=amount_of(row),
         computed_atto=None if computed is None else int(computed),
-        lines=lines,
+        layout=layout,
+        quantities=quantities,
         at_most_atto=amount_of(row, "at_most"),
         **{name: row[name] for name in _AS_THEY_ARE},
     )
 
 
-_AS_THEY_ARE = tuple(name for name in FACTS if name in ChargeRecord._fields and name not in ("complete", "estimated", "flags"))
+_AS_THEY_ARE = tuple(
+    name for name in FACTS if name in ChargeRecord._fields and name not in ("complete", "estimated", "flags")
+)

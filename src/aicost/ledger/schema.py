@@ -53,7 +53,7 @@ ENTRY = (
     "response_id",
     "resource_id",
     "invoice_id",
-    "lines",
+    "quantities",
     "details",
     "writer",
     "writer_seq",
@@ -75,8 +75,8 @@ CREATE TABLE IF NOT EXISTS subjects (
 {_columns(SUBJECT, "TEXT").rstrip().rstrip(",")}
 );
 
--- A combination of meters with their prices: [[meter, unit price, per, rate id, numerator, denominator], ...], where
--- the fraction is the price of one in 1e-18. Quantities stand in the entries, in this order.
+-- A combination of meters with their prices: [[meter, unit price, per, rate id, "a/b"], ...], where a/b is the price of
+-- one in 1e-18. Quantities stand in the entries, in this order.
 CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, meters TEXT NOT NULL);
 
 CREATE TABLE IF NOT EXISTS entries (
@@ -107,7 +107,7 @@ CREATE TABLE IF NOT EXISTS entries (
     response_id TEXT,
     resource_id TEXT,
     invoice_id TEXT,
-    lines TEXT,                        -- [[quantity, 1e-18], ...] where the columns cannot hold them
+    quantities TEXT,                   -- a JSON array, where the columns cannot hold them
     details TEXT,                      -- a JSON object: what few entries say
     writer INTEGER,
     writer_seq INTEGER

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from .columns import CONTEXT, SUBJECT, digest_of, limbs, pack
+from .columns import CONTEXT, SUBJECT, limbs, pack
 from .deciding import Alias, Decider, Decisions, Event, view_digest
 from .records import Began, ChargeRecord, Charges, Ended, Record, charge_of
-from .rows import Interner, Row, entry_row, meters_of, record_of, reversal_row
+from .rows import NO_LAYOUT, Interner, Row, entry_row, record_of, reversal_row
 from .schema import ENTRY
 from .told import ToldOutcome, put_began, put_ended, put_outcome, put_told
 
@@ -20,9 +20,13 @@ _AT_A_TIME = 500
 
 T = TypeVar("T")
 
-_PUT_ENTRY = f"INSERT OR IGNORE INTO entries ({', '.join(ENTRY)}) VALUES ({', '.join('?' * len(ENTRY))})"
-_PUT_CONTEXT = f"INSERT OR IGNORE INTO contexts (id, {', '.join(CONTEXT)}) VALUES ({', '.join('?' * (len(CONTEXT) + 1))})"
-_PUT_SUBJECT = f"INSERT OR IGNORE INTO subjects (id, {', '.join(SUBJECT)}) VALUES ({', '.join('?' * (len(SUBJECT) + 1))})"
+PUT_ENTRY = f"INSERT OR IGNORE INTO entries ({', '.join(ENTRY)}) VALUES ({', '.join('?' * len(ENTRY))})"
+_PUT_CONTEXT = (
+    f"INSERT OR IGNORE INTO contexts (id, {', '.join(CONTEXT)}) VALUES ({', '.join('?' * (len(CONTEXT) + 1))})"
+)
+_PUT_SUBJECT = (
+    f"INSERT OR IGNORE INTO subjects (id, {', '.join(SUBJECT)}) VALUES ({', '.join('?' * (len(SUBJECT) + 1))})"
+)
 _PUT_LAYOUT = "INSERT OR IGNORE INTO layouts (id, meters) VALUES (?, ?)"
 _PUT_VIEW = "INSERT OR IGNORE INTO views (event, digest, record) VALUES (?, ?, ?)"
 _PUT_ALIAS = "INSERT OR IGNORE INTO aliases (alias, event, evidence, started_ns) VALUES (?, ?, ?, ?)"
@@ -169,8 +173,8 @@ class SqliteStore:
             about = (interner.context(record), interner.subject(record.attribution), record.started_ns)
             key = (one.event, view_digest(record), one.kind, one.reason, one.counted_by, one.observer, time.time_ns())
             seen.append((*key, *about, pack(record.run_id), pack(record.span_id), *limbs(record.atto)))
-        self._add_interned()
-        db.executemany(_PUT_ENTRY, rows)
+        add_interned(db, interner)
+        db.executemany(PUT_ENTRY, rows)
         if seen:
             db.executemany(_PUT_SIGHTING, seen)
         if made.views:
@@ -179,17 +183,6 @@ class SqliteStore:
             db.executemany(_PUT_ALIAS, made.aliases)
         if made.names:
             db.executemany(_PUT_NAME, made.names.items())
-
-    def _add_interned(self) -> None:
-        interner = self._interner
-        for put, new in (
-            (_PUT_CONTEXT, interner.new_contexts),
-            (_PUT_SUBJECT, interner.new_subjects),
-            (_PUT_LAYOUT, interner.new_layouts),
-        ):
-            if new:
-                self.db.executemany(put, new)
-                new.clear()
 
     def _row(self, identity: bytes) -> Row:
         select = f"SELECT {', '.join(ENTRY[:-2])} FROM entries WHERE id = ?"
@@ -205,10 +198,22 @@ class SqliteStore:
         return known
 
 
+def add_interned(db: sqlite3.Connection, interner: Interner) -> None:
+    """Write what entries refer to, before them."""
+    for put, new in (
+        (_PUT_CONTEXT, interner.new_contexts),
+        (_PUT_SUBJECT, interner.new_subjects),
+        (_PUT_LAYOUT, interner.new_layouts),
+    ):
+        if new:
+            db.executemany(put, new)
+            new.clear()
+
+
 def _record(row: sqlite3.Row) -> ChargeRecord:
     event = row["event"] if row["event"] is not None else row["entry_id"]
     said: dict[str, Any] = dict(zip(row.keys(), row, strict=True))
-    return record_of(said, row["name"] or event.hex(), meters_of(row["meters"]) if row["meters"] else ())
+    return record_of(said, row["name"] or event.hex(), row["meters"] or NO_LAYOUT)
 
 
 def _parts(values: Iterable[T]) -> Iterator[tuple[T, ...]]:
