@@ -65,15 +65,6 @@ def test_what_a_collector_is_told_of(tmp_path: Path, collector: Callable[..., In
     assert by_step(ledger) == {None: 2, "draft": 1, "chat": 1}
 
 
-def test_what_older_ledgers_hold(tmp_path: Path) -> None:
-    path = tmp_path / "l.sqlite"
-    ledger = Ledger.open(path)
-    ledger.record([(event("a", step="chat"), priced(1))])
-    ledger.record([(event("b", step="chat", step_id="s-1"), priced(1)), (event("c", step=None), priced(1))])
-    ledger.close()
-    assert by_step(path) == {None: 2, "chat": 1}
-
-
 def test_a_step_in_no_run_that_fails_is_waste_and_is_explained_in_its_trace(app: App) -> None:
     with suppress(ValueError), aicost.track_step("outer"), aicost.run_scope("inner"):
         use_known()

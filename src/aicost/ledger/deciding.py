@@ -82,7 +82,6 @@ class Decisions:
     """What is to be added to a store."""
 
     entries: list[Made] = field(default_factory=list)
-    reversals: list[Made] = field(default_factory=list)
     views: list[tuple[bytes, bytes, ChargeRecord]] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     aliases: list[Alias] = field(default_factory=list)
@@ -206,7 +205,7 @@ class Decider:
             return
         if event.entered is not None and event.entry is not None:
             reversal = derived("reversal", event.entry)
-            self.made.reversals.append(Made(reversal, event.entry, event.id, None, self._by))
+            self.made.entries.append(Made(reversal, event.entry, event.id, None, self._by))
         if counts is not None:
             if event.entry is None:
                 made = Made(event.id, None, None, counts, self._by)
@@ -250,6 +249,9 @@ class Decider:
         best = max(event.views, key=_rank)
         for view in event.views:
             if _contradicts(view, best):
+                _log.warning(
+                    "ledger: %s was seen twice with different usage; the view that counts more counts", best.event_id
+                )
                 self.made.seen.append(Seen(event.id, "contradiction", "", best.event_id, "", view))
         in_order = sorted(event.views, key=lambda view: (view.started_ns, view_digest(view)))
         kept = {name: _first(in_order, name) for name in _KEPT}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aicost import _forks, journal
 from aicost._errors import LedgerError
+from aicost.journal.segments import found_in
 
 from .connection import connect, connect_read_only
 from .records import Record, read_record
@@ -54,7 +55,7 @@ class Ingester:
         self._generation = _forks.generation
 
     def ingest(self, *, wait_s: float = 0.0) -> bool:
-        """Take in all that is there; whether one could: not while another does, for so long.
+        """Take in all that is there by now; whether one could: not while another does, for so long.
 
         Raises `LedgerError`, `sqlite3.Error` and `OSError` for a store that cannot be written.
         """
@@ -64,7 +65,11 @@ class Ingester:
             until = time.monotonic() + wait_s
             store = self._connected(wait_s)
             places = store.places()
-            while batch := list(journal.read(self.folder, places, limit_bytes=BATCH_BYTES, damaged=self._damaged)):
+            there = {segment.name: size for segment, size in found_in(self.folder)}
+            # What comes meanwhile is for the next time: it may come faster than it can be taken in.
+            while any(places.get(name, 0) < size for name, size in there.items()) and (
+                batch := list(journal.read(self.folder, places, limit_bytes=BATCH_BYTES, damaged=self._damaged))
+            ):
                 reached = {one.end.segment: one.end.offset for one in batch}
                 self._take_in(store, batch, reached, until)
                 places.update(reached)
@@ -171,14 +176,17 @@ class Ingester:
         return (now.st_dev, now.st_ino) == self._identity
 
 
-def take_in(path: Path) -> int:
-    """Take in what waits in a ledger's journal before it is read; returns how many bytes of it could not be."""
+def take_in(path: Path) -> int | None:
+    """Take in what waits in a ledger's journal before it is read; returns how many bytes of it could not be.
+
+    None, where one may not even look.
+    """
     folder = journal_of(path)
-    if not folder.is_dir():
-        return 0
-    waits = _waiting(path, folder)
-    if not waits:
-        return 0
+    try:
+        if not folder.is_dir() or not _waiting(path, folder):
+            return 0
+    except PermissionError:
+        return None
     ingester = Ingester(path)
     try:
         with closing(ingester):

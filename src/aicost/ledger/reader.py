@@ -149,7 +149,7 @@ class LedgerReader:
 
         file = Path(path).expanduser()
         self.waiting = take_in(file)
-        """Bytes of the journal beside it that could not be taken in, and are in no answer."""
+        """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
         if not file.is_file():
             raise LedgerError(
                 f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"

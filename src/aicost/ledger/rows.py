@@ -199,7 +199,7 @@ _NEGATED = frozenset(ENTRY.index(name) for name in ("n", *QUANTITY_COLUMNS, *AMO
 _MORE = ENTRY.index("quantities")
 
 
-def reversal_row(row: Row, identity: bytes, event: bytes) -> Row:
+def reversal_row(row: Row, identity: bytes, event: bytes | None) -> Row:
     """The row that takes back another."""
     values = [(-value if n in _NEGATED and value is not None else value) for n, value in enumerate(row)]
     values[0], values[2], values[3] = identity, row[0], event

@@ -158,15 +158,14 @@ class SqliteStore:
         """Write decisions."""
         db, interner = self.db, self._interner
         rows: list[Row] = []
-        of: dict[bytes, Row] = {}
+        of: dict[bytes | None, Row] = {}
         for identity, corrects, event, record, by in made.entries:
-            assert record is not None
-            row = of[identity] = entry_row(record, interner, identity, corrects=corrects, event=event)
+            if record is not None:
+                row = entry_row(record, interner, identity, corrects=corrects, event=event)
+            else:
+                row = reversal_row(of.get(corrects) or self._row(corrects), identity, event)
+            of[identity] = row
             rows.append((*row, self._writer(by[0]), by[1]))
-        for identity, corrects, event, _, by in made.reversals:
-            assert corrects is not None
-            row = of[corrects] if corrects in of else self._row(corrects)
-            rows.append((*reversal_row(row, identity, event or corrects), self._writer(by[0]), by[1]))
         seen = []
         for one in made.seen:
             record = one.record
@@ -184,7 +183,7 @@ class SqliteStore:
         if made.names:
             db.executemany(_PUT_NAME, made.names.items())
 
-    def _row(self, identity: bytes) -> Row:
+    def _row(self, identity: bytes | None) -> Row:
         select = f"SELECT {', '.join(ENTRY[:-2])} FROM entries WHERE id = ?"
         row: Row = self.db.execute(select, (identity,)).fetchone()
         return row

@@ -29,8 +29,8 @@ class Report:
     gaps: tuple[Gap, ...]
     sightings: tuple[Sightings, ...] = ()
     period: Period = ALL_TIMES
-    waiting: int = 0
-    """Bytes of the ledger's journal that are in none of the amounts."""
+    waiting: int | None = 0
+    """Bytes of the ledger's journal that are in none of the amounts; None if nobody can say."""
 
 
 def build_report(path: str | Path, by: Sequence[str], where: Filter = EVERYTHING, period: Period = ALL_TIMES) -> Report:
@@ -89,11 +89,10 @@ def render(report: Report, console: Console) -> None:
     """Print the report as tables, and under them what is not known."""
     if report.period != ALL_TIMES:
         console.print(f"[dim]{report.period}[/dim]")
-    if report.waiting:
-        console.print(
-            f"[yellow]{report.waiting:,} bytes wait in the ledger's journal and are in no amount here: it cannot be written. "
-            "Run `aicost ledger ingest` where it can.[/yellow]"
-        )
+    if report.waiting != 0:
+        what = "What may wait" if report.waiting is None else f"{report.waiting:,} bytes that wait"
+        way_out = "`aicost ledger ingest` takes it in, by whoever may write there."
+        console.print(f"[yellow]{what} in the ledger's journal is in no amount here. {way_out}[/yellow]")
     if not report.totals:
         console.print("Nothing recorded in this ledger for this selection.")
         return
