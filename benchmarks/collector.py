@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.collector.reference import price_slowly
 from tests.collector.running import a_request, a_span, chat
 
-from aicost.collector.pricing import Pricer
+from aicost.collector.pricer import Pricer
 from aicost.collector.service import collect_garbage_rarely
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel

@@ -26,7 +26,7 @@ import aicost
 from aicost import integrations
 from aicost._money import to_decimal
 from aicost._settings import load
-from aicost.integrations._wire import end_open
+from aicost.integrations._response_body import end_open
 from aicost.ledger.query import Query, Sums
 from aicost.ledger.reader import LedgerReader
 from aicost.telemetry import guard, state

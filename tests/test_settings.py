@@ -15,8 +15,8 @@ SOURCE = Path(_settings.__file__).parent
 TOUCHES = {
     "cli/run.py": "hands the environment on to the program",
     "cli/autoload/sitecustomize.py": "runs before anything is imported, in every Python of the program",
-    "demo/run.py": "sets the demo's own endpoint, and looks for the keys that its clients read",
-    "telemetry/providers.py": "which of OpenTelemetry's exporters the user chose",
+    "demo/runner.py": "sets the demo's own endpoint, and looks for the keys that its clients read",
+    "telemetry/sdk_setup.py": "which of OpenTelemetry's exporters the user chose",
 }
 
 

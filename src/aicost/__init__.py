@@ -21,7 +21,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._errors import AicostError, CallRefused, ConfigError, LedgerError, RateCardError, UsageError
-    from ._pricing import estimate, price
+    from ._price import estimate, price
     from ._runtime import (
         Handle,
         current_run,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .pricing.card import RateCard
     from .pricing.charge import Charge, ChargeLine, ChargeStatus
     from .pricing.whatif import Scenario
-    from .reports.whatif import compare, reprice
+    from .reports.repricing import compare, reprice
     from .scopes.propagation import extract, inject
     from .scopes.runs import Run
     from .scopes.tracking import attribution, run_scope, track_agent, track_step, track_tool, track_workflow
@@ -86,7 +86,7 @@ __all__ = [
 
 _HOME = {
     "_errors": ("AicostError", "CallRefused", "ConfigError", "LedgerError", "RateCardError", "UsageError"),
-    "_pricing": ("estimate", "price"),
+    "_price": ("estimate", "price"),
     "_runtime": (
         "Handle",
         "current_run",
@@ -104,7 +104,7 @@ _HOME = {
     "pricing.card": ("RateCard",),
     "pricing.charge": ("Charge", "ChargeLine", "ChargeStatus"),
     "pricing.whatif": ("Scenario",),
-    "reports.whatif": ("compare", "reprice"),
+    "reports.repricing": ("compare", "reprice"),
     "usage.event": ("UsageEvent",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

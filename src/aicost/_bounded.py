@@ -7,7 +7,7 @@ from functools import lru_cache, wraps
 from hashlib import blake2b
 from typing import ParamSpec, TypeVar
 
-LONGEST = 256
+LONGEST_NAME = 256
 """Characters of a name or an id that is kept. Those in use are shorter."""
 _LONGEST_ARGUMENT = 2_048
 
@@ -16,15 +16,15 @@ R = TypeVar("R")
 
 
 def short(text: str) -> str:
-    """`text`, or its beginning and a digest of it if it is longer than `LONGEST`: two texts stay two.
+    """`text`, or its beginning and a digest of it if it is longer than `LONGEST_NAME`: two texts stay two.
 
     >>> short("gpt-4o"), len(short("a" * 1_000_000))
     ('gpt-4o', 256)
     """
-    if len(text) <= LONGEST:
+    if len(text) <= LONGEST_NAME:
         return text
     digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return f"{text[: LONGEST - 1 - len(digest)]}~{digest}"
+    return f"{text[: LONGEST_NAME - 1 - len(digest)]}~{digest}"
 
 
 def remembered(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -24,9 +24,9 @@ from .scopes.ids import derived_id, new_id
 from .scopes.runs import Run
 from .scopes.scope import ATTRIBUTES, current_scope
 from .semconv import attributes as a
-from .telemetry import guard, providers, state
-from .telemetry.call import Call, Outcome, Target
-from .telemetry.options import Redact, Tokenizer
+from .telemetry import guard, sdk_setup, state
+from .telemetry.call import Call, CallResult, Target
+from .telemetry.call_options import Redact, Tokenizer
 from .usage.meters import Quantity
 from .usage.providers import canonical_provider, normal_tier
 from .usage.readers import ResponseView
@@ -142,7 +142,7 @@ def _set_up(
     settings = load_settings(**arguments)
     # Whatever may be refused is refused before anything is changed.
     integrations.chosen(settings.instrument)
-    made = providers.set_up(
+    made = sdk_setup.set_up(
         settings.exporter if exporter is None or isinstance(exporter, str) else exporter, settings.service_name
     )
     before = state.current()
@@ -239,7 +239,7 @@ def record_usage(
             call.identify(derived_id("idempotency_key", provider, idempotency_key))
         tier = normal_tier(service_tier, provider) if isinstance(service_tier, str) else None
         view = ResponseView(reading, response_id if isinstance(response_id, str) else None, model, tier)
-        call.finish(view, Outcome(complete=not flags))
+        call.finish(view, CallResult(complete=not flags))
     except Exception as error:  # noqa: BLE001 - the application comes first
         guard.failed("record usage", error)
 

@@ -20,7 +20,7 @@ from tests.ledger.charges import event, priced, unpriced
 
 from aicost._money import to_text
 from aicost.ledger import Ledger
-from aicost.reports.money import readable
+from aicost.reports.amounts import readable
 from aicost.usage.meters import Quantity
 
 NAMES = [

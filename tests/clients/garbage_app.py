@@ -124,7 +124,7 @@ async def over_aiohttp(*, stream: bool) -> None:
     import wrapt
 
     from aicost.integrations._calls import hook
-    from aicost.integrations._progress import Ask
+    from aicost.integrations._progress import CallRequest
     from aicost.telemetry.call import Target
     from aicost.telemetry.state import PipelineSource
 
@@ -133,7 +133,7 @@ async def over_aiohttp(*, stream: bool) -> None:
     async def post(session: Any) -> Any:
         return await session.post(f"{URL}/chat/completions", json={**ASK, "stream": stream})
 
-    call = hook(lambda *_: Ask(target), PipelineSource(), kind="call", is_async=True)
+    call = hook(lambda *_: CallRequest(target), PipelineSource(), kind="call", is_async=True)
     async with aiohttp.ClientSession() as session:
         response = await wrapt.FunctionWrapper(post, call)(session)
         async for _ in response.content:
@@ -252,14 +252,14 @@ def part_of_a_framework() -> Any:
     """A method of a framework that is a generator."""
     import wrapt
 
-    from aicost.integrations._parts import part
+    from aicost.integrations._traced_methods import traced_method
     from aicost.telemetry.state import PipelineSource
 
     def work() -> Generator[int, None, None]:
         record()
         yield 1
 
-    step = part("agent", lambda *_: "researcher")(PipelineSource())
+    step = traced_method("agent", lambda *_: "researcher")(PipelineSource())
     return begun(wrapt.FunctionWrapper(work, step)())
 
 
@@ -268,7 +268,7 @@ def operation_of_a_database() -> Any:
     """A task that waits for a vector database."""
     import wrapt
 
-    from aicost.integrations._stores import Operation, store
+    from aicost.integrations._operations import Operation, store
     from aicost.telemetry.state import PipelineSource
 
     async def query() -> None:
@@ -297,9 +297,9 @@ def span_of_a_framework() -> Any:
 @kind
 def body_that_closes_itself() -> Any:
     """A body whose `close` is called by its own destructor, as `botocore.response.StreamingBody` is: an `io.IOBase`."""
-    from aicost.integrations._progress import Ask, BodyOutcome, InProgress
-    from aicost.integrations._tees import RawBody
-    from aicost.integrations._wire import Observer
+    from aicost.integrations._observed_streams import RawBody
+    from aicost.integrations._progress import BodyOutcome, CallRequest, InProgress
+    from aicost.integrations._response_body import BodyObserver
     from aicost.telemetry.call import Target
     from aicost.telemetry.state import PipelineSource
 
@@ -311,12 +311,12 @@ def body_that_closes_itself() -> Any:
             self.raw.close()
             super().close()
 
-    ask = Ask(Target("openai", "chat", "chat", "gpt-4o", streaming=True))
+    ask = CallRequest(Target("openai", "chat", "chat", "gpt-4o", streaming=True))
     progress = InProgress(PipelineSource()(), ask, None)
     assert progress.call is not None
     progress.call.attempt_started()
     progress.over = True
-    observer = Observer({"content-type": "text/event-stream"}, ask, BodyOutcome(progress))
+    observer = BodyObserver({"content-type": "text/event-stream"}, ask, BodyOutcome(progress))
     return Streaming(RawBody(io.BytesIO(b"data: {}\n\n"), observer))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 
 
 class Hold:
@@ -25,19 +25,19 @@ class Policy:
 
     def __init__(self, answer: BaseException | None = None) -> None:
         self.answer = answer
-        self.asked: list[Ask] = []
+        self.asked: list[CallRequest] = []
         self.holds: list[Hold] = []
         self.waits: asyncio.Event | None = None
 
-    def admit(self, ask: Ask) -> Hold:
-        self.asked.append(ask)
+    def admit(self, call_request: CallRequest) -> Hold:
+        self.asked.append(call_request)
         if self.answer is not None:
             raise self.answer
         self.holds.append(Hold())
         return self.holds[-1]
 
-    async def admit_async(self, ask: Ask) -> Hold:
-        held = self.admit(ask)
+    async def admit_async(self, call_request: CallRequest) -> Hold:
+        held = self.admit(call_request)
         if self.waits is not None:
             try:
                 await self.waits.wait()

@@ -15,7 +15,7 @@ openai = pytest.importorskip("openai")
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 import aicost
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.testing import Fail, ProviderEmulator
 from tests.conftest import App, run
 
@@ -136,7 +136,7 @@ def test_an_admitted_call_is_asked_about_once_and_goes_on(
 ) -> None:
     policy = gate()
     assert door(emulator)
-    assert [ask.target.provider for ask in policy.asked] == ["openai"]
+    assert [call_request.target.provider for call_request in policy.asked] == ["openai"]
     assert policy.told == [["sent"]]
     assert emulator.bill.calls
 
@@ -249,8 +249,8 @@ def test_no_gate_costs_next_to_nothing() -> None:
     from aicost.integrations._admission import admit
     from aicost.telemetry.call import Target
 
-    ask = Ask(Target("openai", "chat", "chat", MODEL))
+    call_request = CallRequest(Target("openai", "chat", "chat", MODEL))
     began = time.perf_counter()
     for _ in range(10_000):
-        admit(ask)
+        admit(call_request)
     assert time.perf_counter() - began < 0.05

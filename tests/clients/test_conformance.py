@@ -19,7 +19,7 @@ import pytest
 
 import aicost
 from aicost import integrations
-from aicost.integrations._wire import end_open
+from aicost.integrations._response_body import end_open
 from aicost.testing import Drop, Fail, Hang, ProviderEmulator, Reply, Stall
 from tests.conftest import App
 

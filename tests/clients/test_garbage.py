@@ -59,7 +59,7 @@ def test_whatever_is_dropped_half_way_is_finished_outside_of_the_collector(
 
 FINALIZERS = {
     "integrations/_sessions.py:Session.__del__": "session",
-    "integrations/_tees.py:_Tee.__del__": "stream",
+    "integrations/_observed_streams.py:_ObservedStream.__del__": "stream",
     "scopes/frames.py:_Kept.__del__": "generator_that_was_not_begun",
 }
 """All code of ours that Python calls when an object is destroyed, and the kind of garbage that covers it."""

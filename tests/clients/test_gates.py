@@ -36,7 +36,7 @@ def test_every_door_is_asked_about_once(app: App, emulator: ProviderEmulator, ga
     policy = gate()
     emulator.on().then(door.reply)
     door.knock(door.connect(emulator))
-    assert [ask.target.model for ask in policy.asked] == [app.inference["gen_ai.request.model"]]
+    assert [call_request.target.model for call_request in policy.asked] == [app.inference["gen_ai.request.model"]]
     assert policy.told == [["sent"]]
 
 
@@ -52,5 +52,5 @@ def test_a_turn_of_a_live_session_is_asked_about(
         assert emulator.bill.calls == ()
         return
     asyncio.run(converse(emulator, monkeypatch, turns=2))
-    assert [ask.target.model for ask in policy.asked] == ["gemini-2.5-flash"] * 2
+    assert [call_request.target.model for call_request in policy.asked] == ["gemini-2.5-flash"] * 2
     assert policy.told == [["sent"]] * 2

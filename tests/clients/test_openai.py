@@ -518,9 +518,9 @@ class ReadTimeout(ForeignError):  # noqa: N818 - as the libraries name it
     """It took too long."""
 
 
-@pytest.mark.parametrize(("raised", "billed"), [(ReadTimeout, "possibly"), (ForeignError, "no")])
+@pytest.mark.parametrize(("raised", "chargeable"), [(ReadTimeout, "possibly"), (ForeignError, "no")])
 def test_a_request_that_leaves_by_an_unknown_way_is_judged_by_its_error(
-    app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], billed: str
+    app: App, emulator: ProviderEmulator, monkeypatch: pytest.MonkeyPatch, raised: type[Exception], chargeable: str
 ) -> None:
     client = connect(emulator, retries=0)
 
@@ -532,7 +532,7 @@ def test_a_request_that_leaves_by_an_unknown_way_is_judged_by_its_error(
         doors.chat(client, "x")
     # Early versions call any error one of the connection.
     lost = isinstance(failure.value, openai.APIConnectionError)
-    assert app.inference["aicost.request.billed"] == ("possibly" if lost else billed)
+    assert app.inference["aicost.request.billed"] == ("possibly" if lost else chargeable)
 
 
 def test_another_vendor_that_was_there_first_does_not_pass_us_by(

@@ -18,7 +18,7 @@ import pytest
 import wrapt
 
 from aicost.integrations._calls import hook
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.integrations._transports import transports
 from aicost.telemetry import state
 from aicost.telemetry.call import Target
@@ -173,7 +173,7 @@ CELLS = [
 def client(emulator: ProviderEmulator) -> Iterator[Any]:
     made = type("Client", (Async,), dict(vars(Sync)) | dict(vars(Async)))
     holder = type("Holder", (), {"Client": made})
-    asks = Ask(
+    asks = CallRequest(
         Target("openai", "chat", "chat", "gpt-4o", server_address="127.0.0.1", server_port=80, streaming=True),
         stream_usage=lambda args, kwargs: (args, kwargs),
     )

@@ -19,7 +19,7 @@ _HF = "https://router.huggingface.co"
 
 
 def of_google(url: str) -> Target:
-    ask = google._ask(SimpleNamespace(vertexai=True), (SimpleNamespace(url=url, method="post", data={}),), {})
+    ask = google._call_request(SimpleNamespace(vertexai=True), (SimpleNamespace(url=url, method="post", data={}),), {})
     assert ask is not None
     return ask.target
 
@@ -27,14 +27,14 @@ def of_google(url: str) -> Target:
 def of_litellm(url: str, model: str = "m", said: str | None = None) -> Target:
     details = {"model": f"{said}/{model}", "custom_llm_provider": said}
     call = {"json": {"model": model}, "logging_obj": SimpleNamespace(model_call_details=details)}
-    ask = litellm._ask(None, (url,), call)
+    ask = litellm._call_request(None, (url,), call)
     assert ask is not None
     return ask.target
 
 
 def of_huggingface(url: str, model: str, chosen: str | None) -> Target:
     request = SimpleNamespace(url=url, task="conversational", json={"model": model}, model=None)
-    ask = huggingface._ask(SimpleNamespace(provider=chosen), (request,), {})
+    ask = huggingface._call_request(SimpleNamespace(provider=chosen), (request,), {})
     assert ask is not None
     return ask.target
 
@@ -43,7 +43,7 @@ def of_bedrock(model: str, region: str) -> Target:
     about = SimpleNamespace(service_name="bedrock-runtime")
     url = f"https://bedrock-runtime.{region}.amazonaws.com"
     meta = SimpleNamespace(service_model=about, endpoint_url=url, region_name=region)
-    ask = bedrock._ask(SimpleNamespace(meta=meta), ("Converse", {"modelId": model}), {})
+    ask = bedrock._call_request(SimpleNamespace(meta=meta), ("Converse", {"modelId": model}), {})
     assert ask is not None
     return ask.target
 

@@ -15,7 +15,7 @@ from aicost.telemetry.dialect_table import dialect_of
 from aicost.telemetry.dialects import failure_of
 from aicost.telemetry.evidence import span_event_id
 from aicost.telemetry.profiles import CostProfile
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 
 from .running import put
 
@@ -42,11 +42,11 @@ def _price(span: Any, dialect: Any, kernel: Kernel, profiles: tuple[CostProfile,
     if found is None or "aicost.covered.reason" in attributes or "aicost.cost.status" in attributes:
         return
     labels, _, reading, estimated, _ = found
-    billed, error = Billed.YES, None
+    chargeable, error = Chargeable.YES, None
     if span.status.code == 2:
-        billed, error = failure_of(attributes, found)
+        chargeable, error = failure_of(attributes, found)
     usage = None if reading is None else reading.usage
-    complete = (reading is None or reading.complete) and billed is not Billed.POSSIBLY
+    complete = (reading is None or reading.complete) and chargeable is not Chargeable.POSSIBLY
     flags = () if reading is None else reading.flags
     charge = kernel.price(
         Inquiry(
@@ -57,7 +57,7 @@ def _price(span: Any, dialect: Any, kernel: Kernel, profiles: tuple[CostProfile,
             labels.service_tier,
             complete=complete,
             flags=flags,
-            billed=billed,
+            chargeable=chargeable,
             estimated=estimated,
             request_model=labels.request_model,
         )
@@ -67,7 +67,7 @@ def _price(span: Any, dialect: Any, kernel: Kernel, profiles: tuple[CostProfile,
         "aicost.event.id": span_event_id(trace, number, span.start_time_unix_nano),
         "aicost.step.name": labels.operation,
         "aicost.request.status": "success" if error is None else "failure",
-        "aicost.request.billed": billed.value,
+        "aicost.request.billed": chargeable.value,
         "aicost.usage.source": "none" if usage is None else "provider",
         "aicost.usage.dialect": labels.dialect,
         "aicost.cost.status": charge.status.value,

@@ -13,11 +13,11 @@ from opentelemetry import trace
 
 import aicost
 from aicost._runtime import _pipeline
-from aicost.integrations._stores import Operation, store
-from aicost.telemetry.call import Call, Outcome, Target
+from aicost.integrations._operations import Operation, store
+from aicost.telemetry.call import Call, CallResult, Target
 from aicost.telemetry.state import current
 from aicost.testing import Drop, Fail, ProviderEmulator, Reply
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.readers import ResponseView
 from aicost.usage.reading import Reading
 
@@ -100,13 +100,13 @@ def _meters() -> None:
 
     nowhere = Target("openrouter", "chat", "custom", "openai/gpt-4o")
     for reading, outcome in (
-        (Reading({"input": 100}, provider_cost="0.5"), Outcome()),
-        (Reading({"input": 100}, flags=("cached_exceeds_input",)), Outcome()),
-        (Reading({"input": 100}, complete=False), Outcome()),
-        (Reading({"input": 100}), Outcome(estimated=True)),
-        (Reading({"input": 100}), Outcome(RequestStatus.FAILURE, Billed.YES, "broke")),
-        (None, Outcome(RequestStatus.TIMEOUT, Billed.POSSIBLY, "ReadTimeout", complete=False)),
-        (None, Outcome()),
+        (Reading({"input": 100}, provider_cost="0.5"), CallResult()),
+        (Reading({"input": 100}, flags=("cached_exceeds_input",)), CallResult()),
+        (Reading({"input": 100}, complete=False), CallResult()),
+        (Reading({"input": 100}), CallResult(estimated=True)),
+        (Reading({"input": 100}), CallResult(RequestStatus.FAILURE, Chargeable.YES, "broke")),
+        (None, CallResult(RequestStatus.TIMEOUT, Chargeable.POSSIBLY, "ReadTimeout", complete=False)),
+        (None, CallResult()),
     ):
         call = Call(_pipeline(), nowhere)
         call.attempt_started()

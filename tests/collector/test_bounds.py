@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aicost._bounded import LONGEST, remembered, short
+from aicost._bounded import LONGEST_NAME, remembered, short
 from aicost.collector.config import CostMetrics, Receivers
+from aicost.collector.cost_metrics import CostMeters
 from aicost.collector.exporters import REQUESTS
 from aicost.collector.http import _inflated, _Room
-from aicost.collector.meters import CostMeters
 from aicost.collector.otlp_json import OtlpJsonError, from_json
-from aicost.collector.pricing import Pricer
+from aicost.collector.pricer import Pricer
 from aicost.pricing.kernel import kernel_in_force
 from aicost.scopes.ids import opaque
 from aicost.semconv import attributes as a
@@ -134,7 +134,7 @@ def test_unknown_fields_that_are_named_are_a_bounded_number() -> None:
     usage["x" * MIB] = 1
     flags = read_usage(usage, provider="openai").flags
     assert 0 < len(flags) < 100
-    assert all(len(flag) <= LONGEST for flag in flags)
+    assert all(len(flag) <= LONGEST_NAME for flag in flags)
 
 
 def test_a_long_text_is_told_from_another_and_never_remembered_whole() -> None:

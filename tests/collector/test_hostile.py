@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from aicost.collector.config import CollectorConfig
 from aicost.collector.exporters import exporters_for
-from aicost.collector.pricing import Pricer
+from aicost.collector.pricer import Pricer
 from aicost.collector.spool import Spool
 from aicost.ledger.query import Filter, Query
 from aicost.ledger.reader import LedgerReader

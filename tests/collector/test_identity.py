@@ -17,10 +17,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from aicost._money import to_decimal
+from aicost.collector.cost_metrics import CostMeters, Health
 from aicost.collector.intake import _record
 from aicost.collector.memory import Memory
-from aicost.collector.meters import CostMeters, Health
-from aicost.collector.pricing import Pricer
+from aicost.collector.pricer import Pricer
 from aicost.ledger import Ledger
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
@@ -205,7 +205,7 @@ def test_a_span_that_was_adopted_in_its_process_is_charged_once_and_metered_ther
     assert "aicost.usage.flags" not in found
     assert fleet.total == app.ledger_total() == ONE
     (one,) = fleet.priced.counted
-    assert one.given, "its process has metered it"
+    assert one.prepriced, "its process has metered it"
 
 
 def test_a_covered_view_that_comes_again_after_a_restart_is_no_charge(fleet: Fleet) -> None:

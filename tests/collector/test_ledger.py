@@ -25,7 +25,7 @@ from rich.console import Console
 
 import aicost
 from aicost.collector.intake import _record
-from aicost.collector.pricing import Pricer
+from aicost.collector.pricer import Pricer
 from aicost.collector.wire import MalformedRequestError
 from aicost.ledger import Ledger
 from aicost.ledger.query import DIMENSIONS
@@ -33,7 +33,7 @@ from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.reports.explain import explain, render
-from aicost.reports.report import build_report, to_json
+from aicost.reports.summary import build_report, to_json
 from aicost.testing import ProviderEmulator
 from tests.conftest import App
 

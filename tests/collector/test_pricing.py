@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from aicost.collector.pricing import Priced, Pricer
+from aicost.collector.pricer import Priced, Pricer
 from aicost.collector.wire import MalformedRequestError, encoded, read_request
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
@@ -461,7 +461,7 @@ def test_attempts_that_failed_before_reach_the_ledger_too() -> None:
     marked = pricer().price(a_request([span], scope="aicost").SerializeToString()).data
     (told,) = pricer(events=True).price(marked).counted
     (attempt, nothing), (last, charge) = told.entries
-    assert (attempt.attempt, attempt.billed.value, attempt.error_type) == (1, "possibly", "ReadTimeout")
+    assert (attempt.attempt, attempt.chargeable.value, attempt.error_type) == (1, "possibly", "ReadTimeout")
     assert attempt.backoff_ns == 500_000_000
     assert attempt.event_id.endswith(":1")
     assert nothing.amount is None

@@ -16,7 +16,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from aicost.collector.otlp_json import from_json, to_json
-from aicost.collector.pricing import Counted, Pricer
+from aicost.collector.pricer import CountedCall, Pricer
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 
@@ -37,7 +37,7 @@ def recorded(name: str) -> tuple[list[bytes], list[dict[str, Any]]]:
     return requests, data["bill"]
 
 
-def counted(requests: list[bytes]) -> list[Counted]:
+def counted(requests: list[bytes]) -> list[CountedCall]:
     pricer = Pricer(Kernel(RateCard.bundled()))
     return [one for request in requests for one in pricer.price(request).counted]
 

@@ -22,11 +22,11 @@ from opentelemetry.trace import SpanKind
 
 import aicost
 from aicost._money import to_decimal
-from aicost.collector.pricing import Pricer
+from aicost.collector.pricer import Pricer
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.kernel import kernel_in_force
-from aicost.reports.report import build_report, to_json
+from aicost.reports.summary import build_report, to_json
 from aicost.usage.readers import READERS, read_usage
 from aicost.usage.reading import PLAUSIBLE, PLAUSIBLE_COST
 from tests.conftest import App

@@ -22,7 +22,7 @@ from aicost.ledger.query import DIMENSIONS, Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 
 
 def event(event_id: str = "e-1", **known: Any) -> UsageEvent:
@@ -77,7 +77,7 @@ def test_usage_that_arrives_later_replaces_its_absence(path: Path) -> None:
     ledger.record(
         [
             (
-                event(usage=None, billed=Billed.POSSIBLY, complete=False),
+                event(usage=None, chargeable=Chargeable.POSSIBLY, complete=False),
                 Charge.of_lines(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received"),
             )
         ]
@@ -232,7 +232,7 @@ def busy(path: Path) -> Path:
     ledger.start_run("run-000001", workflow="w", started_ns=0)
     ledger.start_step("s-outer", run_id="run-000001", name="outer", kind="step", started_ns=0)
     ledger.start_step("s-inner", run_id="run-000001", parent_step_id="s-outer", name="inner", kind="step", started_ns=0)
-    retried = event("a-1", status=RequestStatus.RETRY, billed=Billed.NO, usage=None)
+    retried = event("a-1", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None)
     free = Charge.of_lines(ChargeStatus.PRICED, "USD", 0, ())
     unseen = Charge.of_lines(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_received")
     common = {"attribution": {"tenant_id": "t-1"}, "workflow": "w"}
@@ -240,7 +240,7 @@ def busy(path: Path) -> Path:
     ledger.record([(event("b-1", step_id="s-inner", step="inner", **common), charge(10))])
     ledger.record([(event("c-1", status=RequestStatus.FAILURE, step_id="s-inner", **common), charge(1))])
     ledger.record([(event("d-1", model="unknown"), charge(None))])
-    ledger.record([(event("f-1", billed=Billed.POSSIBLY, usage=None, status=RequestStatus.TIMEOUT), unseen)])
+    ledger.record([(event("f-1", chargeable=Chargeable.POSSIBLY, usage=None, status=RequestStatus.TIMEOUT), unseen)])
     ledger.end_step("s-inner", status="ok", ended_ns=1)
     ledger.end_step("s-outer", status="failed", ended_ns=1)
     ledger.end_run("run-000001", status="ok", ended_ns=1)

@@ -11,12 +11,12 @@ from aicost.ledger import Ledger
 from aicost.ledger.query import Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 
 from .charges import FREE, UNSEEN, event, priced, unpriced
 
-REFUSED = event("refused", status=RequestStatus.RETRY, billed=Billed.NO, usage=None)
-CUT = event("cut", status=RequestStatus.TIMEOUT, billed=Billed.POSSIBLY, usage=None)
+REFUSED = event("refused", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None)
+CUT = event("cut", status=RequestStatus.TIMEOUT, chargeable=Chargeable.POSSIBLY, usage=None)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from aicost import journal
 from aicost.ledger import Ledger, ingest
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
-from aicost.reports.report import build_report, to_json
+from aicost.reports.summary import build_report, to_json
 
 from .charges import event, priced
 

@@ -19,7 +19,7 @@ from aicost.ledger.reader import LedgerReader
 from aicost.pricing.kernel import Kernel
 from aicost.scopes.runs import Run, Step
 from aicost.telemetry.pipeline import Pipeline
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 from tests.pricing.cards import card, rate
 
 KERNEL = Kernel(card(rate("input", "1", per=1)))
@@ -96,7 +96,7 @@ class World:
 
     def late(self, event_id: str, amount: int) -> None:
         at, before = self.counted[event_id]
-        if before.usage is None and before.billed is not Billed.NO and before.status is not RequestStatus.RETRY:
+        if before.usage is None and before.chargeable is not Chargeable.NO and before.status is not RequestStatus.RETRY:
             self.call(at, event_id=event_id, model=before.model, usage={"input": amount}, status=before.status)
 
     def is_wasted(self, at: int, event: UsageEvent) -> bool:
@@ -115,9 +115,9 @@ class World:
 
 
 def amount(events: list[UsageEvent]) -> Decimal | None:
-    billed = [event for event in events if event.billed is not Billed.NO]
-    known = [event for event in billed if event.usage is not None and event.model == "m"]
-    return Decimal(sum(event.usage["input"] for event in known if event.usage)) if known or not billed else None
+    chargeable = [event for event in events if event.chargeable is not Chargeable.NO]
+    known = [event for event in chargeable if event.usage is not None and event.model == "m"]
+    return Decimal(sum(event.usage["input"] for event in known if event.usage)) if known or not chargeable else None
 
 
 # A tree is said by the kind of each node and what is around it: nothing, or so many before it.
@@ -128,7 +128,7 @@ CALLS = st.tuples(
     st.just("call"),
     st.integers(0, 6),
     st.sampled_from([None, {"input": 3}, {"input": 50}]),
-    st.sampled_from([Billed.YES, Billed.YES, Billed.POSSIBLY, Billed.NO]),
+    st.sampled_from([Chargeable.YES, Chargeable.YES, Chargeable.POSSIBLY, Chargeable.NO]),
     st.sampled_from([RequestStatus.SUCCESS] * 3 + [RequestStatus.FAILURE, RequestStatus.RETRY]),
     st.sampled_from(["m", "m", "m", "unknown"]),
 )
@@ -152,9 +152,9 @@ def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(
             world.open(kind, None if number == 0 or around is None else max(0, number - around))
         for verb, which, *more in story:
             if verb == "call":
-                usage, billed, status, model = more
-                known = None if billed is Billed.NO else usage
-                world.call(which % len(tree), usage=known, billed=billed, status=status, model=model)
+                usage, chargeable, status, model = more
+                known = None if chargeable is Chargeable.NO else usage
+                world.call(which % len(tree), usage=known, chargeable=chargeable, status=status, model=model)
             elif verb == "fail":
                 world.fail(which % len(tree))
             elif world.counted:
@@ -170,7 +170,7 @@ def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(
 
 
 def is_unpriced(event: UsageEvent) -> bool:
-    return event.billed is Billed.YES and (event.usage is None or event.model != "m")
+    return event.chargeable is Chargeable.YES and (event.usage is None or event.model != "m")
 
 
 def check(world: World, reader: LedgerReader) -> None:

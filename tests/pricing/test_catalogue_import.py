@@ -13,7 +13,7 @@ from aicost import RateCardError
 from aicost.pricing.card import RateCard
 from aicost.pricing.catalogue import litellm
 from aicost.pricing.catalogue.folder import report, write
-from aicost.pricing.catalogue.listing import Listing, Price, PriceList, exact, near
+from aicost.pricing.catalogue.listing import ListedPrice, Listing, PriceList, exact, near
 from aicost.pricing.catalogue.merge import Catalogue, merge
 from aicost.pricing.catalogue.sources import genai_prices_list, litellm_list
 
@@ -24,7 +24,7 @@ def lite(name: str = "m", provider: str = "openai", **model: Any) -> list[Listin
     return litellm.read({name: {"litellm_provider": provider, "mode": "chat", **model}}, "litellm").listings
 
 
-def said(prices: list[Price]) -> list[tuple[str, str, int, dict[str, Any]]]:
+def said(prices: list[ListedPrice]) -> list[tuple[str, str, int, dict[str, Any]]]:
     return sorted(((p.meter, str(float(p.price)), p.per, p.when) for p in prices), key=str)
 
 
@@ -268,12 +268,12 @@ def lists(one: list[Listing], other: list[Listing]) -> Catalogue:
     return merge([PriceList("one", one), PriceList("other", other)], as_of="2026-11-21", trust={"q": "other"})
 
 
-def listing(model: str, *prices: Price, provider: str = "p", **more: Any) -> Listing:
+def listing(model: str, *prices: ListedPrice, provider: str = "p", **more: Any) -> Listing:
     return Listing(provider, model, list(prices), **more)
 
 
-def price(meter: str, amount: str, **more: Any) -> Price:
-    return Price(meter, Fraction(amount), 10**6, **more)
+def price(meter: str, amount: str, **more: Any) -> ListedPrice:
+    return ListedPrice(meter, Fraction(amount), 10**6, **more)
 
 
 def rates(made: Catalogue, provider: str = "p") -> dict[str, list[tuple[str, str, str | None]]]:
@@ -349,7 +349,7 @@ def factors(made: Catalogue) -> dict[str, dict[str, list[str]]]:
     return {m["model"]: {f["multiply"]: f["meters"] for f in m.get("modifiers", ())} for m in models}
 
 
-DIRECTIONS: list[tuple[str, list[Price], dict[str, list[str]], list[str]]] = [
+DIRECTIONS: list[tuple[str, list[ListedPrice], dict[str, list[str]], list[str]]] = [
     (
         "what is not named follows its direction",
         [
@@ -409,7 +409,7 @@ DIRECTIONS: list[tuple[str, list[Price], dict[str, list[str]], list[str]]] = [
 
 @pytest.mark.parametrize(("prices", "expected", "stated"), [r[1:] for r in DIRECTIONS], ids=[r[0] for r in DIRECTIONS])
 def test_a_tier_s_factor_covers_its_direction(
-    prices: list[Price], expected: dict[str, list[str]], stated: list[str]
+    prices: list[ListedPrice], expected: dict[str, list[str]], stated: list[str]
 ) -> None:
     made = lists([listing("m", *prices)], [])
     assert factors(made)["m"] == expected
@@ -422,7 +422,7 @@ def test_what_no_list_prices_on_a_tier_is_listed() -> None:
     assert made.not_sold == {"p/m: batch": ["output"]}
 
 
-def dated(amount: str, start: str | None, end: str | None = None, meter: str = "input", **more: Any) -> Price:
+def dated(amount: str, start: str | None, end: str | None = None, meter: str = "input", **more: Any) -> ListedPrice:
     return price(meter, amount, valid_from=start, valid_to=end, history=True, **more)
 
 

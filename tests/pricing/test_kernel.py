@@ -16,7 +16,7 @@ from aicost import ChargeStatus, UsageEvent, price
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import ATTO
 from aicost.pricing.kernel import Kernel
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 
 from .cards import card, rate
 
@@ -310,18 +310,18 @@ def test_doubt_about_usage_shows_in_the_status(known: dict[str, Any], status: Ch
 
 
 @pytest.mark.parametrize(
-    ("billed", "amount", "status", "reason"),
+    ("chargeable", "amount", "status", "reason"),
     [
-        (Billed.NO, Decimal(0), ChargeStatus.PRICED, None),
-        (Billed.POSSIBLY, None, ChargeStatus.UNPRICED, "usage_not_received"),
-        (Billed.YES, None, ChargeStatus.UNPRICED, "usage_not_reported"),
+        (Chargeable.NO, Decimal(0), ChargeStatus.PRICED, None),
+        (Chargeable.POSSIBLY, None, ChargeStatus.UNPRICED, "usage_not_received"),
+        (Chargeable.YES, None, ChargeStatus.UNPRICED, "usage_not_reported"),
     ],
     ids=["refused costs nothing", "possibly billed is not zero", "billed without usage is not zero"],
 )
 def test_without_usage_nothing_is_invented(
-    billed: Billed, amount: Decimal | None, status: ChargeStatus, reason: str | None
+    chargeable: Chargeable, amount: Decimal | None, status: ChargeStatus, reason: str | None
 ) -> None:
-    charge = Kernel(card(rate("input", "1"))).price(event(None, billed=billed))
+    charge = Kernel(card(rate("input", "1"))).price(event(None, chargeable=chargeable))
     assert (charge.amount, charge.status, charge.reason) == (amount, status, reason)
 
 

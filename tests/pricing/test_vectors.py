@@ -19,7 +19,7 @@ from aicost.pricing.kernel import Inquiry, Kernel
 from aicost.pricing.rates import parse_instant
 from aicost.pricing.terms import MeterUsage, parse_term, settle
 from aicost.pricing.validate import check_document
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 from aicost.usage.meters import METERS
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
@@ -38,7 +38,7 @@ def inquiry(event: Mapping[str, Any]) -> Inquiry:
         None if usage is None else {meter: number(quantity) for meter, quantity in usage.items()},
         parse_instant(event["at"]),
         flags=tuple(event.get("flags", ())),
-        billed=Billed(event.get("billed", "yes")),
+        chargeable=Chargeable(event.get("billed", "yes")),
         **known,
     )
 

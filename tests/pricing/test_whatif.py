@@ -13,7 +13,7 @@ from aicost.pricing.card import RateCard
 from aicost.pricing.charge import ATTO
 from aicost.pricing.kernel import Kernel
 from aicost.pricing.whatif import Scenario, compare, reprice, without_cache
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 
 from .cards import document, rate
 from .test_kernel import BATCH, event
@@ -109,7 +109,9 @@ def test_another_model_is_not_assumed_to_be_the_one_that_was_asked_for() -> None
 
 
 def test_calls_without_usage_are_counted_and_not_invented() -> None:
-    [_, outcome] = compare([event(None, billed=Billed.POSSIBLY)], [Scenario("batch", service_tier="batch")], kernel())
+    [_, outcome] = compare(
+        [event(None, chargeable=Chargeable.POSSIBLY)], [Scenario("batch", service_tier="batch")], kernel()
+    )
     assert (outcome.calls, outcome.unpriced, outcome.atto) == (1, 1, {})
 
 
@@ -120,7 +122,12 @@ def test_what_a_provider_reported_holds_only_for_the_call_that_was_made() -> Non
 
 
 def test_repricing_with_the_same_card_changes_nothing() -> None:
-    every = [*TRAFFIC, event(None, billed=Billed.NO), event({"pages": 1}), event({"input": 1}, provider_cost="7")]
+    every = [
+        *TRAFFIC,
+        event(None, chargeable=Chargeable.NO),
+        event({"pages": 1}),
+        event({"input": 1}, provider_cost="7"),
+    ]
     every += [event({"input": 1}, provider_cost="0"), event({"input": 1}, model="m:v2", request_model="m")]
     assert list(reprice(every, kernel())) == [kernel().price(one) for one in every]
 

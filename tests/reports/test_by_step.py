@@ -12,7 +12,7 @@ from rich.console import Console
 import aicost
 from aicost.ledger import Ledger
 from aicost.reports.explain import explain
-from aicost.reports.report import build_report, render, to_json
+from aicost.reports.summary import build_report, render, to_json
 from tests.collector.conftest import backend, collector
 from tests.collector.running import InProcess, a_request, a_span, chat, post
 from tests.conftest import App

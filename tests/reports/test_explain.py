@@ -14,7 +14,7 @@ from rich.console import Console
 from aicost.ledger import Ledger
 from aicost.pricing.charge import ChargeStatus
 from aicost.reports.explain import explain, render
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from tests.ledger.charges import FREE, UNSEEN, event, priced, unpriced
 
 
@@ -38,10 +38,10 @@ def path(tmp_path: Path) -> Path:
     )
     ledger.end_step("step-tool-1", status="failed", ended_ns=1)
     call = {"trace_id": "t", "span_id": "span-aaaaaa", "step_id": "step-tool-1", "workflow": "outer"}
-    refused = event("a-1", status=RequestStatus.RETRY, billed=Billed.NO, usage=None, error_type="429", **call)
+    refused = event("a-1", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None, error_type="429", **call)
     ledger.record([(refused, FREE), (event("a-2", attempt=2, retry_count=1, **call), priced(10**18, 2 * 10**18))])
     ledger.record([(event("b-1", run_id="run-000002", workflow="inner", started_ns=5), priced(10**17))])
-    cut = event("c-1", status=RequestStatus.TIMEOUT, billed=Billed.POSSIBLY, usage=None, run_id="run-000003")
+    cut = event("c-1", status=RequestStatus.TIMEOUT, chargeable=Chargeable.POSSIBLY, usage=None, run_id="run-000003")
     ledger.record([(cut, UNSEEN)])
     ledger.close()
     return path
@@ -138,8 +138,8 @@ def test_the_headline_says_how_much_of_the_total_is_not_known(path: Path, where:
     ledger.record([(event("u-1", **inside), unpriced()), (event("u-2", **inside), unpriced())])
     part = priced(10**16, status=ChargeStatus.PARTIAL, reason="no_rate:output")
     ledger.record([(event("u-3", **inside), part)])
-    cut = event("u-4", status=RequestStatus.TIMEOUT, billed=Billed.POSSIBLY, usage=None, **inside)
-    refused = event("u-5", status=RequestStatus.RETRY, billed=Billed.NO, usage=None, **inside)
+    cut = event("u-4", status=RequestStatus.TIMEOUT, chargeable=Chargeable.POSSIBLY, usage=None, **inside)
+    refused = event("u-5", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None, **inside)
     euros = event("u-6", **inside)
     ledger.record([(cut, UNSEEN), (refused, FREE), (euros, priced(2 * 10**18, currency="EUR"))])
     ledger.close()

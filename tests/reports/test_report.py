@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from aicost.ledger import Ledger
-from aicost.reports.report import build_report, render, to_json
-from aicost.usage.event import Billed, RequestStatus
+from aicost.reports.summary import build_report, render, to_json
+from aicost.usage.event import Chargeable, RequestStatus
 from tests.ledger.charges import FREE, UNSEEN, event, priced, unpriced
 
 
@@ -40,8 +40,8 @@ def test_what_is_not_known_is_a_question_mark_and_null_never_zero(path: Path) ->
 
 def test_every_gap_is_listed_below_the_tables(path: Path) -> None:
     ledger = Ledger.open(path)
-    refused = event("a", status=RequestStatus.RETRY, billed=Billed.NO, usage=None)
-    cut = event("b", status=RequestStatus.TIMEOUT, billed=Billed.POSSIBLY, usage=None)
+    refused = event("a", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None)
+    cut = event("b", status=RequestStatus.TIMEOUT, chargeable=Chargeable.POSSIBLY, usage=None)
     ledger.record([(refused, FREE), (cut, UNSEEN)])
     ledger.record([(event("c"), priced(10**16))])
     ledger.record([(event("d"), unpriced("no_rate:output[service_tier=flex]"))])

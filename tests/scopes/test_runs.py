@@ -14,11 +14,13 @@ import aicost
 from aicost._money import ATTO
 from aicost.scopes.ids import new_event_id
 from aicost.scopes.runs import Run, Step
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 
 
-def event(status: RequestStatus = RequestStatus.SUCCESS, billed: Billed = Billed.YES, **usage: int) -> UsageEvent:
-    return UsageEvent(new_event_id(), "p", "chat", "m", usage or None, 0, 0, status=status, billed=billed)
+def event(
+    status: RequestStatus = RequestStatus.SUCCESS, chargeable: Chargeable = Chargeable.YES, **usage: int
+) -> UsageEvent:
+    return UsageEvent(new_event_id(), "p", "chat", "m", usage or None, 0, 0, status=status, chargeable=chargeable)
 
 
 def test_a_charge_counts_once_in_its_run_and_in_every_run_around_it() -> None:
@@ -52,8 +54,8 @@ def test_totals_are_exact_under_threads() -> None:
 
 def test_retries_unpriced_and_possibly_billed_are_kept_apart() -> None:
     run = Run("w")
-    run.add(event(RequestStatus.RETRY, Billed.NO), atto=0, currency="USD")
-    run.add(event(RequestStatus.RETRY, Billed.POSSIBLY), atto=None, currency="USD")
+    run.add(event(RequestStatus.RETRY, Chargeable.NO), atto=0, currency="USD")
+    run.add(event(RequestStatus.RETRY, Chargeable.POSSIBLY), atto=None, currency="USD")
     run.add(event(input=3), atto=None, currency="USD")
     assert (run.calls, run.attempts, run.retries, run.possibly_billed, run.unpriced) == (1, 3, 2, 1, 1)
     assert (run.cost, run.costs) == (None, {}), "nothing of it is known"

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from aicost.pricing.charge import ChargeStatus
 from aicost.semconv import attributes
 from aicost.testing import assert_conforms, check_spans
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.meters import METERS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +105,11 @@ def test_no_table_says_two_things_of_one_name(page: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "enum"),
-    [("aicost.request.status", RequestStatus), ("aicost.request.billed", Billed), ("aicost.cost.status", ChargeStatus)],
+    [
+        ("aicost.request.status", RequestStatus),
+        ("aicost.request.billed", Chargeable),
+        ("aicost.cost.status", ChargeStatus),
+    ],
 )
 def test_code_and_registry_agree_on_the_values(key: str, enum: Any) -> None:
     (entry,) = (entry for entry in OURS if entry["key"] == key)

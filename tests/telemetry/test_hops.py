@@ -105,7 +105,7 @@ def test_in_one_process_too(make_app: Any, emulator: ProviderEmulator) -> None:
     from opentelemetry import context as otel_context
 
     from aicost.scopes.scope import current_scope, with_scope
-    from aicost.telemetry.call import Call, Outcome, Target
+    from aicost.telemetry.call import Call, CallResult, Target
     from aicost.telemetry.state import current
     from aicost.usage.readers import ResponseView
     from aicost.usage.reading import Reading
@@ -119,8 +119,8 @@ def test_in_one_process_too(make_app: Any, emulator: ProviderEmulator) -> None:
         token = otel_context.attach(with_scope(replace(current_scope(), upstream_id=outer.event_id)))
         inner = Call(state.pipeline, Target("openai", "chat", "chat", "gpt-4o", "api.openai.com", 443))
         inner.attempt_started()
-        inner.finish(ResponseView(Reading({"input": 1000})), Outcome())
+        inner.finish(ResponseView(Reading({"input": 1000})), CallResult())
         otel_context.detach(token)
-        outer.finish(ResponseView(Reading({"input": 1000})), Outcome())
+        outer.finish(ResponseView(Reading({"input": 1000})), CallResult())
     assert run.cost == app.ledger_total() == to_decimal(2_500_000_000_000_000)
     assert (run.calls, len(app.charges())) == (1, 1)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost.scopes.ids import new_event_id
+from aicost.telemetry.deduplication import WIRE, Covered, Deduplicator, Observer
 from aicost.telemetry.evidence import is_unique, span_event_id
-from aicost.telemetry.once import WIRE, Counted, Covered, Observer
-from aicost.usage.event import Billed, Origin, UsageEvent
+from aicost.usage.event import Chargeable, Origin, UsageEvent
 
 SECOND = 1_000_000_000
 T0 = 1_790_000_000 * SECOND
@@ -96,7 +96,7 @@ def test_any_interleaving_of_views_deliveries_and_weak_ids_is_the_wires_own_call
     told = [view for number, call in enumerate(made) for view in views(call, number)]
     deliveries = told * 2 if again else list(told)
     random.shuffle(deliveries)  # type: ignore[attr-defined]
-    counted, kept, seen = Counted(), dict[str, int](), set[str]()
+    counted, kept, seen = Deduplicator(), dict[str, int](), set[str]()
     for event, observer, wire in deliveries:
         if event.event_id in seen:  # what a ledger and a collector do with an event that they have
             continue
@@ -139,7 +139,7 @@ ANY = UsageEvent("e", "openai", "chat", "gpt-4o", {"input": 8}, T0, T0 + SECOND,
 def test_what_cannot_be_one_call_is_not_joined(theirs: dict[str, object], one: bool, wire_first: bool) -> None:
     mine = replace(ANY, origin=Origin(host="api.openai.com"))
     other = replace(ANY, event_id="f", **theirs)  # type: ignore[arg-type]
-    counted = Counted()
+    counted = Deduplicator()
     first, second = (mine, other) if wire_first else (other, mine)
     counted.decide(first, Observer(WIRE if wire_first else "vendor"), wire=wire_first)
     verdict = counted.decide(second, Observer("vendor" if wire_first else WIRE), wire=not wire_first)
@@ -149,14 +149,14 @@ def test_what_cannot_be_one_call_is_not_joined(theirs: dict[str, object], one: b
 def test_a_framework_says_openai_of_whomever_its_client_asks() -> None:
     wire = replace(ANY, provider="groq", model="llama-3.3-70b", request_model=None, origin=Origin(host="api.groq.com"))
     for theirs, one in ((wire.model, True), ("gpt-4o", False)):
-        counted = Counted()
+        counted = Deduplicator()
         counted.decide(wire, Observer(WIRE), wire=True)
         view = replace(wire, event_id="f", provider="openai", model=theirs, origin=Origin())
         assert (counted.decide(view, Observer("vendor"), wire=False).covered is not None) is one
 
 
 def test_embeddings_of_two_providers_with_equal_counts_are_two() -> None:
-    counted = Counted()
+    counted = Deduplicator()
     mine = replace(ANY, operation="embeddings", model="text-embedding-3-small", request_model=None)
     other = replace(mine, event_id="f", provider="cohere", model="embed-v4.0")
     counted.decide(mine, Observer(WIRE), wire=True)
@@ -164,7 +164,7 @@ def test_embeddings_of_two_providers_with_equal_counts_are_two() -> None:
 
 
 def test_two_attempts_of_one_observer_are_two_whatever_they_share() -> None:
-    counted = Counted()
+    counted = Deduplicator()
     for observer in ("vendor", "vendor", WIRE):
         for n in range(3):
             event = replace(ANY, event_id=f"{observer}-{n}", response_id=f"{UNIQUE}99", started_ns=T0 + n * SECOND)
@@ -176,12 +176,12 @@ def test_two_attempts_of_one_observer_are_two_whatever_they_share() -> None:
 def test_a_hop_further_down_is_one_charge_whichever_is_told_first() -> None:
     app = replace(ANY, event_id=new_event_id(), origin=Origin(host="gateway.internal"))
     proxy = replace(ANY, event_id=new_event_id(), model="gpt-4o-2024-08-06", origin=Origin(upstream_id=app.event_id))
-    counted = Counted()
+    counted = Deduplicator()
     assert counted.decide(proxy, Observer(WIRE, b"proxy"), wire=True).covered is None
     verdict = counted.decide(app, Observer(WIRE, b"app"), wire=True)
     assert verdict.covered is not None
     assert (verdict.covered.reason, verdict.covered.by) == ("downstream", proxy.event_id)
-    refused = replace(proxy, event_id=new_event_id(), billed=Billed.NO, usage=None)
+    refused = replace(proxy, event_id=new_event_id(), chargeable=Chargeable.NO, usage=None)
     other = replace(app, event_id=new_event_id())
     counted.decide(refused._replace() if hasattr(refused, "_replace") else refused, Observer(WIRE, b"proxy"), wire=True)
     assert counted.decide(other, Observer(WIRE, b"app"), wire=True).covered is None
@@ -212,7 +212,7 @@ def test_an_id_is_evidence_only_as_far_as_its_server_is_known(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_forked_while_another_thread_decides_goes_on() -> None:
-    counted = Counted()
+    counted = Deduplicator()
     counted._lock.acquire()  # as another thread would hold it
     child = os.fork()
     if child == 0:
@@ -233,7 +233,7 @@ def test_a_child_forked_while_another_thread_decides_goes_on() -> None:
 
 def test_a_view_that_counted_nothing_is_completed_once_by_whoever_comes_first() -> None:
     """A client's span without usage, a callback's with it, then the framework around the client."""
-    counted = Counted()
+    counted = Deduplicator()
     inner = replace(ANY, event_id="inner", usage=None)
     assert counted.decide(inner, Observer("client"), wire=False).covered is None
     counted.news(inner)

@@ -20,7 +20,7 @@ from tests.conftest import App
 
 import aicost
 from aicost.scopes.ids import credential_digest
-from aicost.telemetry.metrics import MAX_SERIES
+from aicost.telemetry.instruments import MAX_SERIES
 from aicost.testing import Fail, OtlpReceiver, ProviderEmulator, Reply, attributes_of
 
 pytestmark = pytest.mark.clients

@@ -18,8 +18,8 @@ from tests.conftest import App
 
 import aicost
 from aicost.cli.price import command
-from aicost.collector.pricing import Pricer
-from aicost.integrations._progress import Ask, InProgress, returned
+from aicost.collector.pricer import Pricer
+from aicost.integrations._progress import CallRequest, InProgress, returned
 from aicost.integrations.clients.bedrock import COUNT_HEADERS
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
@@ -233,7 +233,7 @@ def _ask(row: Row) -> None:
         assert current is not None
         region = normal_region(row.region, row.provider, row.asked)
         target = Target(row.provider, "chat", row.api, row.asked, region=region)
-        progress = InProgress(current.pipeline, Ask(target, count_headers=COUNT_HEADERS if row.headers else ()))
+        progress = InProgress(current.pipeline, CallRequest(target, count_headers=COUNT_HEADERS if row.headers else ()))
         progress.sending({}, "host")
         progress.response = answer
         returned(progress, None)

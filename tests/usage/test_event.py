@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aicost import UsageEvent
-from aicost.usage.event import Billed, Origin, RequestStatus
+from aicost.usage.event import Chargeable, Origin, RequestStatus
 
 # A value of its own for each field, by the field's type.
 _SAMPLES: dict[str, Any] = {
@@ -19,7 +19,7 @@ _SAMPLES: dict[str, Any] = {
     "bool": True,
     "tuple[str, ...]": ("flag",),
     "RequestStatus": RequestStatus.TIMEOUT,
-    "Billed": Billed.POSSIBLY,
+    "Billed": Chargeable.POSSIBLY,
     "Origin": Origin(host="h"),
     "Mapping[str, str]": {"team": "t"},
     "Mapping[str, Quantity] | None": {"input": 1, "seconds": Decimal("1.5")},
@@ -37,7 +37,12 @@ def test_each_field_is_where_its_name_says_whichever_way_it_is_made() -> None:
 
 def test_what_is_not_said_has_its_usual_value() -> None:
     plain = UsageEvent("e", "p", "chat", "m", None, 1, 2)
-    assert (plain.status, plain.billed, plain.attempt, plain.complete) == (RequestStatus.SUCCESS, Billed.YES, 1, True)
+    assert (plain.status, plain.chargeable, plain.attempt, plain.complete) == (
+        RequestStatus.SUCCESS,
+        Chargeable.YES,
+        1,
+        True,
+    )
     assert (plain.attribution, plain.flags, plain.provider_currency, plain.origin) == ({}, (), "USD", Origin())
     with pytest.raises(TypeError):
         UsageEvent("e", "p", "chat", "m", None, 1)  # type: ignore[call-arg]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aicost.usage.readers import DIALECTS, READERS, Reader, reader_of
+from aicost.usage.readers import READERS, READERS_BY_PROVIDER, UsageReader, reader_of
 from aicost.usage.reading import Fields
 
 # Of readers with fields of their own: a body that has every total, and objects in the form that they come in.
@@ -112,7 +112,7 @@ EVERY = [
     (provider, api, path, used)
     for (provider, api), reader in [
         *(((None, api), reader) for api, reader in READERS.items()),
-        *DIALECTS.items(),
+        *READERS_BY_PROVIDER.items(),
         *((("groq", api), reader_of(api, "groq")) for api in ("chat", "responses", "embeddings")),
     ]
     if reader.fields is not None
@@ -150,7 +150,7 @@ def objects(fields: Fields, path: Path = ()) -> Iterator[Path]:
     ("provider", "api"), sorted({(p, a) for p, a, *_ in EVERY if not {p, a} & READS_BODIES}, key=str), ids=str
 )
 def test_a_field_of_tomorrow_is_flagged_wherever_it_is(provider: str | None, api: str) -> None:
-    reader: Reader = reader_of(api, provider)
+    reader: UsageReader = reader_of(api, provider)
     assert reader.fields is not None
     for path in objects(reader.fields):
         if not (api == "generate_content" and path):  # of a modality, only its name and count are looked at

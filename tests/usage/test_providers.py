@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aicost.usage.meters import direction_of
-from aicost.usage.readers import DIALECTS, READERS, read_response, read_usage, reader_of
+from aicost.usage.readers import READERS, READERS_BY_PROVIDER, read_response, read_usage, reader_of
 from aicost.usage.reading import Reading
 
 
@@ -892,7 +892,7 @@ def test_what_does_not_add_up_or_is_new_is_flagged(
     assert reading.complete == (not any(flag.startswith(("missing", "invalid_count")) for flag in flags))
 
 
-EVERY_READER = [(None, api) for api in READERS] + [(provider, api) for provider, api in DIALECTS]
+EVERY_READER = [(None, api) for api in READERS] + [(provider, api) for provider, api in READERS_BY_PROVIDER]
 EVERY_READER += [("groq", api) for api in ("chat", "responses", "embeddings")]
 NONSENSE = [None, "12", "", True, -1, 1.5, float("nan"), float("inf"), 10**400, 2**63, [], [1], {}, {"a": 1}, object()]
 

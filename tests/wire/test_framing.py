@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aicost.integrations import _framing, _wire
-from aicost.integrations._progress import Ask
-from aicost.integrations._wire import EndOfBody, Observer, end_open
+from aicost.integrations import _framing, _response_body
+from aicost.integrations._progress import CallRequest
+from aicost.integrations._response_body import BodyObserver, EndOfBody, end_open
 from aicost.telemetry.call import Target
 from aicost.testing.emulator import Reply
-from aicost.testing.emulator.formats import ROUTES, Request
+from aicost.testing.emulator.formats import ROUTES, EmulatedRequest
 from aicost.usage.streams import ChatStream
 
 TEXT = 'He said "usage":{"x":1} and data: [DONE]\n\ndata: [DONE]\n\n \u2028 {"error": {"type": "no"}} {"done":true}'
@@ -43,7 +43,7 @@ def streams() -> Iterable[Any]:
             continue
         asked = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
         model = "anthropic.claude-x" if route.provider == "aws.bedrock" else "m"
-        request = Request("/x", {"model": model}, asked, b"{}")
+        request = EmulatedRequest("/x", {"model": model}, asked, b"{}")
         made = route.generate("id-1", REPLY, request)
         events = [event.data for event in route.stream(made, request)]
         yield pytest.param(route, events, id=f"{route.provider}-{route.api}-{route.pattern[:24]}")
@@ -51,8 +51,8 @@ def streams() -> Iterable[Any]:
 
 def observe(route: Any, pieces: Iterable[bytes], *, hide: bool = False) -> tuple[Told, bytes]:
     told = Told()
-    ask = Ask(Target(route.provider, "chat", route.api, "m", streaming=True))
-    observer = Observer({"content-type": route.stream_type}, ask, told)
+    ask = CallRequest(Target(route.provider, "chat", route.api, "m", streaming=True))
+    observer = BodyObserver({"content-type": route.stream_type}, ask, told)
     if hide:
         observer.hide()
     passed = b"".join(observer.feed(piece) for piece in pieces)
@@ -104,7 +104,7 @@ def test_bytes_that_are_no_stream_are_handed_on_as_they_are(junk: bytes, kind: A
 def test_each_line_of_a_file_of_results_is_seen_once(places: list[int]) -> None:
     whole = b'{"id": "a"}\n{"id": "b"}\n\n{"id": "c"}'
     told = Told()
-    observer = Observer({}, Ask(Target("openai", "chat", "batch", "m"), each_line=True), told)
+    observer = BodyObserver({}, CallRequest(Target("openai", "chat", "batch", "m"), each_line=True), told)
     assert b"".join(observer.feed(piece) for piece in cut(whole, places)) == whole
     observer.end(None)
     assert [line["id"] for line in told.lines] == ["a", "b", "c"]
@@ -113,7 +113,9 @@ def test_each_line_of_a_file_of_results_is_seen_once(places: list[int]) -> None:
 @pytest.mark.parametrize("broken", [b'{"usage": {"prompt_tok', b"[", b"<html>", b""])
 def test_a_whole_body_that_is_broken_ends_the_call_and_is_not_complete(broken: bytes) -> None:
     told = Told()
-    observer = Observer({"content-type": "application/json"}, Ask(Target("openai", "chat", "chat", "m")), told)
+    observer = BodyObserver(
+        {"content-type": "application/json"}, CallRequest(Target("openai", "chat", "chat", "m")), told
+    )
     observer.feed(broken)
     observer.end(None)
     ((body, end),) = told.ends
@@ -135,20 +137,22 @@ def test_a_failure_of_ours_while_hiding_loses_no_byte(monkeypatch: pytest.Monkey
 
 
 def test_streams_that_open_meanwhile_do_not_disturb_the_end_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Restless(set[Observer]):
+    class Restless(set[BodyObserver]):
         """A set that another thread changes while it is gone through for the first time."""
 
         disturbed = False
 
-        def __iter__(self) -> Iterator[Observer]:
+        def __iter__(self) -> Iterator[BodyObserver]:
             if not Restless.disturbed:
                 Restless.disturbed = True
                 raise RuntimeError("Set changed size during iteration")
             return super().__iter__()
 
     told = Told()
-    monkeypatch.setattr(_wire, "_open", Restless())
-    observer = Observer({"content-type": "text/event-stream"}, Ask(Target("openai", "chat", "chat", "m")), told)
+    monkeypatch.setattr(_response_body, "_open", Restless())
+    observer = BodyObserver(
+        {"content-type": "text/event-stream"}, CallRequest(Target("openai", "chat", "chat", "m")), told
+    )
     end_open()
     assert Restless.disturbed
     assert [end.closed_early for _, end in told.ends] == [True]
@@ -190,8 +194,8 @@ def test_reading_takes_time_in_proportion_to_the_bytes(what: str, hide: bool) ->
 
     def seconds(size: int) -> float:
         whole, told = make(size), Told()
-        ask = Ask(Target(provider, "chat", api, "m", streaming=True), each_line=what == "line")
-        observer = Observer({"content-type": kind}, ask, told)
+        ask = CallRequest(Target(provider, "chat", api, "m", streaming=True), each_line=what == "line")
+        observer = BodyObserver({"content-type": kind}, ask, told)
         if hide:
             observer.hide()
         began = time.process_time()
@@ -215,11 +219,13 @@ def test_an_event_that_is_too_long_is_skipped_and_what_follows_is_read(
     monkeypatch: pytest.MonkeyPatch, places: list[int], what: str, hide: bool
 ) -> None:
     monkeypatch.setattr(_framing, "MAX_FRAME", 400)
-    monkeypatch.setattr(_wire, "MAX_WITHHELD", 150)
+    monkeypatch.setattr(_response_body, "MAX_WITHHELD", 150)
     first = b'data: {"id": "x", "choices": []}\n\n'
     whole = first + LONG[what][3](1000)
     told = Told()
-    observer = Observer({"content-type": "text/event-stream"}, Ask(Target("openai", "chat", "chat", "m")), told)
+    observer = BodyObserver(
+        {"content-type": "text/event-stream"}, CallRequest(Target("openai", "chat", "chat", "m")), told
+    )
     if hide:
         observer.hide()
     passed = b""

@@ -29,8 +29,8 @@ def command(live: bool, ledger: Path | None, as_json: bool, wide: bool) -> None:
     is thrown away. The providers are emulated on this machine, over real HTTP; no key and no network is needed.
     """
     try:
-        from aicost.demo.run import DemoResult, demo_json, run_emulated, run_live
-        from aicost.reports.report import render
+        from aicost.demo.runner import DemoResult, demo_json, run_emulated, run_live
+        from aicost.reports.summary import render
     except ImportError as error:
         raise ConfigError(f"the demo needs the client packages: pip install 'aicost[all]' ({error})") from error
     # The clients' own retry messages are part of the show's backstage.
@@ -58,7 +58,7 @@ def command(live: bool, ledger: Path | None, as_json: bool, wide: bool) -> None:
 
 
 def _print_accounts(result: object, console: Console) -> None:
-    from aicost.demo.run import DemoResult
+    from aicost.demo.runner import DemoResult
 
     assert isinstance(result, DemoResult)  # noqa: S101 - the import above is only paid by this command
     console.print()

@@ -17,7 +17,7 @@ from aicost._settings import Settings, Surroundings, load
 from aicost._version import __version__
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
-from aicost.reports.money import readable
+from aicost.reports.amounts import readable
 from aicost.reports.tables import plain
 
 from ._options import json_option, print_json

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from aicost._errors import AicostError, UsageError
-from aicost._pricing import inquiry
+from aicost._price import inquiry
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Inquiry, Kernel

@@ -37,7 +37,7 @@ def command(
 
     Times are in UTC, as in the bills of providers.
     """
-    from aicost.reports.report import build_report, render, to_json
+    from aicost.reports.summary import build_report, render, to_json
 
     where = Filter(tenant_id=tenant, feature_id=feature, workflow=workflow, run_id=run_id)
     report = build_report(ledger_path(ledger), by or ("workflow", "model"), where, period)

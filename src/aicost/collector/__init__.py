@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .export import PricingExporter
-from .pricing import price_request
+from .pricer import price_request
+from .pricing_exporter import PricingExporter
 
 __all__ = ["PricingExporter", "price_request"]

@@ -134,7 +134,7 @@ class FileExporter(_Exporter):
     path: str
 
 
-Exporter = Annotated[OtlpExporter | FileExporter, Field(discriminator="type")]
+ExporterConfig = Annotated[OtlpExporter | FileExporter, Field(discriminator="type")]
 
 
 class Card(_Model):
@@ -153,7 +153,7 @@ class Card(_Model):
         return self
 
 
-class Spool(_Model):
+class SpoolConfig(_Model):
     """A folder that keeps what was received until it is delivered."""
 
     path: Path
@@ -186,11 +186,11 @@ class CollectorConfig(_Model):
     """Everything a collector is told."""
 
     receivers: Receivers = Receivers()
-    exporters: tuple[Exporter, ...] = ()
+    exporters: tuple[ExporterConfig, ...] = ()
     rate_card: Card = Card()
     pricing: Pricing = Pricing()
     ledger: Path | None = None
-    spool: Spool | None = None
+    spool: SpoolConfig | None = None
     cost_metrics: CostMetrics = CostMetrics()
     admin: Address | None = None
     """Where `/healthz`, `/readyz` and `/metrics` are; unset, beside OTLP on the HTTP receiver."""

@@ -24,7 +24,7 @@ from aicost import _owner_only
 from . import wire
 from .config import Retry
 from .exporters import REQUESTS, Exporter, RejectedError, UnavailableError, UnwantedError
-from .spool import Reader, Record, Spool, SpoolFullError
+from .spool import Record, Spool, SpoolFullError, SpoolReader
 
 _log = logging.getLogger("aicost.collector")
 _MOST_REJECTED = 100
@@ -222,7 +222,7 @@ class Spooled:
         for spool in spools:
             spool.close()
 
-    async def _deliver(self, reader: Reader, news: asyncio.Event, at_once: int) -> None:
+    async def _deliver(self, reader: SpoolReader, news: asyncio.Event, at_once: int) -> None:
         room = asyncio.Semaphore(at_once)
         under_way: set[asyncio.Task[None]] = set()
         try:
@@ -249,7 +249,7 @@ class Spooled:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _until_done(self, reader: Reader, record: Record) -> None:
+    async def _until_done(self, reader: SpoolReader, record: Record) -> None:
         lane = self._lanes.get((reader.name, record.signal))
         wait = lane.retry.initial if lane is not None else 0.0
         while lane is not None and not reader.has_passed(record):

@@ -32,8 +32,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from aicost import _owner_only
 from aicost._errors import ConfigError
 
-from .config import Exporter as ExporterConfig
-from .config import FileExporter, OtlpExporter
+from .config import ExporterConfig, FileExporter, OtlpExporter
 from .otlp_json import to_json
 
 _log = logging.getLogger("aicost.collector")

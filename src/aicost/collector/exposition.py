@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 from aicost._money import ATTO
 from aicost.ledger import Ledger
 
-from .cards import CardWatch
+from .card_watch import CardWatch
+from .cost_metrics import Health
 from .delivery import Lane
 from .exporters import Exporter
-from .meters import Health
 from .spool import Spool
 
 _NAME = "aicost_collector_"

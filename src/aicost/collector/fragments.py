@@ -25,11 +25,11 @@ from aicost.telemetry.profiles import (
     add_cost,
     add_usage,
 )
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.meters import direction_of, group_of
 
 from . import wire
-from .view import View
+from .view import SpanView
 
 _MOST_TEMPLATES = 10_000
 _PLAIN = ChargeStatus.PRICED
@@ -40,7 +40,7 @@ _TOTALS = {a.AICOST_COST_AMOUNT, a.GEN_AI_USAGE_COST, a.GEN_AI_USAGE_COST_AMOUNT
 _VARINTS = [wire.varint(number) for number in range(16384)]
 
 
-def attributes_of(view: View, charge: Charge, profiles: Sequence[CostProfile]) -> dict[str, Any]:
+def attributes_of(view: SpanView, charge: Charge, profiles: Sequence[CostProfile]) -> dict[str, Any]:
     """Everything a span that is counted says of its cost, whatever it says already."""
     labels = view.inference.labels
     trace = view.trace_id.hex()
@@ -51,7 +51,7 @@ def attributes_of(view: View, charge: Charge, profiles: Sequence[CostProfile]) -
         a.AICOST_RUN_IMPLICIT: True,
         a.AICOST_STEP_NAME: labels.operation,
         a.AICOST_REQUEST_STATUS: (RequestStatus.SUCCESS if view.error_type is None else RequestStatus.FAILURE).value,
-        a.AICOST_REQUEST_BILLED: view.billed.value,
+        a.AICOST_REQUEST_BILLED: view.chargeable.value,
         a.AICOST_USAGE_SOURCE: "none" if view.usage is None else "provider",
         a.AICOST_USAGE_DIALECT: labels.dialect,
         a.AICOST_COST_STATUS: charge.status.value,
@@ -93,7 +93,7 @@ class Fragments:
         self._left: dict[frozenset[str], tuple[str, ...]] = {}
         """By the keys a span is known to have, those that are still to be looked for."""
 
-    def of(self, view: View, charge: Charge) -> bytes:
+    def of(self, view: SpanView, charge: Charge) -> bytes:
         """The fragment for a span."""
         layout, lines = view.inference.layout, charge.lines
         failed = view.error_type is not None
@@ -102,7 +102,7 @@ class Fragments:
             or failed
             or view.stamped
             or charge.status is not _PLAIN
-            or view.billed is not Billed.YES
+            or view.chargeable is not Chargeable.YES
             or not lines
         ):
             return wire.encoded(gained(attributes_of(view, charge, self._profiles), view.attributes))
@@ -117,7 +117,7 @@ class Fragments:
             template = self._make(key, view, charge)
         return template.filled(view, charge.atto or 0, lines)
 
-    def _still_to_look_for(self, view: View, there: frozenset[str]) -> tuple[str, ...]:
+    def _still_to_look_for(self, view: SpanView, there: frozenset[str]) -> tuple[str, ...]:
         known = dialect_of(view.scope.name, view.scope.version).keys
         left = tuple(key for key in self._checked if key not in known)
         if len(self._left) >= _MOST_TEMPLATES:
@@ -125,7 +125,7 @@ class Fragments:
         self._left[there] = left
         return left
 
-    def _make(self, key: tuple[Any, ...], view: View, charge: Charge) -> _Template:
+    def _make(self, key: tuple[Any, ...], view: SpanView, charge: Charge) -> _Template:
         attributes = gained(attributes_of(view, charge, self._profiles), view.attributes)
         made = _Template(attributes, [line.meter for line in charge.lines])
         if len(self._templates) >= _MOST_TEMPLATES:
@@ -166,7 +166,7 @@ class _Template:
         self._doubles = struct.Struct("<" + "".join([f"{len(head)}sd" for head in heads])).pack
         self._arguments: list[Any] = [part for head in heads for part in (head, 0.0)]
 
-    def filled(self, view: View, total: int, lines: Sequence[ChargeLine]) -> bytes:
+    def filled(self, view: SpanView, total: int, lines: Sequence[ChargeLine]) -> bytes:
         trace = view.trace_id.hex().encode()
         parts = [self._constant, wire.text(self._event, view.event_id), wire.text(self._exact, to_text(total))]
         for head in self._runs:

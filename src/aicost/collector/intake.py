@@ -14,10 +14,10 @@ from typing import NamedTuple
 from aicost.ledger import Ledger
 
 from . import wire
+from .cost_metrics import CostMeters, Health
 from .delivery import Delivery, Refused
 from .exporters import RejectedError, UnavailableError
-from .meters import CostMeters, Health
-from .pricing import Priced, Pricer
+from .pricer import Priced, Pricer
 from .spool import SIGNALS
 from .wire import MalformedRequestError
 

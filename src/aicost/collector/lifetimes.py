@@ -20,7 +20,7 @@ from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
 from aicost.scopes.ids import derived_id, opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
-from aicost.telemetry.dialects import Part, part_of
+from aicost.telemetry.dialects import SpanRole, role_of
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE
 
 from . import wire
@@ -53,7 +53,7 @@ class Lifetimes:
 
     def own(self, span: Any, owners: _Owners) -> None:
         """A span of aicost's own, which is a run, a step, or neither."""
-        get = wire.Attributes(span.attributes).get
+        get = wire.DecodedAttributes(span.attributes).get
         operation = get(a.GEN_AI_OPERATION_NAME)
         failed = span.status.code == _ERROR and a.ERROR_TYPE in span.attributes
         if operation == "invoke_workflow":
@@ -65,19 +65,19 @@ class Lifetimes:
 
     def of_another(self, span: Any, owners: _Owners) -> None:
         """A span of somebody else that is no inference."""
-        attributes = wire.Attributes(span.attributes)
+        attributes = wire.DecodedAttributes(span.attributes)
         begins, failed = attributes.get(a.AICOST_BEGINS), span.status.code == _ERROR
         adopted = a.AICOST_RUN_ID in attributes or a.AICOST_STEP_ID in attributes
-        part = part_of(str(span.name, "utf-8", "replace"), attributes) if begins or not adopted else None
-        if part is None or part.kind == "inference":
+        role = role_of(str(span.name, "utf-8", "replace"), attributes) if begins or not adopted else None
+        if role is None or role.kind == "inference":
             self._between[span.trace_id + span.span_id] = span.trace_id + span.parent_span_id
         elif begins:
             if begins in ("run", "run_and_step"):
-                self._run(span, part.name, failed, owners)
+                self._run(span, role.name, failed, owners)
             if begins in ("step", "run_and_step"):
-                self._step(span, _STEP_KINDS[part.kind], failed)
+                self._step(span, _STEP_KINDS[role.kind], failed)
         elif any(span.trace_id) and any(span.span_id):
-            self._of_trace(span, part, failed, owners)
+            self._of_trace(span, role, failed, owners)
 
     def outcomes(self, encoded: bytes, owners: Mapping[str, str]) -> None:
         """The outcomes among a span's events. `owners` are the span's; the event says who it was at that moment."""
@@ -122,7 +122,7 @@ class Lifetimes:
         self._waiting.clear()
 
     def _run(self, span: Any, workflow: object, failed: bool, owners: _Owners) -> None:
-        get = wire.Attributes(span.attributes).get
+        get = wire.DecodedAttributes(span.attributes).get
         run_id = _id(get(a.AICOST_RUN_ID))
         if run_id is None:
             return
@@ -135,7 +135,7 @@ class Lifetimes:
         )
 
     def _step(self, span: Any, kind: str, failed: bool) -> None:
-        get = wire.Attributes(span.attributes).get
+        get = wire.DecodedAttributes(span.attributes).get
         step_id, name = _id(get(a.AICOST_STEP_ID)), get(a.AICOST_STEP_NAME)
         if step_id is None or not isinstance(name, str):
             return
@@ -143,20 +143,20 @@ class Lifetimes:
         parent = _id(get(a.AICOST_STEP_PARENT_ID))
         self.told.steps.append(ToldStep(step_id, run, parent, short(name), kind, failed, *_times(span)))
 
-    def _of_trace(self, span: Any, part: Part, failed: bool, owners: _Owners) -> None:
+    def _of_trace(self, span: Any, role: SpanRole, failed: bool, owners: _Owners) -> None:
         trace = span.trace_id.hex()
         outermost = not any(span.parent_span_id)
-        if outermost and part.kind in ("workflow", "agent"):
+        if outermost and role.kind in ("workflow", "agent"):
             self.told.runs.append(
-                ToldRun(trace, trace, None, None, short(part.name), None, failed, *_times(span), owners())
+                ToldRun(trace, trace, None, None, short(role.name), None, failed, *_times(span), owners())
             )
-            if part.kind == "workflow":
+            if role.kind == "workflow":
                 return
         step_id = derived_id("step", trace, span.span_id.hex())
         if not outermost:
             self._waiting.append((len(self.told.steps), span.trace_id + span.parent_span_id))
         self.told.steps.append(
-            ToldStep(step_id, trace, None, short(part.name), _STEP_KINDS[part.kind], failed, *_times(span))
+            ToldStep(step_id, trace, None, short(role.name), _STEP_KINDS[role.kind], failed, *_times(span))
         )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aicost import _owner_only
 
-from .view import View
+from .view import SpanView
 
 _log = logging.getLogger("aicost.collector")
 
@@ -37,7 +37,7 @@ class Memory:
         self._failed = False
         self._file: int | None = None
 
-    def remembered(self, most: int) -> Iterator[View]:
+    def remembered(self, most: int) -> Iterator[SpanView]:
         """The latest views of the last 72 hours that are there, the oldest first."""
         since = time.time() - KEPT_S
         lines: deque[bytes] = deque(maxlen=most)
@@ -49,7 +49,7 @@ class Memory:
                 self._fail(error)
         yield from filter(None, (_read(line, since) for line in lines))
 
-    def keep(self, views: list[View]) -> None:
+    def keep(self, views: list[SpanView]) -> None:
         """Remember these, too."""
         if not views:
             return
@@ -83,10 +83,10 @@ class Memory:
             _log.warning("%s cannot be used (%s): what was seen is forgotten at a restart", self.path, error)
 
 
-def _read(line: bytes, since: float) -> View | None:
+def _read(line: bytes, since: float) -> SpanView | None:
     try:
         told_at, *fields = json.loads(line)
-        return View.of_memory(fields) if told_at >= since else None
+        return SpanView.of_memory(fields) if told_at >= since else None
     except Exception:  # noqa: BLE001 - whatever a damaged line holds
         return None
 

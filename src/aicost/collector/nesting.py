@@ -11,14 +11,14 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
+from aicost.telemetry.deduplication import Covered, Deduplicator
 from aicost.telemetry.evidence import agree, family
-from aicost.telemetry.once import Counted, Covered
 from aicost.usage.meters import token_sums
 
 from .memory import Memory
-from .view import Glance, View
+from .view import Glance, SpanView
 
-REMEMBERED = 100_000
+REMEMBERED_SPANS = 100_000
 """Spans of models that are remembered, at least a third of them by all that they may be met again by."""
 
 _MOST_INSIDE = 16
@@ -37,27 +37,27 @@ class _Verdict(NamedTuple):
     event_id: str
     covered: Covered | None
     seen: Glance
-    given: bool
+    prepriced: bool
 
 
-class Once:
+class SpanDeduplicator:
     """Decides which views are counted, and remembers it for those that come in later requests. Of one thread."""
 
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = memory
-        self._news: list[View] = []
+        self._news: list[SpanView] = []
         self._verdicts: dict[str, _Verdict] = {}
         """By the event that the view tells of."""
         self._spans: dict[bytes, _Verdict] = {}
         """By trace and span."""
         self._inside: dict[bytes, list[_Verdict]] = {}
         """What is counted, by the span around it."""
-        self._counted = Counted(REMEMBERED)
-        for view in memory.remembered(REMEMBERED) if memory is not None else ():
+        self._counted = Deduplicator(REMEMBERED_SPANS)
+        for view in memory.remembered(REMEMBERED_SPANS) if memory is not None else ():
             with suppress(Exception):  # a damaged line is one view forgotten, and no reason not to start
                 self._decide(view)
 
-    def settle(self, views: list[View], links: Callable[[], Links], decide: Callable[[View], object]) -> None:
+    def settle(self, views: list[SpanView], links: Callable[[], Links], decide: Callable[[SpanView], object]) -> None:
         """Decide for the views of one request. `links` says how its spans are nested; it is asked only if need be."""
         if not views:
             return
@@ -73,13 +73,13 @@ class Once:
             self._memory.keep(self._news)
             self._news.clear()
 
-    def decide(self, view: View) -> None:
+    def decide(self, view: SpanView) -> None:
         """Decide for one view; those inside of it were decided before."""
         self._decide(view)
         if self._memory is not None and not view.known:
             self._news.append(view)
 
-    def _decide(self, view: View) -> None:
+    def _decide(self, view: SpanView) -> None:
         event_id = view.told = view.event_id
         verdict = self._verdicts.get(event_id)
         if verdict is not None:
@@ -87,12 +87,12 @@ class Once:
             view.differs = view.usage != verdict.seen.usage
             return
         seen = view.glance()
-        decided = self._counted.decide(seen, view.observer, wire=view.given, nested=self._nested(view, seen))
+        decided = self._counted.decide(seen, view.observer, wire=view.prepriced, nested=self._nested(view, seen))
         view.covered, view.differs, view.replaces = decided.covered, decided.differs, decided.replaces
         if decided.completes is not None:
             view.event_id = decided.completes
             seen = view.glance()
-        verdict = self._verdicts[event_id] = _new(_Verdict, (view.event_id, view.covered, seen, view.given))
+        verdict = self._verdicts[event_id] = _new(_Verdict, (view.event_id, view.covered, seen, view.prepriced))
         self._spans[view.key] = verdict
         if view.covered is None:
             self._counted.news(seen)
@@ -103,32 +103,32 @@ class Once:
         _forget(self._inside)
         _forget(self._verdicts)
 
-    def _nested(self, view: View, seen: Glance) -> Covered | None:
+    def _nested(self, view: SpanView, seen: Glance) -> Covered | None:
         """The view inside of this one or around it that is counted, if it is of the same inference."""
         for below in self._inside.get(view.key, ()):
-            if _is_one(below, view.given, seen):
+            if _is_one(below, view.prepriced, seen):
                 return Covered("below", below.event_id)
         above = self._spans.get(view.parent)
-        if above is not None and above.covered is None and _is_one(above, view.given, seen):
+        if above is not None and above.covered is None and _is_one(above, view.prepriced, seen):
             return Covered("above", above.event_id)
         return None
 
 
 def _forget(memory: dict[Any, Any]) -> None:
     """Keep a memory within its bound."""
-    if len(memory) > REMEMBERED:
-        for old in list(islice(memory, REMEMBERED // 2)):
+    if len(memory) > REMEMBERED_SPANS:
+        for old in list(islice(memory, REMEMBERED_SPANS // 2)):
             del memory[old]
 
 
-def _ended(view: View) -> int:
+def _ended(view: SpanView) -> int:
     return view.ended_ns
 
 
-def _is_one(verdict: _Verdict, given: bool, other: Glance) -> bool:
+def _is_one(verdict: _Verdict, prepriced: bool, other: Glance) -> bool:
     """Whether two views, one inside the other, are of the same inference."""
     one = verdict.seen
-    if family(one.operation) != family(other.operation) or (verdict.given and given):
+    if family(one.operation) != family(other.operation) or (verdict.prepriced and prepriced):
         return False
     ids = one.response_id, other.response_id
     if None in ids or ids[0] == ids[1]:
@@ -137,7 +137,7 @@ def _is_one(verdict: _Verdict, given: bool, other: Glance) -> bool:
     return token_sums(one.usage or {}) == token_sums(other.usage or {}) and agree(one, other)
 
 
-def _find_outer(views: list[View], links: Links) -> None:
+def _find_outer(views: list[SpanView], links: Links) -> None:
     """Make each view's parent the nearest view around it, or the outermost span that is known to be around it.
 
     An agent, tool, workflow or step between two views makes them two calls.

@@ -27,8 +27,9 @@ from prometheus_client.registry import CollectorRegistry
 from aicost._errors import AicostError, ConfigError
 from aicost.ledger import Ledger
 
-from .cards import CardWatch
+from .card_watch import CardWatch
 from .config import CollectorConfig, OtlpExporter, Receiver, Receivers, Retry
+from .cost_metrics import CostMeters, Health
 from .delivery import Delivery, Direct, Lane, Spooled
 from .exporters import exporters_for
 from .exposition import Exposition, families
@@ -36,8 +37,7 @@ from .grpc_receiver import grpc_server
 from .http import OtlpApp, guarded
 from .intake import Intake, MalformedError, RefusedError
 from .memory import Memory
-from .meters import CostMeters, Health
-from .pricing import Pricer
+from .pricer import Pricer
 from .spool import SIGNALS, Spool
 
 _log = logging.getLogger("aicost.collector")

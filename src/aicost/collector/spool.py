@@ -86,7 +86,7 @@ class Spool:
         self._sizes = {int(file.stem): file.stat().st_size for file in sorted(folder.glob("*.seg"))}
         self._next = max(self._sizes, default=0) + 1  # never append after a tail that may be cut
         self._file = -1
-        self.readers = {name: Reader(self, name) for name in readers}
+        self.readers = {name: SpoolReader(self, name) for name in readers}
         # Nor in a segment that a reader believes to have read: somebody may have deleted the files.
         self._next = max([self._next, *(reader.done.segment + 1 for reader in self.readers.values())])
         for place in folder.glob("*.place"):
@@ -237,7 +237,7 @@ class Spool:
                 del self._sizes[segment]
 
 
-class Reader:
+class SpoolReader:
     """One exporter's way through the spool: `read` takes the next record, `delivered` says that it arrived."""
 
     def __init__(self, spool: Spool, name: str) -> None:

@@ -14,11 +14,11 @@ from aicost._bounded import remembered, short
 from aicost.scopes.ids import derived_id, opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
+from aicost.telemetry.deduplication import Covered, Observer
 from aicost.telemetry.dialects import Inference
 from aicost.telemetry.evidence import span_event_id
-from aicost.telemetry.once import Covered, Observer
 from aicost.telemetry.profiles import ORIGIN_KEYS
-from aicost.usage.event import NOWHERE, Billed, Origin
+from aicost.usage.event import NOWHERE, Chargeable, Origin
 from aicost.usage.meters import Quantity
 
 from . import wire
@@ -39,7 +39,7 @@ class Glance(NamedTuple):
     request_model: str | None
     response_id: str | None
     usage: Mapping[str, Quantity] | None
-    billed: Billed
+    chargeable: Chargeable
     started_ns: int
     ended_ns: int
     origin: Origin
@@ -48,12 +48,12 @@ class Glance(NamedTuple):
 _new = tuple.__new__
 
 
-class View:
+class SpanView:
     """One inference, as one span reports it. What the kernel prices is here, and what tells whether it is counted."""
 
     __slots__ = (
         "attributes",
-        "billed",
+        "chargeable",
         "complete",
         "covered",
         "differs",
@@ -63,7 +63,6 @@ class View:
         "estimated",
         "event_id",
         "flags",
-        "given",
         "inference",
         "key",
         "known",
@@ -74,6 +73,7 @@ class View:
         "origin",
         "parent",
         "place",
+        "prepriced",
         "provider",
         "provider_cost",
         "region",
@@ -127,7 +127,7 @@ class View:
             # A provider's own usage object, where a span has it, says more than counts.
             self.usage, tier, self.region, self.speed, self.flags, self.complete, self.provider_cost = reading
             self.service_tier = labels.service_tier or tier
-        self.billed: Billed = Billed.YES
+        self.chargeable: Chargeable = Chargeable.YES
         self.error_type: str | None = None
         trace_id, span_id = span.trace_id, span.span_id
         self.trace_id: bytes = trace_id
@@ -151,7 +151,7 @@ class View:
         """The span without what it may not say."""
         self.stamped = False
         """It has attributes of aicost's already."""
-        self.given = False
+        self.prepriced = False
         """It was counted where the span was made."""
         self.metered = False
         """Its process has metered it already."""
@@ -181,7 +181,7 @@ class View:
                 self.request_model,
                 self.response_id,
                 self.usage,
-                self.billed,
+                self.chargeable,
                 self.started_ns,
                 self.ended_ns,
                 self.origin,
@@ -196,29 +196,29 @@ class View:
             self.told,
             self.key.hex(),
             self.parent.hex(),
-            self.given,
+            self.prepriced,
             name,
             process.hex(),
             self.provider,
             self.model,
         )
-        seen = (self.request_model, self.operation, self.response_id, usage, self.billed.value)
+        seen = (self.request_model, self.operation, self.response_id, usage, self.chargeable.value)
         return (*told, *seen, self.started_ns, self.ended_ns, self.origin.host, self.origin.upstream_id)
 
     @classmethod
-    def of_memory(cls, fields: list[Any]) -> View:
+    def of_memory(cls, fields: list[Any]) -> SpanView:
         """A view that was seen before a restart. Raises for anything else."""
         if not all(isinstance(field, of) for field, of in zip(fields, _REMEMBERED, strict=True)):
             raise ValueError(f"not a view: {fields!r:.200}")
         view = cls.__new__(cls)
-        told, key, parent, view.given, name, process, view.provider, view.model, *seen = fields
-        view.request_model, view.operation, view.response_id, usage, billed, *times = seen
+        told, key, parent, view.prepriced, name, process, view.provider, view.model, *seen = fields
+        view.request_model, view.operation, view.response_id, usage, chargeable, *times = seen
         view.started_ns, view.ended_ns, host, upstream_id = times
         view.event_id = view.told = told
         view.key, view.parent = bytes.fromhex(key), bytes.fromhex(parent)
         view.observer = Observer(name, bytes.fromhex(process))
         view.usage = None if usage is None else {meter: _quantity(text) for meter, text in usage.items()}
-        view.billed, view.origin = Billed(billed), Origin(host=host, upstream_id=upstream_id)
+        view.chargeable, view.origin = Chargeable(chargeable), Origin(host=host, upstream_id=upstream_id)
         view.covered, view.differs, view.replaces, view.known = None, False, (), False
         return view
 
@@ -229,7 +229,7 @@ _REMEMBERED: tuple[type | tuple[type, ...], ...] = (
     *(_TEXT_OR_NONE, str, _TEXT_OR_NONE, (dict, type(None)), str),
     *(int, int, _TEXT_OR_NONE, _TEXT_OR_NONE),
 )
-"""Of what types the fields of `View.remembered` are."""
+"""Of what types the fields of `SpanView.remembered` are."""
 
 
 def _plain(quantity: Quantity) -> int | str:
@@ -266,7 +266,7 @@ def origin_of(attributes: Mapping[str, bytes], encoded: bytes) -> Origin:
     return origin
 
 
-def given_origin(attributes: Mapping[str, bytes], origin: Origin) -> Origin:
+def prepriced_origin(attributes: Mapping[str, bytes], origin: Origin) -> Origin:
     """The origin that a span of aicost says."""
     said = {key: wire.decoded(attributes[key]) for key in ORIGIN_KEYS if key in attributes}
     texts = [short(text) if isinstance(text := said.get(key), str) else None for key in ORIGIN_KEYS]
@@ -304,7 +304,7 @@ def owners_of(resource: ResourceSpans, present: Mapping[str, bytes]) -> Mapping[
 
 def _resource_owners(encoded: bytes) -> Mapping[str, str]:
     try:
-        attributes = wire.Attributes(wire.Resource.FromString(encoded).attributes)
+        attributes = wire.DecodedAttributes(wire.Resource.FromString(encoded).attributes)
     except DecodeError:
         return {}
     return {key: opaque(key, attributes[name]) for name, key in _OWNERS if name in attributes}

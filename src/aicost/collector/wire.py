@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from aicost._bounded import remembered, short
-from aicost.telemetry.once import Observer
+from aicost.telemetry.deduplication import Observer
 
 _T = TypeVar("_T")
 _LEN, _VARINT, _FIXED64, _FIXED32 = 2, 0, 1, 5
@@ -343,7 +343,7 @@ def _lenient(value: bytes) -> str | None:
     return str(value[start : start + size], "utf-8", "replace")
 
 
-class Attributes(Mapping[str, Any]):
+class DecodedAttributes(Mapping[str, Any]):
     """The attributes of a span that was read, as a mapping of text and numbers."""
 
     __slots__ = ("_map",)

@@ -13,7 +13,7 @@ from aicost.scopes.tracking import open_run
 from aicost.telemetry import guard
 
 Owner = Mapping[str, object | None]
-Request = Any
+IncomingRequest = Any
 """An ASGI scope or a WSGI environ, as it is handed to the functions of users."""
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"))
@@ -31,15 +31,15 @@ class ServerError(Exception):
 class Requests:
     """How the runs of requests are made."""
 
-    workflow: str | Callable[[Request], str | None] | None
-    scope: Callable[[Request], Any] | None
+    workflow: str | Callable[[IncomingRequest], str | None] | None
+    scope: Callable[[IncomingRequest], Any] | None
     headers: Mapping[str, str]
     baggage: bool
 
     def __post_init__(self) -> None:
         check_keys(dict.fromkeys(self.headers.values()))
 
-    def owner_of(self, request: Request) -> Any:
+    def owner_of(self, request: IncomingRequest) -> Any:
         """What the user's function says of a request; nothing if it raises."""
         if self.scope is None:
             return None
@@ -50,7 +50,7 @@ class Requests:
             return None
 
     def begin(
-        self, request: Request, headers: Mapping[str, str], owner: Owner | None, name: Callable[[], str]
+        self, request: IncomingRequest, headers: Mapping[str, str], owner: Owner | None, name: Callable[[], str]
     ) -> Frame | None:
         """The run of a request, which whoever gets it ends. None if it could not be begun.
 
@@ -68,7 +68,7 @@ class Requests:
             guard.failed("begin the run of a request", error)
             return None
 
-    def _workflow_of(self, request: Request) -> str | None:
+    def _workflow_of(self, request: IncomingRequest) -> str | None:
         if self.workflow is None or isinstance(self.workflow, str):
             return self.workflow
         try:

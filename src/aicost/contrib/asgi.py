@@ -15,11 +15,11 @@ from ._requests import ClientGone, Requests, ServerError, default_name, end, fai
 from ._routes import asgi_route
 from ._threadpools import follow_threadpools
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+AsgiScope = MutableMapping[str, Any]
+AsgiMessage = MutableMapping[str, Any]
+AsgiReceive = Callable[[], Awaitable[AsgiMessage]]
+AsgiSend = Callable[[AsgiMessage], Awaitable[None]]
+AsgiApp = Callable[[AsgiScope, AsgiReceive, AsgiSend], Awaitable[None]]
 
 _GOODBYE = frozenset((1000, 1001, 1005))
 """Codes with which a websocket is closed in good order; 1005 is that none was given (RFC 6455, 7.4.1)."""
@@ -45,10 +45,10 @@ class ASGIMiddleware:
 
     def __init__(
         self,
-        app: App,
+        app: AsgiApp,
         *,
-        workflow: str | Callable[[Scope], str | None] | None = None,
-        scope: Callable[[Scope], Any] | None = None,
+        workflow: str | Callable[[AsgiScope], str | None] | None = None,
+        scope: Callable[[AsgiScope], Any] | None = None,
         headers: Mapping[str, str] | None = None,
         baggage: bool = True,
     ) -> None:
@@ -56,7 +56,7 @@ class ASGIMiddleware:
         self._requests = Requests(workflow, scope, headers or {}, baggage)
         follow_threadpools()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
         """One request, connection or lifespan."""
         kind = scope["type"]
         if kind not in ("http", "websocket"):
@@ -77,7 +77,7 @@ class ASGIMiddleware:
         entered.leave()
         exchange.end(None)
 
-    async def _begin(self, scope: Scope, kind: str) -> Frame | None:
+    async def _begin(self, scope: AsgiScope, kind: str) -> Frame | None:
         owner = self._requests.owner_of(scope)
         try:
             if inspect.isawaitable(owner):
@@ -104,17 +104,17 @@ class _Exchange:
     asks. An application that streams and does not ask is asked for, one message ahead.
     """
 
-    def __init__(self, frame: Frame, receive: Receive, send: Send) -> None:
+    def __init__(self, frame: Frame, receive: AsgiReceive, send: AsgiSend) -> None:
         self._frame: Frame | None = frame
         self._receive, self._send = receive, send
-        self._kept: list[Message] = []
-        self._ahead: asyncio.Future[Message] | None = None
+        self._kept: list[AsgiMessage] = []
+        self._ahead: asyncio.Future[AsgiMessage] | None = None
         self._asking = 0
         self._has_asked = False
         self._status = 0
         self._gone = False
 
-    async def receive(self) -> Message:
+    async def receive(self) -> AsgiMessage:
         while not self._kept:
             if self._ahead is None:
                 self._asking += 1
@@ -127,7 +127,7 @@ class _Exchange:
             await asyncio.wait([self._ahead])
         return self._kept.pop(0)
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AsgiMessage) -> None:
         kind, more = message["type"], message.get("more_body", False)
         if kind == "http.response.start":
             self._status = message.get("status", 0)
@@ -159,7 +159,7 @@ class _Exchange:
                 error = ServerError()
             end(frame, error)
 
-    def _note(self, message: Message) -> None:
+    def _note(self, message: AsgiMessage) -> None:
         if message["type"] == "http.disconnect" and self._frame is not None:
             self._gone = True
 
@@ -170,7 +170,7 @@ class _Exchange:
             return
         self._ahead.add_done_callback(self._came)
 
-    def _came(self, asked: asyncio.Future[Message]) -> None:
+    def _came(self, asked: asyncio.Future[AsgiMessage]) -> None:
         self._ahead = None
         if asked.cancelled() or asked.exception() is not None:
             return
@@ -184,12 +184,12 @@ class _Exchange:
 class _Connection:
     """A websocket connection: a run from the handshake until the application is done with it."""
 
-    def __init__(self, frame: Frame, receive: Receive, send: Send) -> None:
+    def __init__(self, frame: Frame, receive: AsgiReceive, send: AsgiSend) -> None:
         self._frame = frame
         self._receive, self.send = receive, send
         self._code: int | None = None
 
-    async def receive(self) -> Message:
+    async def receive(self) -> AsgiMessage:
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
             self._code = message.get("code", 1005)
@@ -205,7 +205,7 @@ class _Connection:
             end(self._frame, None if told else failure_of(error))
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def _headers(scope: AsgiScope) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in scope.get("headers") or ():
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")

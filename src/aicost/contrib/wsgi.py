@@ -16,7 +16,7 @@ from ._requests import ClientGone, Requests, ServerError, default_name, end, fai
 from ._routes import wsgi_route
 
 Environ = dict[str, Any]
-App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+WsgiApp = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 _FILE_WRAPPER = "wsgi.file_wrapper"
 
@@ -39,7 +39,7 @@ class WSGIMiddleware:
 
     def __init__(
         self,
-        app: App,
+        app: WsgiApp,
         *,
         workflow: str | Callable[[Environ], str | None] | None = None,
         scope: Callable[[Environ], Any] | None = None,

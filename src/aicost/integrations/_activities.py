@@ -19,14 +19,14 @@ from aicost.scopes.runs import StepKind
 from aicost.scopes.scope import current_scope
 from aicost.scopes.tracking import open_run, open_step
 from aicost.telemetry import guard
-from aicost.telemetry.call import Call, Failed, Outcome, Target, answer_next, answers
+from aicost.telemetry.call import Call, CallResult, Failed, Target, answer_next, answers
 from aicost.telemetry.state import Source
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.readers import ResponseView
 
-from ._errors import billed_unseen, status_of, was_timeout
+from ._failures import chargeable_unseen, status_of, was_timeout
 
-Kind = Literal["workflow", "agent", "step", "tool", "part"]
+ActivityKind = Literal["workflow", "agent", "step", "tool", "part"]
 """A `part` is one of the framework's own joints: it has no span, and what is in it belongs to what is around it."""
 
 _KINDS = {"agent": StepKind.AGENT, "step": StepKind.STEP, "tool": StepKind.TOOL}
@@ -39,7 +39,7 @@ MAX_OPEN = 10_000
 
 
 def open_frames(
-    kind: Kind,
+    kind: ActivityKind,
     name: str,
     context: Context | None = None,
     *,
@@ -49,8 +49,8 @@ def open_frames(
     """What begins, from the outside in: a run for a workflow or agent that is in none, and a step."""
     frames = []
     if kind in ("workflow", "agent") and current_scope(context).run is None:
-        said = attributes if kind == "workflow" else _NOTHING
-        frames.append(open_run(name, run_id=run_id, parent=context, attributes=said))
+        own_attributes = attributes if kind == "workflow" else _NOTHING
+        frames.append(open_run(name, run_id=run_id, parent=context, attributes=own_attributes))
         context = frames[-1].context
     if kind != "workflow" or not frames:
         frames.append(open_step(name, _KINDS.get(kind, StepKind.STEP), parent=context, attributes=attributes))
@@ -94,7 +94,7 @@ class Activities:
     def begin(
         self,
         key: Hashable,
-        kind: Kind,
+        kind: ActivityKind,
         name: str,
         *,
         parent: Hashable = None,
@@ -130,7 +130,7 @@ class Activities:
         try:
             leave(activity)
             if activity.call is not None:  # it was given up before its answer was told
-                activity.call.finish(None, Outcome(billed=Billed.POSSIBLY, complete=False))
+                activity.call.finish(None, CallResult(chargeable=Chargeable.POSSIBLY, complete=False))
             if error is not None and activity.tried_in is not None and activity.failed is not None:
                 activity.tried_in.failed = activity.failed
             for frame in reversed(activity.frames):
@@ -172,7 +172,7 @@ class Activities:
         if asked_nobody:
             activity.call.drop("cache")
         else:
-            activity.call.finish(view, Outcome(complete=view is not None and view.reading is not None))
+            activity.call.finish(view, CallResult(complete=view is not None and view.reading is not None))
 
     def refused(self, key: Hashable, error: BaseException, view: ResponseView | None = None) -> None:
         """The call failed, or was stopped."""
@@ -181,14 +181,14 @@ class Activities:
             return
         leave(activity)
         if isinstance(error, GeneratorExit):  # the application has had enough of a stream
-            activity.call.finish(view, Outcome(billed=_billed(view, Billed.POSSIBLY), complete=False))
+            activity.call.finish(view, CallResult(chargeable=_chargeable(view, Chargeable.POSSIBLY), complete=False))
             return
         try:
-            error_type, unseen = billed_unseen(error)
-            billed = _billed(view, unseen)
+            error_type, unseen = chargeable_unseen(error)
+            chargeable = _chargeable(view, unseen)
             status = RequestStatus.TIMEOUT if was_timeout(error) else RequestStatus.FAILURE
-            complete = billed is Billed.NO
-            activity.call.finish(view, Outcome(status, billed, error_type, status_of(error), complete=complete))
+            complete = chargeable is Chargeable.NO
+            activity.call.finish(view, CallResult(status, chargeable, error_type, status_of(error), complete=complete))
             if activity.tried_in is not None:
                 activity.tried_in.failed = activity.call.failure()
         except Exception as failure:  # noqa: BLE001 - the framework's work comes first
@@ -251,5 +251,5 @@ def _link(activity: Activity, *, again: bool) -> None:
         activity.after, outer.after = outer.after, None
 
 
-def _billed(view: ResponseView | None, otherwise: Billed) -> Billed:
-    return Billed.YES if view is not None and view.reading is not None else otherwise
+def _chargeable(view: ResponseView | None, otherwise: Chargeable) -> Chargeable:
+    return Chargeable.YES if view is not None and view.reading is not None else otherwise

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from aicost._errors import CallRefused
 from aicost.telemetry import guard
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 
-from ._errors import billed_unseen
+from ._failures import chargeable_unseen
 
 if TYPE_CHECKING:
-    from ._progress import Ask
+    from ._progress import CallRequest
 
 
 class Held(Protocol):
@@ -34,10 +34,10 @@ class Held(Protocol):
 class Gate(Protocol):
     """Admits calls, or raises `CallRefused`."""
 
-    def admit(self, ask: Ask) -> Held | None:
+    def admit(self, call_request: CallRequest) -> Held | None:
         """Admit a call that is made in this thread."""
 
-    async def admit_async(self, ask: Ask) -> Held | None:
+    async def admit_async(self, call_request: CallRequest) -> Held | None:
         """Admit a call of an event loop. Cancelled while it waits, it gives back by itself what it holds by then."""
 
 
@@ -74,7 +74,9 @@ class Permit:
         if self._held is None:
             return
         # A cancellation says nothing of how far it came; a request would have been seen leaving.
-        unsent = error is not None and (not isinstance(error, Exception) or billed_unseen(error)[1] is Billed.NO)
+        unsent = error is not None and (
+            not isinstance(error, Exception) or chargeable_unseen(error)[1] is Chargeable.NO
+        )
         if not unsent:
             self.sent()
             return
@@ -82,12 +84,12 @@ class Permit:
         _told(held.void)
 
 
-def admit(ask: Ask) -> Permit | None:
+def admit(call_request: CallRequest) -> Permit | None:
     """Ask the gate. Raises `CallRefused`, and nothing else of the gate's."""
-    if _gate is None or ask.is_free:
+    if _gate is None or call_request.is_free:
         return None
     try:
-        held = _gate.admit(ask)
+        held = _gate.admit(call_request)
     except CallRefused:
         raise
     except Exception as error:  # noqa: BLE001 - only a refusal may stop the application's call
@@ -96,12 +98,12 @@ def admit(ask: Ask) -> Permit | None:
     return Permit(held)
 
 
-async def admit_async(ask: Ask) -> Permit | None:
+async def admit_async(call_request: CallRequest) -> Permit | None:
     """Ask the gate from an event loop; see `admit`."""
-    if _gate is None or ask.is_free:
+    if _gate is None or call_request.is_free:
         return None
     try:
-        held = await _gate.admit_async(ask)
+        held = await _gate.admit_async(call_request)
     except CallRefused:
         raise
     except Exception as error:  # noqa: BLE001 - only a refusal may stop the application's call

@@ -15,7 +15,7 @@ from aicost import _forks
 from aicost.scopes.scope import current_scope, with_scope
 from aicost.telemetry.call import Target
 
-REMEMBERED = 10_000
+REMEMBERED_JOBS = 10_000
 """Pieces of work that are waited for. Beyond that the oldest is forgotten."""
 
 
@@ -37,7 +37,7 @@ def remember(target: Target, work: str, asking: Context, event_id: str | None = 
     context = with_scope(current_scope(asking), set_span_in_context(span, Context()))
     with _lock:
         _asked[target.server_address, target.server_port, work] = Asked(context, event_id)
-        if len(_asked) > REMEMBERED:
+        if len(_asked) > REMEMBERED_JOBS:
             del _asked[next(iter(_asked))]
 
 

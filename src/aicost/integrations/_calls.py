@@ -1,8 +1,8 @@
 """The methods of clients that make calls, wrapped.
 
-A client integration says which of its methods make a call and what the call asks for (`Ask`). Everything below that
-is the same for all of them: requests are seen where they leave, in the HTTP library (`_transports`), each one is an
-attempt, and the answer is read from its bytes or from the object the client made of them (`_progress`).
+A client integration says which of its methods make a call and what the call asks for (`CallRequest`). Everything below
+that is the same for all of them: requests are seen where they leave, in the HTTP library (`_transports`), each one is
+an attempt, and the answer is read from its bytes or from the object the client made of them (`_progress`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from aicost.telemetry import guard
 from aicost.telemetry.state import Source
 
 from ._admission import Permit, admit, admit_async, gate_in_force
-from ._progress import Ask, InProgress, raised, returned
+from ._progress import CallRequest, InProgress, raised, returned
 
-Asking = Callable[[Any, tuple[Any, ...], dict[str, Any]], Ask | None]
+Asking = Callable[[Any, tuple[Any, ...], dict[str, Any]], CallRequest | None]
 """Reads instance, args and kwargs of the client's method; None for a call that is none of ours."""
 
-Kind = Literal["call", "context", "generator"]
+CallKind = Literal["call", "context", "generator"]
 
 
 _current: ContextVar[InProgress | None] = ContextVar("aicost_call", default=None)
@@ -40,7 +40,7 @@ def current() -> InProgress | None:
     return None if progress is None or progress.over else progress
 
 
-def hook(asking: Asking, source: Source, *, kind: Kind, is_async: bool) -> Callable[..., Any]:
+def hook(asking: Asking, source: Source, *, kind: CallKind, is_async: bool) -> Callable[..., Any]:
     """A wrapt wrapper for a client's method that makes calls."""
     if kind == "context":
         return _async_context(asking, source) if is_async else _context(asking, source)
@@ -49,7 +49,7 @@ def hook(asking: Asking, source: Source, *, kind: Kind, is_async: bool) -> Calla
     return _async_call(asking, source) if is_async else _call(asking, source)
 
 
-def _asked(asking: Asking, instance: Any, args: Any, kwargs: Any) -> Ask | None:
+def _asked(asking: Asking, instance: Any, args: Any, kwargs: Any) -> CallRequest | None:
     """What a call asks for; None for one that is none of ours, or part of one that is open."""
     outer = current()
     # What is called while a request is out, by a hook of the HTTP library, is a call of its own.
@@ -59,32 +59,34 @@ def _asked(asking: Asking, instance: Any, args: Any, kwargs: Any) -> Ask | None:
     if silent and gate_in_force() is None:
         return None
     try:
-        ask = asking(instance, args, kwargs)
+        call_request = asking(instance, args, kwargs)
     except Exception as error:  # noqa: BLE001 - the application's call comes first
         guard.failed("read what a call asks for", error)
         return None
-    if ask is None or (silent and ask.is_free):
+    if call_request is None or (silent and call_request.is_free):
         return None
-    return ask._replace(recorded=False) if silent else ask
+    return call_request._replace(recorded=False) if silent else call_request
 
 
 def _open(asking: Asking, source: Source, instance: Any, args: Any, kwargs: Any) -> InProgress | None:
     """Open a call that may be made, if it is one. Raises `CallRefused`."""
-    ask = _asked(asking, instance, args, kwargs)
-    return None if ask is None else _begin(source, ask, admit(ask), args, kwargs)
+    call_request = _asked(asking, instance, args, kwargs)
+    return None if call_request is None else _begin(source, call_request, admit(call_request), args, kwargs)
 
 
 async def _open_async(asking: Asking, source: Source, instance: Any, args: Any, kwargs: Any) -> InProgress | None:
-    ask = _asked(asking, instance, args, kwargs)
-    return None if ask is None else _begin(source, ask, await admit_async(ask), args, kwargs)
+    call_request = _asked(asking, instance, args, kwargs)
+    return None if call_request is None else _begin(source, call_request, await admit_async(call_request), args, kwargs)
 
 
-def _begin(source: Source, ask: Ask, permit: Permit | None, args: Any, kwargs: Any) -> InProgress | None:
+def _begin(
+    source: Source, call_request: CallRequest, permit: Permit | None, args: Any, kwargs: Any
+) -> InProgress | None:
     try:
         pipeline = source()
-        progress = InProgress(pipeline, ask, permit)
-        if ask.stream_usage is not None and ask.recorded and pipeline.options.request_stream_usage:
-            progress.amended = ask.stream_usage(args, kwargs)
+        progress = InProgress(pipeline, call_request, permit)
+        if call_request.stream_usage is not None and call_request.recorded and pipeline.options.request_stream_usage:
+            progress.amended = call_request.stream_usage(args, kwargs)
         return progress
     except Exception as error:  # noqa: BLE001 - the application's call comes first
         guard.failed("open a call", error)

@@ -11,7 +11,7 @@ from typing import Any
 
 from aicost._wellformed import wellformed
 from aicost.semconv import attributes as a
-from aicost.telemetry.options import CallOptions, Message
+from aicost.telemetry.call_options import CallOptions, Message
 from aicost.usage.reading import Raw
 
 MAX_CHARACTERS = 100_000

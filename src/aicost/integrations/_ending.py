@@ -16,10 +16,10 @@ import wrapt
 
 from aicost import _signals
 from aicost._in_time import in_time
-from aicost.telemetry import guard, providers, state
+from aicost.telemetry import guard, sdk_setup, state
 
+from ._response_body import drain_abandoned, end_open
 from ._sessions import end_sessions
-from ._wire import drain_abandoned, end_open
 
 _AFTER_JOINING_ITS_CHILDREN = -100
 
@@ -40,13 +40,13 @@ def end_calls() -> bool:
 def flush(timeout_s: float) -> bool:
     """Write and export what is recorded. Returns whether all of it was done in time; the rest goes on."""
     drain_abandoned()
-    return _with_everything(providers.export, timeout_s)
+    return _with_everything(sdk_setup.export, timeout_s)
 
 
 def shut_down(timeout_s: float) -> bool:
     """Finish what is open, send everything, and close what was set up. Returns whether that was done in time."""
     end_calls()
-    done = _with_everything(providers.close, timeout_s)
+    done = _with_everything(sdk_setup.close, timeout_s)
     state.reset()
     return done
 
@@ -78,7 +78,7 @@ def _at_exit() -> None:
 def _at_signal() -> bool:
     # The thread that the signal interrupted may be in the midst of a call, and hold a lock of it.
     in_time([end_calls], _signals.GRACE_S / 5, in_handler=True)
-    return _with_everything(providers.export, _signals.GRACE_S / 2, in_handler=True)
+    return _with_everything(sdk_setup.export, _signals.GRACE_S / 2, in_handler=True)
 
 
 def _with_everything(do: Callable[[object, float], bool], timeout_s: float, *, in_handler: bool = False) -> bool:

@@ -18,7 +18,7 @@ from opentelemetry.trace import TracerProvider
 
 from aicost.telemetry.state import PipelineSource, Source
 
-from ._calls import Asking, Kind, hook
+from ._calls import Asking, CallKind, hook
 from ._ending import finish_at_end
 from ._hosts import name_hosts
 from ._transports import transports
@@ -33,7 +33,7 @@ class Method:
     module: str
     path: str
     asking: Asking | None = None
-    kind: Kind = "call"
+    kind: CallKind = "call"
     is_async: bool | None = None
     """Unset: whatever the method itself is."""
     optional: bool = False

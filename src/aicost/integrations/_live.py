@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 from aicost.telemetry import guard
-from aicost.telemetry.call import Outcome, Target
+from aicost.telemetry.call import CallResult, Target
 from aicost.telemetry.state import Source
 
 from ._instrumentor import Method
-from ._progress import Ask
+from ._progress import CallRequest
 from ._sessions import Session, async_receiving, async_sending, begin_session, closing
 
 _TURN = "turn"
@@ -26,7 +26,7 @@ def _look(session: Session, message: Any) -> None:
     content = getattr(message, "server_content", None)
     # A turn that ended without usage waits for one message: the usage may follow by itself.
     if session.memory.pop("waiting", False) and usage is None:
-        session.end(_TURN, {}, Outcome(complete=False))
+        session.end(_TURN, {}, CallResult(complete=False))
     if usage is not None:
         session.memory["usage"] = usage
         session.begin(_TURN)
@@ -47,7 +47,7 @@ def _open(source: Source, connection: Any, model: str = "unknown") -> Session:
     return Session(source, target)
 
 
-def _asks(session: Session, _: tuple[Any, ...], kwargs: dict[str, Any], *, method: str) -> Ask | None:
+def _asks(session: Session, _: tuple[Any, ...], kwargs: dict[str, Any], *, method: str) -> CallRequest | None:
     """Of what is sent, that for which the model works: a whole turn, a tool's result, sound as it comes."""
     if method == "send_client_content" and kwargs.get("turn_complete") is False:
         return None

@@ -63,7 +63,7 @@ _SHORT_LIVED = ("ya29.", "eyJ")
 _LONGEST = 200
 
 
-def said_in_request(headers: Any) -> dict[str, str]:
+def request_origin(headers: Any) -> dict[str, str]:
     """What a request's headers say: the fields of an `Origin`, the key as a digest."""
     found: dict[str, str] = {}
     if headers is None:  # aiohttp's, where the session has them all
@@ -79,7 +79,7 @@ def said_in_request(headers: Any) -> dict[str, str]:
     return found
 
 
-def said_in_response(response: Any) -> tuple[dict[str, str], bool]:
+def response_origin(response: Any) -> tuple[dict[str, str], bool]:
     """What a response's headers say, and whether a cache answered and no model was asked."""
     found: dict[str, str] = {}
     cached = _is_from_cache(response)

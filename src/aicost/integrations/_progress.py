@@ -13,11 +13,11 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from aicost.scopes import propagation
 from aicost.scopes.ids import derived_id
 from aicost.telemetry import guard
-from aicost.telemetry.call import Call, Outcome, Target
+from aicost.telemetry.call import Call, CallResult, Target
+from aicost.telemetry.call_options import Message
 from aicost.telemetry.evidence import is_unique, looks_drawn
-from aicost.telemetry.options import Message
 from aicost.telemetry.pipeline import Pipeline
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.meters import Quantity
 from aicost.usage.readers import ResponseView, is_result_line, read_response
 from aicost.usage.reading import Raw, Reading
@@ -25,10 +25,10 @@ from aicost.usage.reading import Raw, Reading
 from ._admission import Permit
 from ._background import asked, remember
 from ._content import answer_of, content_attributes, plain_text, prompt_of, streamed_text
-from ._errors import MAYBE_BILLED_STATUS, billed_after, billed_unseen, cause_of, status_of, was_timeout
+from ._failures import MAYBE_CHARGEABLE_STATUS, cause_of, chargeable_after, chargeable_unseen, status_of, was_timeout
 from ._framing import first_object
-from ._origin import said_in_request, said_in_response
-from ._wire import EndOfBody
+from ._origin import request_origin, response_origin
+from ._response_body import EndOfBody
 
 _PER_MESSAGE = 4
 """Tokens that mark where a message begins and who says it, as OpenAI counts them."""
@@ -41,7 +41,7 @@ def _text(value: object) -> str | None:
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-class Ask(NamedTuple):
+class CallRequest(NamedTuple):
     """What a call asks for."""
 
     target: Target
@@ -78,8 +78,8 @@ class InProgress:
     __slots__ = (
         "_lines_read",
         "amended",
-        "ask",
         "call",
+        "call_request",
         "credential",
         "failed",
         "in_flight",
@@ -92,12 +92,12 @@ class InProgress:
         "watched",
     )
 
-    def __init__(self, pipeline: Pipeline, ask: Ask, permit: Permit | None = None) -> None:
-        self.ask = ask
+    def __init__(self, pipeline: Pipeline, call_request: CallRequest, permit: Permit | None = None) -> None:
+        self.call_request = call_request
         self.pipeline = pipeline
         self.permit = permit
         self.started_ns = time.time_ns()
-        self.call = Call(pipeline, ask.target) if ask.recorded and not ask.is_free else None
+        self.call = Call(pipeline, call_request.target) if call_request.recorded and not call_request.is_free else None
         self.credential: str | None = None
         """A digest of the key that the last request had."""
         self.amended: Arguments | None = None
@@ -111,12 +111,12 @@ class InProgress:
         self.in_flight = False
         self.over = False
         """Whether the client's method has returned; what is still to be read of its answer goes on."""
-        self.failed: tuple[str, int | None, Billed] | None = None
+        self.failed: tuple[str, int | None, Chargeable] | None = None
         """How the last attempt failed: error type, HTTP status, whether it may be billed."""
 
     def is_for(self, host: str) -> bool:
         """Whether a request to that host is part of this call, and not one for a token on the way."""
-        expected = self.ask.target.server_address
+        expected = self.call_request.target.server_address
         return expected is None or expected == host
 
     def sending(self, headers: Any, host: str) -> None:
@@ -125,17 +125,17 @@ class InProgress:
         self.in_flight = True
         if self.permit is not None:
             self.permit.sent()
-        if not self.ask.recorded:
+        if not self.call_request.recorded:
             return
         if self.call is not None:
             self.call.attempt_started()
         try:
-            said = said_in_request(headers)
+            said = request_origin(headers)
             self.credential = said.get("credential")
             if self.call is not None and said:
                 self.call.traced(said)
-            if self.call is not None and self.ask.upstream_id is not None:
-                self.call.is_work_of(self.ask.upstream_id)
+            if self.call is not None and self.call_request.upstream_id is not None:
+                self.call.is_work_of(self.call_request.upstream_id)
             if propagation.enabled():
                 propagation.inject(headers, host=host, event_id=None if self.call is None else self.call.event_id)
         except Exception as error:  # noqa: BLE001 - the application's request comes first
@@ -147,34 +147,34 @@ class InProgress:
         if call is None:
             return
         try:
-            said, cached = said_in_response(response)
+            said, cached = response_origin(response)
             if said:
-                host = self.ask.target.server_address
+                host = self.call_request.target.server_address
                 declared = "gateway_call_id" in said and host in self.pipeline.options.gateway_hosts
                 call.traced({**said, "gateway": True} if declared else said)
             if cached:
-                call.not_billed("cache")
+                call.not_chargeable("cache")
         except Exception as error:  # noqa: BLE001 - the application's response comes first
             guard.failed("read a response's headers", error)
 
     def refused(self, status: int) -> None:
         """The request was answered with an error status."""
-        self._failed(str(status), status, Billed.POSSIBLY if status in MAYBE_BILLED_STATUS else Billed.NO)
+        self._failed(str(status), status, Chargeable.POSSIBLY if status in MAYBE_CHARGEABLE_STATUS else Chargeable.NO)
 
     def broken(self, error: BaseException) -> None:
         """The request failed without an answer."""
         cause = cause_of(error)
-        self._failed(type(cause).__name__, None, billed_after(cause))
+        self._failed(type(cause).__name__, None, chargeable_after(cause))
 
-    def _failed(self, error_type: str, status: int | None, billed: Billed) -> None:
-        self.failed = error_type, status, billed
+    def _failed(self, error_type: str, status: int | None, chargeable: Chargeable) -> None:
+        self.failed = error_type, status, chargeable
         if self.call is not None:
-            self.call.attempt_failed(billed=billed, error_type=error_type, http_status=status)
+            self.call.attempt_failed(chargeable=chargeable, error_type=error_type, http_status=status)
 
     def view(self, body: Raw | None) -> ResponseView | None:
         """What a response body says."""
-        target, request = self.ask.target, self.ask.request
-        if self.ask.count_headers:
+        target, request = self.call_request.target, self.call_request.request
+        if self.call_request.count_headers:
             body = {**self._counts(), **(body or {})} or None
         if body is None:
             if request is None:
@@ -194,7 +194,7 @@ class InProgress:
 
     def _counts(self) -> dict[str, Any]:
         headers = getattr(self.response, "headers", None) or {}
-        return {name: headers[name] for name in self.ask.count_headers if name in headers}
+        return {name: headers[name] for name in self.call_request.count_headers if name in headers}
 
     @property
     def keeps_events(self) -> bool:
@@ -204,7 +204,7 @@ class InProgress:
 
     def estimate(self, events: Sequence[Raw]) -> ResponseView | None:
         """The tokens of a stream that reported none, if the application says how to count them."""
-        tokenizer, request, target = self.pipeline.options.tokenizer, self.ask.body, self.ask.target
+        tokenizer, request, target = self.pipeline.options.tokenizer, self.call_request.body, self.call_request.target
         if tokenizer is None or request is None or not events:
             return None
         messages, system = prompt_of(request)
@@ -223,13 +223,13 @@ class InProgress:
         if not options.capture_content or self.call is None:
             return
         try:
-            self.call.said(content_attributes(options, self.ask.body, answer))
+            self.call.add_attributes(content_attributes(options, self.call_request.body, answer))
         except Exception as error:  # noqa: BLE001 - also the application's own redaction
             guard.failed("record content", error)
 
     @property
     def _server(self) -> str:
-        return f"{self.ask.target.server_address}:{self.ask.target.server_port}"
+        return f"{self.call_request.target.server_address}:{self.call_request.target.server_port}"
 
     def is_replay(self, view: ResponseView | None, digest: int | None) -> bool:
         """Whether the very bytes of this answer were counted before: a cache kept them, and says nothing of it.
@@ -245,17 +245,17 @@ class InProgress:
 
         An id that is given once is one whatever key fetches it, and from whichever of the provider's hosts.
         """
-        target = self.ask.target
+        target = self.call_request.target
         if is_unique(response_id, target.provider, target.server_address):
             return derived_id("response", target.provider, response_id)
         return derived_id("response", self._server, self.credential, response_id)
 
     def identify(self, view: ResponseView | None) -> None:
         """Say which event it is, if the answer is one that will be fetched later."""
-        body = self.ask.body
+        body = self.call_request.body
         if self.call is None or view is None or view.response_id is None or body is None:
             return
-        target = self.ask.target
+        target = self.call_request.target
         waits = view.reading is None or not view.reading.usage
         if target.api != "responses" or body.get("background") is not True or not waits:
             return
@@ -273,22 +273,26 @@ class InProgress:
         counted = self.pipeline.counted
         if event_id is None or counted.has_seen(event_id):
             return
-        if self.ask.target.api == "responses" and result.get("background") is not True and not counted.knows(event_id):
+        if (
+            self.call_request.target.api == "responses"
+            and result.get("background") is not True
+            and not counted.knows(event_id)
+        ):
             return  # it was answered, and recorded, when it was asked for
-        target = self.ask.target if view.model is None else self.ask.target._replace(model=view.model)
+        target = self.call_request.target if view.model is None else self.call_request.target._replace(model=view.model)
         before = asked(target, view.response_id)
         call = Call(self.pipeline, target, parent=None if before is None else before.context)
         call.attempt_started(self.started_ns)
         call.identify(event_id)
         if self.credential is not None:
             call.traced({"credential": self.credential})
-        call.finish(view, Outcome(complete=view.reading.complete))
+        call.finish(view, CallResult(complete=view.reading.complete))
 
     def _result_id(self, result: Raw, view: ResponseView) -> str | None:
         """The event of a result. A line of a file is told by the file and its own ids, not by the response's."""
-        job = self.ask.job
+        job = self.call_request.job
         if job is None:
-            before = asked(self.ask.target, view.response_id)
+            before = asked(self.call_request.target, view.response_id)
             if before is not None and before.event_id is not None:
                 return before.event_id
             return None if view.response_id is None else self.stored(view.response_id)
@@ -305,15 +309,15 @@ class InProgress:
     def waits(self, view: ResponseView | None) -> None:
         """What was asked for is made in the background, and its usage is asked after later."""
         work = view.response_id if view is not None and (view.reading is None or not view.reading.usage) else None
-        if work is not None and self.call is not None and (self.ask.body or {}).get("background"):
-            remember(self.ask.target, work, self.call.context, self.call.event_id)
+        if work is not None and self.call is not None and (self.call_request.body or {}).get("background"):
+            remember(self.call_request.target, work, self.call.context, self.call.event_id)
 
 
 def returned(progress: InProgress, result: Any) -> None:
     """The client gave the application something: finish now, unless a watched body will."""
     if progress.watched:
         return
-    if not progress.ask.recorded:
+    if not progress.call_request.recorded:
         _given(progress, result)
         return
     try:
@@ -321,30 +325,32 @@ def returned(progress: InProgress, result: Any) -> None:
             body, whole = _body_of(result, progress), True
         except ValueError:  # cut short on the way, and the client has not noticed
             body, whole = None, False
-        if progress.ask.results is not None:
-            for result in progress.ask.results(body) if body is not None else ():
+        if progress.call_request.results is not None:
+            for result in progress.call_request.results(body) if body is not None else ():
                 progress.record_result(result)
             return
         if progress.call is None:
             return
         if progress.failed is not None:  # some clients hand the refusal on and raise higher up
-            error_type, status, billed = progress.failed
-            progress.call.finish(None, Outcome(RequestStatus.FAILURE, billed, error_type, status))
+            error_type, status, chargeable = progress.failed
+            progress.call.finish(None, CallResult(RequestStatus.FAILURE, chargeable, error_type, status))
             return
         view = progress.view(body)
         if progress.is_replay(view, _digest(progress.response)):
-            progress.call.not_billed("replay")
+            progress.call.not_chargeable("replay")
         progress.identify(view)
         if progress.pipeline.options.capture_content:
             said = _json_of(progress.response) if progress.response is not None and whole else None
             progress.say(answer_of(said or {}))
-        billed = Billed.YES if whole else Billed.POSSIBLY
+        chargeable = Chargeable.YES if whole else Chargeable.POSSIBLY
         progress.waits(view)
-        progress.call.finish(view, Outcome(billed=billed, complete=view is not None and view.reading is not None))
+        progress.call.finish(
+            view, CallResult(chargeable=chargeable, complete=view is not None and view.reading is not None)
+        )
     except Exception as error:  # noqa: BLE001 - the application has its result
         guard.failed("read a response", error)
         if progress.call is not None:
-            progress.call.finish(None, Outcome(complete=False))
+            progress.call.finish(None, CallResult(complete=False))
 
 
 def _given(progress: InProgress, result: Any) -> None:
@@ -353,7 +359,7 @@ def _given(progress: InProgress, result: Any) -> None:
         body = _body_of(result, progress) if is_instrumentation_enabled() else None
         work = _text(body.get("id")) if body is not None else None
         if work is not None:
-            remember(progress.ask.target, work, get_current())
+            remember(progress.call_request.target, work, get_current())
     except Exception as error:  # noqa: BLE001 - the application has its result
         guard.failed("read what work was given", error)
 
@@ -370,30 +376,30 @@ def raised(progress: InProgress, error: BaseException) -> None:
             data = _json_of(progress.response)
             view = progress.view(data) if data is not None else None
         if view is not None and view.reading is not None:
-            error_type, billed = type(error).__name__, Billed.YES
+            error_type, chargeable = type(error).__name__, Chargeable.YES
         elif progress.failed is not None:
-            error_type, status, billed = progress.failed
+            error_type, status, chargeable = progress.failed
         elif progress.response is not None or call.sent:
-            error_type, billed = type(cause_of(error)).__name__, Billed.POSSIBLY
+            error_type, chargeable = type(cause_of(error)).__name__, Chargeable.POSSIBLY
         else:
             # No request was seen: none left, or one left by a way that is not watched.
-            error_type, billed = billed_unseen(error)
-        outcome = Outcome(
+            error_type, chargeable = chargeable_unseen(error)
+        outcome = CallResult(
             status=RequestStatus.TIMEOUT if was_timeout(error) else RequestStatus.FAILURE,
-            billed=billed,
+            chargeable=chargeable,
             error_type=error_type,
             http_status=status,
-            complete=billed is not Billed.POSSIBLY,
+            complete=chargeable is not Chargeable.POSSIBLY,
         )
         call.finish(view, outcome)
     except Exception as failure:  # noqa: BLE001 - the application's own error comes first
         guard.failed("record a failed call", failure)
-        call.finish(None, Outcome(RequestStatus.FAILURE, Billed.POSSIBLY, complete=False))
+        call.finish(None, CallResult(RequestStatus.FAILURE, Chargeable.POSSIBLY, complete=False))
 
 
 def _body_of(result: Any, progress: InProgress) -> Raw | None:
     """What a response says, from the object the client made of it, or else from its bytes."""
-    typed = progress.ask.typed(result) if progress.ask.typed is not None else None
+    typed = progress.call_request.typed(result) if progress.call_request.typed is not None else None
     if typed is not None:
         return typed
     return None if progress.response is None else _json_of(progress.response)
@@ -415,17 +421,17 @@ class BodyOutcome:
     def __call__(self, body: Mapping[str, Any] | None, end: EndOfBody) -> None:
         progress = self._progress
         call = progress.call
-        if progress.ask.results is not None:
-            for result in progress.ask.results(body) if body is not None else ():
+        if progress.call_request.results is not None:
+            for result in progress.call_request.results(body) if body is not None else ():
                 progress.record_result(result)
             return
-        if call is None or progress.ask.each_line:
+        if call is None or progress.call_request.each_line:
             return
         cut = end.closed_early or end.error is not None or end.error_type is not None
         # What was asked for is no proof that it was made; what the provider has counted is, wherever it says so.
         view = progress.view(body) if body is not None or not cut or progress.counted else None
         if end.complete and not cut and progress.is_replay(view, end.digest):
-            call.not_billed("replay")
+            call.not_chargeable("replay")
         progress.identify(view)
         known = (end.complete or progress.counted or not cut) and view is not None and view.reading is not None
         estimated = False
@@ -439,14 +445,14 @@ class BodyOutcome:
             ]
             progress.say(streamed if end.events else answer_of(body or {}))
         # A stream that ran to its end without usage was billed; one that was cut may have been.
-        billed = Billed.POSSIBLY if cut and not known else Billed.YES
+        chargeable = Chargeable.POSSIBLY if cut and not known else Chargeable.YES
         if end.error is not None:
             status = RequestStatus.TIMEOUT if was_timeout(end.error) else RequestStatus.FAILURE
-            outcome = Outcome(status, billed, type(cause_of(end.error)).__name__, complete=known)
+            outcome = CallResult(status, chargeable, type(cause_of(end.error)).__name__, complete=known)
         elif end.error_type is not None:
-            outcome = Outcome(RequestStatus.FAILURE, billed, end.error_type, complete=known)
+            outcome = CallResult(RequestStatus.FAILURE, chargeable, end.error_type, complete=known)
         else:
-            outcome = Outcome(billed=billed, complete=known, estimated=estimated)
+            outcome = CallResult(chargeable=chargeable, complete=known, estimated=estimated)
         progress.waits(view)
         call.finish(view, outcome)
 

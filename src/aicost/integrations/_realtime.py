@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aicost.telemetry.call import Outcome, Target
+from aicost.telemetry.call import CallResult, Target
 from aicost.telemetry.state import Source
 from aicost.usage.event import RequestStatus
 
 from ._hosts import provider_at
 from ._instrumentor import Method
-from ._progress import Ask
+from ._progress import CallRequest
 from ._sessions import Session, async_receiving, async_sending, closing, receiving, sending
 
 _TELLING = (b'"session.', b'"response.created"', b'"response.done"', b'"response.completed"', b'"response.incomplete"',
@@ -41,7 +41,7 @@ def _look(session: Session, data: Any) -> None:
         session.end(
             str((response or {}).get("id")),
             response or {},
-            Outcome(RequestStatus.FAILURE, error_type="response_failed") if failed else None,
+            CallResult(RequestStatus.FAILURE, error_type="response_failed") if failed else None,
         )
     elif kind == "conversation.item.input_audio_transcription.completed":
         _transcribed(session, event)
@@ -50,7 +50,7 @@ def _look(session: Session, data: Any) -> None:
 _WORKS = (b'"response.create"', b'"input_audio_buffer.append"')
 
 
-def _asks(session: Session, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+def _asks(session: Session, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     """Of the messages a client sends, those for which a model works.
 
     A turn begins with `response.create`, or of itself where the provider listens for pauses: then the first sound of it
@@ -132,7 +132,7 @@ def _wrapper(wrap: Any, api: str) -> Any:
     return lambda source: wrap(_look, _open(api), source)
 
 
-REALTIME = (
+REALTIME_METHODS = (
     *_methods("openai.resources.realtime.realtime", "RealtimeConnection", "realtime"),
     *_methods("openai.resources.beta.realtime.realtime", "RealtimeConnection", "realtime"),
     *_methods("openai.resources.responses.responses", "ResponsesConnection", "responses"),

@@ -16,18 +16,18 @@ from aicost import _forks
 from aicost._later import in_collector, later
 from aicost.scopes.leaving import reset
 from aicost.telemetry import guard
-from aicost.telemetry.call import Call, Outcome, Target
+from aicost.telemetry.call import Call, CallResult, Target
 from aicost.telemetry.state import Source
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.readers import read_response
 
 from ._admission import Permit, admit, admit_async, gate_in_force
-from ._progress import Ask
+from ._progress import CallRequest
 
 Look = Callable[["Session", Any], None]
 """Looks at one message that a session received."""
 OpenSession = Callable[[Source, Any], "Session"]
-Asks = Callable[["Session", tuple[Any, ...], dict[str, Any]], Ask | None]
+Asks = Callable[["Session", tuple[Any, ...], dict[str, Any]], CallRequest | None]
 """Reads from the arguments of a method that sends what its message asks for; None where no model works for it."""
 
 
@@ -45,13 +45,15 @@ class Session:
         self.heard = False
         """Whether the turn that the provider will begin of itself, by what it hears, was admitted."""
 
-    def may_begin(self, *, of_itself: bool, body: Mapping[str, Any] | None = None, model: object = None) -> Ask | None:
+    def may_begin(
+        self, *, of_itself: bool, body: Mapping[str, Any] | None = None, model: object = None
+    ) -> CallRequest | None:
         """What a message asks for that makes the model work at once, or once the provider has heard enough."""
         heard, self.heard = self.heard, of_itself
         if heard:
             return None
         target = self.target._replace(model=model) if isinstance(model, str) and model else self.target
-        return Ask(target, body=body)
+        return CallRequest(target, body=body)
 
     def begin(self, turn: str) -> Call:
         """The call of a turn, opened if it is not."""
@@ -62,13 +64,13 @@ class Session:
             call.attempt_started()
         return call
 
-    def end(self, turn: str, body: Mapping[str, Any], outcome: Outcome | None = None) -> None:
+    def end(self, turn: str, body: Mapping[str, Any], outcome: CallResult | None = None) -> None:
         """Finish a turn with what its last message says."""
         self.begin(turn)
         call = self.turns.pop(turn)
         view = read_response(body, api=self.target.api, provider=self.target.provider)
         known = view.reading is not None
-        call.finish(view, outcome or Outcome(complete=known))
+        call.finish(view, outcome or CallResult(complete=known))
 
     def lost(self, error: BaseException | None = None) -> None:
         """The connection is over: open turns have no usage, and may have been billed."""
@@ -86,10 +88,10 @@ class Session:
 def _lose(turns: dict[str, Call], error: BaseException | None = None) -> None:
     for call in turns.values():
         if error is None:
-            call.finish(None, Outcome(billed=Billed.POSSIBLY, complete=False))
+            call.finish(None, CallResult(chargeable=Chargeable.POSSIBLY, complete=False))
         else:
             failure = RequestStatus.FAILURE
-            call.finish(None, Outcome(failure, Billed.POSSIBLY, type(error).__name__, complete=False))
+            call.finish(None, CallResult(failure, Chargeable.POSSIBLY, type(error).__name__, complete=False))
 
 
 _sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
@@ -164,8 +166,8 @@ def sending(asks: Asks, open_session: OpenSession, source: Source) -> Callable[.
         if gate_in_force() is None or _sending.get():  # one method sends by another
             return wrapped(*args, **kwargs)
         with _Leaving(instance) as leaving:
-            ask = _asked(asks, open_session, source, instance, args, kwargs)
-            leaving.permit = admit(ask) if ask is not None else None
+            call_request = _asked(asks, open_session, source, instance, args, kwargs)
+            leaving.permit = admit(call_request) if call_request is not None else None
             return wrapped(*args, **kwargs)
 
     return send
@@ -178,8 +180,8 @@ def async_sending(asks: Asks, open_session: OpenSession, source: Source) -> Call
         if gate_in_force() is None or _sending.get():  # one method sends by another
             return await wrapped(*args, **kwargs)
         with _Leaving(instance) as leaving:
-            ask = _asked(asks, open_session, source, instance, args, kwargs)
-            leaving.permit = await admit_async(ask) if ask is not None else None
+            call_request = _asked(asks, open_session, source, instance, args, kwargs)
+            leaving.permit = await admit_async(call_request) if call_request is not None else None
             return await wrapped(*args, **kwargs)
 
     return send
@@ -188,7 +190,9 @@ def async_sending(asks: Asks, open_session: OpenSession, source: Source) -> Call
 _sending: ContextVar[bool] = ContextVar("aicost_sending", default=False)
 
 
-def _asked(asks: Asks, open_session: OpenSession, source: Source, instance: Any, args: Any, kwargs: Any) -> Ask | None:
+def _asked(
+    asks: Asks, open_session: OpenSession, source: Source, instance: Any, args: Any, kwargs: Any
+) -> CallRequest | None:
     """What a message asks for; None for one that makes no model work."""
     try:
         session = session_of(instance) or begin_session(instance, open_session(source, instance))

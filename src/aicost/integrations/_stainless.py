@@ -21,7 +21,7 @@ from aicost.usage.reading import Raw
 from ._calls import Asking
 from ._hosts import names_in_force, served_at
 from ._instrumentor import Method
-from ._progress import Arguments, Ask
+from ._progress import Arguments, CallRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _asking(client: StainlessClient) -> Asking:
             found = known[instance] = (url, names, provider, at["server_address"], at["server_port"])
         return found
 
-    def asking(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+    def asking(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
         options = kwargs["options"] if "options" in kwargs else args[1]
         endpoint = client.find(options.method.lower(), str(options.url))
         if endpoint is None:
@@ -109,7 +109,7 @@ def _asking(client: StainlessClient) -> Asking:
             streaming=bool(kwargs.get("stream")),
             region=client.region_of(instance, model),
         )
-        return Ask(
+        return CallRequest(
             target,
             request=endpoint.request(body) if endpoint.request is not None else None,
             body=body,

@@ -21,9 +21,9 @@ from aicost.telemetry import guard
 
 from ._calls import current
 from ._framing import is_framed
+from ._observed_streams import AioContent, RawBody, decoder_of, observed_stream
 from ._progress import BodyOutcome, InProgress
-from ._tees import AioContent, RawBody, decoder_of, tee
-from ._wire import Observer
+from ._response_body import BodyObserver
 
 _log = logging.getLogger("aicost")
 
@@ -130,7 +130,9 @@ def _answered(progress: InProgress, response: Any, status: int | None = None) ->
         progress.response = response
         call = progress.call
         # A job that is asked after is a stream, too, if it is still under way.
-        streamed = progress.ask.is_free and (progress.ask.each_line or progress.ask.target.streaming)
+        streamed = progress.call_request.is_free and (
+            progress.call_request.each_line or progress.call_request.target.streaming
+        )
         if call is not None or streamed:
             progress.watched = watch(response, progress)
     except Exception as error:  # noqa: BLE001 - the application's response comes first
@@ -148,7 +150,7 @@ def watch(response: Any, progress: InProgress) -> bool:
         raise TypeError(f"no way to watch a {type(response).__qualname__} of {kind}")
     body = _BODIES[kind](response)
     if isinstance(body, bytes):
-        if not (progress.ask.each_line or is_framed(response.headers)):
+        if not (progress.call_request.each_line or is_framed(response.headers)):
             return False
         _look_at(response, _whole.get(response, body), progress)
     elif body is _CLOSED:
@@ -159,7 +161,7 @@ def watch(response: Any, progress: InProgress) -> bool:
             observer.hide()
             if "content-encoding" in response.headers:
                 del response.headers["content-encoding"]  # what is handed on is decoded already
-        response.stream = tee(response.stream, observer)
+        response.stream = observed_stream(response.stream, observer)
     elif kind == "aiohttp":
         response.content = AioContent(response.content, _observer(response.headers, progress))
     else:
@@ -211,8 +213,10 @@ def _look_at(response: Any, body: bytes, progress: InProgress) -> None:
         response._content = handed_on
 
 
-def _observer(headers: Any, progress: InProgress, decode: Callable[[bytes], bytes] | None = None) -> Observer:
-    return Observer(headers, progress.ask, BodyOutcome(progress), decode=decode, keep=progress.keeps_events)
+def _observer(headers: Any, progress: InProgress, decode: Callable[[bytes], bytes] | None = None) -> BodyObserver:
+    return BodyObserver(
+        headers, progress.call_request, BodyOutcome(progress), decode=decode, keep=progress.keeps_events
+    )
 
 
 _HOOKS: dict[str, tuple[tuple[str, str, Any], ...]] = {

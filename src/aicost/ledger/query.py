@@ -197,7 +197,7 @@ class _Sum:
     input_tokens: Quantity = 0
     output_tokens: Quantity = 0
     cached_tokens: Quantity = 0
-    billed: int = 0
+    chargeable: int = 0
     known: int = 0
     wasted_billed: int = 0
     wasted_known: int = 0
@@ -218,14 +218,14 @@ class _Sum:
 
     def add(self, group: Group, atto: int | None) -> None:
         """Add an amount, or that there is none."""
-        billed = group.n if group.chargeable != "no" else 0
-        known = billed if atto is not None else 0
+        chargeable = group.n if group.chargeable != "no" else 0
+        known = chargeable if atto is not None else 0
         self.atto += atto or 0
-        self.billed += billed
+        self.chargeable += chargeable
         self.known += known
         if group.is_wasted:
             self.wasted_atto += atto or 0
-            self.wasted_billed += billed
+            self.wasted_billed += chargeable
             self.wasted_known += known
 
     def tokens(self, parts: Iterable[Part]) -> None:
@@ -267,7 +267,7 @@ class _Sum:
             app_retries=self.app_retries,
             fallbacks=self.fallbacks,
             cached_tokens=int(self.cached_tokens),
-            is_known=self.known != 0 or self.billed == 0,
+            is_known=self.known != 0 or self.chargeable == 0,
             is_waste_known=self.wasted_known != 0 or self.wasted_billed == 0,
             at_most_atto=None if self.unbounded else self.atto + self.more,
         )

@@ -15,7 +15,7 @@ from aicost._money import to_text
 from aicost._wellformed import wellformed
 from aicost.pricing.charge import Layout
 from aicost.pricing.kernel import Inquiry
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .columns import LABEL, entry_id, pack, unpack, whole
@@ -498,7 +498,7 @@ def _recorded(one: ChargeRecord) -> Recorded:
         one.speed,
         one.complete,
         tuple(one.flags),
-        Billed(one.chargeable),
+        Chargeable(one.chargeable),
         one.estimated,
         to_text(one.atto) if is_reported and one.atto is not None else None,
         one.currency,

@@ -111,7 +111,7 @@ def charge_fields(event: UsageEvent, charge: Charge) -> list[Any]:
         event.region,
         event.speed,
         event.status.value,
-        event.billed.value,
+        event.chargeable.value,
         event.error_type,
         event.complete,
         event.estimated,

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aicost._bounded import LONGEST
+from aicost._bounded import LONGEST_NAME
 from aicost.usage.providers import canonical_provider, find_provider, model_names, served_by
 
 from ._text import price_text
@@ -27,7 +27,7 @@ HEADER = "card.json"
 _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 _MAX_REMEMBERED = 10_000
 
-Entry = Mapping[str, Any]
+CardSection = Mapping[str, Any]
 
 
 class _Match(NamedTuple):
@@ -35,7 +35,7 @@ class _Match(NamedTuple):
 
     fit: int
     """`_EXACT` by name or alias, `_SNAPSHOT_OF` as a dated snapshot, below that as much as a pattern pins down."""
-    entry: Entry | None
+    entry: CardSection | None
 
 
 _EXACT, _SNAPSHOT_OF = 1 << 30, 1 << 29
@@ -52,15 +52,15 @@ class RateCard:
     'gpt-4o-mini'
     """
 
-    def __init__(self, document: Entry, base: RateCard | None = None, folder: Path | None = None) -> None:
+    def __init__(self, document: CardSection, base: RateCard | None = None, folder: Path | None = None) -> None:
         self.id: str = document["id"]
         self.version: str = document["version"]
         self.currency: str = document["currency"]
         self.base = base
         files = folder.glob("*.json") if folder is not None else ()
         self._files = {file.stem: file for file in files if file.name != HEADER}
-        self._providers: dict[str, Entry] = {p["provider"]: p for p in document.get("providers", ())}
-        self._names: dict[str, dict[str, Entry]] = {}
+        self._providers: dict[str, CardSection] = {p["provider"]: p for p in document.get("providers", ())}
+        self._names: dict[str, dict[str, CardSection]] = {}
         self._found: dict[tuple[str, str], ModelRates | None] = {}
         self._fx = tuple(_exchange_rate(raw) for raw in document.get("fx", ()))
 
@@ -97,7 +97,7 @@ class RateCard:
             row = find_provider(named)
             sellers = (named, *row.priced_with) if row is not None else (named,)
             found = next((rates for one in sellers if (rates := self._find(one, model)) is not None), None)
-            if len(self._found) < _MAX_REMEMBERED and len(key[0]) + len(key[1]) <= 2 * LONGEST:
+            if len(self._found) < _MAX_REMEMBERED and len(key[0]) + len(key[1]) <= 2 * LONGEST_NAME:
                 self._found[key] = found
             return found
 
@@ -117,7 +117,7 @@ class RateCard:
         """The names of all providers, of this card and of those under it."""
         return sorted({name for layer in self._layers() for name in (*layer._providers, *layer._files)})
 
-    def provider(self, name: str) -> Entry | None:
+    def provider(self, name: str) -> CardSection | None:
         """What this layer itself says of a provider, in the file's form; None if nothing."""
         if name not in self._providers and name in self._files:
             self._providers[name] = json.loads(self._files[name].read_bytes())
@@ -184,7 +184,7 @@ class RateCard:
     def _all_fx(self) -> Iterator[ExchangeRate]:
         return (fx for layer in self._layers() for fx in layer._fx)
 
-    def _match(self, entry: Entry, model: str) -> _Match:
+    def _match(self, entry: CardSection, model: str) -> _Match:
         """What this layer itself has for a name in lower case."""
         names = self._names.get(entry["provider"])
         if names is None:
@@ -199,10 +199,10 @@ class RateCard:
         return next((found for name in called if (found := _by_pattern(entry, name)).entry is not None), _NOTHING)
 
 
-def _resolve(layers: Sequence[tuple[RateCard, Entry]], name: str) -> list[Entry | None]:
+def _resolve(layers: Sequence[tuple[RateCard, CardSection]], name: str) -> list[CardSection | None]:
     """What each layer, the uppermost first, says of the model that a name means."""
     matches = [layer._match(entry, name) for layer, entry in layers]
-    found: list[Entry | None] = []
+    found: list[CardSection | None] = []
     meant = name
     for n, (layer, entry) in enumerate(layers):
         better = max(matches[n:], key=lambda match: match.fit)
@@ -219,7 +219,7 @@ def _resolve(layers: Sequence[tuple[RateCard, Entry]], name: str) -> list[Entry 
     return found
 
 
-def _by_pattern(provider: Entry, model: str) -> _Match:
+def _by_pattern(provider: CardSection, model: str) -> _Match:
     best, found = -1, None
     for entry in provider.get("models", ()):
         for pattern in entry.get("patterns", ()):
@@ -246,7 +246,7 @@ def _bundled() -> RateCard:
     return at("overlay", base=at("catalogue"))
 
 
-def _exchange_rate(raw: Entry) -> ExchangeRate:
+def _exchange_rate(raw: CardSection) -> ExchangeRate:
     start, end = raw.get("valid_from"), raw.get("valid_to")
     return ExchangeRate(
         raw["base"],

@@ -12,15 +12,15 @@ from fractions import Fraction
 from operator import mul
 from typing import Any, NamedTuple, Protocol
 
-from aicost._bounded import LONGEST
-from aicost.usage.event import Billed
+from aicost._bounded import LONGEST_NAME
+from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 from aicost.usage.providers import normal_region, normal_tier
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE_COST, is_sane, is_suspect
 
 from .card import RateCard
 from .charge import ATTO, EMPTY, Charge, ChargeStatus, Column, Layout, divided
-from .plans import CALL_FEE, Option, Plan, Step, Table, Timeline, timeline, valid_quantity
+from .plans import CALL_FEE, Option, Plan, PricingStep, Table, Timeline, timeline, valid_quantity
 from .rates import AXES
 
 _MAX_PLANS = 10_000
@@ -53,7 +53,7 @@ class Billable(Protocol):
     @property
     def speed(self) -> str | None: ...
     @property
-    def billed(self) -> Billed: ...
+    def chargeable(self) -> Chargeable: ...
     @property
     def complete(self) -> bool: ...
     @property
@@ -78,7 +78,7 @@ class Inquiry(NamedTuple):
     speed: str | None = None
     complete: bool = True
     flags: tuple[str, ...] = ()
-    billed: Billed = Billed.YES
+    chargeable: Chargeable = Chargeable.YES
     estimated: bool = False
     provider_cost: str | None = None
     provider_currency: str = "USD"
@@ -178,7 +178,7 @@ class Kernel:
         return _finish(card, event, priced_by, plan.currency, layout, quantities, missing, total)
 
     def _of_meter(
-        self, event: Billable, plan: Plan, meter: str, quantity: object, step: Step | None, missing: list[str]
+        self, event: Billable, plan: Plan, meter: str, quantity: object, step: PricingStep | None, missing: list[str]
     ) -> list[_Line]:
         """The lines of one meter, and to `missing` what they lack."""
         meter = meter if type(meter) is str else str(meter)
@@ -221,9 +221,9 @@ class Kernel:
         card = self.card
         if event.provider_cost is not None:
             return _finish(card, event, None, card.currency, EMPTY, (), [], None)
-        if event.billed is Billed.NO:
+        if event.chargeable is Chargeable.NO:
             return Charge(_PRICED, card.currency, 0)
-        reason = "usage_not_received" if event.billed is Billed.POSSIBLY else "usage_not_reported"
+        reason = "usage_not_received" if event.chargeable is Chargeable.POSSIBLY else "usage_not_reported"
         return Charge(ChargeStatus.UNPRICED, card.currency, None, reason=reason)
 
 
@@ -256,7 +256,7 @@ def _compile(card: RateCard, timelines: dict[_Key, Timeline | None], key: _Key) 
     # Whoever asks, and whatever the provider calls its default: what is the default is priced as that.
     values = normal_tier(tier, provider), normal_region(region, provider, model), speed
     made = None if found is None else timeline(card, found, dict(zip(AXES, values, strict=True)))
-    if len(timelines) < _MAX_PLANS and all(len(part or "") <= LONGEST for part in key):
+    if len(timelines) < _MAX_PLANS and all(len(part or "") <= LONGEST_NAME for part in key):
         timelines[key] = made
     return made
 

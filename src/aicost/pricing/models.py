@@ -8,8 +8,8 @@ from typing import Any
 
 from .rates import ANY, AXES, Dated, Modifier, Rate, built_price, expand, parse_context, parse_instant, parse_window
 
-Entry = Mapping[str, Any]
-Layer = tuple[str, str, Entry, "Entry | None"]
+CardSection = Mapping[str, Any]
+Layer = tuple[str, str, CardSection, "CardSection | None"]
 """Key and currency of a card, what it says of the provider, and of the model."""
 
 
@@ -42,7 +42,7 @@ class ModelRates:
         """`id@version` of each card that says something of the model, the uppermost first."""
         self.modifiers = tuple(modifiers.values())
 
-    def _take(self, owner: Entry, model: Entry, above: Entry, currency: str, depth: int) -> bool:
+    def _take(self, owner: CardSection, model: CardSection, above: CardSection, currency: str, depth: int) -> bool:
         """Take the rates of meters that nothing further up has; whether there were any."""
         fresh: dict[str, list[Rate]] = {}
         for raw in owner.get("rates", ()):
@@ -60,7 +60,7 @@ class ModelRates:
         yield from (edge for edge in (*edges, *(rate.attested_from_ns for rate in rates)) if edge is not None)
 
 
-def rate_id(provider: str, model: str, raw: Entry) -> str:
+def rate_id(provider: str, model: str, raw: CardSection) -> str:
     """The readable, unique name of a rate: `openai/gpt-4.1/input[service_tier=flex]@2025-04-14`."""
     when = raw.get("when", {})
     # `*` parts a rate from what was applied to it, so it cannot stand inside.
@@ -75,12 +75,14 @@ def rate_id(provider: str, model: str, raw: Entry) -> str:
     return f"{provider}/{model}/{raw['meter']}{conditions}@{raw.get('valid_from') or 'always'}"
 
 
-def axes_of(when: Entry) -> Mapping[str, frozenset[str]]:
+def axes_of(when: CardSection) -> Mapping[str, frozenset[str]]:
     """The values a `when` names on each axis."""
     return {axis: frozenset(when[axis]) for axis in AXES if axis in when}
 
 
-def _rate(raw: Entry, provider: str, name: str, model: Entry, above: Entry, currency: str, depth: int) -> Rate:
+def _rate(
+    raw: CardSection, provider: str, name: str, model: CardSection, above: CardSection, currency: str, depth: int
+) -> Rate:
     when = raw.get("when", {})
     return Rate(
         id=rate_id(provider, name, raw),
@@ -102,7 +104,7 @@ def _rate(raw: Entry, provider: str, name: str, model: Entry, above: Entry, curr
     )
 
 
-def _modifier(raw: Entry, owner: Entry, above: Entry, depth: int) -> Modifier:
+def _modifier(raw: CardSection, owner: CardSection, above: CardSection, depth: int) -> Modifier:
     return Modifier(
         raw["id"],
         Fraction(raw["multiply"]),
@@ -115,5 +117,5 @@ def _modifier(raw: Entry, owner: Entry, above: Entry, depth: int) -> Modifier:
     )
 
 
-def _instant(raw: Entry, name: str) -> int | None:
+def _instant(raw: CardSection, name: str) -> int | None:
     return parse_instant(raw[name]) if raw.get(name) else None

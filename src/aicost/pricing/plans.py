@@ -43,7 +43,7 @@ class Option(NamedTuple):
     """Whether a source has the price for that time, or it is only the nearest one known."""
 
 
-Step = tuple[int, int, str, int, str, "tuple[Option, ...] | None"]
+PricingStep = tuple[int, int, str, int, str, "tuple[Option, ...] | None"]
 """What prices a meter: num, den, unit price, per, rate id, and all options where that is not all there is to say.
 
 It is not where the price changes within a request, or is not attested for its time.
@@ -70,7 +70,7 @@ class Table:
 
     __slots__ = ("_layouts", "arranged", "step")
 
-    def __init__(self, steps: Mapping[str, Step]) -> None:
+    def __init__(self, steps: Mapping[str, PricingStep]) -> None:
         self.step = steps.get
         """What prices a meter; None where nothing does."""
         self._layouts: dict[tuple[str, ...], Arranged] = {}
@@ -180,7 +180,7 @@ class Plan:
 
     def _compile(self, bits: int) -> Table:
         holding = {c for bit, *_, c in self._sizes if bits & bit} | {w for bit, w in self._windows if bits & bit}
-        table: dict[str, Step] = {}
+        table: dict[str, PricingStep] = {}
         for meter, candidates in self._candidates.items():
             fitting = [
                 c

@@ -17,8 +17,8 @@ from aicost.usage.meters import Quantity
 
 from .rates import expand, in_force, parse_instant
 
-Kind = Literal["allowance", "graduated", "volume", "minimum", "seat"]
-Period = Literal["day", "month", "year"]
+TermKind = Literal["allowance", "graduated", "volume", "minimum", "seat"]
+TermPeriod = Literal["day", "month", "year"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Term:
     """
 
     id: str
-    kind: Kind
+    kind: TermKind
     currency: str
     source: str
     checked: str
-    period: Period = "month"
+    period: TermPeriod = "month"
     meters: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
     """Only these models; all if empty."""
@@ -76,7 +76,7 @@ class PeriodLine:
     """One line of a settled period: what a term adds to the calls' charges, or takes off them (`atto` < 0)."""
 
     term: str
-    kind: Kind
+    kind: TermKind
     meter: str | None
     quantity: Quantity
     atto: int
@@ -90,7 +90,7 @@ def settle(
     *,
     at_ns: int,
     currency: str,
-    period: Period = "month",
+    period: TermPeriod = "month",
     seats: Mapping[str, int] | None = None,
 ) -> tuple[PeriodLine, ...]:
     """What the terms in force at `at_ns` (the period's start) add to the charges of its calls.

@@ -64,7 +64,7 @@ def _positive(text: str) -> str:
     return text
 
 
-Price = Annotated[str, AfterValidator(_price)]
+PriceText = Annotated[str, AfterValidator(_price)]
 Factor = Annotated[str, AfterValidator(_factor)]
 Instant = Annotated[str, AfterValidator(_instant)]
 Amount = Annotated[str, AfterValidator(_factor)]
@@ -136,7 +136,7 @@ class _Owned(_Strict):
 
 class _RateEntry(_Dated):
     meter: Name
-    price: Price | None = None
+    price: PriceText | None = None
     built: _Rented | _Owned | None = None
     per: int = Field(gt=0)
     currency: Currency | None = None
@@ -162,7 +162,7 @@ class _ModifierEntry(_Dated):
 
 class _Tier(_Strict):
     start: int = Field(ge=0)
-    price: Price
+    price: PriceText
 
 
 class _TermEntry(_Dated):
@@ -173,7 +173,7 @@ class _TermEntry(_Dated):
     meters: Values | None = None
     models: Values | None = None
     quantity: int = Field(default=0, ge=0)
-    price: Price | None = None
+    price: PriceText | None = None
     per: int = Field(default=1, gt=0)
     tiers: list[_Tier] | None = None
 

@@ -55,7 +55,7 @@ class Scenario:
             event.speed,
             event.complete,
             event.flags,
-            event.billed,
+            event.chargeable,
             event.estimated,
             None if self.changes_the_call() else event.provider_cost,
             event.provider_currency,
@@ -64,7 +64,7 @@ class Scenario:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ScenarioCost:
     """What a scenario comes to. `atto` holds amounts in 1e-18 by currency."""
 
     scenario: str
@@ -95,14 +95,14 @@ def reprice(events: Iterable[Billable], kernel: Kernel, *, at_ns: int | None = N
         yield kernel.price(event if event.usage is None else scenario.apply(event))
 
 
-def compare(events: Iterable[Billable], scenarios: Iterable[Scenario], kernel: Kernel) -> list[Outcome]:
+def compare(events: Iterable[Billable], scenarios: Iterable[Scenario], kernel: Kernel) -> list[ScenarioCost]:
     """What the same traffic comes to under each scenario, and first, as `as used`, as it was.
 
     >>> compare(events, [Scenario("in batches", service_tier="batch")], kernel)[1].atto
     {'USD': 1250000000000000}
     """
     every = (Scenario("as used"), *scenarios)
-    outcomes = [Outcome(scenario.name) for scenario in every]
+    outcomes = [ScenarioCost(scenario.name) for scenario in every]
     for event in events:
         for scenario, outcome in zip(every, outcomes, strict=True):
             outcome.add(kernel.price(event if event.usage is None else scenario.apply(event)))

@@ -14,7 +14,7 @@ from aicost.ledger.reader import EntryRow, LedgerReader, RunRow, StepRow
 from aicost.ledger.records import ChargeRecord
 from aicost.pricing.charge import ChargeLine
 
-from .money import exact
+from .amounts import exact
 from .tables import plain
 
 _IN_WORDS = {
@@ -171,8 +171,8 @@ def _totals(charges: Iterable[ChargeRecord]) -> dict[str, str | None]:
         by_currency.setdefault(charge.currency, []).append(charge)
     totals: dict[str, str | None] = {}
     for currency, found in by_currency.items():
-        billed = [charge for charge in found if charge.chargeable != "no"]
-        unknown = bool(billed) and all(charge.atto is None for charge in billed)
+        chargeable = [charge for charge in found if charge.chargeable != "no"]
+        unknown = bool(chargeable) and all(charge.atto is None for charge in chargeable)
         totals[currency] = None if unknown else exact(sum(charge.atto or 0 for charge in found))
     return totals
 

@@ -63,9 +63,9 @@ def parse_period(text: str, now: datetime) -> Period:
     >>> str(parse_period("2026-11", datetime.now(timezone.utc)))
     '2026-11-01 00:00 UTC to 2026-12-01 00:00 UTC'
     """
-    said = text.strip().lower()
+    phrase = text.strip().lower()
     try:
-        period = _named(said, now) or _dated(said.upper()) or _aged(said, now)
+        period = _named(phrase, now) or _dated(phrase.upper()) or _aged(phrase, now)
         return period or Period(_instant(text.strip()))
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is no period or time; give {FORMS}") from None
@@ -89,10 +89,10 @@ def between(since: str | None, until: str | None, period: str | None, now: datet
     return found
 
 
-def _named(said: str, now: datetime) -> Period | None:
-    which, _, unit = said.partition("-")
-    if said in {"today", "yesterday"}:
-        which, unit = ("this" if said == "today" else "last"), "day"
+def _named(phrase: str, now: datetime) -> Period | None:
+    which, _, unit = phrase.partition("-")
+    if phrase in {"today", "yesterday"}:
+        which, unit = ("this" if phrase == "today" else "last"), "day"
     if which not in {"this", "last"} or unit not in _BEGINNINGS:
         return None
     begins, step = _BEGINNINGS[unit]
@@ -109,13 +109,13 @@ _BEGINNINGS: dict[str, tuple[Callable[[datetime], datetime], timedelta]] = {
 }
 
 
-def _dated(said: str) -> Period | None:
+def _dated(phrase: str) -> Period | None:
     for pattern, unit in ((_DAY, "day"), (_MONTH, "month"), (_YEAR, "year")):
-        found = pattern.fullmatch(said)
+        found = pattern.fullmatch(phrase)
         if found is not None:
             year, month, day = (*map(int, found.groups()), 1, 1)[:3]
             return _whole(datetime(year, month, day, tzinfo=timezone.utc), unit)
-    found = _WEEK.fullmatch(said)
+    found = _WEEK.fullmatch(phrase)
     if found is None:
         return None
     monday = datetime.fromisocalendar(int(found[1]), int(found[2]), 1)
@@ -127,8 +127,8 @@ def _whole(since: datetime, unit: str) -> Period:
     return Period(since, begins(since + step))
 
 
-def _aged(said: str, now: datetime) -> Period | None:
-    found = _AGE.fullmatch(said)
+def _aged(phrase: str, now: datetime) -> Period | None:
+    found = _AGE.fullmatch(phrase)
     return found and Period(now.astimezone(timezone.utc) - timedelta(**{_AGES[found[2]]: int(found[1])}))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from aicost import _forks
 from aicost._money import to_decimal
 from aicost._wellformed import as_text
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 from aicost.usage.meters import Quantity
 
 from .ids import new_id
@@ -42,7 +42,7 @@ class StepKind(str, Enum):
     TOOL = "tool"
 
 
-def is_waste(event: UsageEvent, around: Around | None) -> bool:
+def is_waste(event: UsageEvent, around: RunOrStep | None) -> bool:
     """Whether what an attempt cost bought nothing: it failed after it was billed, or something it was made in failed.
 
     `around` is the innermost step or run it was made in. What is around that counts as well: the steps and the run
@@ -52,7 +52,7 @@ def is_waste(event: UsageEvent, around: Around | None) -> bool:
     return event.status is not RequestStatus.SUCCESS or is_in_failed(around)
 
 
-def is_in_failed(around: Around | None) -> bool:
+def is_in_failed(around: RunOrStep | None) -> bool:
     """Whether this step or run, or one around it, has failed."""
     while around is not None:
         if around.failed:
@@ -67,12 +67,12 @@ class Spent:
 
     atto: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
-    billed: int = 0
+    chargeable: int = 0
     """Attempts that were, or may have been, billed."""
 
     def add(self, atto: int | None, currency: str, times: int) -> None:
         """Count one attempt that was, or may have been, billed; `times` is -1 to take it out again."""
-        self.billed += times
+        self.chargeable += times
         if atto is not None:
             self.atto[currency] += times * atto
             self.known[currency] += times
@@ -81,7 +81,7 @@ class Spent:
         """What is left without `other`, which is a part of this."""
         if other is None:
             return self
-        left = Spent(Counter(self.atto), Counter(self.known), self.billed - other.billed)
+        left = Spent(Counter(self.atto), Counter(self.known), self.chargeable - other.chargeable)
         left.atto.subtract(other.atto)
         left.known.subtract(other.known)
         return left
@@ -95,7 +95,7 @@ class Spent:
         """The amount in a currency: a lower bound where some of it is unknown, None where nothing is known."""
         if currency is not None and self.known[currency] > 0:
             return to_decimal(self.atto[currency])
-        return None if self.billed > sum(self.known.values()) else Decimal(0)
+        return None if self.chargeable > sum(self.known.values()) else Decimal(0)
 
 
 class _Waiting(NamedTuple):
@@ -177,7 +177,7 @@ class Run:
         return self._root.id
 
     @property
-    def around(self) -> Around | None:
+    def around(self) -> RunOrStep | None:
         """The step or run in which the run was opened."""
         return self.parent_step or self.parent
 
@@ -209,7 +209,7 @@ class Run:
         """
         with self._lock:
             currency = self._totals.spent.currency
-            return {step: spent.amount(currency) for step, spent in self._totals.by_step.items() if spent.billed}
+            return {step: spent.amount(currency) for step, spent in self._totals.by_step.items() if spent.chargeable}
 
     @property
     def waste(self) -> Decimal | None:
@@ -301,7 +301,11 @@ class Run:
                     fallback_of=before.fallback_of or event.fallback_of,
                 )
             run._change(event, atto, currency, step, times)
-            may_come = event.usage is None and event.status is not RequestStatus.RETRY and event.billed is not Billed.NO
+            may_come = (
+                event.usage is None
+                and event.status is not RequestStatus.RETRY
+                and event.chargeable is not Chargeable.NO
+            )
             if may_come and times > 0 and len(pending) < _MAX_PENDING:
                 pending[event.event_id] = _Waiting(event, atto, currency, run, step)
 
@@ -310,8 +314,8 @@ class Run:
         while run is not None:
             run._count(event, atto, currency, times)
             run = run.parent
-        around: Around | None = self if step is None else step
-        if event.billed is Billed.NO or is_waste(event, around):
+        around: RunOrStep | None = self if step is None else step
+        if event.chargeable is Chargeable.NO or is_waste(event, around):
             return
         while around is not None and around._lock is not None:
             if around._sound is None:
@@ -328,13 +332,13 @@ class Run:
             totals.retries += times
         else:
             totals.calls += times
-        if event.billed is Billed.POSSIBLY:
+        if event.chargeable is Chargeable.POSSIBLY:
             totals.possibly_billed += times
         elif atto is None:
             totals.unpriced += times
         for meter, quantity in (event.usage or {}).items():
             totals.usage[meter] = totals.usage.get(meter, 0) + times * quantity
-        if event.billed is Billed.NO:
+        if event.chargeable is Chargeable.NO:
             return
         totals.spent.add(atto, currency, times)
         key = NO_STEP if event.step is None else event.step
@@ -367,7 +371,7 @@ class Step:
         self._sound: Spent | None = None
 
     @property
-    def around(self) -> Around | None:
+    def around(self) -> RunOrStep | None:
         """The step around this one in its run, or the run."""
         return self.parent or self.run
 
@@ -376,11 +380,11 @@ class Step:
         _fail(self)
 
 
-Around = Run | Step
+RunOrStep = Run | Step
 """What an attempt, a step or a run is in."""
 
 
-def _fail(what: Around) -> None:
+def _fail(what: RunOrStep) -> None:
     """What was sound in it so far is so no longer, for everything around it; once, whatever else fails later."""
     if what._lock is None:  # a step in no run: nothing above it counts
         what.failed = True

@@ -98,7 +98,7 @@ def track_workflow(name: Any = None, *, version: str | None = None, **attributio
     ... async def score(account): ...
     """
     check_keys(attribution)
-    return _tracker(name, lambda said: open_run(said, version=version, owner=attribution))
+    return _tracker(name, lambda chosen: open_run(chosen, version=version, owner=attribution))
 
 
 @overload
@@ -108,7 +108,7 @@ def track_step(name: str | None = None, **attribution: object | None) -> _Tracke
 def track_step(name: Any = None, **attribution: object | None) -> Any:
     """Each call is one step `name` of the current run. When it raises, what was spent in the step is waste."""
     check_keys(attribution)
-    return _tracker(name, lambda said: open_step(said, owner=attribution))
+    return _tracker(name, lambda chosen: open_step(chosen, owner=attribution))
 
 
 @overload
@@ -118,7 +118,7 @@ def track_agent(name: str | None = None, *, version: str | None = None, **attrib
 def track_agent(name: Any = None, *, version: str | None = None, **attribution: object | None) -> Any:
     """Each call is one turn of the agent `name`; calls inside carry `gen_ai.agent.name`."""
     check_keys(attribution)
-    return _tracker(name, lambda said: open_step(said, StepKind.AGENT, version=version, owner=attribution))
+    return _tracker(name, lambda chosen: open_step(chosen, StepKind.AGENT, version=version, owner=attribution))
 
 
 @overload
@@ -128,7 +128,7 @@ def track_tool(name: str | None = None, **attribution: object | None) -> _Tracke
 def track_tool(name: Any = None, **attribution: object | None) -> Any:
     """Each call is one execution of the tool `name`."""
     check_keys(attribution)
-    return _tracker(name, lambda said: open_step(said, StepKind.TOOL, owner=attribution))
+    return _tracker(name, lambda chosen: open_step(chosen, StepKind.TOOL, owner=attribution))
 
 
 class _Scoped:
@@ -207,10 +207,12 @@ def open_run(
     """A run that begins now, inside the run of `parent` or of the current context. Whoever opens it ends it."""
     outer = current_scope(parent)
     run = Run(workflow, run_id=run_id, version=version, parent=outer.run, parent_step=outer.step)
-    said: dict[str, Any] = {a.GEN_AI_OPERATION_NAME: "invoke_workflow", **attributes}
+    span_attributes: dict[str, Any] = {a.GEN_AI_OPERATION_NAME: "invoke_workflow", **attributes}
     if run.version is not None:
-        said[a.AICOST_WORKFLOW_VERSION] = run.version
-    return Frame(f"invoke_workflow {run.workflow}", outer.owned_by(owner).in_run(run), said, run, None, parent)
+        span_attributes[a.AICOST_WORKFLOW_VERSION] = run.version
+    return Frame(
+        f"invoke_workflow {run.workflow}", outer.owned_by(owner).in_run(run), span_attributes, run, None, parent
+    )
 
 
 class _Owned(Frame):
@@ -250,12 +252,12 @@ def open_step(
     outer = current_scope(parent)
     step = Step(name, kind=kind, run=outer.run, parent=outer.step)
     verb, fixed, name_key = _STEP_SPANS[kind]
-    said: Mapping[str, Any] = {**fixed, **attributes} if attributes else fixed
+    span_attributes: Mapping[str, Any] = {**fixed, **attributes} if attributes else fixed
     if name_key is not None:
-        said = {**said, name_key: step.name}
+        span_attributes = {**span_attributes, name_key: step.name}
     if version is not None:
-        said = {**said, a.GEN_AI_AGENT_VERSION: as_text(version)}
+        span_attributes = {**span_attributes, a.GEN_AI_AGENT_VERSION: as_text(version)}
     if outer.step is not None:
-        said = {**said, a.AICOST_STEP_PARENT_ID: outer.step.id}
+        span_attributes = {**span_attributes, a.AICOST_STEP_PARENT_ID: outer.step.id}
     scope = outer.owned_by(owner).in_step(step, agent=step.name if kind is StepKind.AGENT else None)
-    return Frame(f"{verb} {step.name}", scope, said, None, step, parent)
+    return Frame(f"{verb} {step.name}", scope, span_attributes, None, step, parent)

@@ -20,14 +20,14 @@ from aicost.scopes.frames import began, ended
 from aicost.scopes.runs import Run, Step, StepKind
 from aicost.scopes.scope import Scope, adopt, current_scope, scope_in
 from aicost.semconv import attributes as a
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.readers import ResponseView
 
 from . import guard
-from .call import Call, Outcome, Target
+from .call import Call, CallResult, Target
 from .dialect_table import dialect_of
-from .dialects import Dialect, Inference, Part, failure_of, may_be_inference, part_of
-from .sight import Sight, mark_span, sight_around
+from .dialects import Dialect, Inference, SpanRole, failure_of, may_be_inference, role_of
+from .open_view import OpenView, mark_span, open_view_around
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -38,43 +38,43 @@ _STEPS = {"agent": StepKind.AGENT, "tool": StepKind.TOOL, "step": StepKind.STEP}
 def started(span: Span, context: Context | None, pipeline: Pipeline) -> Scope:
     """Take a span of somebody else into the run and step it is in, or begins. Returns the scope it is in."""
     base, scope = scope_in(context), current_scope(context)
-    around = sight_around(context)
+    around = open_view_around(context)
     known = span.attributes or {}
-    part = part_of(span.name, known)
+    role = role_of(span.name, known)
     inner, run, step = scope, None, None
-    if part is not None and part.kind != "inference":
-        inner, run, step = _opened(part, scope, span)
+    if role is not None and role.kind != "inference":
+        inner, run, step = _opened(role, scope, span)
         _say_what_begins(span, run, step)
     if inner is not base:
         adopt(span, base, inner)
     origin = span.instrumentation_scope
     observer = origin.name if origin is not None else ""
     dialect = dialect_of(observer, (origin.version if origin is not None else None) or "")
-    asked = part.name if part is not None and part.kind == "inference" else None
+    asked = role.name if role is not None and role.kind == "inference" else None
     if run is not None or step is not None or asked is not None or may_be_inference(known, dialect):
         # Rebinding `end` is how the last word on a span is had while it still takes attributes.
-        sight = Sight(asked, scope, around, wire=False)
-        mark_span(span, sight)
-        span.end = _Ending(span, pipeline, scope, sight, (observer, dialect), run, step)  # type: ignore[method-assign]
+        open_view = OpenView(asked, scope, around, wire=False)
+        mark_span(span, open_view)
+        span.end = _Ending(span, pipeline, scope, open_view, (observer, dialect), run, step)  # type: ignore[method-assign]
     elif around is not None:
         mark_span(span, around)
     return inner
 
 
-def _opened(part: Part, scope: Scope, span: Span) -> tuple[Scope, Run | None, Step | None]:
+def _opened(role: SpanRole, scope: Scope, span: Span) -> tuple[Scope, Run | None, Step | None]:
     """The scope under a workflow, agent, tool or step: a run, where there is none, and a step."""
     run: Run | None = None
-    if scope.run is None and part.kind in {"workflow", "agent"}:
-        run = Run(part.name, parent_step=scope.step)
+    if scope.run is None and role.kind in {"workflow", "agent"}:
+        run = Run(role.name, parent_step=scope.step)
         scope = scope.in_run(run)
         began(scope, run, None, span)
-    if part.kind == "workflow":
+    if role.kind == "workflow":
         return scope, run, None
-    kind = _STEPS[part.kind]
-    if scope.step is not None and (scope.step.kind, scope.step.name) == (kind, part.name):
+    kind = _STEPS[role.kind]
+    if scope.step is not None and (scope.step.kind, scope.step.name) == (kind, role.name):
         return scope, run, None  # another's view of a step that is open already
-    step = Step(part.name, kind=kind, run=scope.run, parent=scope.step)
-    scope = scope.in_step(step, agent=part.name if part.kind == "agent" else None)
+    step = Step(role.name, kind=kind, run=scope.run, parent=scope.step)
+    scope = scope.in_step(step, agent=role.name if role.kind == "agent" else None)
     began(scope, None, step, span)
     return scope, run, step
 
@@ -91,20 +91,20 @@ def _say_what_begins(span: Span, run: Run | None, step: Step | None) -> None:
 class _Ending:
     """What `span.end` is for a span that was adopted: it settles what the span was, and ends it."""
 
-    __slots__ = ("_dialect", "_observer", "_pipeline", "_run", "_scope", "_sight", "_span", "_step")
+    __slots__ = ("_dialect", "_observer", "_open_view", "_pipeline", "_run", "_scope", "_span", "_step")
 
     def __init__(
         self,
         span: Span,
         pipeline: Pipeline,
         scope: Scope,
-        sight: Sight,
+        open_view: OpenView,
         observer: tuple[str, Dialect],
         run: Run | None,
         step: Step | None,
     ) -> None:
         self._span, self._pipeline, self._scope = span, pipeline, scope
-        self._sight, self._run, self._step = sight, run, step
+        self._open_view, self._run, self._step = open_view, run, step
         self._observer, self._dialect = observer
 
     def __call__(self, end_time: int | None = None) -> None:
@@ -118,7 +118,7 @@ class _Ending:
         except Exception as error:  # noqa: BLE001 - the application's span comes first
             guard.failed("adopt a span", error)
         finally:
-            self._sight.ended = True
+            self._open_view.ended = True
             vars(span).pop("end", None)
             span.end(end_time)
 
@@ -132,17 +132,19 @@ class _Ending:
         if found is None:
             return
         labels = found.labels
-        self._sight.of(labels.operation)
+        self._open_view.of(labels.operation)
         target = Target(labels.provider, labels.operation, "reported", labels.request_model)
-        call = Call.of_span(self._pipeline, target, span, scope=self._scope, sight=self._sight, observer=self._observer)
+        call = Call.of_span(
+            self._pipeline, target, span, scope=self._scope, open_view=self._open_view, observer=self._observer
+        )
         call.attempt_started(span.start_time)
         tier = labels.service_tier or (None if found.reading is None else found.reading.service_tier)
         view = ResponseView(found.reading, found.response_id, labels.model, tier)
         call.settle(
-            view, _outcome(span.attributes or {}, found) if failed else Outcome(estimated=found.estimated), end_time
+            view, _outcome(span.attributes or {}, found) if failed else CallResult(estimated=found.estimated), end_time
         )
 
 
-def _outcome(attributes: Mapping[str, Any], found: Inference) -> Outcome:
-    billed, kind = failure_of(attributes, found)
-    return Outcome(RequestStatus.FAILURE, billed, kind, complete=billed is not Billed.POSSIBLY)
+def _outcome(attributes: Mapping[str, Any], found: Inference) -> CallResult:
+    chargeable, kind = failure_of(attributes, found)
+    return CallResult(RequestStatus.FAILURE, chargeable, kind, complete=chargeable is not Chargeable.POSSIBLY)

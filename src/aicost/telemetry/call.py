@@ -25,15 +25,15 @@ from aicost.scopes.ids import new_event_id, new_id
 from aicost.scopes.leaving import reset
 from aicost.scopes.scope import Scope, current_scope
 from aicost.semconv import attributes as a
-from aicost.usage.event import NOWHERE, Billed, Origin, RequestStatus, UsageEvent
+from aicost.usage.event import NOWHERE, Chargeable, Origin, RequestStatus, UsageEvent
 from aicost.usage.readers import ResponseView
 from aicost.usage.reading import Reading
 
 from . import guard
+from .deduplication import WIRE, Covered, Observer, Reason, Verdict
 from .evidence import span_event_id
-from .once import WIRE, Covered, Observer, Reason, Verdict
+from .open_view import CallNames, OpenView, open_view_around, with_open_view
 from .pipeline import Pipeline
-from .sight import Names, Sight, sight_around, with_sight
 
 _NOTHING = ResponseView(reading=None)
 _INVALID_TRACE = "0" * 32
@@ -63,16 +63,16 @@ class _Attempt:
     backoff_ns: int = 0
     http_status: int | None = None
     error_type: str | None = None
-    billed: Billed = Billed.NO
+    chargeable: Chargeable = Chargeable.NO
     origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallResult:
     """How the last attempt of a call ended."""
 
     status: RequestStatus = RequestStatus.SUCCESS
-    billed: Billed = Billed.YES
+    chargeable: Chargeable = Chargeable.YES
     error_type: str | None = None
     http_status: int | None = None
     complete: bool = True
@@ -125,13 +125,13 @@ class Call:
         "_generation",
         "_is_of_another",
         "_lock",
+        "_not_chargeable",
         "_observer",
+        "_open_view",
         "_origin",
         "_pipeline",
         "_run_id",
         "_scope",
-        "_sight",
-        "_unbilled",
         "context",
         "span",
         "target",
@@ -169,20 +169,20 @@ class Call:
             kind=SpanKind.CLIENT if observer is WIRE else SpanKind.INTERNAL,
             attributes=attributes,
         )
-        self._sight = Sight(target.operation, scope, sight_around(parent), wire=observer is WIRE)
-        self.context: Context = with_sight(self._sight, self.span, set_span_in_context(self.span, parent))
+        self._open_view = OpenView(target.operation, scope, open_view_around(parent), wire=observer is WIRE)
+        self.context: Context = with_open_view(self._open_view, self.span, set_span_in_context(self.span, parent))
         self._begin()
         self._is_of_another = False
         self._after = None if (before := _failed.get()) is None else self._answers(before)
 
     @classmethod
     def of_span(
-        cls, pipeline: Pipeline, target: Target, span: Span, *, scope: Scope, sight: Sight, observer: str
+        cls, pipeline: Pipeline, target: Target, span: Span, *, scope: Scope, open_view: OpenView, observer: str
     ) -> Call:
         """A call that somebody else's span reports; it is settled on that span, and ends with it."""
         call = cls.__new__(cls)
         call._pipeline, call.target, call._observer = pipeline, _sound(target), observer
-        call._scope, call._sight, call.span, call.context = scope, sight, span, Context()
+        call._scope, call._open_view, call.span, call.context = scope, open_view, span, Context()
         call._begin()
         call._is_of_another = True
         call._after = None
@@ -193,10 +193,10 @@ class Call:
         self._run_id = run.id if run is not None else self._implicit_run()
         self._attempts: list[_Attempt] = []
         self._content: Mapping[str, AttributeValue] = {}
-        self._unbilled: Covered | None = None
+        self._not_chargeable: Covered | None = None
         self._origin = Origin(host=self.target.server_address, upstream_id=self._scope.upstream_id)
         target = self.target
-        self._sight.names = Names(target.provider, target.model, target.model, self._origin)
+        self._open_view.names = CallNames(target.provider, target.model, target.model, self._origin)
         self._done = False
         self._lock = _forks.lock()
         self._generation = _forks.generation
@@ -210,7 +210,7 @@ class Call:
         if self._attempts:
             before = self._attempts[-1]
             if not before.ended_ns:  # answered, and tried again all the same
-                before.ended_ns, before.error_type, before.billed = now, "retried", Billed.POSSIBLY
+                before.ended_ns, before.error_type, before.chargeable = now, "retried", Chargeable.POSSIBLY
             before.backoff_ns = now - before.ended_ns
         self._attempts.append(_Attempt(self._new_id(now, len(self._attempts) + 1), now, origin=self._origin))
 
@@ -228,23 +228,23 @@ class Call:
         if self._current().origin.upstream_id is None:
             self.traced({"upstream_id": upstream_id})
 
-    def not_billed(self, reason: Reason) -> None:
+    def not_chargeable(self, reason: Reason) -> None:
         """No model was asked for the answer: what it says was used is not charged."""
-        self._unbilled = Covered(reason, None)
+        self._not_chargeable = Covered(reason, None)
 
     @property
     def event_id(self) -> str:
         """The event of the attempt under way."""
         return self._current().event_id
 
-    def attempt_failed(self, *, billed: Billed, error_type: str, http_status: int | None = None) -> None:
+    def attempt_failed(self, *, chargeable: Chargeable, error_type: str, http_status: int | None = None) -> None:
         """The request under way failed; the client may try again."""
         attempt = self._current()
         attempt.ended_ns = time.time_ns()
         attempt.error_type, attempt.http_status = wellformed(error_type), http_status
-        attempt.billed = billed
+        attempt.chargeable = chargeable
 
-    def said(self, content: Mapping[str, AttributeValue]) -> None:
+    def add_attributes(self, content: Mapping[str, AttributeValue]) -> None:
         """What was asked and answered, for the span, where the application wants that recorded."""
         self._content = content
 
@@ -258,7 +258,7 @@ class Call:
         """Whether the outcome is known already."""
         return self._done
 
-    def finish(self, view: ResponseView | None, outcome: Outcome) -> None:
+    def finish(self, view: ResponseView | None, outcome: CallResult) -> None:
         """End the call with what the response says (None: nothing came back). Later calls do nothing."""
         if self._generation != _forks.generation:
             return  # it is the process's that began it, which ends it once
@@ -274,7 +274,7 @@ class Call:
         except Exception as error:  # noqa: BLE001 - the application's call comes first
             guard.failed("record a call", error)
         finally:
-            self._sight.ended = True
+            self._open_view.ended = True
             self.span.end()
 
     def drop(self, reason: Reason) -> None:
@@ -284,12 +284,12 @@ class Call:
             return
         with self._lock:
             done, self._done = self._done, True
-        self._sight.ended = True
+        self._open_view.ended = True
         if not done:
             self.span.set_attributes(covered_attributes(Covered(reason, None)))
             self.span.end()
 
-    def settle(self, view: ResponseView, outcome: Outcome, ended_ns: int | None = None) -> None:
+    def settle(self, view: ResponseView, outcome: CallResult, ended_ns: int | None = None) -> None:
         """Count the call with what the response says, unless somebody nearer to the wire does."""
         view, outcome = _sound_view(view), _sound_outcome(outcome)
         last = self._current()
@@ -308,11 +308,11 @@ class Call:
         if verdict.completes is not None:
             events[-1] = replace(events[-1], event_id=verdict.completes)
         attributes = self._describe(view, outcome, events)
-        self._sight.tell(events[-1])
+        self._open_view.tell(events[-1])
         if self._observer is not WIRE:
-            self._sight.claim()
-        elif all(event.billed is Billed.NO for event in events):
-            self._sight.billed = False
+            self._open_view.claim()
+        elif all(event.chargeable is Chargeable.NO for event in events):
+            self._open_view.chargeable = False
         if outcome.status is not RequestStatus.SUCCESS and scope.run is not None:
             _failed.set(self._as_failed(scope.run.id, events[-1].event_id))
         self._pipeline.settle(
@@ -327,8 +327,8 @@ class Call:
 
     def _heard(self, event: UsageEvent) -> UsageEvent:
         """The event with the usage that a view inside of the call has, where its own response told of none."""
-        heard = self._sight.heard
-        if heard is None or event.usage is not None or event.billed is not Billed.YES:
+        heard = self._open_view.heard
+        if heard is None or event.usage is not None or event.chargeable is not Chargeable.YES:
             return event
         return replace(
             event,
@@ -341,7 +341,7 @@ class Call:
 
     def failure(self) -> Failed | None:
         """This call as what the next one answers, once it has failed; in no run, nothing is linked."""
-        run, by = self._scope.run, self._sight.by or self._current().event_id
+        run, by = self._scope.run, self._open_view.by or self._current().event_id
         return None if run is None else self._as_failed(run.id, by, linked=True)
 
     def _as_failed(self, run_id: str, event_id: str, *, linked: bool = False) -> Failed:
@@ -358,10 +358,10 @@ class Call:
 
     def _decide(self, event: UsageEvent) -> Verdict:
         """Whether this view of the call is counted, or somebody else's is."""
-        if self._unbilled is not None:
-            return Verdict(self._unbilled)
-        wire, sight = self._observer is WIRE, self._sight
-        nested = None if wire else sight.covered(event)
+        if self._not_chargeable is not None:
+            return Verdict(self._not_chargeable)
+        wire, open_view = self._observer is WIRE, self._open_view
+        nested = None if wire else open_view.covered(event)
         return self._pipeline.counted.decide(
             event, Observer(self._observer), wire=wire, nested=nested, now=0 if wire else time.time_ns()
         )
@@ -383,7 +383,7 @@ class Call:
             self.span.set_status(Status(StatusCode.ERROR, event.error_type))
         self._pipeline.join(event, covered, self._observer, differs=verdict.differs)
 
-    def _describe(self, view: ResponseView, outcome: Outcome, events: list[UsageEvent]) -> dict[str, AttributeValue]:
+    def _describe(self, view: ResponseView, outcome: CallResult, events: list[UsageEvent]) -> dict[str, AttributeValue]:
         """Status and attempts on the span; what is known only now comes back as attributes."""
         span, attributes = self.span, dict[str, AttributeValue](self._content)
         if not span.is_recording():
@@ -405,7 +405,7 @@ class Call:
         return attributes
 
     def _event(
-        self, number: int, attempt: _Attempt, view: ResponseView, outcome: Outcome, after: Failed | None = None
+        self, number: int, attempt: _Attempt, view: ResponseView, outcome: CallResult, after: Failed | None = None
     ) -> UsageEvent:
         """The event of an attempt that came out so; `after` is the failed call that the application answers with it."""
         scope, target, reading, run_id = self._scope, self.target, view.reading, self._run_id
@@ -427,7 +427,7 @@ class Call:
             target.region if reading is None else reading.region or target.region,
             None if reading is None else reading.speed,
             outcome.status,
-            outcome.billed,
+            outcome.chargeable,
             outcome.error_type,
             number,
             number - 1,
@@ -477,10 +477,13 @@ class Call:
         return self._attempts[-1]
 
 
-def _failed_outcome(attempt: _Attempt) -> Outcome:
+def _failed_outcome(attempt: _Attempt) -> CallResult:
     """How an attempt came out that the client followed with another."""
-    return Outcome(
-        RequestStatus.RETRY, attempt.billed, attempt.error_type, complete=attempt.billed is not Billed.POSSIBLY
+    return CallResult(
+        RequestStatus.RETRY,
+        attempt.chargeable,
+        attempt.error_type,
+        complete=attempt.chargeable is not Chargeable.POSSIBLY,
     )
 
 
@@ -509,7 +512,7 @@ def _sound_view(view: ResponseView) -> ResponseView:
     return ResponseView(**{**wellformed_values(view._asdict()), "reading": reading})
 
 
-def _sound_outcome(outcome: Outcome) -> Outcome:
+def _sound_outcome(outcome: CallResult) -> CallResult:
     said = outcome.error_type
     return outcome if said is None or wellformed(said) is said else replace(outcome, error_type=wellformed(said))
 
@@ -527,7 +530,7 @@ def _attempt_attributes(event: UsageEvent, attempt: _Attempt) -> Mapping[str, An
         a.AICOST_EVENT_ID: event.event_id,
         a.AICOST_REQUEST_ATTEMPT: event.attempt,
         a.AICOST_REQUEST_STATUS: event.status.value,
-        a.AICOST_REQUEST_BILLED: event.billed.value,
+        a.AICOST_REQUEST_BILLED: event.chargeable.value,
     }
     if attempt.http_status is not None:
         attributes[a.HTTP_RESPONSE_STATUS_CODE] = attempt.http_status

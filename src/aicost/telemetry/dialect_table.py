@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from aicost._bounded import remembered
 
-from .dialects import CALL_LLM, MARKS, UNKNOWN, Dialect, Names
+from .dialects import CALL_LLM, MARKS, UNKNOWN, AttributeNames, Dialect
 
-_COUNTS: dict[str, Names] = {
+_COUNTS: dict[str, AttributeNames] = {
     "input_tokens": ("gen_ai.usage.input_tokens",),
     "output_tokens": ("gen_ai.usage.output_tokens",),
     "cache_read_tokens": ("gen_ai.usage.cache_read.input_tokens",),
@@ -26,7 +26,7 @@ _COUNTS: dict[str, Names] = {
 """Upstream's own names, those of its span attributes and of its newer metrics."""
 
 
-def _with(counts: Mapping[str, Names], **more: Names) -> dict[str, Names]:
+def _with(counts: Mapping[str, AttributeNames], **more: AttributeNames) -> dict[str, AttributeNames]:
     return {ours: (*counts.get(ours, ()), *more.get(ours, ())) for ours in {**counts, **more}}
 
 
@@ -54,7 +54,7 @@ _DETAILS_COUNTS = _with(
     input_audio_tokens=("gen_ai.usage.details.input_audio_tokens",),
     output_audio_tokens=("gen_ai.usage.details.output_audio_tokens",),
 )
-_OPENINFERENCE_COUNTS: dict[str, Names] = {
+_OPENINFERENCE_COUNTS: dict[str, AttributeNames] = {
     "input_tokens": ("llm.token_count.prompt",),
     "output_tokens": ("llm.token_count.completion",),
     "cache_read_tokens": ("llm.token_count.prompt_details.cache_read",),
@@ -66,7 +66,7 @@ _OPENINFERENCE_COUNTS: dict[str, Names] = {
     "total_tokens": ("llm.token_count.total",),
 }
 _VERCEL = "ai.response.providerMetadata"
-_VERCEL_COUNTS: dict[str, Names] = {
+_VERCEL_COUNTS: dict[str, AttributeNames] = {
     "input_tokens": ("gen_ai.usage.input_tokens", "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
     "output_tokens": ("gen_ai.usage.output_tokens", "ai.usage.outputTokens", "ai.usage.completionTokens"),
     "cache_read_tokens": (
@@ -84,7 +84,7 @@ _VERCEL_COUNTS: dict[str, Names] = {
     "reasoning_tokens": ("ai.usage.reasoningTokens", f"{_VERCEL}/openai/reasoningTokens"),
 }
 _LITELLM = "metadata.usage_object"
-_LITELLM_COUNTS: dict[str, Names] = {
+_LITELLM_COUNTS: dict[str, AttributeNames] = {
     "input_tokens": ("gen_ai.usage.input_tokens",),
     "output_tokens": ("gen_ai.usage.output_tokens",),
     "cache_read_tokens": (f"{_LITELLM}/prompt_tokens_details/cached_tokens",),
@@ -98,7 +98,7 @@ _LITELLM_COUNTS: dict[str, Names] = {
     "total_tokens": ("gen_ai.usage.total_tokens",),
 }
 _LANGSMITH = "langsmith.metadata.usage_metadata"
-_LANGSMITH_COUNTS: dict[str, Names] = {
+_LANGSMITH_COUNTS: dict[str, AttributeNames] = {
     "input_tokens": (f"{_LANGSMITH}/input_tokens", "gen_ai.usage.input_tokens"),
     "output_tokens": (f"{_LANGSMITH}/output_tokens", "gen_ai.usage.output_tokens"),
     "cache_read_tokens": (f"{_LANGSMITH}/input_token_details/cache_read",),
@@ -111,7 +111,7 @@ _LANGSMITH_COUNTS: dict[str, Names] = {
     "total_tokens": (f"{_LANGSMITH}/total_tokens", "gen_ai.usage.total_tokens"),
 }
 _MLFLOW = "mlflow.chat.tokenUsage"
-_MLFLOW_COUNTS: dict[str, Names] = {
+_MLFLOW_COUNTS: dict[str, AttributeNames] = {
     "input_tokens": (f"{_MLFLOW}/input_tokens", "mlflow.spanOutputs/usage/prompt_tokens"),
     "output_tokens": (f"{_MLFLOW}/output_tokens",),
     "cache_read_tokens": (f"{_MLFLOW}/cache_read_input_tokens",),

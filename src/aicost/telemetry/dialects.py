@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from aicost._bounded import short
 from aicost._errors import UsageError
 from aicost.semconv import attributes as a
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 from aicost.usage.providers import find_provider, normal_tier, provider_named, provider_of_model, served_by
 from aicost.usage.readers import read_usage
 from aicost.usage.reading import Reading
@@ -22,16 +22,16 @@ from aicost.usage.reported import PLAIN, Input, read_plain, read_reported
 
 from .literals import object_in
 
-Kind = Literal["workflow", "agent", "tool", "step", "inference"]
+RoleKind = Literal["workflow", "agent", "tool", "step", "inference"]
 Attributes = Mapping[str, Any]
 
-_OPERATIONS: dict[str, tuple[Kind, str]] = {
+_OPERATIONS: dict[str, tuple[RoleKind, str]] = {
     **{name: ("inference", name) for name in ("chat", "text_completion", "generate_content", "embeddings", "rerank")},
     "invoke_agent": ("agent", ""),
     "execute_tool": ("tool", ""),
     "invoke_workflow": ("workflow", ""),
 }
-_SAYS: dict[str, tuple[Kind, str]] = {
+_SAYS: dict[str, tuple[RoleKind, str]] = {
     **_OPERATIONS,
     # openinference.span.kind
     "LLM": ("inference", "chat"),
@@ -82,7 +82,7 @@ _NAMES = {
     "inference": (),
 }
 
-Names = tuple[str, ...]
+AttributeNames = tuple[str, ...]
 UNKNOWN = "unknown"
 """The dialect of those whom nobody here knows."""
 STORAGE = "storage"
@@ -91,10 +91,10 @@ STORAGE = "storage"
 _EARLY = frozenset({"gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", *MARKS})
 
 
-class Part(NamedTuple):
+class SpanRole(NamedTuple):
     """Which part of an agent's work a span is. An inference is one operation of one model."""
 
-    kind: Kind
+    kind: RoleKind
     name: str
     """Of the agent, tool or workflow; the operation of an inference."""
 
@@ -130,7 +130,7 @@ class Inference(NamedTuple):
 
 
 Decode = Callable[[Any], Any]
-Paths = tuple[tuple[str, Names], ...]
+Paths = tuple[tuple[str, AttributeNames], ...]
 """Ways into attributes that hold JSON: the attribute, and the keys inside of it."""
 
 
@@ -164,24 +164,24 @@ class Dialect:
     """
 
     id: str
-    scopes: Names = ()
+    scopes: AttributeNames = ()
     """How the names of the scopes begin."""
-    versions: Names = ("",)
+    versions: AttributeNames = ("",)
     """How their versions begin."""
-    marks: Names = ("gen_ai.operation.name",)
+    marks: AttributeNames = ("gen_ai.operation.name",)
     """What says whether a span is an inference, and of which operation."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Where the span's name says it, by how it begins: the operation."""
-    ignored: Names = ()
+    ignored: AttributeNames = ()
     """What is in the names of spans that are no inferences, whatever they say."""
-    provider: Names = ("gen_ai.provider.name", "gen_ai.system")
-    asked: Names = ("gen_ai.request.model",)
-    answered: Names = ("gen_ai.response.model",)
-    response_id: Names = ("gen_ai.response.id",)
-    tier: Names = ("openai.response.service_tier", "gen_ai.openai.response.service_tier")
-    counts: Mapping[str, Names] = field(default_factory=dict)
+    provider: AttributeNames = ("gen_ai.provider.name", "gen_ai.system")
+    asked: AttributeNames = ("gen_ai.request.model",)
+    answered: AttributeNames = ("gen_ai.response.model",)
+    response_id: AttributeNames = ("gen_ai.response.id",)
+    tier: AttributeNames = ("openai.response.service_tier", "gen_ai.openai.response.service_tier")
+    counts: Mapping[str, AttributeNames] = field(default_factory=dict)
     """By what they count, in the words of `usage.reported`."""
-    raw: Names = ()
+    raw: AttributeNames = ()
     """Where the provider's own usage object is, which comes before the counts."""
     input: Input = "inclusive"
     """Whether input tokens include those read from and written to a cache; `unknown` leaves it to the totals."""
@@ -189,7 +189,7 @@ class Dialect:
     """Providers whose counts it passes on as they are, so that cached tokens are beside the input."""
     inclusive_with: str | None = None
     """What only those versions say that have changed to inclusive input."""
-    zero_is_silence: Names = ()
+    zero_is_silence: AttributeNames = ()
     """Where a zero may be what was not counted."""
     blind: bool = False
     """Whether a span without any count of cached tokens may have had some: its amount is then an estimate."""
@@ -199,7 +199,7 @@ class Dialect:
     """Whether it has spans without usage beside the one that has it."""
     needles: tuple[bytes, ...] = field(init=False)
     """One of these is in the encoding of every span that may be an inference."""
-    keys: Names = field(init=False)
+    keys: AttributeNames = field(init=False)
     """Every attribute that is looked at."""
     _paths: dict[str, Paths] = field(init=False, default_factory=dict)
     _layouts: dict[tuple[bool, ...], _Layout] = field(init=False, default_factory=dict)
@@ -225,7 +225,7 @@ class Dialect:
         """
         if self.ignored:
             called = name if isinstance(name, str) else str(name, "utf-8", "replace")
-            if any(part in called for part in self.ignored):
+            if any(word in called for word in self.ignored):
                 return None
         present = tuple(map(attributes.__contains__, self.keys))
         layout = self._layouts.get(present)
@@ -291,7 +291,7 @@ class Dialect:
         """Which of the names that may hold something do, for spans that have these keys."""
         there = {key for key, found in zip(self.keys, present, strict=True) if found}
 
-        def first(names: Names) -> str | None:
+        def first(names: AttributeNames) -> str | None:
             return next((name for name in names if name in there), None)
 
         labels = tuple(first(names) for names in (self.marks, self.provider, self.asked, self.answered, self.tier))
@@ -368,8 +368,8 @@ class Dialect:
         """The operation of an inference; None for what is none."""
         if self.names and mark is None:
             return next((op for start, op in self.names.items() if (name or "").startswith(start)), None)
-        part = _part(name or "", mark)
-        return part.name if part is not None and part.kind == "inference" else None
+        role = _role(name or "", mark)
+        return role.name if role is not None and role.kind == "inference" else None
 
 
 class _Inside:
@@ -408,26 +408,26 @@ def _ttl_unknown(provider: str, counts: Mapping[str, Any]) -> bool:
 _BY_TTL = {"anthropic", "aws.bedrock", "gcp.vertex_ai"}
 
 
-def part_of(name: str, attributes: Attributes) -> Part | None:
+def role_of(name: str, attributes: Attributes) -> SpanRole | None:
     """What a span is, from its name and the attributes it has so far; None for one that has nothing to do with it."""
     said = [value for mark in MARKS if (value := attributes.get(mark)) is not None]
     mark = next((str(one) for one in said if _kind(str(one)) is not None), None)
-    part = _part(name, mark)
-    if part is None or part.kind == "inference":
-        return part
-    return Part(part.kind, next((str(v) for key in _NAMES[part.kind] if (v := attributes.get(key))), part.name))
+    role = _role(name, mark)
+    if role is None or role.kind == "inference":
+        return role
+    return SpanRole(role.kind, next((str(v) for key in _NAMES[role.kind] if (v := attributes.get(key))), role.name))
 
 
-def _part(name: str, mark: str | None) -> Part | None:
+def _role(name: str, mark: str | None) -> SpanRole | None:
     found = _NAME.match(name) if mark is None or name.startswith(mark) else None
     known = _kind(mark or (found.group(1) if found else ""))
     if known is None:
-        return Part("inference", "generate_content") if name == CALL_LLM else None
+        return SpanRole("inference", "generate_content") if name == CALL_LLM else None
     kind, operation = known
-    return Part(kind, operation or (found and found.group(2)) or name)
+    return SpanRole(kind, operation or (found and found.group(2)) or name)
 
 
-def _kind(mark: str) -> tuple[Kind, str] | None:
+def _kind(mark: str) -> tuple[RoleKind, str] | None:
     return _SAYS.get(mark) or _SAYS.get(mark.upper())
 
 
@@ -439,7 +439,7 @@ def may_be_inference(attributes: Attributes, dialect: Dialect) -> bool:
 class Failure(NamedTuple):
     """How a call that failed came out."""
 
-    billed: Billed
+    chargeable: Chargeable
     error_type: str
 
 
@@ -447,8 +447,8 @@ def failure_of(attributes: Attributes, found: Inference) -> Failure:
     """How a failed inference came out. A status says that nothing was done; anything else leaves it open."""
     kind = str(attributes.get(a.ERROR_TYPE) or "error")
     if found.reading is not None:
-        return Failure(Billed.YES, kind)
-    return Failure(Billed.NO if kind.isdigit() else Billed.POSSIBLY, kind)
+        return Failure(Chargeable.YES, kind)
+    return Failure(Chargeable.NO if kind.isdigit() else Chargeable.POSSIBLY, kind)
 
 
 def _word(value: object) -> str | None:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from aicost._bounded import remembered
-from aicost.usage.event import Billed, Origin
+from aicost.usage.event import Chargeable, Origin
 from aicost.usage.meters import Quantity
 from aicost.usage.model_names import same_model
 from aicost.usage.providers import has_weak_ids, provider_at, same_provider
@@ -42,7 +42,7 @@ class View(Named, Protocol):
     @property
     def usage(self) -> Mapping[str, Quantity] | None: ...
     @property
-    def billed(self) -> Billed: ...
+    def chargeable(self) -> Chargeable: ...
     @property
     def started_ns(self) -> int: ...
     @property

@@ -20,9 +20,9 @@ from aicost.scopes.runs import Run, Step
 from aicost.usage.event import UsageEvent
 
 from . import guard
-from .metrics import Metrics
-from .once import Counted, Covered
-from .options import CallOptions
+from .call_options import CallOptions
+from .deduplication import Covered, Deduplicator
+from .instruments import Metrics
 from .profiles import CostProfile, span_attributes
 
 _DEFAULT_OPTIONS = CallOptions()
@@ -74,7 +74,7 @@ class Pipeline:
         self.tracer: Tracer = get_tracer("aicost", __version__, tracer_provider)
         self.profiles = tuple(profiles)
         self.options = options
-        self.counted: Counted = Counted() if beside is None else beside.counted
+        self.counted: Deduplicator = Deduplicator() if beside is None else beside.counted
         self._replaceable: OrderedDict[str, _Counted] = OrderedDict() if beside is None else beside._replaceable
 
     def settle(

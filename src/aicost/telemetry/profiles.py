@@ -11,10 +11,10 @@ from opentelemetry.util.types import AttributeValue
 from aicost._money import ATTO, to_text
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.semconv import attributes as a
-from aicost.usage.event import NOWHERE, Billed, UsageEvent
+from aicost.usage.event import NOWHERE, Chargeable, UsageEvent
 from aicost.usage.meters import METERS, Quantity, direction_of, group_of, token_sums
 
-Attributes = dict[str, AttributeValue]
+SpanAttributes = dict[str, AttributeValue]
 
 COST_GROUPS = {
     "input": a.AICOST_COST_INPUT,
@@ -68,16 +68,18 @@ class Used(Protocol):
     def operation(self) -> str: ...
 
 
-def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequence[CostProfile] = ()) -> Attributes:
+def span_attributes(
+    entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequence[CostProfile] = ()
+) -> SpanAttributes:
     """Everything a finished call says about itself. The last entry is its outcome; all of them are its attempts."""
     event, charge = entries[-1]
     if event.is_storage:
         return _storage_attributes(event, charge)
-    attributes: Attributes = {
+    attributes: SpanAttributes = {
         a.AICOST_EVENT_ID: event.event_id,
         a.AICOST_REQUEST_STATUS: event.status.value,
         a.AICOST_REQUEST_RETRY_COUNT: event.retry_count,
-        a.AICOST_REQUEST_BILLED: event.billed.value,
+        a.AICOST_REQUEST_BILLED: event.chargeable.value,
         a.AICOST_USAGE_SOURCE: "none" if event.usage is None else "estimated" if event.estimated else "provider",
         a.AICOST_COST_STATUS: charge.status.value,
     }
@@ -99,7 +101,7 @@ def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequ
         attributes[a.AICOST_RESPONSE_SPEED] = event.speed
     if event.flags:
         attributes[a.AICOST_USAGE_FLAGS] = list(event.flags)
-    possibly = sum(attempt.billed is Billed.POSSIBLY for attempt, _ in entries)
+    possibly = sum(attempt.chargeable is Chargeable.POSSIBLY for attempt, _ in entries)
     if possibly:
         attributes[a.AICOST_REQUEST_POSSIBLY_BILLED_ATTEMPTS] = possibly
     add_usage(attributes, event)
@@ -109,15 +111,15 @@ def span_attributes(entries: Sequence[tuple[UsageEvent, Charge]], profiles: Sequ
     return attributes
 
 
-def _storage_attributes(event: UsageEvent, charge: Charge) -> Attributes:
+def _storage_attributes(event: UsageEvent, charge: Charge) -> SpanAttributes:
     """What an operation of a database says: there are many of them, and most cost nothing by themselves."""
-    attributes: Attributes = {
+    attributes: SpanAttributes = {
         a.AICOST_EVENT_ID: event.event_id,
         a.AICOST_REQUEST_STATUS: event.status.value,
         a.AICOST_COST_STATUS: charge.status.value,
     }
-    if event.billed is not Billed.YES:
-        attributes[a.AICOST_REQUEST_BILLED] = event.billed.value
+    if event.chargeable is not Chargeable.YES:
+        attributes[a.AICOST_REQUEST_BILLED] = event.chargeable.value
     if event.error_type is not None:
         attributes[a.ERROR_TYPE] = event.error_type
     for meter, quantity in (event.usage or {}).items():
@@ -130,7 +132,7 @@ def _storage_attributes(event: UsageEvent, charge: Charge) -> Attributes:
     return attributes
 
 
-def add_usage(attributes: Attributes, event: Used) -> None:
+def add_usage(attributes: SpanAttributes, event: Used) -> None:
     """What was used: upstream's inclusive counts, and the disjoint meters."""
     usage = event.usage
     if usage is None:
@@ -154,7 +156,7 @@ def add_usage(attributes: Attributes, event: Used) -> None:
     attributes.update(grouped)
 
 
-def add_cost(attributes: Attributes, charge: Charge) -> None:
+def add_cost(attributes: SpanAttributes, charge: Charge) -> None:
     """The amount, its parts, and what explains them."""
     if charge.reason is not None:
         attributes[a.AICOST_COST_REASON] = charge.reason
@@ -179,12 +181,12 @@ def add_cost(attributes: Attributes, charge: Charge) -> None:
         attributes[a.AICOST_COST_RATE_IDS] = rate_ids
 
 
-def _flat(attributes: Attributes, charge: Charge) -> None:
+def _flat(attributes: SpanAttributes, charge: Charge) -> None:
     if charge.atto is not None:
         attributes[a.GEN_AI_USAGE_COST] = charge.atto / ATTO
 
 
-def _semconv(attributes: Attributes, charge: Charge) -> None:
+def _semconv(attributes: SpanAttributes, charge: Charge) -> None:
     if charge.atto is not None:
         attributes[a.GEN_AI_USAGE_COST_AMOUNT] = charge.atto / ATTO
         attributes[a.GEN_AI_USAGE_COST_CURRENCY] = charge.currency
@@ -192,7 +194,7 @@ def _semconv(attributes: Attributes, charge: Charge) -> None:
         attributes[a.GEN_AI_USAGE_COST_SOURCE] = "provider" if reported else "local"
 
 
-def _openinference(attributes: Attributes, charge: Charge) -> None:
+def _openinference(attributes: SpanAttributes, charge: Charge) -> None:
     if charge.atto is None:
         return
     sides = {"input": 0, "output": 0}
@@ -205,7 +207,7 @@ def _openinference(attributes: Attributes, charge: Charge) -> None:
     attributes[a.LLM_COST_COMPLETION] = sides["output"] / ATTO
 
 
-PROFILES: Mapping[CostProfile, Callable[[Attributes, Charge], None]] = {
+PROFILES: Mapping[CostProfile, Callable[[SpanAttributes, Charge], None]] = {
     CostProfile.FLAT: _flat,
     CostProfile.SEMCONV: _semconv,
     CostProfile.OPENINFERENCE: _openinference,

@@ -22,8 +22,8 @@ from aicost.scopes.runs import Run, Step
 from aicost.scopes.scope import check_keys
 
 from . import guard
-from .metrics import Metrics
-from .options import CallOptions, Redact, Tokenizer, tokenizer_named
+from .call_options import CallOptions, Redact, Tokenizer, tokenizer_named
+from .instruments import Metrics
 from .pipeline import Pipeline
 from .processor import AttributionProcessor
 from .profiles import CostProfile

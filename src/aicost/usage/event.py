@@ -23,7 +23,7 @@ class RequestStatus(str, Enum):
     FAILURE = "failure"
 
 
-class Billed(str, Enum):
+class Chargeable(str, Enum):
     """Whether the provider charges for an attempt, as far as its caller can know."""
 
     YES = "yes"
@@ -86,7 +86,7 @@ class UsageEvent:
     region: str | None
     speed: str | None
     status: RequestStatus
-    billed: Billed
+    chargeable: Chargeable
     error_type: str | None
     attempt: int
     retry_count: int
@@ -132,7 +132,7 @@ class UsageEvent:
         region: str | None = None,
         speed: str | None = None,
         status: RequestStatus = RequestStatus.SUCCESS,
-        billed: Billed = Billed.YES,
+        chargeable: Chargeable = Chargeable.YES,
         error_type: str | None = None,
         attempt: int = 1,
         retry_count: int = 0,
@@ -172,7 +172,7 @@ class UsageEvent:
             region,
             speed,
             status,
-            billed,
+            chargeable,
             error_type,
             attempt,
             retry_count,

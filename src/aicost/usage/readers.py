@@ -29,7 +29,7 @@ Counting = Literal["inclusive", "exclusive"]
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class UsageReader:
     """How one API reports usage, and how it is read."""
 
     read: Callable[[Raw], Reading]
@@ -104,66 +104,68 @@ def _or_compatible(own: Callable[[Raw], Reading]) -> Callable[[Raw], Reading]:
     return read
 
 
-_BATCH = Reader(_batch_of(None), found_at=(), inner=_in_batch)
-READERS: dict[str, Reader] = {
-    "chat": Reader(openai.read_chat, fields=openai.CHAT),
-    "completions": Reader(openai.read_chat, fields=openai.CHAT),
-    "responses": Reader(openai.read_responses, fees=openai_tools.count_tool_calls, fields=openai.RESPONSES),
-    "embeddings": Reader(openai.read_embeddings, fields=openai.EMBEDDINGS),
-    "realtime": Reader(openai_media.read_realtime, fields=openai_media.REALTIME),
-    "images": Reader(openai_media.read_images, fees=openai_media.count_drawings, fields=openai_media.IMAGES),
-    "transcription": Reader(openai_media.read_transcription, fields=openai_media.TRANSCRIPTION),
-    "speech": Reader(openai_media.read_speech, fields=openai_media.SPEECH),
-    "moderations": Reader(openai_media.read_moderation, found_at=()),
-    "videos": Reader(openai_media.read_video, found_at=(), fields=Fields("seconds")),
-    "fine_tuning": Reader(openai_media.read_fine_tuning, found_at=(), fields=Fields("trained_tokens")),
+_BATCH = UsageReader(_batch_of(None), found_at=(), inner=_in_batch)
+READERS: dict[str, UsageReader] = {
+    "chat": UsageReader(openai.read_chat, fields=openai.CHAT),
+    "completions": UsageReader(openai.read_chat, fields=openai.CHAT),
+    "responses": UsageReader(openai.read_responses, fees=openai_tools.count_tool_calls, fields=openai.RESPONSES),
+    "embeddings": UsageReader(openai.read_embeddings, fields=openai.EMBEDDINGS),
+    "realtime": UsageReader(openai_media.read_realtime, fields=openai_media.REALTIME),
+    "images": UsageReader(openai_media.read_images, fees=openai_media.count_drawings, fields=openai_media.IMAGES),
+    "transcription": UsageReader(openai_media.read_transcription, fields=openai_media.TRANSCRIPTION),
+    "speech": UsageReader(openai_media.read_speech, fields=openai_media.SPEECH),
+    "moderations": UsageReader(openai_media.read_moderation, found_at=()),
+    "videos": UsageReader(openai_media.read_video, found_at=(), fields=Fields("seconds")),
+    "fine_tuning": UsageReader(openai_media.read_fine_tuning, found_at=(), fields=Fields("trained_tokens")),
     "batch": _BATCH,
-    "messages": Reader(anthropic.read_messages, input="exclusive", fields=anthropic.MESSAGES),
-    "generate_content": Reader(
+    "messages": UsageReader(anthropic.read_messages, input="exclusive", fields=anthropic.MESSAGES),
+    "generate_content": UsageReader(
         google.read_generate_content,
         output="exclusive",
         found_at=("usage_metadata", "usageMetadata"),
         fees=google.count_grounding,
         fields=google.GENERATE,
     ),
-    "cached_content": Reader(google.read_cached_content, found_at=(), fields=google.CACHED),
-    "text_generation": Reader(compatible.read_text_generation, found_at=(), fields=compatible.GENERATED),
-    "embed_content": Reader(google.read_embed_content, found_at=(), by_model=True, fields=google.EMBED),
-    "converse": Reader(
+    "cached_content": UsageReader(google.read_cached_content, found_at=(), fields=google.CACHED),
+    "text_generation": UsageReader(compatible.read_text_generation, found_at=(), fields=compatible.GENERATED),
+    "embed_content": UsageReader(google.read_embed_content, found_at=(), by_model=True, fields=google.EMBED),
+    "converse": UsageReader(
         bedrock.read_converse,
         input="exclusive",
         found_at=(),
         fees=bedrock.count_guardrails,
         fields=bedrock.CONVERSE,
     ),
-    "invoke_model": Reader(bedrock.read_invoke_model, input="exclusive", found_at=(), fees=bedrock.count_guardrails),
-    "rerank": Reader(cohere.read_rerank, found_at=(), fields=cohere.RERANK),
-    "reported": Reader(reported.read_reported, fields=reported.REPORTED),
-    "ocr": Reader(compatible.read_ocr, found_at=("usage_info", "usage"), fields=compatible.OCR),
+    "invoke_model": UsageReader(
+        bedrock.read_invoke_model, input="exclusive", found_at=(), fees=bedrock.count_guardrails
+    ),
+    "rerank": UsageReader(cohere.read_rerank, found_at=(), fields=cohere.RERANK),
+    "reported": UsageReader(reported.read_reported, fields=reported.REPORTED),
+    "ocr": UsageReader(compatible.read_ocr, found_at=("usage_info", "usage"), fields=compatible.OCR),
 }
 """Reader by API name, as `aicost price` and `aicost.price(api=...)` take it."""
 
-_COHERE = Reader(_or_compatible(cohere.read_billed), found_at=(), fields=cohere.BILLED)
-_GEMINI = Reader(compatible.read_gemini_chat, output="exclusive", fields=compatible.CHAT)
-_OLLAMA = Reader(_or_compatible(ollama.read_ollama), found_at=(), fields=ollama.OLLAMA)
-DIALECTS: dict[tuple[str, str], Reader] = {
+_COHERE = UsageReader(_or_compatible(cohere.read_billed), found_at=(), fields=cohere.BILLED)
+_GEMINI = UsageReader(compatible.read_gemini_chat, output="exclusive", fields=compatible.CHAT)
+_OLLAMA = UsageReader(_or_compatible(ollama.read_ollama), found_at=(), fields=ollama.OLLAMA)
+READERS_BY_PROVIDER: dict[tuple[str, str], UsageReader] = {
     ("cohere", "chat"): _COHERE,
     ("cohere", "embeddings"): _COHERE,
     ("gcp.gemini", "chat"): _GEMINI,
     ("gcp.vertex_ai", "chat"): _GEMINI,
     ("ollama", "chat"): _OLLAMA,
     ("ollama", "embeddings"): _OLLAMA,
-    ("voyage", "embeddings"): Reader(voyage.read_voyage, fields=voyage.VOYAGE),
+    ("voyage", "embeddings"): UsageReader(voyage.read_voyage, fields=voyage.VOYAGE),
     ("anthropic", "batch"): _BATCH,
 }
 """Readers of providers that answer under another's API name with counts of their own."""
 
-_COMPATIBLE: dict[str, Reader] = {
-    "chat": Reader(compatible.read_chat, fields=compatible.CHAT),
-    "completions": Reader(compatible.read_chat, fields=compatible.CHAT),
-    "responses": Reader(compatible.read_responses, fees=compatible.count_tool_calls, fields=compatible.RESPONSES),
-    "embeddings": Reader(compatible.read_embeddings, fields=compatible.EMBEDDINGS),
-    "batch": Reader(_batch_of("compatible"), found_at=(), inner=_in_batch),
+_COMPATIBLE: dict[str, UsageReader] = {
+    "chat": UsageReader(compatible.read_chat, fields=compatible.CHAT),
+    "completions": UsageReader(compatible.read_chat, fields=compatible.CHAT),
+    "responses": UsageReader(compatible.read_responses, fees=compatible.count_tool_calls, fields=compatible.RESPONSES),
+    "embeddings": UsageReader(compatible.read_embeddings, fields=compatible.EMBEDDINGS),
+    "batch": UsageReader(_batch_of("compatible"), found_at=(), inner=_in_batch),
 }
 """Readers of everybody else who answers in OpenAI's shape."""
 
@@ -234,18 +236,18 @@ def read_answer(
     return _view(reader, raw, provider, model)
 
 
-def reader_of(api: str, provider: str | None = None) -> Reader:
+def reader_of(api: str, provider: str | None = None) -> UsageReader:
     """The reader of an API as a provider answers it. Raises `UsageError` for an API nobody here knows."""
     found = READERS.get(api)
     named = canonical_provider(provider or "openai")
     if named not in _OPENAI:
-        found = DIALECTS.get((named, api)) or _COMPATIBLE.get(api) or found
+        found = READERS_BY_PROVIDER.get((named, api)) or _COMPATIBLE.get(api) or found
     if found is None:
         raise UsageError(f"no reader for api {api!r}; known: {', '.join(sorted(READERS))}")
     return found
 
 
-def _guess(raw: Raw, provider: str | None) -> Reader:
+def _guess(raw: Raw, provider: str | None) -> UsageReader:
     """The reader for an object, or for the usage inside it, by what it says it is or by its fields."""
     nested = next((found for name in _HOLDERS if (found := fields_of(raw.get(name))) is not None), raw)
     # A transcription and a realtime response differ in what they are, not in their fields.
@@ -273,7 +275,7 @@ def read_response(body: Raw, *, api: str, provider: str | None = None, model: st
     return _view(reader_of(api, provider), body, provider, model)
 
 
-def _view(reader: Reader, body: Raw, provider: str | None, model: str | None) -> ResponseView:
+def _view(reader: UsageReader, body: Raw, provider: str | None, model: str | None) -> ResponseView:
     if reader.by_model and model is not None and body.get("model") is None:
         body = {**body, "model": model}
     holders = (body.get(name) for name in reader.found_at) if reader.found_at else (body,)

@@ -70,4 +70,4 @@ class AnthropicInstrumentor(PackageInstrumentor):
 def _no_span_in_ours(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
     # The client goes on without a span when this returns None (anthropic 2.11, `SyncAPIClient.request`).
     progress = current()
-    return wrapped(*args, **kwargs) if progress is None or not progress.ask.recorded else None
+    return wrapped(*args, **kwargs) if progress is None or not progress.call_request.recorded else None

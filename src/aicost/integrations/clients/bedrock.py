@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 from aicost.usage.bedrock import COUNT_HEADERS
 from aicost.usage.providers import normal_region
@@ -29,7 +29,7 @@ _JOBS = {
 """Work that is given here and done later, by service and operation; nothing says here what it used."""
 
 
-def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+def _call_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     operation = kwargs["operation_name"] if "operation_name" in kwargs else args[0]
     service = instance.meta.service_model.service_name
     known, job = _OPERATIONS.get(operation), _JOBS.get((service, operation))
@@ -40,7 +40,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     model = model_of(str(parameters.get("modelId") or parameters.get("baseModelIdentifier") or "unknown"))
     if known is None or job is not None:
         target = Target("aws.bedrock", "generate_content", job or "batch", model, **served_at(url))
-        return Ask(target, body=parameters, recorded=False)
+        return CallRequest(target, body=parameters, recorded=False)
     name, api = known
     target = Target(
         provider="aws.bedrock",
@@ -52,7 +52,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         region=normal_region(instance.meta.region_name, "aws.bedrock", model),
     )
     # Read from the bytes: what botocore makes of them leaves out the fields its service model does not know yet.
-    return Ask(target, body=_body(parameters), count_headers=COUNT_HEADERS if api == "invoke_model" else ())
+    return CallRequest(target, body=_body(parameters), count_headers=COUNT_HEADERS if api == "invoke_model" else ())
 
 
 def _body(parameters: Mapping[str, Any]) -> Raw | None:
@@ -77,4 +77,4 @@ class BedrockInstrumentor(PackageInstrumentor):
 
     name = "botocore"
     requires = "botocore >= 1.35, < 2"
-    methods = (Method("botocore.client", "BaseClient._make_api_call", _ask),)
+    methods = (Method("botocore.client", "BaseClient._make_api_call", _call_request),)

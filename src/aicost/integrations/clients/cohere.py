@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 
 _PATHS = {
@@ -25,7 +25,7 @@ _JOBS = {"embed-jobs": "batch", "finetuning/finetuned-models": "fine_tuning"}
 """Work that is given here and done later; nothing says here what it used."""
 
 
-def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+def _call_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     path = kwargs["path"] if "path" in kwargs else args[0]
     version, _, name = str(path).strip("/").partition("/")
     job = _JOBS.get(name)
@@ -45,7 +45,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         **served_at(url),
         streaming=isinstance(body, dict) and bool(body.get("stream")),
     )
-    return Ask(target, body=body if isinstance(body, dict) else None, recorded=job is None)
+    return CallRequest(target, body=body if isinstance(body, dict) else None, recorded=job is None)
 
 
 class CohereInstrumentor(PackageInstrumentor):
@@ -54,8 +54,8 @@ class CohereInstrumentor(PackageInstrumentor):
     name = "cohere"
     requires = "cohere >= 5.20, < 8"
     methods = (
-        Method("cohere.core.http_client", "HttpClient.request", _ask),
-        Method("cohere.core.http_client", "HttpClient.stream", _ask, kind="context", is_async=False),
-        Method("cohere.core.http_client", "AsyncHttpClient.request", _ask),
-        Method("cohere.core.http_client", "AsyncHttpClient.stream", _ask, kind="context", is_async=True),
+        Method("cohere.core.http_client", "HttpClient.request", _call_request),
+        Method("cohere.core.http_client", "HttpClient.stream", _call_request, kind="context", is_async=False),
+        Method("cohere.core.http_client", "AsyncHttpClient.request", _call_request),
+        Method("cohere.core.http_client", "AsyncHttpClient.stream", _call_request, kind="context", is_async=True),
     )

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._live import LIVE
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 from aicost.usage.providers import normal_region
 from aicost.usage.reading import Raw
@@ -33,7 +33,7 @@ _OPERATIONS = {
 }
 
 
-def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+def _call_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     request = kwargs["http_request"] if "http_request" in kwargs else args[0]
     url = urlsplit(str(request.url))
     provider = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
@@ -47,10 +47,12 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     found = _MODEL.search(url.path)
     if _JOBS.search(url.path):
         model = found.group(1) if found is not None else _model_in(request.data)
-        return Ask(Target(provider, "generate_content", "batch", model, **where), body=request.data, recorded=False)
+        return CallRequest(
+            Target(provider, "generate_content", "batch", model, **where), body=request.data, recorded=False
+        )
     if found is None:
         if url.path.endswith("/cachedContents"):
-            return Ask(Target(provider, "create_cache", "cached_content", _model_in(request.data), **where))
+            return CallRequest(Target(provider, "create_cache", "cached_content", _model_in(request.data), **where))
         return None
     model, method = found.groups()
     known = _OPERATIONS.get(method)
@@ -62,8 +64,8 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
     target = Target(provider, operation, api, model, streaming=method == "streamGenerateContent", **where)
     if api == "images":
         parameters = (request.data or {}).get("parameters") or {}
-        return Ask(target, request={"usage": {"output_images": parameters.get("sampleCount") or 1}})
-    return Ask(target, body=request.data)
+        return CallRequest(target, request={"usage": {"output_images": parameters.get("sampleCount") or 1}})
+    return CallRequest(target, body=request.data)
 
 
 def _model_in(body: Any) -> str:
@@ -71,13 +73,13 @@ def _model_in(body: Any) -> str:
     return str(named or "unknown").rpartition("/")[2]
 
 
-def _job(path: str, provider: str, where: dict[str, Any]) -> Ask | None:
+def _job(path: str, provider: str, where: dict[str, Any]) -> CallRequest | None:
     """A batch that is asked after, or the file its results are in."""
     target = Target(provider, "generate_content", "batch", "unknown", **where)
     if re.search(r"/batches/[^/]+$", path):
-        return Ask(target, results=_inlined, job=path)
+        return CallRequest(target, results=_inlined, job=path)
     if path.endswith(":download"):
-        return Ask(target, each_line=True, job=path)
+        return CallRequest(target, each_line=True, job=path)
     return None
 
 
@@ -95,7 +97,7 @@ class GoogleInstrumentor(PackageInstrumentor):
     name = "google-genai"
     requires = "google-genai >= 1.10, < 4"
     methods = (
-        Method("google.genai._api_client", "BaseApiClient._request", _ask),
-        Method("google.genai._api_client", "BaseApiClient._async_request", _ask),
+        Method("google.genai._api_client", "BaseApiClient._request", _call_request),
+        Method("google.genai._api_client", "BaseApiClient._async_request", _call_request),
         *LIVE,
     )

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from aicost.integrations._hosts import provider_at, served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 from aicost.usage.providers import served_by
 
@@ -18,7 +18,7 @@ _TASKS = {
 }
 
 
-def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+def _call_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     request = kwargs["request_parameters"] if "request_parameters" in kwargs else args[0]
     url = urlsplit(str(request.url))
     known = _TASKS.get(request.task or "")
@@ -41,7 +41,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         **served_at(url),
         streaming=bool(kwargs.get("stream")),
     )
-    return Ask(target, body=body)
+    return CallRequest(target, body=body)
 
 
 class HuggingFaceInstrumentor(PackageInstrumentor):
@@ -50,6 +50,6 @@ class HuggingFaceInstrumentor(PackageInstrumentor):
     name = "huggingface_hub"
     requires = "huggingface_hub >= 1, < 3"
     methods = (
-        Method("huggingface_hub.inference._client", "InferenceClient._inner_post", _ask),
-        Method("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient._inner_post", _ask),
+        Method("huggingface_hub.inference._client", "InferenceClient._inner_post", _call_request),
+        Method("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient._inner_post", _call_request),
     )

@@ -19,7 +19,7 @@ from opentelemetry import context as otel_context
 from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.scopes.leaving import leave
 from aicost.scopes.scope import current_scope, with_scope
 from aicost.telemetry.call import Target
@@ -55,7 +55,7 @@ _APIS: tuple[tuple[re.Pattern[str], tuple[str, str, str | None]], ...] = tuple(
 )
 
 
-def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+def _call_request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     url = urlsplit(str(kwargs["url"] if "url" in kwargs else args[0]))
     matches = ((pattern.search(url.path), rest) for pattern, rest in _APIS)
     found, known_api = next(((f, rest) for f, rest in matches if f is not None), (None, None))
@@ -86,7 +86,7 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
         region=normal_region(_region(host, url.path), provider, model),
     )
     headers = COUNT_HEADERS if api == "invoke_model" else ()
-    return Ask(
+    return CallRequest(
         target,
         body=body if isinstance(body, Mapping) else None,
         count_headers=headers,
@@ -164,8 +164,8 @@ class LiteLLMInstrumentor(PackageInstrumentor):
     requires = "litellm >= 1.90, < 2"
     turns_on = ("openai",)
     methods = (
-        Method(_MODULE, "HTTPHandler.post", _ask),
-        Method(_MODULE, "AsyncHTTPHandler.post", _ask),
+        Method(_MODULE, "HTTPHandler.post", _call_request),
+        Method(_MODULE, "AsyncHTTPHandler.post", _call_request),
         *(
             Method(f"litellm.llms.{module}", f"{owner}.{name}", wrapper=_telling, optional=True)
             for module, owner, names in _THROUGH_OPENAI

@@ -9,7 +9,7 @@ from typing import Any
 from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 
 _PATHS = {
@@ -30,7 +30,7 @@ _PATH = re.compile(r"/v1/(?:chat/(?=moderations|classifications))?([\w/]+?)(?:#\
 _MODEL = re.compile(rb'(?<!\\)"(?:model|agent_id)"\s*:\s*"([^"\\]{1,200})"')
 
 
-def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, provider: str) -> Ask | None:
+def _call_request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, provider: str) -> CallRequest | None:
     request = kwargs["request"] if "request" in kwargs else args[1]
     found = _PATH.search(request.url.path)
     path = found.group(1) if found is not None else ""
@@ -48,7 +48,7 @@ def _ask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, provider: str
         **served_at(request.url),
         streaming=bool(kwargs.get("stream")),
     )
-    return Ask(target, body=LazyBody(request.content) if _is_json(request) else None, recorded=job is None)
+    return CallRequest(target, body=LazyBody(request.content) if _is_json(request) else None, recorded=job is None)
 
 
 def _is_json(request: Any) -> bool:
@@ -70,7 +70,7 @@ class MistralInstrumentor(PackageInstrumentor):
     name = "mistralai"
     requires = "mistralai >= 1.5, < 4"
     methods = tuple(
-        Method(module, f"BaseSDK.{method}", partial(_ask, provider=provider))
+        Method(module, f"BaseSDK.{method}", partial(_call_request, provider=provider))
         for module, provider in _BASES.items()
         for method in ("do_request", "do_request_async")
     )

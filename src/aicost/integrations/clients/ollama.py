@@ -6,7 +6,7 @@ from typing import Any
 
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 
 _PATHS = {
@@ -17,7 +17,7 @@ _PATHS = {
 }
 
 
-def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | None:
+def _call_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallRequest | None:
     path = kwargs.get("url") or (args[2] if len(args) > 2 else None)
     known = _PATHS.get(str(path))
     if known is None:
@@ -34,7 +34,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ask | 
         **served_at(url),
         streaming=bool(kwargs.get("stream")),
     )
-    return Ask(target, body=body if isinstance(body, dict) else None)
+    return CallRequest(target, body=body if isinstance(body, dict) else None)
 
 
 class OllamaInstrumentor(PackageInstrumentor):
@@ -43,6 +43,6 @@ class OllamaInstrumentor(PackageInstrumentor):
     name = "ollama"
     requires = "ollama >= 0.4, < 1"
     methods = (
-        Method("ollama._client", "Client._request", _ask, kind="generator"),
-        Method("ollama._client", "AsyncClient._request", _ask, kind="generator", is_async=True),
+        Method("ollama._client", "Client._request", _call_request, kind="generator"),
+        Method("ollama._client", "AsyncClient._request", _call_request, kind="generator", is_async=True),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import PackageInstrumentor
-from aicost.integrations._realtime import REALTIME
+from aicost.integrations._realtime import REALTIME_METHODS
 from aicost.integrations._stainless import Endpoint, StainlessClient
 from aicost.usage.reading import Raw
 
@@ -92,5 +92,5 @@ class OpenAIInstrumentor(PackageInstrumentor):
             jobs=(*JOBS, (re.compile(r"^/responses/[^/]+/cancel$"), _BACKGROUND)),
             provider_of=_provider_of,
         ).methods(),
-        *REALTIME,
+        *REALTIME_METHODS,
     )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import Ask
+from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 
 _METHODS = {
@@ -21,7 +21,7 @@ _METHODS = {
 """Operation, API, and where the model is among the arguments."""
 
 
-def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, method: str) -> Ask | None:
+def _call_request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, method: str) -> CallRequest | None:
     operation, api, position = _METHODS[method]
     model = kwargs.get("model") or (args[position] if len(args) > position else None)
     if not isinstance(model, str):
@@ -37,7 +37,7 @@ def _ask(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, method
         model=str(model),
         **served_at(url),
     )
-    return Ask(target, typed=_totals)
+    return CallRequest(target, typed=_totals)
 
 
 def _is_local(model: object) -> bool:
@@ -58,7 +58,12 @@ class VoyageInstrumentor(PackageInstrumentor):
     name = "voyageai"
     requires = "voyageai >= 0.3, < 1"
     methods = tuple(
-        Method(module, f"{owner}.{method}", partial(_ask, method=method), optional=method == "contextualized_embed")
+        Method(
+            module,
+            f"{owner}.{method}",
+            partial(_call_request, method=method),
+            optional=method == "contextualized_embed",
+        )
         for module, owner in (("voyageai.client", "Client"), ("voyageai.client_async", "AsyncClient"))
         for method in _METHODS
     )

@@ -22,7 +22,7 @@ from aicost.usage.reported import read_reported
 AGENT = "claude"
 """What the agent is called, which has no name of its own."""
 
-Counts = dict[str, int]
+TokenCounts = dict[str, int]
 
 _HOUR = "cacheCreationEphemeral1hInputTokens"
 
@@ -38,7 +38,7 @@ class _Session:
         self._activities = activities
         self._turn: object | None = None
         self._began_ns = 0
-        self._used: dict[str, Counts] = {}
+        self._used: dict[str, TokenCounts] = {}
         self._tools: set[str] = set()
 
     def hear(self, message: Mapping[str, Any]) -> None:
@@ -73,8 +73,8 @@ class _Session:
             key = block["id"]
             self._tools.add(key)
             parent = inside if inside in self._tools else self._turn
-            said = {a.GEN_AI_TOOL_CALL_ID: key}
-            self._activities.begin(key, "tool", block["name"], parent=parent, attributes=said)
+            attributes = {a.GEN_AI_TOOL_CALL_ID: key}
+            self._activities.begin(key, "tool", block["name"], parent=parent, attributes=attributes)
         elif block.get("type") == "tool_result" and block.get("tool_use_id") in self._tools:
             self._tools.discard(block["tool_use_id"])
             self._activities.end(block["tool_use_id"], ToolFailed() if block.get("is_error") else None)
@@ -82,36 +82,36 @@ class _Session:
     def _count(self, by_model: Mapping[str, Mapping[str, Any]], turn: Mapping[str, Any]) -> None:
         # Earlier programs tell how long a cache lives only of the turn as a whole, which asks one model for it.
         hour = int((turn.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0)
-        for name, said in by_model.items():
-            now, before = _counts(said), self._used.get(name, {})
+        for name, reported in by_model.items():
+            now, before = _counts(reported), self._used.get(name, {})
             self._used[name] = now
             used = {what: count - before.get(what, 0) for what, count in now.items()}
             if not any(used.values()):
                 continue
-            if _HOUR not in said:
+            if _HOUR not in reported:
                 used["cache_write_1h_tokens"] = min(hour, used["cache_write_tokens"])
                 hour -= used["cache_write_1h_tokens"]
             searches = used.pop("web_searches")
             reading = read_reported({what: count for what, count in used.items() if count})
             if searches:
                 reading = reading._replace(usage={**reading.usage, "tool_web_search": searches})
-            model = str(said.get("canonicalModel") or name).partition("[")[0]
+            model = str(reported.get("canonicalModel") or name).partition("[")[0]
             key, target = object(), Target("anthropic", "chat", "reported", model)
             self._activities.ask(key, target, parent=self._turn, started_ns=self._began_ns)
             self._activities.answered(key, ResponseView(reading, None, model, None))
 
 
-def _counts(said: Mapping[str, Any]) -> Counts:
+def _counts(reported: Mapping[str, Any]) -> TokenCounts:
     """A model's usage, inclusive: the program counts what is cached beside the input."""
-    read, written = int(said.get("cacheReadInputTokens") or 0), int(said.get("cacheCreationInputTokens") or 0)
+    read, written = int(reported.get("cacheReadInputTokens") or 0), int(reported.get("cacheCreationInputTokens") or 0)
     return {
-        "input_tokens": int(said.get("inputTokens") or 0) + read + written,
-        "output_tokens": int(said.get("outputTokens") or 0),
+        "input_tokens": int(reported.get("inputTokens") or 0) + read + written,
+        "output_tokens": int(reported.get("outputTokens") or 0),
         "cache_read_tokens": read,
         "cache_write_tokens": written,
-        "cache_write_1h_tokens": int(said.get(_HOUR) or 0),
-        "reasoning_tokens": int(said.get("thinkingTokens") or 0),
-        "web_searches": int(said.get("webSearchRequests") or 0),
+        "cache_write_1h_tokens": int(reported.get(_HOUR) or 0),
+        "reasoning_tokens": int(reported.get("thinkingTokens") or 0),
+        "web_searches": int(reported.get("webSearchRequests") or 0),
     }
 
 

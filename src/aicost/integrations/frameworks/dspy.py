@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aicost.integrations._activities import Activities, Kind, enter
+from aicost.integrations._activities import Activities, ActivityKind, enter
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._parts import model_view, view_of_response
+from aicost.integrations._traced_methods import model_view, view_of_response
 from aicost.telemetry.call import Target
 from aicost.telemetry.state import Source
 from aicost.usage.providers import split_model
@@ -30,7 +30,7 @@ class _Callback:
             return _ignore
         raise AttributeError(name)
 
-    def _begin(self, call_id: str, kind: Kind, name: str) -> None:
+    def _begin(self, call_id: str, kind: ActivityKind, name: str) -> None:
         enter(self._activities.begin(call_id, kind, name))
 
     def on_module_start(self, call_id: str, instance: Any, inputs: Any) -> None:  # noqa: ARG002

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from aicost.integrations._activities import Kind, open_frames
+from aicost.integrations._activities import ActivityKind, open_frames
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._parts import Around, part
+from aicost.integrations._traced_methods import Execution, traced_method
 from aicost.telemetry import guard
 from aicost.telemetry.state import Source
 
-_KINDS: Mapping[str, tuple[Kind, str | None]] = {
+_KINDS: Mapping[str, tuple[ActivityKind, str | None]] = {
     "haystack.pipeline.run": ("workflow", None),
     "haystack.async_pipeline.run": ("workflow", None),
     "haystack.agent.run": ("agent", None),
@@ -34,7 +34,7 @@ def _trace(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Metho
                 tags = kwargs.get("tags") or (args[1] if len(args) > 1 else None) or {}
                 if kind != "part":
                     name = tags.get(tag) if tag is not None else operation.split(".")[1]
-                    stack.enter_context(Around(open_frames(kind, str(name or operation))))
+                    stack.enter_context(Execution(open_frames(kind, str(name or operation))))
             except Exception as error:  # noqa: BLE001 - the framework's work comes first
                 guard.failed("begin a component", error)
             yield stack.enter_context(wrapped(*args, **kwargs))
@@ -54,6 +54,6 @@ class HaystackInstrumentor(PackageInstrumentor):
     methods = (
         Method("haystack.tracing.tracer", "ProxyTracer.trace", wrapper=_trace),
         # The span of a tool ends well however the tool ended.
-        Method("haystack.tools.tool", "Tool.invoke", wrapper=part("tool", _tool)),
-        Method("haystack.tools.tool", "Tool.invoke_async", wrapper=part("tool", _tool), optional=True),
+        Method("haystack.tools.tool", "Tool.invoke", wrapper=traced_method("tool", _tool)),
+        Method("haystack.tools.tool", "Tool.invoke_async", wrapper=traced_method("tool", _tool), optional=True),
     )

@@ -52,18 +52,18 @@ class _Callbacks:
         name: str | None = None,
         **_: Any,
     ) -> None:
-        said, name = metadata or {}, name or "chain"
+        details, name = metadata or {}, name or "chain"
         nested = self.activities.get(parent_run_id) is not None
         tries, again = name.startswith("RunnableWithFallbacks"), _is_again(tags)
         if nested and (
             _HIDDEN in (tags or ())
             or run_type in ("prompt", "parser")
-            or (name.startswith(_JOINTS) and name != said.get("langgraph_node"))
+            or (name.startswith(_JOINTS) and name != details.get("langgraph_node"))
         ):
             self.activities.begin(run_id, "part", name, parent=parent_run_id, tries=tries, again=again)
             return
-        kind = "agent" if said.get("lc_agent_name") == name else "step" if nested else "workflow"
-        chosen = said.get(RUN_ID)
+        kind = "agent" if details.get("lc_agent_name") == name else "step" if nested else "workflow"
+        chosen = details.get(RUN_ID)
         self.activities.begin(
             run_id,
             kind,  # type: ignore[arg-type]
@@ -92,8 +92,8 @@ class _Callbacks:
         **_: Any,
     ) -> None:
         named = name or (serialized or {}).get("name") or "tool"
-        said = {a.GEN_AI_TOOL_CALL_ID: tool_call_id} if isinstance(tool_call_id, str) else {}
-        self.activities.begin(run_id, "tool", named, parent=parent_run_id, attributes=said)
+        attributes = {a.GEN_AI_TOOL_CALL_ID: tool_call_id} if isinstance(tool_call_id, str) else {}
+        self.activities.begin(run_id, "tool", named, parent=parent_run_id, attributes=attributes)
 
     on_tool_end = on_chain_end
     on_tool_error = on_chain_error
@@ -109,8 +109,8 @@ class _Callbacks:
         **_: Any,
     ) -> None:
         named = name or (serialized or {}).get("name") or "retriever"
-        said = {a.GEN_AI_OPERATION_NAME: "retrieval"}
-        self.activities.begin(run_id, "step", named, parent=parent_run_id, attributes=said)
+        attributes = {a.GEN_AI_OPERATION_NAME: "retrieval"}
+        self.activities.begin(run_id, "step", named, parent=parent_run_id, attributes=attributes)
 
     on_retriever_end = on_chain_end
     on_retriever_error = on_chain_error
@@ -128,9 +128,9 @@ class _Callbacks:
         invocation_params: Mapping[str, Any] | None = None,
         **_: Any,
     ) -> None:
-        said, params = metadata or {}, invocation_params or {}
-        provider = provider_named(str(said.get("ls_provider") or "")) or "unknown"
-        model = said.get("ls_model_name") or params.get("model_name") or params.get("model") or "unknown"
+        details, params = metadata or {}, invocation_params or {}
+        provider = provider_named(str(details.get("ls_provider") or "")) or "unknown"
+        model = details.get("ls_model_name") or params.get("model_name") or params.get("model") or "unknown"
         target = Target(provider, operation, "reported", str(model))
         enter(self.activities.ask(run_id, target, parent=parent_run_id, again=_is_again(tags)))
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from aicost.integrations._activities import Activities, Kind, enter, leave
+from aicost.integrations._activities import Activities, ActivityKind, enter, leave
 from aicost.integrations._instrumentor import Extension, PackageInstrumentor, Undo
-from aicost.integrations._parts import view_of_response
+from aicost.integrations._traced_methods import view_of_response
 from aicost.telemetry.call import Target
 from aicost.telemetry.state import Source
 from aicost.usage.providers import provider_in, provider_named
@@ -59,7 +59,9 @@ class _Spans:
         self._activities.end(id_, err)
 
 
-def _what(owner: str, method: str, instance: Any, tags: Mapping[str, Any], *, outermost: bool) -> tuple[Kind, str]:
+def _what(
+    owner: str, method: str, instance: Any, tags: Mapping[str, Any], *, outermost: bool
+) -> tuple[ActivityKind, str]:
     bases = [base.__name__ for base in type(instance).__mro__]
     if "BaseTool" in bases and method in ("call", "acall"):
         return "tool", str(instance.metadata.name)

@@ -14,7 +14,7 @@ from opentelemetry import propagate
 
 from aicost.integrations._activities import open_frames
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._parts import Around, is_under_way
+from aicost.integrations._traced_methods import Execution, is_under_way
 from aicost.scopes import propagation
 from aicost.scopes.scope import with_scope
 from aicost.telemetry import guard
@@ -34,7 +34,7 @@ def _call_tool(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a M
         try:
             name = str(args[0] if args else kwargs["name"])
             if not is_under_way("tool", name):
-                around = Around(open_frames("tool", name))
+                around = Execution(open_frames("tool", name))
         except Exception as error:  # noqa: BLE001 - the application's call comes first
             guard.failed("begin a tool", error)
         if around is None:
@@ -82,7 +82,7 @@ def _handle_request(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - wha
         try:
             meta = (request.params.meta.model_extra or {}) if request.params.meta is not None else {}
             context = with_scope(propagation.received(meta), propagate.extract(meta, otel_context.get_current()))
-            around = Around(open_frames("tool", str(request.params.name), context))
+            around = Execution(open_frames("tool", str(request.params.name), context))
         except Exception as error:  # noqa: BLE001 - the application's tool comes first
             guard.failed("take the context of a request", error)
         if around is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from aicost.integrations._activities import Activities, Kind, enter
+from aicost.integrations._activities import Activities, ActivityKind, enter
 from aicost.integrations._instrumentor import Extension, Method, PackageInstrumentor, Undo
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
@@ -19,7 +19,7 @@ from aicost.telemetry.state import Source
 from aicost.usage.readers import ResponseView, read_response
 from aicost.usage.reported import read_reported
 
-_KINDS: Mapping[str, Kind] = {"agent": "agent", "function": "tool", "guardrail": "step", "custom": "step"}
+_KINDS: Mapping[str, ActivityKind] = {"agent": "agent", "function": "tool", "guardrail": "step", "custom": "step"}
 _MODELS = {"response", "generation"}
 _MAX_HANDOFFS = 1000
 
@@ -50,11 +50,11 @@ class _Processor:
             return
         kind = "part" if "sdk_span_type" in (data.export() or {}) else _KINDS.get(data.type, "part")
         name = getattr(data, "name", None) or data.type
-        said = {}
+        own_attributes = {}
         if kind == "agent":
             handed = self._handoffs.pop((span.trace_id, name), None)
-            said = {a.AICOST_HANDOFF_FROM: handed} if handed is not None else {}
-        enter(self._activities.begin(span.span_id, kind, name, parent=parent, attributes=said))
+            own_attributes = {a.AICOST_HANDOFF_FROM: handed} if handed is not None else {}
+        enter(self._activities.begin(span.span_id, kind, name, parent=parent, attributes=own_attributes))
 
     def on_span_end(self, span: Any) -> None:
         data, error = span.span_data, span.error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._parts import part
+from aicost.integrations._traced_methods import traced_method
 
 
 def _agent(instance: Any, args: Any, kwargs: Any) -> str:  # noqa: ARG001
@@ -22,6 +22,6 @@ class SmolagentsInstrumentor(PackageInstrumentor):
     name = "smolagents"
     requires = "smolagents >= 1.24, < 2"
     methods = (
-        Method("smolagents.agents", "MultiStepAgent.run", wrapper=part("agent", _agent)),
-        Method("smolagents.tools", "Tool.__call__", wrapper=part("tool", _tool)),
+        Method("smolagents.agents", "MultiStepAgent.run", wrapper=traced_method("agent", _agent)),
+        Method("smolagents.tools", "Tool.__call__", wrapper=traced_method("tool", _tool)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from aicost.integrations._stores import Operation, size, width
+from aicost.integrations._operations import Operation, size, width
 
 _MAX_TEXT = 20_000
 _OPERATOR = re.compile(r"<(?:->|#>|=>|\+>|~>|%>)")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._stores import Operation, argument, size, store, width
+from aicost.integrations._operations import Operation, argument, size, store, width
 
 _DEFAULTS = {"default_tenant", "default_database"}
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._stores import Operation, argument, store, width
+from aicost.integrations._operations import Operation, argument, store, width
 
 _SEARCH = re.compile(r"^/?(?P<index>[^/?]+)/_(?:search|knn_search)(?:$|\?)")
 _CREATE = re.compile(r"^/?(?P<index>[^/_?][^/?]*)(?:$|\?)")

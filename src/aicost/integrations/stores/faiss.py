@@ -10,7 +10,7 @@ import wrapt
 from opentelemetry.instrumentation.utils import unwrap
 
 from aicost.integrations._instrumentor import Extension, PackageInstrumentor, Undo
-from aicost.integrations._stores import Operation, argument, size, store
+from aicost.integrations._operations import Operation, argument, size, store
 from aicost.telemetry.state import Source
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._stores import Operation, argument, size, store, width
+from aicost.integrations._operations import Operation, argument, size, store, width
 
 
 def _search(instance: Any, args: Any, kwargs: Any) -> Operation:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._stores import Operation, size, store, width
+from aicost.integrations._operations import Operation, size, store, width
 
 
 def _index(instance: Any) -> str:

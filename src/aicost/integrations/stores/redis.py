@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._stores import Operation, store
+from aicost.integrations._operations import Operation, store
 
 _KNN = re.compile(r"\[\s*KNN\s+(\d+)?", re.IGNORECASE)
 _RANGE = re.compile(r"VECTOR_RANGE", re.IGNORECASE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._stores import Operation, argument, store
+from aicost.integrations._operations import Operation, argument, store
 
 from ._sql import operation_of
 

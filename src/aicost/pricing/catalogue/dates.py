@@ -8,26 +8,26 @@ from typing import NamedTuple
 
 from aicost.usage.meters import METERS, direction_of
 
-from .listing import Listing, Price, PriceList, agree
+from .listing import ListedPrice, Listing, PriceList, agree
 
 SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 _MAKERS = ("anthropic", "gcp.gemini", "openai", "x_ai")
 """Whose prices others follow who sell the same models; what runs open models has prices of its own."""
 
 
-class Change(NamedTuple):
+class PriceChange(NamedTuple):
     """A price of a model that its maker changed: since when, from what, and to what it is now."""
 
     since: str
-    before: Price
-    after: Price
+    before: ListedPrice
+    after: ListedPrice
 
 
-Changes = Mapping[str, Mapping[str, Change]]
+Changes = Mapping[str, Mapping[str, PriceChange]]
 """The latest change of each meter, by model."""
 
 
-def current(prices: Iterable[Price], as_of: str) -> dict[str, Price]:
+def current(prices: Iterable[ListedPrice], as_of: str) -> dict[str, ListedPrice]:
     """The prices of a day, by what they are for."""
     now = (p for p in prices if (p.valid_from or "") <= as_of and (p.valid_to is None or as_of < p.valid_to))
     return {price.key: price for price in now}
@@ -35,13 +35,13 @@ def current(prices: Iterable[Price], as_of: str) -> dict[str, Price]:
 
 def changes_of(lists: Sequence[PriceList], as_of: str) -> Changes:
     """The latest changes of prices by the makers of models, as far as any list has them."""
-    found: dict[str, dict[str, Change]] = {}
+    found: dict[str, dict[str, PriceChange]] = {}
     for listing in (one for each in lists for one in each.listings if one.provider in _MAKERS):
         now = current(listing.prices, as_of)
         for before in listing.prices:
             after = now.get(before.key)
             if not before.when and after is not None and after.valid_from == before.valid_to is not None:
-                found.setdefault(listing.model.lower(), {})[before.meter] = Change(before.valid_to, before, after)
+                found.setdefault(listing.model.lower(), {})[before.meter] = PriceChange(before.valid_to, before, after)
     return found
 
 
@@ -51,7 +51,7 @@ def follow(listing: Listing, as_of: str) -> None:
     for meter in {price.meter for price in listing.prices}:
         above = METERS[meter].priced_as if meter in METERS else None
         mine = [price for price in listing.prices if price.meter == meter]
-        theirs = [now.get(Price(above or "", price.price, price.per, price.when).key) for price in mine]
+        theirs = [now.get(ListedPrice(above or "", price.price, price.per, price.when).key) for price in mine]
         same = all(
             other is not None and agree(price, other) and not (price.history or price.valid_from or price.valid_to)
             for price, other in zip(mine, theirs, strict=True)
@@ -80,7 +80,9 @@ def attest(listing: Listing, as_of: str, changes: Changes) -> None:
             price.attested_from = change.since
 
 
-def _changes_like(model: str, meters: Iterable[str], plain: Mapping[str, Price], changes: Changes) -> Iterator[Change]:
+def _changes_like(
+    model: str, meters: Iterable[str], plain: Mapping[str, ListedPrice], changes: Changes
+) -> Iterator[PriceChange]:
     name = SNAPSHOT.sub("", model)
     for known, by_meter in changes.items():
         same = name == known or name.endswith((f".{known}", f"/{known}"))
@@ -96,7 +98,9 @@ def _changes_like(model: str, meters: Iterable[str], plain: Mapping[str, Price],
                     return
 
 
-def adopt_history(kept: Listing, mine: Mapping[str, Price], listing: Listing, theirs: Mapping[str, Price]) -> None:
+def adopt_history(
+    kept: Listing, mine: Mapping[str, ListedPrice], listing: Listing, theirs: Mapping[str, ListedPrice]
+) -> None:
     """Take what prices were before from the list that says it, where both agree on what they are."""
     for key, price in theirs.items():
         if price.history and key in mine and not mine[key].history and agree(price, mine[key]):

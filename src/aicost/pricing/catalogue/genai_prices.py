@@ -12,7 +12,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
-from .listing import Entry, Listing, Price, PriceList, exact, over, provider_name, unique
+from .listing import ListedPrice, Listing, ModelEntry, PriceList, exact, over, provider_name, unique
 
 _UNITS: dict[str, tuple[str, int]] = {
     "input_mtok": ("input", 1_000_000),
@@ -42,7 +42,7 @@ _UNITS: dict[str, tuple[str, int]] = {
     "input_document_kpages": ("pages", 1000),
     "input_annotated_document_kpages": ("annotated_pages", 1000),
 }
-_VARIANTS: dict[tuple[str, str], Entry] = {
+_VARIANTS: dict[tuple[str, str], ModelEntry] = {
     ("processing", "batch"): {"service_tier": ["batch"]},
     ("service_tier", "flex"): {"service_tier": ["flex"]},
     ("service_tier", "priority"): {"service_tier": ["priority"]},
@@ -84,7 +84,7 @@ def _listing(provider: str, model: Any, found: PriceList) -> Listing:
     if any(price.price for price in prices):
         prices = [price for price in prices if price.price]
     elif re.search(_FREE, f"{provider}/{model.id}"):
-        prices = [Price(meter, Fraction(0), 1) for meter in ("input", "output")]
+        prices = [ListedPrice(meter, Fraction(0), 1) for meter in ("input", "output")]
     else:
         prices = []
     names = [*([model.id] if plain != model.id else []), *dict.fromkeys(aliases)]
@@ -116,15 +116,15 @@ def _name(clause: Any) -> tuple[str | None, str | None]:
     return None, shape.format(text) if shape else None
 
 
-Dated = list[tuple["str | None", list[Price]]]
+DatedPrices = list[tuple["str | None", list[ListedPrice]]]
 """Prices by the day from which they hold; None is always."""
 
 
-def _history(model: Any, found: PriceList, where: str) -> Iterator[Price]:
+def _history(model: Any, found: PriceList, where: str) -> Iterator[ListedPrice]:
     """The prices of all times, then those of other tiers."""
     conditional = model.prices if isinstance(model.prices, list) else [None]
-    dated: Dated = []
-    hours: Dated = []
+    dated: DatedPrices = []
+    hours: DatedPrices = []
     for one in conditional:
         prices = list(_prices(model.prices if one is None else one.prices, {}, found, where))
         rule = None if one is None else getattr(one, "constraint", None)
@@ -144,9 +144,9 @@ def _history(model: Any, found: PriceList, where: str) -> Iterator[Price]:
     yield from _variants(model, current, found, where)
 
 
-def _variants(model: Any, current: Mapping[str, Price], found: PriceList, where: str) -> Iterator[Price]:
+def _variants(model: Any, current: Mapping[str, ListedPrice], found: PriceList, where: str) -> Iterator[ListedPrice]:
     """The prices of other tiers and speeds. What the first of one were before its date the list does not say."""
-    dated: dict[tuple[str, str], Dated] = {}
+    dated: dict[tuple[str, str], DatedPrices] = {}
     for variant in getattr(model, "price_variants", None) or ():
         [(axis, value), *more] = variant.when.items()
         when = _VARIANTS.get((axis, value))
@@ -169,7 +169,7 @@ def _start(rule: Any) -> str | None:
     return start.isoformat() if isinstance(start, date) else None
 
 
-def _merged(dated: Dated) -> Iterator[Price]:
+def _merged(dated: DatedPrices) -> Iterator[ListedPrice]:
     """Each price from where it begins to where another takes over; one that stays the same is one."""
     for n, (start, prices) in enumerate(dated):
         before = {(p.key, p.price) for p in dated[n - 1][1]} if n else set()
@@ -185,14 +185,14 @@ def _merged(dated: Dated) -> Iterator[Price]:
             yield price
 
 
-def _window(rule: Any) -> Entry | None:
+def _window(rule: Any) -> ModelEntry | None:
     start, end = getattr(rule, "start_time", None), getattr(rule, "end_time", None)
     if start is None or end is None:
         return None
     return {"start": start.strftime("%H:%M"), "end": end.strftime("%H:%M")}
 
 
-def _prices(prices: Any, when: Entry, found: PriceList, where: str) -> Iterator[Price]:
+def _prices(prices: Any, when: ModelEntry, found: PriceList, where: str) -> Iterator[ListedPrice]:
     for name, value in vars(prices).items():
         if value is None or name.startswith("_"):
             continue
@@ -203,10 +203,10 @@ def _prices(prices: Any, when: Entry, found: PriceList, where: str) -> Iterator[
         meter, per = unit
         base = exact(getattr(value, "base", value))
         if base is not None:
-            yield Price(meter, base, per, dict(when))
+            yield ListedPrice(meter, base, per, dict(when))
         for tier in getattr(value, "tiers", ()):
             higher = exact(tier.price)
             if higher is not None:
                 # The list knows only "more than": a threshold that includes its value is written one below it.
                 at = over(tier.start + 1, "ge") if tier.start % 1000 == 999 else over(tier.start)
-                yield Price(meter, higher, per, {**when, **at})
+                yield ListedPrice(meter, higher, per, {**when, **at})

@@ -13,7 +13,7 @@ from typing import Any
 from aicost.pricing._text import price_text
 from aicost.usage.providers import find_provider
 
-Entry = dict[str, Any]
+ModelEntry = dict[str, Any]
 
 
 def provider_name(listed: str) -> str:
@@ -27,13 +27,13 @@ def provider_name(listed: str) -> str:
 
 
 @dataclass(slots=True)
-class Price:
+class ListedPrice:
     """One price of a list: an exact amount per `per` units of a meter under the conditions of `when`."""
 
     meter: str
     price: Fraction
     per: int
-    when: Entry = field(default_factory=dict)
+    when: ModelEntry = field(default_factory=dict)
     valid_from: str | None = None
     valid_to: str | None = None
     attested_from: str | None = None
@@ -46,9 +46,9 @@ class Price:
         """The meter and the conditions, whatever the price and the date."""
         return f"{self.meter} {sorted_text(self.when)}"
 
-    def entry(self) -> Entry:
+    def entry(self) -> ModelEntry:
         """The rate in a card's file form."""
-        made: Entry = {"meter": self.meter, "price": price_text(self.price), "per": self.per}
+        made: ModelEntry = {"meter": self.meter, "price": price_text(self.price), "per": self.per}
         made |= {"when": self.when} if self.when else {}
         dates = {"valid_from": self.valid_from, "valid_to": self.valid_to, "attested_from": self.attested_from}
         return made | {name: date for name, date in dates.items() if date}
@@ -60,8 +60,8 @@ class Listing:
 
     provider: str
     model: str
-    prices: list[Price]
-    modifiers: list[Entry] = field(default_factory=list)
+    prices: list[ListedPrice]
+    modifiers: list[ModelEntry] = field(default_factory=list)
     aliases: list[str] = field(default_factory=list)
     patterns: list[str] = field(default_factory=list)
     url: str | None = None
@@ -115,21 +115,21 @@ def near(price: Fraction) -> Fraction:
     return rounded if abs(rounded - price) * 100_000 < price else price
 
 
-def agree(one: Price, other: Price) -> bool:
+def agree(one: ListedPrice, other: ListedPrice) -> bool:
     """Whether two lists mean the same price: one may have rounded it, to a tenth of a per mille."""
     a, b = one.price * other.per, other.price * one.per
     return abs(a - b) * 5000 <= max(a, b)
 
 
-def unique(prices: Iterable[Price]) -> list[Price]:
+def unique(prices: Iterable[ListedPrice]) -> list[ListedPrice]:
     """Each price once: a list that states one twice, under two names, means the first."""
-    found: dict[tuple[str, str | None], Price] = {}
+    found: dict[tuple[str, str | None], ListedPrice] = {}
     for price in prices:
         found.setdefault((price.key, price.valid_from), price)
     return list(found.values())
 
 
-def over(tokens: int, op: str = "gt") -> Entry:
+def over(tokens: int, op: str = "gt") -> ModelEntry:
     """The condition that a request has more input tokens than that; the whole request then has another price."""
     return {"context": {"basis": ["input_tokens"], "op": op, "value": tokens, "scope": "cliff"}}
 

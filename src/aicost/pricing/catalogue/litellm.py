@@ -13,7 +13,7 @@ from typing import Any
 
 from aicost.usage.providers import canonical_provider
 
-from .listing import Entry, Listing, Price, PriceList, exact, near, over, provider_name, unique
+from .listing import ListedPrice, Listing, ModelEntry, PriceList, exact, near, over, provider_name, unique
 
 Model = Mapping[str, Any]
 
@@ -135,7 +135,7 @@ def _listing(key: str, listed: str, model: Model, found: PriceList) -> Listing |
     return Listing(provider, plain, prices, list(_modifiers(model)), aliases, patterns, url=url)
 
 
-def _name(key: str, listed: str, provider: str) -> tuple[str | None, Entry]:
+def _name(key: str, listed: str, provider: str) -> tuple[str | None, ModelEntry]:
     """The name that answers carry, and where the price holds."""
     head, slash, rest = key.partition("/")
     name = rest if slash and (head in (listed, MANTLE) or canonical_provider(head) == provider) else key
@@ -154,7 +154,7 @@ def _name(key: str, listed: str, provider: str) -> tuple[str | None, Entry]:
     return name, {}
 
 
-def _prices(model: Model, provider: str, key: str, found: PriceList) -> Iterator[Price]:
+def _prices(model: Model, provider: str, key: str, found: PriceList) -> Iterator[ListedPrice]:
     op = "ge" if provider == "x_ai" else "gt"
     for name, value in model.items():
         amount = exact(value)
@@ -172,75 +172,75 @@ def _prices(model: Model, provider: str, key: str, found: PriceList) -> Iterator
 _USED_ELSEWHERE = {"file_search_cost_per_1k_calls", "output_cost_per_second", "input_cost_per_second"}
 
 
-def _price(name: str, amount: Fraction, model: Model, op: str) -> Price | None:
+def _price(name: str, amount: Fraction, model: Model, op: str) -> ListedPrice | None:
     mode = model.get("mode") or "chat"
     other = _by_other_unit(name, amount, model, mode)
     if other is not None:
         return other
     matched = _KEY.match(name)
     base, ttl, thousands, tier = matched.groups() if matched else (name, None, None, None)
-    when: Entry = {"service_tier": ["batch" if tier == "batches" else tier]} if tier else {}
+    when: ModelEntry = {"service_tier": ["batch" if tier == "batches" else tier]} if tier else {}
     if base in _PER_OTHER and not thousands and not ttl:
         meter, per = _PER_OTHER[base]
-        return Price(meter, near(amount * per), per, when)
+        return ListedPrice(meter, near(amount * per), per, when)
     if base not in _PER_TOKEN or (ttl and base != "cache_creation_input_token_cost"):
         return None
     when |= over(int(thousands) * 1000, op) if thousands else {}
-    return Price(_PER_TOKEN[base] + (_TTL[ttl] if ttl else ""), amount * TOKEN, TOKEN, when)
+    return ListedPrice(_PER_TOKEN[base] + (_TTL[ttl] if ttl else ""), amount * TOKEN, TOKEN, when)
 
 
-def _by_other_unit(name: str, amount: Fraction, model: Model, mode: str) -> Price | None:
+def _by_other_unit(name: str, amount: Fraction, model: Model, mode: str) -> ListedPrice | None:
     """Prices whose unit depends on what the model is for."""
     makes_images = mode in {"image_generation", "image_edit"}
     if name == "input_cost_per_image":
         made = makes_images and not model.get("output_cost_per_image")
-        return Price("output_images" if made else "input_images", amount, 1)
+        return ListedPrice("output_images" if made else "input_images", amount, 1)
     if name == "output_cost_per_image":
-        return Price("output_images", amount, 1)
+        return ListedPrice("output_images", amount, 1)
     sized = _SIZED_IMAGE.match(name)
     if sized and not sized[1].startswith("token"):
-        return Price(f"output_images_{sized[1].lower()}", amount, 1)
+        return ListedPrice(f"output_images_{sized[1].lower()}", amount, 1)
     sized = _SIZED_VIDEO.match(name)
     if sized:
-        return Price(f"output_video_seconds_{sized[1]}", amount, 1)
+        return ListedPrice(f"output_video_seconds_{sized[1]}", amount, 1)
     if name == "input_cost_per_pixel":
         made = makes_images and not model.get("output_cost_per_pixel")
-        return Price("output_pixels" if made else "input_pixels", amount * TOKEN, TOKEN)
+        return ListedPrice("output_pixels" if made else "input_pixels", amount * TOKEN, TOKEN)
     if name == "input_cost_per_query":
-        return Price("search_units" if mode == "rerank" else "queries", amount * 1000, 1000)
+        return ListedPrice("search_units" if mode == "rerank" else "queries", amount * 1000, 1000)
     if name in {"input_cost_per_second", "output_cost_per_second"}:
         return _by_second(name, amount, model, mode)
     if name == "file_search_cost_per_1k_calls":
-        return Price("tool_file_search", amount, 1000)
+        return ListedPrice("tool_file_search", amount, 1000)
     return None
 
 
-def _by_second(name: str, amount: Fraction, model: Model, mode: str) -> Price | None:
+def _by_second(name: str, amount: Fraction, model: Model, mode: str) -> ListedPrice | None:
     if not amount:
         return None
     if mode == "realtime" and name.startswith("input"):
-        return Price("input_audio_seconds", near(amount * 3600), 3600)
+        return ListedPrice("input_audio_seconds", near(amount * 3600), 3600)
     if mode == "audio_transcription":
         # Some models have the same price under both names; a second of audio is billed once.
         twice = name.startswith("output") and model.get("input_cost_per_second")
-        return None if twice else Price("input_audio_seconds", near(amount * 3600), 3600)
+        return None if twice else ListedPrice("input_audio_seconds", near(amount * 3600), 3600)
     made = {"audio_speech": "output_audio_seconds", "video_generation": "output_video_seconds"}.get(mode)
-    return Price(made, amount, 1) if made and name.startswith("output") else None
+    return ListedPrice(made, amount, 1) if made and name.startswith("output") else None
 
 
-def _searches(costs: object) -> Iterator[Price]:
+def _searches(costs: object) -> Iterator[ListedPrice]:
     """Fees by how much of the web a search reads; without a size the medium one is the providers' default."""
     if not isinstance(costs, Mapping):
         return
     for size in ("low", "medium", "high"):
         amount = exact(costs.get(f"search_context_size_{size}"))
         if amount:
-            yield Price(f"tool_web_search_{size}", amount * 1000, 1000)
+            yield ListedPrice(f"tool_web_search_{size}", amount * 1000, 1000)
             if size == "medium":
-                yield Price("tool_web_search", amount * 1000, 1000)
+                yield ListedPrice("tool_web_search", amount * 1000, 1000)
 
 
-def _by_range(tiers: object) -> Iterator[Price]:
+def _by_range(tiers: object) -> Iterator[ListedPrice]:
     for tier in tiers if isinstance(tiers, list) else ():
         bounds = tier.get("range") if isinstance(tier, Mapping) else None
         if not isinstance(bounds, list) or not bounds:
@@ -249,10 +249,10 @@ def _by_range(tiers: object) -> Iterator[Price]:
         for name, meter in _PER_TOKEN.items():
             amount = exact(tier.get(name))
             if amount is not None:
-                yield Price(meter, amount * TOKEN, TOKEN, when)
+                yield ListedPrice(meter, amount * TOKEN, TOKEN, when)
 
 
-def _off_peak(rules: object) -> Iterator[Price]:
+def _off_peak(rules: object) -> Iterator[ListedPrice]:
     """Cheaper hours: prices, and windows of `hours_utc` ("00:30-16:30", or several) and `weekdays`."""
     if not isinstance(rules, Mapping):
         return
@@ -260,13 +260,13 @@ def _off_peak(rules: object) -> Iterator[Price]:
         hours, days = window.get("hours_utc"), window.get("weekdays")
         for span in [hours] if isinstance(hours, str) else hours or ():
             start, _, end = str(span).partition("-")
-            said: Entry = {"start": start, "end": end}
+            said: ModelEntry = {"start": start, "end": end}
             if days and len(days) < len(_DAYS):
                 said["days"] = [_day(day) for day in days]
             for name, meter in _PER_TOKEN.items():
                 amount = exact(rules.get(name))
                 if amount is not None:
-                    yield Price(meter, amount * TOKEN, TOKEN, {"window": said})
+                    yield ListedPrice(meter, amount * TOKEN, TOKEN, {"window": said})
 
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -277,7 +277,7 @@ def _day(said: object) -> str:
     return _DAYS[int(said) - 1] if isinstance(said, int) else _DAYS[_DAYS.index(str(said).lower()[:3])]
 
 
-def _modifiers(model: Model) -> Iterator[Entry]:
+def _modifiers(model: Model) -> Iterator[ModelEntry]:
     for zone in ("eu", "us"):
         uplift = exact(model.get(f"regional_processing_uplift_multiplier_{zone}"))
         if uplift:

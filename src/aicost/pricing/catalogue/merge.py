@@ -14,7 +14,7 @@ from aicost.pricing.models import rate_id
 from aicost.pricing.validate import meet
 
 from .dates import SNAPSHOT, Changes, adopt_history, attest, changes_of, current, follow
-from .listing import Entry, Listing, Price, PriceList, agree
+from .listing import ListedPrice, Listing, ModelEntry, PriceList, agree
 from .tiers import not_sold, tiers_as_modifiers
 
 _WRITES_ARE_INPUT = re.compile(r"(openai|azure\.ai\.openai)/|aws\.bedrock/([a-z]+\.)?amazon\.nova-")
@@ -41,7 +41,7 @@ class Conflict:
 class Catalogue:
     """Provider entries in a card's file form, by name, and everything a reader should know of how they came about."""
 
-    providers: dict[str, Entry]
+    providers: dict[str, ModelEntry]
     conflicts: list[Conflict] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     """Names that two models claimed."""
@@ -118,7 +118,7 @@ def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, m
         elif same and price.meter not in unlike:
             _note_threshold(known, price, mine, name, made)
     for key, price in mine.items():
-        plain = theirs.get(Price(price.meter, price.price, price.per).key)
+        plain = theirs.get(ListedPrice(price.meter, price.price, price.per).key)
         if set(price.when) == {"context"} and key not in theirs and plain and name not in known.lists:
             _forgotten(known, key, price, known.lists[0], name, made)
     if same:
@@ -134,9 +134,11 @@ def _take(models: dict[str, _Merged], listing: Listing, name: str, as_of: str, m
             kept.aliases.append(one)
 
 
-def _note_threshold(known: _Merged, price: Price, mine: Mapping[str, Price], name: str, made: Catalogue) -> None:
+def _note_threshold(
+    known: _Merged, price: ListedPrice, mine: Mapping[str, ListedPrice], name: str, made: Catalogue
+) -> None:
     """One list has a threshold and the other a plain price: it is kept, because lists forget more than they invent."""
-    plain = mine.get(Price(price.meter, price.price, price.per).key)
+    plain = mine.get(ListedPrice(price.meter, price.price, price.per).key)
     if "context" in price.when and plain is not None and name not in known.lists:
         kept = known.listing
         said = {known.lists[0]: None, name: _said(price)}
@@ -156,7 +158,7 @@ def _what_its_model_has(snapshot: _Merged, known: _Merged | None, as_of: str, ma
     has_some = {price.meter for price in mine.values() if "context" in price.when}
     for key, price in theirs.items():
         below = {name: said for name, said in price.when.items() if name != "context"}
-        plain = Price(price.meter, price.price, price.per, below).key
+        plain = ListedPrice(price.meter, price.price, price.per, below).key
         same = plain in mine and plain in theirs and agree(mine[plain], theirs[plain])
         if "context" in price.when and same and price.meter not in has_some:
             one.prices.append(replace(price))
@@ -164,7 +166,7 @@ def _what_its_model_has(snapshot: _Merged, known: _Merged | None, as_of: str, ma
     adopt_history(one, mine, known.listing, theirs)
 
 
-def _forgotten(known: _Merged, key: str, price: Price, first: str, name: str, made: Catalogue) -> None:
+def _forgotten(known: _Merged, key: str, price: ListedPrice, first: str, name: str, made: Catalogue) -> None:
     """Report a threshold that only the list which is believed has."""
     one = known.listing
     made.conflicts.append(
@@ -173,7 +175,7 @@ def _forgotten(known: _Merged, key: str, price: Price, first: str, name: str, ma
     known.notes.setdefault(key, f"{name} has no such threshold")
 
 
-def _said(price: Price) -> str:
+def _said(price: ListedPrice) -> str:
     return f"{price_text(price.price)} per {price.per}"
 
 
@@ -184,7 +186,7 @@ def _provider(
     as_of: str,
     made: Catalogue,
     changes: Changes,
-) -> Entry:
+) -> ModelEntry:
     used = [one for one in lists if any(listing.provider == name for listing in one.listings)]
     page = next((one.pages[name] for one in used if name in one.pages), None)
     said = " and ".join(one.name for one in used)
@@ -206,7 +208,7 @@ def _provider(
     return {"provider": name, "source": source, "checked": as_of, "models": entries}
 
 
-def _model(one: _Merged, as_of: str, changes: Changes) -> Entry:
+def _model(one: _Merged, as_of: str, changes: Changes) -> ModelEntry:
     listing = one.listing
     meters = {price.meter for price in listing.prices}
     if (
@@ -219,7 +221,7 @@ def _model(one: _Merged, as_of: str, changes: Changes) -> Entry:
     follow(listing, as_of)
     attest(listing, as_of, changes)
     prices, modifiers = tiers_as_modifiers(listing.prices, as_of)
-    entry: Entry = {"model": listing.model, "aliases": listing.aliases, "patterns": listing.patterns}
+    entry: ModelEntry = {"model": listing.model, "aliases": listing.aliases, "patterns": listing.patterns}
     ids = {modifier["id"] for modifier in listing.modifiers}
     entry["modifiers"] = [*listing.modifiers, *(modifier for modifier in modifiers if modifier["id"] not in ids)]
     entry["rates"] = [price.entry() for price in sorted(prices, key=_order)]
@@ -229,11 +231,11 @@ def _model(one: _Merged, as_of: str, changes: Changes) -> Entry:
     return entry
 
 
-def _order(price: Price) -> tuple[str, str, str]:
+def _order(price: ListedPrice) -> tuple[str, str, str]:
     return price.meter, price.key, price.valid_from or ""
 
 
-def _without_snapshots(entries: list[Entry]) -> list[Entry]:
+def _without_snapshots(entries: list[ModelEntry]) -> list[ModelEntry]:
     """Dated snapshots that cost what their model costs are found by its name."""
     by_name = {entry["model"].lower(): entry for entry in entries}
     kept = []
@@ -247,7 +249,7 @@ def _without_snapshots(entries: list[Entry]) -> list[Entry]:
     return kept
 
 
-def _leave_out_unit_errors(provider: str, entries: list[Entry], made: Catalogue) -> None:
+def _leave_out_unit_errors(provider: str, entries: list[ModelEntry], made: Catalogue) -> None:
     """A price a thousand times off its neighbours is per another unit than the list says; which, nobody knows."""
     card = RateCard(
         {
@@ -266,7 +268,7 @@ def _leave_out_unit_errors(provider: str, entries: list[Entry], made: Catalogue)
                 made.implausible.append(f"{provider}/{entry['model']}: {rate['meter']} {problem}")
 
 
-def _make_unambiguous(provider: str, entries: list[Entry], made: Catalogue) -> None:
+def _make_unambiguous(provider: str, entries: list[ModelEntry], made: Catalogue) -> None:
     """Leave each name and each pattern to one model, and no field empty."""
     owners = {entry["model"].lower(): entry["model"] for entry in entries}
     patterns: list[tuple[str, str]] = []

@@ -10,10 +10,10 @@ from aicost.pricing.rates import AXES, expand
 from aicost.usage.meters import direction_of
 
 from .dates import current as prices_of
-from .listing import Entry, Price
+from .listing import ListedPrice, ModelEntry
 
 
-def tiers_as_modifiers(prices: Sequence[Price], as_of: str) -> tuple[list[Price], list[Entry]]:
+def tiers_as_modifiers(prices: Sequence[ListedPrice], as_of: str) -> tuple[list[ListedPrice], list[ModelEntry]]:
     """A tier whose prices are all the same fraction of the plain ones is that fraction.
 
     What a list says of a tier's input or output it means of all tokens of that direction: those that it does not name
@@ -53,10 +53,10 @@ def tiers_as_modifiers(prices: Sequence[Price], as_of: str) -> tuple[list[Price]
     return left, modifiers
 
 
-def _ratio(price: Price, axis: str, prices: Iterable[Price], current: Mapping[str, Price]) -> Any:
+def _ratio(price: ListedPrice, axis: str, prices: Iterable[ListedPrice], current: Mapping[str, ListedPrice]) -> Any:
     """A tier's price in the plain ones of its time; None where there is none, or not always the same."""
     when = {name: said for name, said in price.when.items() if name != axis}
-    key = Price(price.meter, price.price, price.per, when).key
+    key = ListedPrice(price.meter, price.price, price.per, when).key
     start, end = price.valid_from or "", price.valid_to or "9"
     # What a list does not date it says of now.
     during = [p for p in prices if p.key == key and (p.valid_from or "") < end and start < (p.valid_to or "9")]
@@ -66,7 +66,7 @@ def _ratio(price: Price, axis: str, prices: Iterable[Price], current: Mapping[st
     return ratios.pop() if len(ratios) == 1 else None
 
 
-def not_sold(provider: str, entry: Entry, as_of: str) -> Iterator[tuple[str, list[str]]]:
+def not_sold(provider: str, entry: ModelEntry, as_of: str) -> Iterator[tuple[str, list[str]]]:
     """The tiers of a model, with the meters that no list prices there; fees of tools and calls are the same on all.
 
     What is sold on a tier in some region only is left aside.
@@ -84,5 +84,5 @@ def not_sold(provider: str, entry: Entry, as_of: str) -> Iterator[tuple[str, lis
             yield f"{provider}/{entry['model']}: {tier}", lacking
 
 
-def _axes(one: Entry) -> set[str]:
+def _axes(one: ModelEntry) -> set[str]:
     return set(one.get("when", {})) & set(AXES)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .formats import anthropic, google, openai
-from .formats.route import Generated, Request, Usage, tokens
+from .formats.route import EmulatedRequest, Generated, Usage, tokens
 from .script import Action, Reply
 
 
@@ -64,21 +64,21 @@ class Jobs:
         for wanted, pattern, handler in _PATHS:
             found = re.fullmatch(pattern, path) if method == wanted else None
             if found is not None:
-                return handler(self, Request(path, found.groupdict(), body, raw))
+                return handler(self, EmulatedRequest(path, found.groupdict(), body, raw))
         return None
 
-    def background(self, request: Request) -> Answer:
+    def background(self, request: EmulatedRequest) -> Answer:
         """A response that is made in the background."""
         return _json(self.begun(self._make("responses", request, tokens, "resp_"), request))
 
-    def begun(self, made: Generated, request: Request) -> dict[str, Any]:
+    def begun(self, made: Generated, request: EmulatedRequest) -> dict[str, Any]:
         """A response that is made in the background, maybe streamed meanwhile; what it says of itself so far."""
         whole = openai.responses_body(made, request)
         waiting = {**whole, "status": "queued", "output": [], "usage": None, "background": True}
         self._jobs[made.call_id] = Job(waiting, {**whole, "background": True}, [made])
         return waiting
 
-    def _response(self, request: Request) -> Answer | None:
+    def _response(self, request: EmulatedRequest) -> Answer | None:
         """A response that is asked after; as a stream, from the event after `starting_after` to its end."""
         job = self._jobs.get(request.found["id"])
         if job is None or request.body.get("stream") != "true":
@@ -89,7 +89,7 @@ class Jobs:
         events = list(openai.responses_stream(made, request))[after + 1 :]
         return "text/event-stream", b"".join(event.data for event in events)
 
-    def _cancel(self, request: Request) -> Answer | None:
+    def _cancel(self, request: EmulatedRequest) -> Answer | None:
         job = self._jobs.get(request.found["id"])
         if job is None:
             return None
@@ -100,8 +100,8 @@ class Jobs:
     def _make(
         self,
         api: str,
-        request: Request,
-        usage: Callable[[Reply, Request], Usage],
+        request: EmulatedRequest,
+        usage: Callable[[Reply, EmulatedRequest], Usage],
         prefix: str,
         *,
         provider: str = "openai",
@@ -114,7 +114,7 @@ class Jobs:
         self._host.charge(made, provider, tier)
         return made
 
-    def _poll(self, request: Request) -> Answer | None:
+    def _poll(self, request: EmulatedRequest) -> Answer | None:
         job = self._jobs.get(request.found["id"])
         if job is None:
             return None
@@ -126,7 +126,7 @@ class Jobs:
                 self._host.delivered(made)
         return _json(job.done)
 
-    def _video(self, request: Request) -> Answer:
+    def _video(self, request: EmulatedRequest) -> Answer:
         seconds = int(request.body.get("seconds") or 4)
         made = self._make("videos", request, lambda _r, _q: {"output_video_seconds": seconds}, "video_")
         base: dict[str, Any] = {"id": made.call_id, "object": "video", "model": made.model, "seconds": str(seconds)}
@@ -135,7 +135,7 @@ class Jobs:
         self._jobs[made.call_id] = Job(queued, {**base, "status": "completed", "progress": 100}, [made])
         return _json(queued)
 
-    def _fine_tuning(self, request: Request) -> Answer:
+    def _fine_tuning(self, request: EmulatedRequest) -> Answer:
         made = self._make("fine_tuning", request, lambda r, _q: {"training_tokens": r.input_tokens or 9000}, "ftjob-")
         base: dict[str, Any] = {
             "id": made.call_id,
@@ -150,12 +150,12 @@ class Jobs:
         self._jobs[made.call_id] = Job(running, done, [made])
         return _json(running)
 
-    def _batch(self, request: Request) -> Answer:
+    def _batch(self, request: EmulatedRequest) -> Answer:
         """A batch of three chats, one of which fails; what its input file would hold is made up."""
         batch, output = self._host.call_id("batch_"), self._host.call_id("file-")
         lines, all_made = [], []
         for number in range(2):
-            one = Request("/v1/chat/completions", {}, {"model": "gpt-4o-mini"}, b"x" * 400)
+            one = EmulatedRequest("/v1/chat/completions", {}, {"model": "gpt-4o-mini"}, b"x" * 400)
             made = self._make("chat", one, tokens, "chatcmpl-", tier="batch")
             all_made.append(made)
             response = {"status_code": 200, "request_id": f"r{number}", "body": openai.chat_body(made, one)}
@@ -174,7 +174,7 @@ class Jobs:
         self._jobs[batch] = Job(running, {**base, "status": "completed", "output_file_id": output}, all_made)
         return _json(running)
 
-    def _file(self, request: Request) -> Answer | None:
+    def _file(self, request: EmulatedRequest) -> Answer | None:
         content, made = self._files.get(request.found["id"], (None, []))
         if content is None:
             return None
@@ -182,12 +182,12 @@ class Jobs:
             self._host.delivered(one)
         return "application/octet-stream", content
 
-    def _message_batch(self, request: Request) -> Answer:
+    def _message_batch(self, request: EmulatedRequest) -> Answer:
         batch = self._host.call_id("msgbatch_")
         lines, all_made = [], []
         for one in request.body["requests"]:
             params: Mapping[str, Any] = one["params"]
-            asked = Request("/v1/messages", {}, dict(params), json.dumps(params).encode())
+            asked = EmulatedRequest("/v1/messages", {}, dict(params), json.dumps(params).encode())
             made = self._make("messages", asked, tokens, "msg_", provider="anthropic", tier="batch")
             all_made.append(made)
             message = anthropic.messages_body(made, asked)
@@ -203,15 +203,15 @@ class Jobs:
         self._jobs[batch] = Job({**base, "processing_status": "in_progress"}, ended, all_made)
         return _json({**base, "processing_status": "in_progress"})
 
-    def _message_results(self, request: Request) -> Answer | None:
+    def _message_results(self, request: EmulatedRequest) -> Answer | None:
         answer = self._file(request)
         return None if answer is None else ("application/x-jsonl", answer[1])
 
-    def _gemini_batch(self, request: Request) -> Answer:
+    def _gemini_batch(self, request: EmulatedRequest) -> Answer:
         all_made, answers = [], []
         asked = request.body["batch"]["inputConfig"]["requests"]["requests"]
         for one in asked:
-            inner = Request("", {"model": request.model}, one["request"], json.dumps(one).encode())
+            inner = EmulatedRequest("", {"model": request.model}, one["request"], json.dumps(one).encode())
             made = self._make("generate_content", inner, tokens, "gen-", provider="gcp.gemini", tier="batch")
             all_made.append(made)
             answers.append({"response": google.generate_body(made, inner)})
@@ -227,7 +227,7 @@ def _json(body: Mapping[str, Any]) -> Answer:
     return "application/json", json.dumps(body).encode()
 
 
-_PATHS: tuple[tuple[str, str, Callable[[Jobs, Request], Answer | None]], ...] = (
+_PATHS: tuple[tuple[str, str, Callable[[Jobs, EmulatedRequest], Answer | None]], ...] = (
     ("POST", r"(?:/openai)?/v1/videos", Jobs._video),
     ("POST", r"(?:/openai)?/v1/fine_tuning/jobs", Jobs._fine_tuning),
     ("POST", r"(?:/openai)?/v1/batches", Jobs._batch),

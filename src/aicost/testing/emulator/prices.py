@@ -14,7 +14,7 @@ _M = 10**6
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class EmulatedPrice:
     """Dollars per million tokens; `others` are dollars for one unit of another meter, `"10/1000"`."""
 
     input: str = "0"
@@ -27,70 +27,74 @@ class Price:
 
 
 _OPENAI = {
-    "gpt-4.1": Price("2", "0.5", "8"),
-    "gpt-4.1-mini": Price("0.4", "0.1", "1.6"),
-    "gpt-4o": Price("2.5", "1.25", "10"),
-    "gpt-4o-mini": Price("0.15", "0.075", "0.6"),
-    "gpt-5": Price("1.25", "0.125", "10"),
-    "gpt-5-mini": Price("0.25", "0.025", "2"),
-    "o3": Price("2", "0.5", "8"),
-    "gpt-3.5-turbo-instruct": Price("1.5", "0", "2"),
-    "text-embedding-3-small": Price("0.02"),
-    "text-embedding-3-large": Price("0.13"),
-    "gpt-image-1": Price("5", others={"input_image": "10/1000000", "output_image": "40/1000000"}),
-    "tts-1": Price(others={"input_characters": "15/1000000"}),
-    "whisper-1": Price(others={"input_audio_seconds": "0.36/3600"}),
-    "gpt-4o-transcribe": Price("2.5", "0", "10", others={"input_audio": "6/1000000"}),
-    "gpt-realtime": Price("4", "0.4", "16", others={"input_audio": "32/1000000", "output_audio": "64/1000000"}),
-    "sora-2": Price(others={"output_video_seconds": "0.1"}),
-    "omni-moderation-latest": Price(),
-    "gpt-4o-2024-08-06": Price("2.5", "1.25", "10", others={"training_tokens": "25/1000000"}),
+    "gpt-4.1": EmulatedPrice("2", "0.5", "8"),
+    "gpt-4.1-mini": EmulatedPrice("0.4", "0.1", "1.6"),
+    "gpt-4o": EmulatedPrice("2.5", "1.25", "10"),
+    "gpt-4o-mini": EmulatedPrice("0.15", "0.075", "0.6"),
+    "gpt-5": EmulatedPrice("1.25", "0.125", "10"),
+    "gpt-5-mini": EmulatedPrice("0.25", "0.025", "2"),
+    "o3": EmulatedPrice("2", "0.5", "8"),
+    "gpt-3.5-turbo-instruct": EmulatedPrice("1.5", "0", "2"),
+    "text-embedding-3-small": EmulatedPrice("0.02"),
+    "text-embedding-3-large": EmulatedPrice("0.13"),
+    "gpt-image-1": EmulatedPrice("5", others={"input_image": "10/1000000", "output_image": "40/1000000"}),
+    "tts-1": EmulatedPrice(others={"input_characters": "15/1000000"}),
+    "whisper-1": EmulatedPrice(others={"input_audio_seconds": "0.36/3600"}),
+    "gpt-4o-transcribe": EmulatedPrice("2.5", "0", "10", others={"input_audio": "6/1000000"}),
+    "gpt-realtime": EmulatedPrice("4", "0.4", "16", others={"input_audio": "32/1000000", "output_audio": "64/1000000"}),
+    "sora-2": EmulatedPrice(others={"output_video_seconds": "0.1"}),
+    "omni-moderation-latest": EmulatedPrice(),
+    "gpt-4o-2024-08-06": EmulatedPrice("2.5", "1.25", "10", others={"training_tokens": "25/1000000"}),
 }
 _ANTHROPIC = {
-    "claude-sonnet-4-5": Price("3", "0.3", "15", "6", "22.5"),
-    "claude-sonnet-5": Price("2", "0.2", "10"),
-    "claude-haiku-4-5": Price("1", "0.1", "5"),
-    "claude-opus-4-5": Price("5", "0.5", "25"),
+    "claude-sonnet-4-5": EmulatedPrice("3", "0.3", "15", "6", "22.5"),
+    "claude-sonnet-5": EmulatedPrice("2", "0.2", "10"),
+    "claude-haiku-4-5": EmulatedPrice("1", "0.1", "5"),
+    "claude-opus-4-5": EmulatedPrice("5", "0.5", "25"),
 }
 _GOOGLE = {
-    "gemini-2.5-flash": Price("0.3", "0.03", "2.5", others={"cache_storage_token_hours": "1/1000000"}),
-    "gemini-embedding-001": Price("0.15"),
+    "gemini-2.5-flash": EmulatedPrice("0.3", "0.03", "2.5", others={"cache_storage_token_hours": "1/1000000"}),
+    "gemini-embedding-001": EmulatedPrice("0.15"),
 }
-_PRICES: Mapping[str, Mapping[str, Price]] = {
+_PRICES: Mapping[str, Mapping[str, EmulatedPrice]] = {
     "openai": _OPENAI,
     "anthropic": _ANTHROPIC,
     "gcp.gemini": _GOOGLE,
     "gcp.vertex_ai": _GOOGLE,
     "aws.bedrock": {
-        "us.anthropic.claude-sonnet-4-5-20250929-v1:0": Price("3.3", "0.33", "16.5", "6.6", "24.75"),
-        "anthropic.claude-3-haiku-20240307-v1:0": Price("0.25", "0.025", "1.25"),
-        "amazon.nova-lite-v1:0": Price("0.06", "0.015", "0.24"),
-        "amazon.titan-text-express-v1": Price("0.2", "0", "0.6"),
-        "amazon.titan-embed-text-v2:0": Price("0.02"),
-        "meta.llama3-3-70b-instruct-v1:0": Price("0.72", "0", "0.72"),
-        "mistral.mistral-large-2402-v1:0": Price("4", "0", "12"),
-        "cohere.command-text-v14": Price("1", "0", "2"),
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0": EmulatedPrice("3.3", "0.33", "16.5", "6.6", "24.75"),
+        "anthropic.claude-3-haiku-20240307-v1:0": EmulatedPrice("0.25", "0.025", "1.25"),
+        "amazon.nova-lite-v1:0": EmulatedPrice("0.06", "0.015", "0.24"),
+        "amazon.titan-text-express-v1": EmulatedPrice("0.2", "0", "0.6"),
+        "amazon.titan-embed-text-v2:0": EmulatedPrice("0.02"),
+        "meta.llama3-3-70b-instruct-v1:0": EmulatedPrice("0.72", "0", "0.72"),
+        "mistral.mistral-large-2402-v1:0": EmulatedPrice("4", "0", "12"),
+        "cohere.command-text-v14": EmulatedPrice("1", "0", "2"),
     },
     "mistral_ai": {
-        "mistral-large-latest": Price("2", "0.05", "6"),
-        "mistral-embed": Price("0.1"),
-        "mistral-ocr-latest": Price(others={"pages": "4/1000"}),
+        "mistral-large-latest": EmulatedPrice("2", "0.05", "6"),
+        "mistral-embed": EmulatedPrice("0.1"),
+        "mistral-ocr-latest": EmulatedPrice(others={"pages": "4/1000"}),
     },
     "cohere": {
-        "command-a-03-2025": Price("2.5", "0", "10"),
-        "embed-v4.0": Price("0.12"),
-        "rerank-v3.5": Price(others={"search_units": "2/1000"}),
+        "command-a-03-2025": EmulatedPrice("2.5", "0", "10"),
+        "embed-v4.0": EmulatedPrice("0.12"),
+        "rerank-v3.5": EmulatedPrice(others={"search_units": "2/1000"}),
     },
-    "groq": {"llama-3.3-70b-versatile": Price("0.59", "0", "0.79")},
+    "groq": {"llama-3.3-70b-versatile": EmulatedPrice("0.59", "0", "0.79")},
     "together": {
-        "meta-llama/Llama-3.3-70B-Instruct-Turbo": Price("0.88", "0", "0.88"),
-        "Salesforce/Llama-Rank-V1": Price("0.1"),
-        "BAAI/bge-base-en-v1.5": Price("0.008"),
+        "meta-llama/Llama-3.3-70B-Instruct-Turbo": EmulatedPrice("0.88", "0", "0.88"),
+        "Salesforce/Llama-Rank-V1": EmulatedPrice("0.1"),
+        "BAAI/bge-base-en-v1.5": EmulatedPrice("0.008"),
     },
-    "ollama": {"llama3.1": Price(), "nomic-embed-text": Price()},
-    "voyage": {"voyage-3.5": Price("0.06"), "rerank-2.5": Price("0.05"), "voyage-multimodal-3": Price("0.12")},
+    "ollama": {"llama3.1": EmulatedPrice(), "nomic-embed-text": EmulatedPrice()},
+    "voyage": {
+        "voyage-3.5": EmulatedPrice("0.06"),
+        "rerank-2.5": EmulatedPrice("0.05"),
+        "voyage-multimodal-3": EmulatedPrice("0.12"),
+    },
 }
-UNLISTED = Price("1", "1", "1")
+UNLISTED = EmulatedPrice("1", "1", "1")
 """What any other model costs: the provider bills it although no rate card knows it."""
 
 _TIERS = {

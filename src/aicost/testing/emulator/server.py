@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from .bill import Bill, Book
-from .formats import ROUTES, Generated, Request, Route
-from .formats.errors import error_body
+from .formats import ROUTES, EmulatedRequest, Generated, Route
+from .formats.error_bodies import error_body
 from .jobs import Jobs
 from .script import Action, Drop, Fail, Hang, Reply, Rule, Script, Stall
 from .sockets import Sockets
@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _whole(self, route: Route, made: Generated, request: Request, action: Action) -> None:
+    def _whole(self, route: Route, made: Generated, request: EmulatedRequest, action: Action) -> None:
         answer = route.whole(made, request)
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         coding = self.emulator._content_coding
@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.emulator.delivered(made)
         self.wfile.write(body)
 
-    def _stream(self, route: Route, made: Generated, request: Request, action: Action) -> None:
+    def _stream(self, route: Route, made: Generated, request: EmulatedRequest, action: Action) -> None:
         assert route.stream is not None  # noqa: S101 - narrowing: the caller has looked
         coding = self.emulator._content_coding
         self._head(200, route.stream_type, coding, made.reply.headers)
@@ -333,13 +333,13 @@ def _fields(raw: bytes, content_type: str) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _find(method: str, path: str, body: dict[str, Any], raw: bytes) -> tuple[Route | None, Request]:
+def _find(method: str, path: str, body: dict[str, Any], raw: bytes) -> tuple[Route | None, EmulatedRequest]:
     path = unquote(path)
     for route in ROUTES:
         found = route.match(method, path)
         if found is not None:
-            return route, Request(path, found, body, raw)
-    return None, Request(path, {}, body, raw)
+            return route, EmulatedRequest(path, found, body, raw)
+    return None, EmulatedRequest(path, {}, body, raw)
 
 
 _FORM_FIELD = re.compile(rb'name="(\w+)"\r\n\r\n([^\r]*)\r\n')

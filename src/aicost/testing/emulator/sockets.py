@@ -10,7 +10,7 @@ import threading
 from typing import Any
 
 from .formats.openai import responses_stream
-from .formats.route import Generated, Request, tokens
+from .formats.route import EmulatedRequest, Generated, tokens
 from .jobs import Host
 from .script import Drop, Reply
 
@@ -54,7 +54,7 @@ class Sockets:
     def _make(self, api: str, provider: str, model: str, raw: bytes, prefix: str) -> tuple[Generated, bool]:
         action = self._host.next_action(raw, model, api)
         reply = action if isinstance(action, Reply) else action.bill if isinstance(action, Drop) else Reply()
-        used = {m: n for m, n in tokens(reply, Request("", {}, {"model": model}, raw)).items() if n}
+        used = {m: n for m, n in tokens(reply, EmulatedRequest("", {}, {"model": model}, raw)).items() if n}
         if api == "realtime":
             used["input_audio"] = used.pop("input", 0)
             used["output_audio"] = used.pop("output", 0)
@@ -97,7 +97,7 @@ class Sockets:
             return
         asked = {**event, "stream": True}
         made, breaks = self._make("responses", "openai", str(event.get("model")), json.dumps(event).encode(), "resp_")
-        request = Request("/responses", {}, asked, b"")
+        request = EmulatedRequest("/responses", {}, asked, b"")
         for number, sent in enumerate(responses_stream(made, request)):
             if breaks and number == 2:
                 socket.close()

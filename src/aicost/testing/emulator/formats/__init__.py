@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import anthropic, bedrock, cohere, google, huggingface, ollama, openai, voyage
-from .route import Event, Generated, Request, Route
+from .route import EmulatedRequest, Event, Generated, Route
 
 ROUTES: tuple[Route, ...] = (
     *openai.ROUTES,
@@ -16,4 +16,4 @@ ROUTES: tuple[Route, ...] = (
     *voyage.ROUTES,
 )
 
-__all__ = ["ROUTES", "Event", "Generated", "Request", "Route"]
+__all__ = ["ROUTES", "Event", "Generated", "EmulatedRequest", "Route"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .route import Event, Generated, Request, Route, free, named, pieces, with_usage
+from .route import EmulatedRequest, Event, Generated, Route, free, named, pieces, with_usage
 
 
 def _anthropic_usage(made: Generated) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _content(made: Generated) -> list[dict[str, Any]]:
     ]
 
 
-def messages_body(made: Generated, _request: Request) -> dict[str, Any]:
+def messages_body(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     body = {
         "id": made.call_id,
         "type": "message",
@@ -51,7 +51,7 @@ def messages_body(made: Generated, _request: Request) -> dict[str, Any]:
     return with_usage(body, made, _anthropic_usage(made))
 
 
-def messages_stream(made: Generated, request: Request) -> Iterator[Event]:
+def messages_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     whole = messages_body(made, request)
     usage = whole.pop("usage", None) or _anthropic_usage(made)
     # What is known at the start: the input, and a placeholder for the output. Tool calls are counted at the end.
@@ -85,7 +85,7 @@ def messages_stream(made: Generated, request: Request) -> Iterator[Event]:
     yield Event(named("message_stop", {"type": "message_stop"}))
 
 
-def _count_tokens(_made: Generated, _request: Request) -> dict[str, Any]:
+def _count_tokens(_made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     return {"input_tokens": 21}
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from aicost.testing.emulator.script import Reply
 
 from .anthropic import messages_body, messages_stream
-from .route import Event, Generated, Request, Route, Usage, always, pieces, prompt_only, tokens
+from .route import EmulatedRequest, Event, Generated, Route, Usage, always, pieces, prompt_only, tokens
 
 
 def aws_message(event_type: str, payload: bytes, *, kind: str = "event") -> bytes:
@@ -43,7 +43,7 @@ def _converse_usage(made: Generated) -> dict[str, Any]:
     }
 
 
-def _converse(made: Generated, _request: Request) -> dict[str, Any]:
+def _converse(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     body: dict[str, Any] = {
         "output": {"message": {"role": "assistant", "content": [{"text": made.reply.text}]}},
         "stopReason": "end_turn",
@@ -54,7 +54,7 @@ def _converse(made: Generated, _request: Request) -> dict[str, Any]:
     return body
 
 
-def _converse_stream(made: Generated, _request: Request) -> Iterator[Event]:
+def _converse_stream(made: Generated, _request: EmulatedRequest) -> Iterator[Event]:
     def event(name: str, value: dict[str, Any], usage: Usage | None = None) -> Event:
         return Event(aws_message(name, json.dumps(value).encode()), usage)
 
@@ -68,7 +68,7 @@ def _converse_stream(made: Generated, _request: Request) -> Iterator[Event]:
         yield event("metadata", metadata, made.usage)
 
 
-def _invoke(made: Generated, request: Request) -> dict[str, Any]:
+def _invoke(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     family = _family(request)
     text, into, out = made.reply.text, made.prompt, made.completion
     if family == "anthropic":
@@ -96,7 +96,7 @@ def _invoke(made: Generated, request: Request) -> dict[str, Any]:
     return {"text": text, "generation_id": made.call_id, "finish_reason": "COMPLETE"}
 
 
-def _invoke_stream(made: Generated, request: Request) -> Iterator[Event]:
+def _invoke_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     family = _family(request)
     counted = {"inputTokenCount": made.usage.get("input", 0), "outputTokenCount": made.completion}
     counted |= {"invocationLatency": 300, "firstByteLatency": 100}
@@ -118,7 +118,7 @@ def _chunk(inner: bytes) -> bytes:
     return aws_message("chunk", json.dumps(payload).encode())
 
 
-def _family(request: Request) -> str:
+def _family(request: EmulatedRequest) -> str:
     model = unquote(request.model)
     if "embed" in model:
         return "embed"
@@ -128,7 +128,7 @@ def _family(request: Request) -> str:
     return "cohere"
 
 
-def invoked_tokens(reply: Reply, request: Request) -> Usage:
+def invoked_tokens(reply: Reply, request: EmulatedRequest) -> Usage:
     """As for the others; only Anthropic's and Nova's models have caches."""
     return prompt_only(reply, request) if _family(request) == "embed" else tokens(reply, request)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aicost.testing.emulator.script import Reply
 
-from .route import Event, Generated, Request, Route, Usage, line, named, pieces, prompt_only, with_usage
+from .route import EmulatedRequest, Event, Generated, Route, Usage, line, named, pieces, prompt_only, with_usage
 
 
 def _usage(made: Generated) -> dict[str, Any]:
@@ -18,12 +18,12 @@ def _usage(made: Generated) -> dict[str, Any]:
     return {"billed_units": billed, "tokens": {"input_tokens": made.prompt + 60, "output_tokens": made.completion}}
 
 
-def _chat_v2(made: Generated, _request: Request) -> dict[str, Any]:
+def _chat_v2(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     message = {"role": "assistant", "content": [{"type": "text", "text": made.reply.text}]}
     return with_usage({"id": made.call_id, "finish_reason": "COMPLETE", "message": message}, made, _usage(made))
 
 
-def _chat_v2_stream(made: Generated, _request: Request) -> Iterator[Event]:
+def _chat_v2_stream(made: Generated, _request: EmulatedRequest) -> Iterator[Event]:
     start = {"type": "message-start", "id": made.call_id, "delta": {"message": {"role": "assistant", "content": []}}}
     yield Event(named("message-start", start))
     text = {"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}}
@@ -37,7 +37,7 @@ def _chat_v2_stream(made: Generated, _request: Request) -> Iterator[Event]:
     yield Event(b"data: [DONE]\n\n")
 
 
-def _chat_v1(made: Generated, _request: Request) -> dict[str, Any]:
+def _chat_v1(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     body = {
         "response_id": f"r-{made.call_id}",
         "generation_id": made.call_id,
@@ -47,7 +47,7 @@ def _chat_v1(made: Generated, _request: Request) -> dict[str, Any]:
     return with_usage(body, made, {"api_version": {"version": "1"}, **_usage(made)}, "meta")
 
 
-def _chat_v1_stream(made: Generated, request: Request) -> Iterator[Event]:
+def _chat_v1_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     start = {"is_finished": False, "event_type": "stream-start", "generation_id": made.call_id}
     yield Event(line(start))
     for piece in pieces(made.reply):
@@ -57,7 +57,7 @@ def _chat_v1_stream(made: Generated, request: Request) -> Iterator[Event]:
     yield Event(line(end), None if made.reply.omit_usage else made.usage)
 
 
-def _embed(made: Generated, request: Request) -> dict[str, Any]:
+def _embed(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     count = len(request.body.get("texts") or request.body.get("inputs") or [0])
     vectors: Any = [[0.25, -0.5]] * count
     if "/v2/" in request.path or request.body.get("embedding_types"):
@@ -68,11 +68,11 @@ def _embed(made: Generated, request: Request) -> dict[str, Any]:
     return with_usage(body, made, meta, "meta")
 
 
-def _searched(_reply: Reply, _request: Request) -> Usage:
+def _searched(_reply: Reply, _request: EmulatedRequest) -> Usage:
     return {"search_units": 1}
 
 
-def _rerank(made: Generated, _request: Request) -> dict[str, Any]:
+def _rerank(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     body = {"id": made.call_id, "results": [{"index": 0, "relevance_score": 0.9}]}
     return with_usage(body, made, {"billed_units": {"search_units": made.usage["search_units"]}}, "meta")
 

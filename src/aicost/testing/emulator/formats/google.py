@@ -9,7 +9,19 @@ from typing import Any
 
 from aicost.testing.emulator.script import Reply
 
-from .route import Event, Generated, Request, Route, Usage, always, free, pieces, prompt_only, tokens, with_usage
+from .route import (
+    EmulatedRequest,
+    Event,
+    Generated,
+    Route,
+    Usage,
+    always,
+    free,
+    pieces,
+    prompt_only,
+    tokens,
+    with_usage,
+)
 
 
 def _usage(made: Generated) -> dict[str, Any]:
@@ -35,11 +47,11 @@ def _chunk(made: Generated, text: str, *, last: bool) -> dict[str, Any]:
     return {"candidates": [candidate], "modelVersion": made.model, "responseId": made.call_id}
 
 
-def _generate(made: Generated, _request: Request) -> dict[str, Any]:
+def _generate(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     return with_usage(_chunk(made, made.reply.text, last=True), made, _usage(made), "usageMetadata")
 
 
-def _generate_stream(made: Generated, _request: Request) -> Iterator[Event]:
+def _generate_stream(made: Generated, _request: EmulatedRequest) -> Iterator[Event]:
     texts = [""] if made.reply.tool_calls else pieces(made.reply)
     for number, text in enumerate(texts, 1):
         last = number == len(texts)
@@ -58,12 +70,12 @@ def _generate_stream(made: Generated, _request: Request) -> Iterator[Event]:
         yield Event(b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n", reported)
 
 
-def _embed(made: Generated, request: Request) -> dict[str, Any]:
+def _embed(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     count = len(request.body.get("requests") or [0])
     return {"embeddings": [{"values": [0.25, -0.5]}] * count, "usageMetadata": {"promptTokenCount": made.prompt}}
 
 
-def _predict(made: Generated, request: Request) -> dict[str, Any]:
+def _predict(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     statistics = {"truncated": False, "token_count": made.prompt}
     count = len(request.body.get("instances") or [0])
     first = {"embeddings": {"values": [0.25, -0.5], "statistics": statistics}}
@@ -71,17 +83,17 @@ def _predict(made: Generated, request: Request) -> dict[str, Any]:
     return {"predictions": [first, *[rest] * (count - 1)]}
 
 
-def _cached(reply: Reply, request: Request) -> Usage:
+def _cached(reply: Reply, request: EmulatedRequest) -> Usage:
     """What is cached, and for an hour or as long as asked."""
     count = tokens(reply, request)["input"]
     return {"input": count, "cache_storage_token_hours": count * _seconds(request) // 3600}
 
 
-def _seconds(request: Request) -> int:
+def _seconds(request: EmulatedRequest) -> int:
     return int(str(request.body.get("ttl") or "3600s").removesuffix("s"))
 
 
-def _cached_content(made: Generated, request: Request) -> dict[str, Any]:
+def _cached_content(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     start = datetime(2026, 11, 1, 10, tzinfo=timezone.utc)
     end = start + timedelta(seconds=_seconds(request))
     body = {"name": f"cachedContents/{made.call_id}", "model": request.body.get("model")}
@@ -89,12 +101,12 @@ def _cached_content(made: Generated, request: Request) -> dict[str, Any]:
     return with_usage(body, made, {"totalTokenCount": made.usage["input"]}, "usageMetadata")
 
 
-def generate_body(made: Generated, request: Request) -> dict[str, Any]:
+def generate_body(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     """A whole answer, for what is done in batches."""
     return _generate(made, request)
 
 
-def _counted(_made: Generated, _request: Request) -> dict[str, Any]:
+def _counted(_made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     return {"totalTokens": 21}
 
 

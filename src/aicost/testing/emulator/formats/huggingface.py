@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from .openai import chat_body, chat_stream
-from .route import Event, Generated, Request, Route, data, pieces, prompt_only
+from .route import EmulatedRequest, Event, Generated, Route, data, pieces, prompt_only
 
 
 def _details(made: Generated) -> dict[str, Any]:
     return {"finish_reason": "length", "generated_tokens": made.completion, "prefill": [], "tokens": []}
 
 
-def _generate(made: Generated, _request: Request) -> Any:
+def _generate(made: Generated, _request: EmulatedRequest) -> Any:
     return [{"generated_text": made.reply.text, "details": _details(made)}]
 
 
-def _generate_stream(made: Generated, _request: Request) -> Iterator[Event]:
+def _generate_stream(made: Generated, _request: EmulatedRequest) -> Iterator[Event]:
     for number, piece in enumerate(pieces(made.reply)):
         token = {"id": number, "text": piece, "logprob": -1.0, "special": False}
         yield Event(data({"index": number, "token": token, "generated_text": None, "details": None}))
@@ -26,7 +26,7 @@ def _generate_stream(made: Generated, _request: Request) -> Iterator[Event]:
     yield Event(data(end))
 
 
-def _features(_made: Generated, _request: Request) -> Any:
+def _features(_made: Generated, _request: EmulatedRequest) -> Any:
     return [[0.25, -0.5]]
 
 

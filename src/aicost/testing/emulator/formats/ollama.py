@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .route import Event, Generated, Request, Route, line, pieces, prompt_only
+from .route import EmulatedRequest, Event, Generated, Route, line, pieces, prompt_only
 
 _WHEN = "2026-11-01T10:00:00.000000Z"
 
 
-def _streams(request: Request) -> bool:
+def _streams(request: EmulatedRequest) -> bool:
     """It streams unless it is asked not to."""
     return request.body.get("stream") is not False
 
@@ -30,22 +30,22 @@ def _counts(made: Generated) -> dict[str, Any]:
     }
 
 
-def _said(request: Request, text: str) -> dict[str, Any]:
+def _said(request: EmulatedRequest, text: str) -> dict[str, Any]:
     return {"response": text} if "generate" in request.path else {"message": {"role": "assistant", "content": text}}
 
 
-def _answer(made: Generated, request: Request) -> dict[str, Any]:
+def _answer(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     return {"model": made.model, "created_at": _WHEN, **_said(request, made.reply.text), **_counts(made)}
 
 
-def _answer_stream(made: Generated, request: Request) -> Iterator[Event]:
+def _answer_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     for piece in pieces(made.reply):
         yield Event(line({"model": made.model, "created_at": _WHEN, **_said(request, piece), "done": False}))
     end = {"model": made.model, "created_at": _WHEN, **_said(request, ""), **_counts(made)}
     yield Event(line(end), None if made.reply.omit_usage else made.usage)
 
 
-def _embed(made: Generated, request: Request) -> dict[str, Any]:
+def _embed(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     given = request.body.get("input")
     count = len(given) if isinstance(given, list) else 1
     return {

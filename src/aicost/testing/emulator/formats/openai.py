@@ -11,9 +11,9 @@ from typing import Any
 from aicost.testing.emulator.script import Reply
 
 from .route import (
+    EmulatedRequest,
     Event,
     Generated,
-    Request,
     Route,
     Usage,
     data,
@@ -53,7 +53,7 @@ def _tool_calls(made: Generated) -> list[dict[str, Any]]:
     ]
 
 
-def chat_body(made: Generated, _request: Request) -> dict[str, Any]:
+def chat_body(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     said: dict[str, Any] = {"content": made.reply.text}
     if made.reply.tool_calls:
         said = {"content": None, "tool_calls": _tool_calls(made)}
@@ -75,7 +75,7 @@ def chat_body(made: Generated, _request: Request) -> dict[str, Any]:
     return with_usage(body, made, _openai_usage(made))
 
 
-def chat_stream(made: Generated, request: Request) -> Iterator[Event]:
+def chat_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     wants_usage = bool((request.body.get("stream_options") or {}).get("include_usage")) and not made.reply.omit_usage
     base = {
         "id": made.call_id,
@@ -101,7 +101,7 @@ def chat_stream(made: Generated, request: Request) -> Iterator[Event]:
     yield Event(b"data: [DONE]\n\n")
 
 
-def responses_body(made: Generated, _request: Request) -> dict[str, Any]:
+def responses_body(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     usage = made.usage
     searches = [
         {"type": "web_search_call", "id": f"ws_{n}", "status": "completed", "action": {"type": "search", "query": "q"}}
@@ -155,7 +155,7 @@ def responses_body(made: Generated, _request: Request) -> dict[str, Any]:
     )
 
 
-def responses_stream(made: Generated, request: Request) -> Iterator[Event]:
+def responses_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     whole = responses_body(made, request)
     started = {**whole, "status": "in_progress", "output": [], "usage": None}
     where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
@@ -194,7 +194,7 @@ def responses_stream(made: Generated, request: Request) -> Iterator[Event]:
         yield Event(named(event["type"], {**event, "sequence_number": number}), made.usage if final else None)
 
 
-def _embeddings(made: Generated, request: Request) -> dict[str, Any]:
+def _embeddings(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     given = request.body.get("input")
     count = len(given) if isinstance(given, list) else 1
     vector: Any = [0.25, -0.5, 0.125, 1.0]
@@ -205,18 +205,18 @@ def _embeddings(made: Generated, request: Request) -> dict[str, Any]:
     return with_usage(body, made, {"prompt_tokens": made.prompt, "total_tokens": made.prompt})
 
 
-def _always_counted(made: Generated, request: Request) -> Iterator[Event]:
+def _always_counted(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     """For hosts whose streams say their usage unasked."""
     asked = {**request.body, "stream_options": {"include_usage": True}}
-    return chat_stream(made, Request(request.path, request.found, asked, request.raw))
+    return chat_stream(made, EmulatedRequest(request.path, request.found, asked, request.raw))
 
 
-def _embeddings_with_id(made: Generated, request: Request) -> dict[str, Any]:
+def _embeddings_with_id(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     usage = {"prompt_tokens": made.prompt, "completion_tokens": 0, "total_tokens": made.prompt}
     return with_usage({"id": made.call_id, **_embeddings(made, request)}, made, usage)
 
 
-def _completions(made: Generated, _request: Request) -> dict[str, Any]:
+def _completions(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     body = {
         "id": made.call_id,
         "object": "text_completion",
@@ -227,7 +227,7 @@ def _completions(made: Generated, _request: Request) -> dict[str, Any]:
     return with_usage(body, made, _openai_usage(made))
 
 
-def _completions_stream(made: Generated, request: Request) -> Iterator[Event]:
+def _completions_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     wants_usage = bool((request.body.get("stream_options") or {}).get("include_usage")) and not made.reply.omit_usage
     base = {"id": made.call_id, "object": "text_completion", "created": 1_760_000_000, "model": made.model}
     for piece in pieces(made.reply):
@@ -239,20 +239,20 @@ def _completions_stream(made: Generated, request: Request) -> Iterator[Event]:
     yield Event(b"data: [DONE]\n\n")
 
 
-def _drawn(reply: Reply, request: Request) -> Usage:
+def _drawn(reply: Reply, request: EmulatedRequest) -> Usage:
     """Text in, and an image in for an edit; what comes out is image."""
     said = tokens(reply, request)
     edited = 40 if "/edits" in request.path else 0
     return {"input": said["input"] - edited, "input_image": edited, "output_image": said["output"]}
 
 
-def _images(made: Generated, request: Request) -> dict[str, Any]:
+def _images(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     count = int(request.body.get("n") or 1)
     body = {"created": 1_760_000_000, "data": [{"b64_json": "aW1hZ2U="}] * count}
     return with_usage(body, made, _image_usage(made))
 
 
-def _images_stream(made: Generated, request: Request) -> Iterator[Event]:
+def _images_stream(made: Generated, request: EmulatedRequest) -> Iterator[Event]:
     kind = "image_edit" if "/edits" in request.path else "image_generation"
     common = {"b64_json": "aW1hZ2U=", "created_at": 1, "size": "1024x1024", "quality": "low", "background": "auto"}
     partial: dict[str, Any] = {
@@ -276,15 +276,15 @@ def _image_usage(made: Generated) -> dict[str, Any]:
     }
 
 
-def _spoken(_: Reply, request: Request) -> Usage:
+def _spoken(_: Reply, request: EmulatedRequest) -> Usage:
     return {"input_characters": len(str(request.body.get("input", "")))}
 
 
-def _speech(_made: Generated, _request: Request) -> bytes:
+def _speech(_made: Generated, _request: EmulatedRequest) -> bytes:
     return b"RIFF" + b"\0" * 400
 
 
-def _heard(reply: Reply, request: Request) -> Usage:
+def _heard(reply: Reply, request: EmulatedRequest) -> Usage:
     """whisper bills the seconds of the recording, the newer models tokens."""
     if request.model.startswith("whisper"):
         return {"input_audio_seconds": reply.input_tokens or 12}
@@ -292,11 +292,11 @@ def _heard(reply: Reply, request: Request) -> Usage:
     return {"input_audio": said["input"], "output": said["output"]}
 
 
-def _transcription(made: Generated, _request: Request) -> dict[str, Any]:
+def _transcription(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     return with_usage({"text": made.reply.text}, made, _heard_usage(made))
 
 
-def _transcription_stream(made: Generated, _request: Request) -> Iterator[Event]:
+def _transcription_stream(made: Generated, _request: EmulatedRequest) -> Iterator[Event]:
     for piece in pieces(made.reply):
         yield Event(named("transcript.text.delta", {"type": "transcript.text.delta", "delta": piece}))
     done = {"type": "transcript.text.done", "text": made.reply.text, "usage": _heard_usage(made)}
@@ -315,15 +315,15 @@ def _heard_usage(made: Generated) -> dict[str, Any]:
     }
 
 
-def _moderation(made: Generated, _request: Request) -> dict[str, Any]:
+def _moderation(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     return {"id": made.call_id, "model": made.model, "results": [{"flagged": False, "categories": {}}]}
 
 
-def _read_pages(reply: Reply, _request: Request) -> Usage:
+def _read_pages(reply: Reply, _request: EmulatedRequest) -> Usage:
     return {"pages": reply.input_tokens or 3}
 
 
-def _ocr(made: Generated, _request: Request) -> dict[str, Any]:
+def _ocr(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     pages = [{"index": n, "markdown": made.reply.text, "images": []} for n in range(made.usage["pages"])]
     for page in pages:
         page["dimensions"] = None
@@ -331,7 +331,7 @@ def _ocr(made: Generated, _request: Request) -> dict[str, Any]:
     return with_usage(body, made, {"pages_processed": made.usage["pages"], "doc_size_bytes": 9}, "usage_info")
 
 
-def _rerank(made: Generated, _request: Request) -> dict[str, Any]:
+def _rerank(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     body = {"id": made.call_id, "object": "rerank", "model": made.model, "results": []}
     usage = {"prompt_tokens": made.prompt, "completion_tokens": 0, "total_tokens": made.prompt}
     return with_usage(body, made, usage)

@@ -14,7 +14,7 @@ Usage = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EmulatedRequest:
     """A request as it arrived: its path and what the route's pattern found in it, the body, and its bytes."""
 
     path: str
@@ -64,7 +64,7 @@ class Event:
     usage: Usage | None = None
 
 
-def tokens(reply: Reply, request: Request) -> Usage:
+def tokens(reply: Reply, request: EmulatedRequest) -> Usage:
     """Prompt and answer: what the reply states, else what follows from the lengths of prompt and text."""
     prompt = reply.input_tokens if reply.input_tokens is not None else max(1, len(request.raw) // 4)
     output = reply.output_tokens if reply.output_tokens is not None else max(1, len(reply.text) // 4)
@@ -79,22 +79,22 @@ def tokens(reply: Reply, request: Request) -> Usage:
     }
 
 
-def prompt_only(reply: Reply, request: Request) -> Usage:
+def prompt_only(reply: Reply, request: EmulatedRequest) -> Usage:
     """The prompt, for APIs that write nothing."""
     return {"input": tokens(reply, request)["input"]}
 
 
-def free(_reply: Reply, _request: Request) -> Usage:
+def free(_reply: Reply, _request: EmulatedRequest) -> Usage:
     """Nothing, for what costs nothing."""
     return {}
 
 
-def asks_for_stream(request: Request) -> bool:
+def asks_for_stream(request: EmulatedRequest) -> bool:
     """Whether the body says `"stream": true`."""
     return bool(request.body.get("stream"))
 
 
-def always(_: Request) -> bool:
+def always(_: EmulatedRequest) -> bool:
     """For paths that only stream."""
     return True
 
@@ -109,12 +109,12 @@ class Route:
     api: str
     prefix: str
     """Of the ids it gives."""
-    whole: Callable[[Generated, Request], Any]
-    stream: Callable[[Generated, Request], Iterator[Event]] | None = None
-    streams: Callable[[Request], bool] = asks_for_stream
+    whole: Callable[[Generated, EmulatedRequest], Any]
+    stream: Callable[[Generated, EmulatedRequest], Iterator[Event]] | None = None
+    streams: Callable[[EmulatedRequest], bool] = asks_for_stream
     stream_type: str = "text/event-stream"
     whole_type: str = "application/json"
-    usage: Callable[[Reply, Request], Usage] = tokens
+    usage: Callable[[Reply, EmulatedRequest], Usage] = tokens
     says_usage: bool = True
     """Whether a whole answer reports its usage."""
     counts_in_headers: bool = False
@@ -130,7 +130,7 @@ class Route:
         found = self._compiled.fullmatch(path) if method == self.method else None
         return None if found is None else found.groupdict()
 
-    def generate(self, call_id: str, reply: Reply, request: Request) -> Generated:
+    def generate(self, call_id: str, reply: Reply, request: EmulatedRequest) -> Generated:
         """The answer to a request."""
         usage = {meter: n for meter, n in self.usage(reply, request).items() if n}
         return Generated(call_id, self.api, reply.model or request.model, reply, usage)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .route import Generated, Request, Route, prompt_only, with_usage
+from .route import EmulatedRequest, Generated, Route, prompt_only, with_usage
 
 
-def _embed(made: Generated, request: Request) -> dict[str, Any]:
+def _embed(made: Generated, request: EmulatedRequest) -> dict[str, Any]:
     given = request.body.get("input") or request.body.get("inputs") or [0]
     data: list[dict[str, Any]] = [
         {"object": "embedding", "embedding": [0.25, -0.5], "index": n} for n in range(len(given))
@@ -17,7 +17,7 @@ def _embed(made: Generated, request: Request) -> dict[str, Any]:
     return with_usage({"object": "list", "data": data, "model": made.model}, made, {"total_tokens": made.prompt})
 
 
-def _rerank(made: Generated, _request: Request) -> dict[str, Any]:
+def _rerank(made: Generated, _request: EmulatedRequest) -> dict[str, Any]:
     body = {"object": "list", "data": [{"index": 0, "relevance_score": 0.9}], "model": made.model}
     return with_usage(body, made, {"total_tokens": made.prompt})
 

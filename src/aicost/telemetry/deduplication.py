@@ -5,7 +5,7 @@ spans, and by another vendor's instrumentation of any of them. All but one are *
 say why they carry no amount. An event's identity is minted by whoever made the attempt, and two attempts of one
 observer are two events, whatever they share. Views of *different* observers are one by the first of these that holds:
 
-1. `below`, `above`: one is inside the other. The door knows (`sight` in the process, `collector.nesting` among spans);
+1. `below`, `above`: one is inside the other. The door knows (`open_view` in the process, `collector.nesting` of spans);
 2. `downstream`: a process further down was sent this attempt's id, or its gateway's, and counted the work;
 3. `same_response`: the provider gave both the same id, and it is one that a provider gives once; an id of a server
    that numbers its answers, or repeats one, needs the same time and the same counts, too;
@@ -26,12 +26,12 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from aicost import _forks
-from aicost.usage.event import SKEW_NS, Billed
+from aicost.usage.event import SKEW_NS, Chargeable
 from aicost.usage.meters import token_sums
 
 from .evidence import SLACK_NS, View, agree, family, is_unique, names_same_model, one_within_the_other
 
-REMEMBERED = 20_000
+REMEMBERED_VIEWS = 20_000
 """Events whose identity is kept in memory, so that one seen twice counts once in live totals and metrics."""
 
 _RECENT = 4_000
@@ -124,16 +124,18 @@ class _Seen:
         if not within or (counts is not None and self.counts is not None):
             return None
         # Without counts to compare, the model has to be named by both; and what was not billed used nothing.
-        unbilled = mine if self.counts is None else view
+        unused = mine if self.counts is None else view
         differ = (counts is None) is not (self.counts is None)
-        lacks = differ and (unbilled.billed is Billed.NO or (counts is not None and mine.billed is not Billed.YES))
+        lacks = differ and (
+            unused.chargeable is Chargeable.NO or (counts is not None and mine.chargeable is not Chargeable.YES)
+        )
         return ("same_call", False) if names_same_model(mine, view) and not lacks else None
 
 
-class Counted:
+class Deduplicator:
     """What was counted lately, and by whom it was seen; a ledger knows by itself, and for ever."""
 
-    def __init__(self, remembered: int = REMEMBERED) -> None:
+    def __init__(self, remembered: int = REMEMBERED_VIEWS) -> None:
         self._remembered = remembered
         self._known: dict[str, _Known] = {}
         self._observers: dict[bytes, set[str]] = {}
@@ -172,7 +174,7 @@ class Counted:
 
     def news(self, view: View) -> Literal["event", "usage"] | None:
         """What of an event was not counted yet. Of one whose usage was unknown, that is news once it is known."""
-        mine = _Known(view.usage is not None, view.billed is Billed.YES)
+        mine = _Known(view.usage is not None, view.chargeable is Chargeable.YES)
         before = self._known.setdefault(view.event_id, mine)
         if before is mine:
             _forget_oldest(self._known, self._remembered)
@@ -205,7 +207,7 @@ class Counted:
         below = self._downstream and self._of_downstream(view)
         if below:
             return Verdict(Covered("downstream", below))
-        if origin.upstream_id is not None and view.billed is not Billed.NO:
+        if origin.upstream_id is not None and view.chargeable is not Chargeable.NO:
             self._downstream.setdefault(origin.upstream_id, (view.event_id, view.started_ns))
             _forget_oldest(self._downstream, self._remembered)
         with self._lock:
@@ -325,7 +327,7 @@ class Counted:
         counts: tuple[int, int] | None,
     ) -> Verdict:
         """A view of what is counted already."""
-        if counts is not None and seen.counts is None and seen.view.billed is Billed.YES:
+        if counts is not None and seen.counts is None and seen.view.chargeable is Chargeable.YES:
             if seen.wire:
                 seen.counts = counts
                 seen.observers[observer] = reason == "same_response"
@@ -401,7 +403,7 @@ def _forget_oldest(remembered: dict[Any, Any], most: int) -> None:
             return
 
 
-_memories: WeakSet[Counted] = WeakSet()
+_memories: WeakSet[Deduplicator] = WeakSet()
 
 
 def _in_child() -> None:
@@ -416,14 +418,14 @@ _forks.in_child(_in_child)
 class _Known:
     """An event that was seen, and whether its usage was."""
 
-    __slots__ = ("billed", "counted")
+    __slots__ = ("chargeable", "counted")
 
-    def __init__(self, counted: bool, billed: bool) -> None:
-        self.counted, self.billed = counted, billed
+    def __init__(self, counted: bool, chargeable: bool) -> None:
+        self.counted, self.chargeable = counted, chargeable
 
     @property
     def lacks_usage(self) -> bool:
-        return self.billed and not self.counted
+        return self.chargeable and not self.counted
 
 
 _K = TypeVar("_K")

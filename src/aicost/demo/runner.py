@@ -16,7 +16,7 @@ import openai
 import aicost
 from aicost._errors import ConfigError
 from aicost._money import to_decimal
-from aicost.reports.report import Report, build_report, to_json
+from aicost.reports.summary import Report, build_report, to_json
 from aicost.testing.emulator import ProviderEmulator
 from aicost.testing.receiver import OtlpReceiver
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 
 # What never reached the provider's model, by the names the HTTP libraries give it: httpx and httpx2, aiohttp, urllib3
 # (below requests), botocore.
@@ -29,15 +29,15 @@ _NOT_SENT = {
     "WriteError",
     "WriteTimeout",
 }
-MAYBE_BILLED_STATUS = {408, 499, 504, 524}
+MAYBE_CHARGEABLE_STATUS = {408, 499, 504, 524}
 """A gateway that gave up on the model says nothing of what the model went on to do."""
 
 _TRANSPORTS = ("httpcore", "urllib3", "socket", "ssl", "asyncio", "builtins", "aiohttp.http")
 
 
-def billed_after(error: BaseException | None) -> Billed:
+def chargeable_after(error: BaseException | None) -> Chargeable:
     """Whether an attempt that failed with `error`, and no response, may have been billed."""
-    return Billed.NO if type(error).__name__ in _NOT_SENT else Billed.POSSIBLY
+    return Chargeable.NO if type(error).__name__ in _NOT_SENT else Chargeable.POSSIBLY
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -66,11 +66,11 @@ def status_of(error: BaseException) -> int | None:
     return None
 
 
-def billed_unseen(error: BaseException) -> tuple[str, Billed]:
+def chargeable_unseen(error: BaseException) -> tuple[str, Chargeable]:
     """Error type, and whether a call may be billed whose request nobody saw leave, by its error alone."""
     status, cause = status_of(error), cause_of(error)
     if status is not None:
-        return str(status), Billed.POSSIBLY if status in MAYBE_BILLED_STATUS else Billed.NO
+        return str(status), Chargeable.POSSIBLY if status in MAYBE_CHARGEABLE_STATUS else Chargeable.NO
     named = f"{type(error).__name__} {type(cause).__name__}"
     on_the_way = any(word in named for word in ("Timeout", "Connection", "Network", "Read", "Protocol", "Cancelled"))
-    return type(cause).__name__, billed_after(cause) if on_the_way else Billed.NO
+    return type(cause).__name__, chargeable_after(cause) if on_the_way else Chargeable.NO

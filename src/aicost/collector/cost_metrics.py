@@ -28,12 +28,12 @@ from aicost.scopes.ids import opaque
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from . import wire
 from .config import CostMetrics
-from .pricing import Counted, Priced
+from .pricer import CountedCall, Priced
 
 BOUNDS = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Of the histogram of what calls cost, in the currency."""
@@ -87,7 +87,7 @@ class CostMeters:
         series = self._series
         metered = self._metered
         for one in priced.counted:
-            if one.given or one.event_id in metered:
+            if one.prepriced or one.event_id in metered:
                 continue
             metered[one.event_id] = None
             key = (one.labels, one.resource.digest, *map(_kept, one.owners))
@@ -108,7 +108,7 @@ class CostMeters:
                 if buckets is None:
                     buckets = found.buckets[charge.currency] = [0] * (len(BOUNDS) + 1)
                 buckets[bisect_left(_ATTO_BOUNDS, charge.atto)] += 1
-            if one.billed is Billed.POSSIBLY:
+            if one.chargeable is Chargeable.POSSIBLY:
                 found.possibly += 1
             elif charge.status in (ChargeStatus.UNPRICED, ChargeStatus.PARTIAL):
                 found.unpriced[(charge.reason or "").partition(":")[0]] += 1
@@ -117,7 +117,7 @@ class CostMeters:
             for old in list(islice(metered, len(metered) - _METERED)):
                 del metered[old]
 
-    def _begun(self, key: tuple[Any, ...], one: Counted) -> _Series:
+    def _begun(self, key: tuple[Any, ...], one: CountedCall) -> _Series:
         """The series for a kind of call that was not met yet; several kinds may share one."""
         kind, resource, own = one.labels, one.resource, one.owners
         named: dict[str, str] = {
@@ -298,4 +298,4 @@ class Health:
             if view.charge.atto is not None:
                 self.joined_atto[view.kind, view.reason, view.charge.currency] += view.charge.atto
         for one in priced.counted:
-            outcomes["given" if one.given else one.charge.status.value, one.labels.dialect] += 1
+            outcomes["given" if one.prepriced else one.charge.status.value, one.labels.dialect] += 1

@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.telemetry import guard
-from aicost.telemetry.once import WIRE
+from aicost.telemetry.deduplication import WIRE
 from aicost.telemetry.profiles import CostProfile
 
 from . import wire
-from .pricing import STATED, Pricer
+from .pricer import OWN_STATEMENTS, Pricer
 
 
 class PricingExporter(SpanExporter):
@@ -69,7 +69,7 @@ def _with(span: ReadableSpan, gained: dict[tuple[bytes, bytes], object]) -> Read
         return span
     scope = span.instrumentation_scope
     if scope is None or scope.name != WIRE:
-        present = {key: value for key, value in present.items() if not key.startswith(STATED)}
+        present = {key: value for key, value in present.items() if not key.startswith(OWN_STATEMENTS)}
     return ReadableSpan(
         name=span.name,
         context=context,

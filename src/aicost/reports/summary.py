@@ -15,7 +15,7 @@ from aicost._wellformed import printable
 from aicost.ledger.query import EVERYTHING, Filter, Query, Sums
 from aicost.ledger.reader import Gap, LedgerReader, Sightings
 
-from .money import exact, readable
+from .amounts import exact, readable
 from .periods import ALL_TIMES, TIME_ZONE, Period
 from .tables import KEY_WIDTH, Cell, Column, print_table
 

@@ -12,7 +12,7 @@ import wrapt
 from tests.conftest import App
 
 import aicost
-from aicost.integrations._parts import part
+from aicost.integrations._traced_methods import traced_method
 from aicost.telemetry.state import current
 
 
@@ -60,7 +60,7 @@ def kit(app: App) -> Any:
     holder.Kit = made  # type: ignore[attr-defined]
     for name in [name for name in vars(Kit) if not name.startswith("_") and callable(getattr(Kit, name))]:
         setattr(made, name, vars(Kit)[name])
-        wrapper = part("tool", lambda instance, *_: instance.name)(lambda: state.pipeline)
+        wrapper = traced_method("tool", lambda instance, *_: instance.name)(lambda: state.pipeline)
         wrapt.wrap_function_wrapper(holder, f"Kit.{name}", wrapper)
     return SimpleNamespace(kit=made(), app=app)
 

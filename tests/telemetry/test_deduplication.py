@@ -25,11 +25,11 @@ from tests.telemetry.test_sinks import recorded
 import aicost
 from aicost.cli import cli as main
 from aicost.ledger.reader import LedgerReader
-from aicost.telemetry import guard, once
-from aicost.telemetry.call import Call, Outcome, Target
+from aicost.telemetry import deduplication, guard
+from aicost.telemetry.call import Call, CallResult, Target
 from aicost.telemetry.evidence import agree
 from aicost.telemetry.state import current
-from aicost.usage.event import Billed, RequestStatus
+from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.readers import ResponseView
 from aicost.usage.reading import Reading
 
@@ -62,10 +62,10 @@ def inference(by: str = "some.vendor", response_id: str | None = None, **attribu
         span.set_attributes({**USAGE, **({"gen_ai.response.id": response_id} if response_id else {}), **attributes})
 
 
-def call(outcome: Outcome = Outcome(), response_id: str | None = None) -> Call:  # noqa: B008 - frozen
+def call(outcome: CallResult = CallResult(), response_id: str | None = None) -> Call:  # noqa: B008 - frozen
     """What a wrapped client records."""
     made = opened()
-    reading = Reading({"input": 1000, "output": 250}) if outcome.billed is Billed.YES else None
+    reading = Reading({"input": 1000, "output": 250}) if outcome.chargeable is Chargeable.YES else None
     made.finish(ResponseView(reading, response_id, "gpt-4o", None), outcome)
     return made
 
@@ -126,7 +126,7 @@ def test_a_view_inside_a_call_that_is_recorded_is_covered(app: App) -> None:
     with inference("native"):
         pass
     otel_context.detach(token)
-    made.finish(ResponseView(Reading({"input": 1000, "output": 250})), Outcome())
+    made.finish(ResponseView(Reading({"input": 1000, "output": 250})), CallResult())
     assert app.ledger_total() == ONE
     assert reasons(app) == ["above"]
 
@@ -134,7 +134,7 @@ def test_a_view_inside_a_call_that_is_recorded_is_covered(app: App) -> None:
 def test_a_view_that_ends_before_the_stream_it_is_of_is_covered(app: App) -> None:
     with inference("framework"):
         made = opened()
-    made.finish(ResponseView(Reading({"input": 1000, "output": 250})), Outcome())
+    made.finish(ResponseView(Reading({"input": 1000, "output": 250})), CallResult())
     assert app.ledger_total() == ONE
     assert reasons(app) == ["below"]
 
@@ -182,7 +182,7 @@ def test_nesting_hides_no_call_of_another_model(app: App, told: str) -> None:
         await task
 
     def finish(made: Call) -> None:
-        made.finish(ResponseView(Reading({"input": 1000, "output": 250}), None, "gpt-4o", None), Outcome())
+        made.finish(ResponseView(Reading({"input": 1000, "output": 250}), None, "gpt-4o", None), CallResult())
 
     if told == "around":
         with inference(**OPUS):
@@ -200,8 +200,8 @@ def test_nesting_hides_no_call_of_another_model(app: App, told: str) -> None:
     assert reasons(app) == []
 
 
-@pytest.mark.parametrize("outcome", [Outcome(), Outcome(RequestStatus.FAILURE, Billed.NO, "400")])
-def test_a_wire_call_that_knows_no_usage_takes_back_nothing_known(app: App, outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [CallResult(), CallResult(RequestStatus.FAILURE, Chargeable.NO, "400")])
+def test_a_wire_call_that_knows_no_usage_takes_back_nothing_known(app: App, outcome: CallResult) -> None:
     made = opened()
     with inference():
         pass
@@ -210,9 +210,11 @@ def test_a_wire_call_that_knows_no_usage_takes_back_nothing_known(app: App, outc
 
 
 @pytest.mark.parametrize(
-    ("outcome", "charged"), [(Outcome(), ONE), (Outcome(RequestStatus.FAILURE, Billed.NO, "400"), 0)]
+    ("outcome", "charged"), [(CallResult(), ONE), (CallResult(RequestStatus.FAILURE, Chargeable.NO, "400"), 0)]
 )
-def test_usage_that_only_a_view_inside_of_a_call_has_is_the_calls(app: App, outcome: Outcome, charged: Decimal) -> None:
+def test_usage_that_only_a_view_inside_of_a_call_has_is_the_calls(
+    app: App, outcome: CallResult, charged: Decimal
+) -> None:
     """An application that asks for no usage of a stream may have a vendor's instrumentation that counts it."""
     with aicost.run_scope("w") as run:
         made = opened()
@@ -240,7 +242,7 @@ def test_a_span_that_ends_while_another_is_being_decided_ends_too(app: App, monk
         with inference(response_id="chatcmpl-1"):
             pass
 
-    monkeypatch.setattr(once, "agree", collected)
+    monkeypatch.setattr(deduplication, "agree", collected)
     thread = threading.Thread(target=siblings, daemon=True)
     thread.start()
     thread.join(20)
@@ -271,7 +273,7 @@ def test_a_wire_call_that_is_told_of_last_replaces_what_was_counted_for_it(app: 
         inner.attempt_started()
         view.end()
         assert run.cost == ONE
-        inner.finish(ResponseView(Reading({"input": 1000, "output": 250}), "chatcmpl-1", "gpt-4o", None), Outcome())
+        inner.finish(ResponseView(Reading({"input": 1000, "output": 250}), "chatcmpl-1", "gpt-4o", None), CallResult())
     made.drop("cache")
     assert (run.cost, run.calls, app.ledger_total()) == (ONE, 1, ONE)
     assert sum(app.metrics()["aicost.cost"].values()) == pytest.approx(0.005)
@@ -355,26 +357,26 @@ def test_another_kind_of_call_inside_is_not_the_same_inference(app: App) -> None
 
 def test_a_call_that_was_refused_does_not_hide_what_was_answered(app: App) -> None:
     with inference("framework"):  # its client was refused, and it went on with one that nobody wraps
-        call(Outcome(RequestStatus.FAILURE, Billed.NO, "RateLimitError", 429))
+        call(CallResult(RequestStatus.FAILURE, Chargeable.NO, "RateLimitError", 429))
     assert app.ledger_total() == ONE
     assert reasons(app) == []
 
 
 def test_a_failure_seen_twice_is_one_failure(app: App) -> None:
     with foreign(**CHAT) as span:
-        call(Outcome(RequestStatus.FAILURE, Billed.NO, "RateLimitError", 429))
+        call(CallResult(RequestStatus.FAILURE, Chargeable.NO, "RateLimitError", 429))
         span.set_status(Status(StatusCode.ERROR))
     assert len(app.charges()) == 1
     assert reasons(app) == ["below"]
 
 
-@pytest.mark.parametrize(("error", "billed"), [("429", "no"), ("ReadTimeout", "possibly")])
-def test_a_failure_only_others_report_is_no_invented_amount(app: App, error: str, billed: str) -> None:
+@pytest.mark.parametrize(("error", "chargeable"), [("429", "no"), ("ReadTimeout", "possibly")])
+def test_a_failure_only_others_report_is_no_invented_amount(app: App, error: str, chargeable: str) -> None:
     with foreign(**CHAT) as span:
         span.set_attribute("error.type", error)
         span.set_status(Status(StatusCode.ERROR))
     (charge,) = app.charges()
-    assert (charge.status, charge.chargeable, charge.error_type) == ("failure", billed, error)
+    assert (charge.status, charge.chargeable, charge.error_type) == ("failure", chargeable, error)
     assert app.ledger_total() == 0
 
 
@@ -492,5 +494,5 @@ def test_views_cover_each_other_when_no_span_is_recorded(make_app: Callable[...,
     token = otel_context.attach(view.context)
     call(response_id="chatcmpl-1")
     otel_context.detach(token)
-    view.finish(ResponseView(Reading({"input": 1000, "output": 250})), Outcome())
+    view.finish(ResponseView(Reading({"input": 1000, "output": 250})), CallResult())
     assert app.ledger_total() == ONE

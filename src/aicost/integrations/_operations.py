@@ -18,26 +18,26 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from aicost.scopes.leaving import leave, reset
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
-from aicost.telemetry.call import Call, Outcome, Target
+from aicost.telemetry.call import Call, CallResult, Target
 from aicost.telemetry.state import Source
-from aicost.usage.event import STORAGE_API, Billed, RequestStatus
+from aicost.usage.event import STORAGE_API, Chargeable, RequestStatus
 from aicost.usage.meters import Quantity
 from aicost.usage.readers import ResponseView
 from aicost.usage.reading import Reading
 
-from ._errors import was_timeout
+from ._failures import was_timeout
 
 _FLOAT = 4
 """Bytes of a number in a vector, as all of them store it unless told otherwise."""
 
-Kind = Literal["query", "write", "delete", "manage"]
+OperationKind = Literal["query", "write", "delete", "manage"]
 
 
 @dataclass(slots=True)
 class Operation:
     """What an operation asks for; what it returned is added when it is done."""
 
-    kind: Kind
+    kind: OperationKind
     name: str
     """As upstream's `db.operation.name`: query, upsert, delete, create_collection, ..."""
     collection: str
@@ -71,7 +71,7 @@ class Operation:
         return used
 
 
-Reader = Callable[[Any, tuple[Any, ...], dict[str, Any]], Operation | None]
+OperationReader = Callable[[Any, tuple[Any, ...], dict[str, Any]], Operation | None]
 """Reads instance, args and kwargs of a method; None for what is no operation on vectors."""
 Finish = Callable[[Operation, Any], None]
 """Adds to the operation what its result says."""
@@ -79,7 +79,7 @@ Finish = Callable[[Operation, Any], None]
 _under_way: ContextVar[bool] = ContextVar("aicost_store", default=False)
 
 
-def store(system: str, reader: Reader, finish: Finish | None = None) -> Callable[[Source], Callable[..., Any]]:
+def store(system: str, reader: OperationReader, finish: Finish | None = None) -> Callable[[Source], Callable[..., Any]]:
     """Wraps a method of a client of the database `system`, sync or async."""
 
     def wrapper(source: Source) -> Callable[..., Any]:
@@ -159,9 +159,9 @@ class _Doing:
         reset(_under_way, self._slot)
         if error is not None:
             status = RequestStatus.TIMEOUT if was_timeout(error) else RequestStatus.FAILURE
-            billed = Billed.POSSIBLY if status is RequestStatus.TIMEOUT else Billed.NO
-            complete = billed is Billed.NO
-            self._call.finish(None, Outcome(status, billed, type(error).__name__, complete=complete))
+            chargeable = Chargeable.POSSIBLY if status is RequestStatus.TIMEOUT else Chargeable.NO
+            complete = chargeable is Chargeable.NO
+            self._call.finish(None, CallResult(status, chargeable, type(error).__name__, complete=complete))
 
     def done(self, result: Any) -> None:
         """It returned."""
@@ -170,13 +170,13 @@ class _Doing:
             if self._finish is not None:
                 self._finish(operation, result)
             if operation.returned is not None:
-                self._call.said({a.DB_RESPONSE_RETURNED_ROWS: operation.returned})
+                self._call.add_attributes({a.DB_RESPONSE_RETURNED_ROWS: operation.returned})
         except Exception as error:  # noqa: BLE001 - the application has its result
             guard.failed("read the result of an operation", error)
         if operation.failed is not None:
-            self._call.finish(None, Outcome(RequestStatus.FAILURE, Billed.NO, operation.failed))
+            self._call.finish(None, CallResult(RequestStatus.FAILURE, Chargeable.NO, operation.failed))
             return
-        self._call.finish(ResponseView(Reading(operation.usage(), complete=operation.complete)), Outcome())
+        self._call.finish(ResponseView(Reading(operation.usage(), complete=operation.complete)), CallResult())
 
 
 def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, name: str, default: Any = None) -> Any:

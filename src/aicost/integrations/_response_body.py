@@ -34,7 +34,7 @@ from ._framing import (
 )
 
 if TYPE_CHECKING:
-    from ._progress import Ask
+    from ._progress import CallRequest
 
 MAX_BODY = MAX_FRAME
 """Bytes of one JSON body that are kept to be read; beyond that the usage counts as not received."""
@@ -79,7 +79,7 @@ class EndOfBody:
         """All events of a stream, where they were kept."""
 
 
-class Observer:
+class BodyObserver:
     """Reads usage out of the bytes going by. Its own failures never touch them."""
 
     __slots__ = (
@@ -103,7 +103,7 @@ class Observer:
     def __init__(
         self,
         headers: Mapping[str, str],
-        ask: Ask,
+        call_request: CallRequest,
         done: BodyEnd,
         *,
         decode: Callable[[bytes], bytes] | None = None,
@@ -116,15 +116,17 @@ class Observer:
         self._digest = 0
         self._ended = False
         self._hides = False
-        self._each_line = ask.each_line
+        self._each_line = call_request.each_line
         self._passed = 0
         """Bytes of the event under way that the client has, where others are kept from it."""
         self._body = bytearray()
         self._latest: bytes | None = None
-        framing = Lines if ask.each_line else framing_of(headers)
+        framing = Lines if call_request.each_line else framing_of(headers)
         self._frames: Frames | None = None if framing is None else framing()
         self._events = self._frames if isinstance(self._frames, Events) else None
-        accumulator = STREAMS.get((ask.target.provider, ask.target.api)) or STREAMS.get(ask.target.api)
+        accumulator = STREAMS.get((call_request.target.provider, call_request.target.api)) or STREAMS.get(
+            call_request.target.api
+        )
         self._accumulator: StreamAccumulator | None = accumulator() if accumulator and framing else None
         _open.add(self)
 
@@ -300,7 +302,7 @@ class Observer:
 
 
 # Weak, so that this keeps no stream alive that nobody reads any more.
-_open: WeakSet[Observer] = WeakSet()
+_open: WeakSet[BodyObserver] = WeakSet()
 
 
 def end_open() -> None:

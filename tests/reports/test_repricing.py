@@ -15,7 +15,7 @@ from aicost.ledger import Ledger
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import ATTO
 from aicost.pricing.kernel import Kernel
-from aicost.usage.event import Billed
+from aicost.usage.event import Chargeable
 from tests.pricing.cards import document, rate
 
 NOW = 1_795_000_000 * 10**9
@@ -23,8 +23,8 @@ FIRST = UsageEvent("e1", "p", "chat", "m", {"input": 10, "input_cache_read": 5, 
 EVENTS = [
     FIRST,
     replace(FIRST, event_id="e2", usage={"input": 3, "audio_seconds": Decimal("1.5")}, started_ns=NOW + 1),
-    replace(FIRST, event_id="e3", usage=None, billed=Billed.POSSIBLY, started_ns=NOW + 2),
-    replace(FIRST, event_id="e4", usage=None, billed=Billed.NO, started_ns=NOW + 3),
+    replace(FIRST, event_id="e3", usage=None, chargeable=Chargeable.POSSIBLY, started_ns=NOW + 2),
+    replace(FIRST, event_id="e4", usage=None, chargeable=Chargeable.NO, started_ns=NOW + 3),
     replace(FIRST, event_id="e5", usage={"input": 2}, provider_cost="0.5", started_ns=NOW + 4),
     replace(FIRST, event_id="e6", model="unknown", usage={"input": 2}, started_ns=NOW + 5),
     replace(FIRST, event_id="e7", usage={}, started_ns=NOW + 6),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aicost.reports.money import exact, readable
+from aicost.reports.amounts import exact, readable
 
 
 @pytest.mark.parametrize(

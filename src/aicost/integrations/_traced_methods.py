@@ -24,7 +24,7 @@ from aicost.telemetry.call import Target
 from aicost.telemetry.state import Source
 from aicost.usage.readers import ResponseView, read_answer
 
-from ._activities import Activities, Kind, enter, open_frames
+from ._activities import Activities, ActivityKind, enter, open_frames
 
 Naming = Callable[[Any, tuple[Any, ...], dict[str, Any]], str | None]
 """The name of what a method does, from instance, args and kwargs; None for what is none of ours."""
@@ -32,7 +32,7 @@ Naming = Callable[[Any, tuple[Any, ...], dict[str, Any]], str | None]
 Wrapping = Callable[[Source], Callable[..., Any]]
 
 
-class Around:
+class Execution:
     """The frames of one execution, current while it runs."""
 
     __slots__ = ("_frames", "_token", "failed", "goes_on")
@@ -55,7 +55,7 @@ class Around:
             frame.end(error or self.failed)
 
 
-def part(kind: Kind, naming: Naming) -> Wrapping:
+def traced_method(kind: ActivityKind, naming: Naming) -> Wrapping:
     """Wraps a method, of whichever kind of function: each execution is a `kind`, named by `naming`."""
 
     def wrapper(source: Source) -> Callable[..., Any]:  # noqa: ARG001 - what a Method's wrapper is made from
@@ -73,7 +73,7 @@ def part(kind: Kind, naming: Naming) -> Wrapping:
             frames = begin(instance, args, kwargs)
             if not frames:
                 return wrapped(*args, **kwargs)
-            around = Around(frames)
+            around = Execution(frames)
             with around:
                 result = wrapped(*args, **kwargs)
                 around.goes_on = inspect.isgenerator(result) or inspect.isasyncgen(result)
@@ -83,7 +83,7 @@ def part(kind: Kind, naming: Naming) -> Wrapping:
             frames = begin(instance, args, kwargs)
             if not frames:
                 return await wrapped(*args, **kwargs)
-            with Around(frames):
+            with Execution(frames):
                 return await wrapped(*args, **kwargs)
 
         return execute
@@ -91,7 +91,7 @@ def part(kind: Kind, naming: Naming) -> Wrapping:
     return wrapper
 
 
-def is_under_way(kind: Kind, name: str) -> bool:
+def is_under_way(kind: ActivityKind, name: str) -> bool:
     """Whether this is a tool's second way in, called by the first."""
     step = current_scope().step
     return kind == "tool" and step is not None and (step.kind, step.name) == (StepKind.TOOL, name)

@@ -17,28 +17,28 @@ from aicost.pricing.kernel import Kernel, kernel_in_force
 from aicost.pricing.sighting import Sighting, SightingKind
 from aicost.semconv import attributes as a
 from aicost.telemetry import guard
+from aicost.telemetry.deduplication import WIRE, Covered
 from aicost.telemetry.dialect_table import dialect_of
-from aicost.telemetry.dialects import STORAGE, Dialect, Labels, failure_of, part_of
-from aicost.telemetry.once import WIRE, Covered
+from aicost.telemetry.dialects import STORAGE, Dialect, Labels, failure_of, role_of
 from aicost.telemetry.profiles import PROFILE_KEYS, CostProfile
-from aicost.usage.event import Billed, UsageEvent
+from aicost.usage.event import Chargeable, UsageEvent
 from aicost.usage.meters import Quantity
 
 from . import wire
-from .entries import entries_of, event_of
 from .fragments import Fragments
-from .given import given_charge, given_inference, take_given
 from .lifetimes import BEGINS, OUTCOME, Lifetimes
 from .memory import Memory
-from .nesting import Links, Once
-from .view import NAMELESS, View, owners_of
+from .nesting import Links, SpanDeduplicator
+from .prepriced import prepriced_charge, prepriced_inference, take_prepriced
+from .priced_calls import event_of, priced_calls
+from .view import NAMELESS, SpanView, owners_of
 
 _ERROR = 2
 _new = tuple.__new__
 _STAMP = b"aicost."
 
 
-class Counted(NamedTuple):
+class CountedCall(NamedTuple):
     """An inference that is counted, with what metrics and a ledger want to know of it."""
 
     event_id: str
@@ -48,12 +48,12 @@ class Counted(NamedTuple):
     owners: tuple[bytes | None, ...]
     """What the span says under the attributes that were asked for, encoded."""
     usage: Mapping[str, Quantity] | None
-    billed: Billed
+    chargeable: Chargeable
     failed: bool
     charge: Charge
     known: bool
     """It came before."""
-    given: bool
+    prepriced: bool
     """It was priced, or metered, where it was made."""
     entries: list[tuple[UsageEvent, Charge]] | tuple[()]
     """For a ledger, if that was asked for: the call, and its attempts that failed before."""
@@ -78,7 +78,7 @@ class Priced:
     data: bytes
     """The request to send on."""
     spans: int = 0
-    counted: list[Counted] = field(default_factory=list)
+    counted: list[CountedCall] = field(default_factory=list)
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Spans of models that are not counted, by why: `("covered", reason)`, `("settled", dialect)`."""
     joined: list[Joined] = field(default_factory=list)
@@ -113,7 +113,7 @@ class Pricer:
         self._replaced = frozenset(key for profile in profiles if overwrite for key in PROFILE_KEYS[profile])
         self._owners = tuple(owners)
         self._events = events
-        self._once = Once(memory)
+        self._once = SpanDeduplicator(memory)
 
     def price(self, data: bytes) -> Priced:
         """Price one ExportTraceServiceRequest. Raises `MalformedRequestError` for bytes that are none."""
@@ -155,7 +155,7 @@ class Pricer:
             ]
             decided = [view for view in views if _is_storage(view)]
 
-            def decide(view: View) -> None:
+            def decide(view: SpanView) -> None:
                 if self._decides(view):
                     decided.append(view)
 
@@ -176,7 +176,7 @@ class Pricer:
         """Have what was seen survive a restart: to be called once a ledger has it."""
         self._once.keep()
 
-    def _decides(self, view: View) -> bool:
+    def _decides(self, view: SpanView) -> bool:
         """Whether it could be decided what becomes of a view: a failure of ours costs one span its price."""
         try:
             self._once.decide(view)
@@ -185,7 +185,7 @@ class Pricer:
             return False
         return True
 
-    def _finish_safely(self, view: View, done: Priced) -> None:
+    def _finish_safely(self, view: SpanView, done: Priced) -> None:
         """`_finish`, with a failure of ours costing one span its price and no other anything."""
         try:
             self._finish(view, done)
@@ -193,18 +193,18 @@ class Pricer:
             guard.failed("price a span", error)
             done.seen["failed", view.inference.labels.dialect] += 1
 
-    def _finish(self, view: View, done: Priced) -> None:
+    def _finish(self, view: SpanView, done: Priced) -> None:
         """Price a view, or say why it is not, on its span."""
         labels = view.inference.labels
         if view.covered is not None:
-            if not view.given:
+            if not view.prepriced:
                 view.scope.edits.append(wire.Edit(*view.place, _covered(view.covered), view.rewritten))
             done.seen["covered", view.covered.reason] += 1
             if not view.known:
                 done.joined.append(self._joined(view, view.covered))
             return
-        if view.given:
-            charge = given_charge(view)
+        if view.prepriced:
+            charge = prepriced_charge(view)
         else:
             charge = self.kernel.price(view).plausible()
             span = view.rewritten
@@ -212,31 +212,31 @@ class Pricer:
                 span = wire.without(span or view.encoded, self._replaced)
                 view.attributes = wire.Span.FromString(span).attributes
             view.scope.edits.append(wire.Edit(*view.place, self._fragments.of(view, charge), span))
-        entries = entries_of(view, charge, self.kernel) if self._events else ()
+        entries = priced_calls(view, charge, self.kernel) if self._events else ()
         if done.lifetimes is not None and a.AICOST_RUN_ID not in view.attributes:
             done.lifetimes.place(entries, view.span)
         owners = view.attributes.get
         done.counted.append(
             _new(
-                Counted,
+                CountedCall,
                 (
                     view.told,
                     labels,
                     view.resource,
                     tuple([owners(name) for name in self._owners]),
                     view.usage,
-                    view.billed,
+                    view.chargeable,
                     view.error_type is not None,
                     charge,
-                    view.known or view.given,
-                    view.given or view.metered,
+                    view.known or view.prepriced,
+                    view.prepriced or view.metered,
                     entries,
                     view.replaces,
                 ),
             )
         )
 
-    def _joined(self, view: View, covered: Covered) -> Joined:
+    def _joined(self, view: SpanView, covered: Covered) -> Joined:
         charge = self.kernel.price(view).plausible()
         kind: SightingKind = "differs" if view.differs else "joined"
         sighting = None
@@ -270,7 +270,7 @@ def _view(
     dialect: Dialect,
     place: tuple[int, int, int],
     done: Priced,
-) -> View | None:
+) -> SpanView | None:
     """The inference that a span reports, if it does. A span that cannot be decoded is taken out."""
     encoded = data[place[1] : place[2]]
     try:
@@ -291,19 +291,19 @@ def _read(
     dialect: Dialect,
     place: tuple[int, int, int],
     done: Priced,
-) -> View | None:
+) -> SpanView | None:
     span = wire.Span.FromString(encoded)
     attributes = span.attributes
     inference = dialect.read(span.name, attributes, wire.decoded)
     if done.lifetimes is not None:
         if scope.name == WIRE and a.AICOST_COST_STATUS in attributes:
-            inference = given_inference(attributes, inference)
+            inference = prepriced_inference(attributes, inference)
         elif inference is None:
             tell = done.lifetimes.own if scope.name == WIRE else done.lifetimes.of_another
             tell(span, lambda: owners_of(resource, attributes))
     if inference is None:
         return None
-    view = View(scope, place, encoded, span, inference, resource)
+    view = SpanView(scope, place, encoded, span, inference, resource)
     if view.key is NAMELESS:
         told = done.nameless[view.event_id]
         done.nameless[view.event_id] += 1
@@ -315,15 +315,15 @@ def _read(
             done.seen["settled", dialect.id] += 1
             return None
         elif a.AICOST_COST_STATUS in attributes:
-            take_given(view)
+            take_prepriced(view)
         view.stamped = True
-    if span.status.code == _ERROR and not view.given:
-        view.billed, view.error_type = failure_of(wire.Attributes(attributes), inference)
-        view.complete = view.complete and view.billed is not Billed.POSSIBLY
+    if span.status.code == _ERROR and not view.prepriced:
+        view.chargeable, view.error_type = failure_of(wire.DecodedAttributes(attributes), inference)
+        view.complete = view.complete and view.chargeable is not Chargeable.POSSIBLY
     return view
 
 
-def _is_storage(view: View) -> bool:
+def _is_storage(view: SpanView) -> bool:
     """Whether it is an operation of a database: nobody has another view of those."""
     return view.inference.labels.dialect is STORAGE
 
@@ -343,18 +343,18 @@ def _read_outcomes(data: bytes, resources: Sequence[wire.ResourceSpans], lifetim
                     guard.failed("read outcomes", error)
 
 
-STATED = tuple(
+OWN_STATEMENTS = tuple(
     f"aicost.{name}." for name in ("cost", "covered", "event", "usage", "request", "response", "provider", "gateway")
 )
 """How attributes begin that only aicost's own spans are believed to say."""
 
 
-def _ignore_statements(view: View) -> None:
+def _ignore_statements(view: SpanView) -> None:
     """Take out what a span of somebody else says of its identity and cost.
 
     One that aicost adopted in its process says the very id that it has here; it was metered there, and is priced again.
     """
-    stated = [key for key in view.attributes if key.startswith(STATED)]
+    stated = [key for key in view.attributes if key.startswith(OWN_STATEMENTS)]
     if not stated:
         return
     said = view.attributes.get(a.AICOST_EVENT_ID)
@@ -375,7 +375,7 @@ def _links(data: bytes, resources: Sequence[wire.ResourceSpans]) -> Links:
                     span = wire.Span.FromString(data[start:end])
                 except DecodeError:
                     continue
-                part = part_of(str(span.name, "utf-8", "replace"), wire.Attributes(span.attributes))
-                boundary = part is not None and part.kind != "inference"
+                role = role_of(str(span.name, "utf-8", "replace"), wire.DecodedAttributes(span.attributes))
+                boundary = role is not None and role.kind != "inference"
                 found[span.trace_id + span.span_id] = (span.parent_span_id, boundary)
     return found

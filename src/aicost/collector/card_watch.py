@@ -28,7 +28,7 @@ _log = logging.getLogger("aicost.collector")
 _MOST = 64 * 2**20
 _TIMEOUT_S = 30.0
 
-State = tuple[object, ...]
+FileState = tuple[object, ...]
 
 
 class CardWatch:
@@ -39,7 +39,7 @@ class CardWatch:
         self._config = config
         self.reloads = 0
         self.failures = 0
-        self._state: State | None = None
+        self._state: FileState | None = None
         card = self._changed()
         self.kernel = Kernel(card if card is not None else RateCard.bundled())
         self.loaded_at = time.time()
@@ -118,7 +118,7 @@ class CardWatch:
         return card
 
 
-def _state_of(path: Path) -> State:
+def _state_of(path: Path) -> FileState:
     try:
         files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
         return tuple((str(file), (found := os.stat(file)).st_mtime_ns, found.st_size, found.st_ino) for file in files)  # noqa: PTH116

@@ -14,14 +14,14 @@ from weakref import ref
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter_provider
 
 from aicost import _forks
-from aicost._bounded import LONGEST
+from aicost._bounded import LONGEST_NAME
 from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
-from aicost.usage.event import Billed, RequestStatus, UsageEvent
+from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 from aicost.usage.meters import token_sums
 
 from . import guard, sdk_in_child
@@ -49,7 +49,7 @@ class _Sums:
 
     def add(self, series: _Series, amount: Any) -> None:
         values = self._values
-        if series not in values and (len(values) >= MAX_SERIES or any(len(text) > LONGEST for _, text in series)):
+        if series not in values and (len(values) >= MAX_SERIES or any(len(text) > LONGEST_NAME for _, text in series)):
             series = _OVERFLOW
         values[series] = values.get(series, 0) + amount
 
@@ -151,7 +151,7 @@ class Metrics:
             if charge.atto:
                 money = ((a.AICOST_COST_CURRENCY, charge.currency), (a.AICOST_COST_STATUS, charge.status.value))
                 self._cost.add((*base, *money), times * charge.atto)
-            if event.billed is Billed.POSSIBLY:
+            if event.chargeable is Chargeable.POSSIBLY:
                 self._possibly.add(base, times)
             elif charge.status in (ChargeStatus.UNPRICED, ChargeStatus.PARTIAL):
                 self._unpriced.add((*base, (a.AICOST_COST_REASON, (charge.reason or "").partition(":")[0])), times)

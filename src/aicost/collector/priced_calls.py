@@ -13,25 +13,25 @@ from aicost.usage.event import STORAGE_API, RequestStatus, UsageEvent
 from aicost.usage.reading import MAX_COUNT
 
 from . import wire
-from .given import given_attempts, given_event, is_as_given
-from .view import View, owners_of
+from .prepriced import is_as_prepriced, prepriced_attempts, prepriced_event
+from .view import SpanView, owners_of
 
-Entry = tuple[UsageEvent, Charge]
+PricedCall = tuple[UsageEvent, Charge]
 
 
-def entries_of(view: View, charge: Charge, kernel: Kernel) -> list[Entry]:
+def priced_calls(view: SpanView, charge: Charge, kernel: Kernel) -> list[PricedCall]:
     """The call, after its attempts that failed. Lines of a charge that was given have prices where those are known."""
     event = event_of(view)
-    if not view.given:
+    if not view.prepriced:
         return [(event, charge)]
-    before, event = given_attempts(view, event)
+    before, event = prepriced_attempts(view, event)
     return [
         *((attempt, kernel.price(attempt).plausible()) for attempt in before),
         (event, _with_lines(view, event, charge, kernel)),
     ]
 
 
-def _with_lines(view: View, event: UsageEvent, charge: Charge, kernel: Kernel) -> Charge:
+def _with_lines(view: SpanView, event: UsageEvent, charge: Charge, kernel: Kernel) -> Charge:
     """The charge as it was given, with the lines that the collector's own card has for it, if it comes to the same.
 
     A span says what each line's rate is called, and not its price.
@@ -40,13 +40,13 @@ def _with_lines(view: View, event: UsageEvent, charge: Charge, kernel: Kernel) -
     if charge.status is ChargeStatus.PROVIDER_REPORTED:
         stated = replace(event, provider_cost=str(charge.amount), provider_currency=charge.currency)
     made = kernel.price(stated)
-    return made._replace(reason=charge.reason) if is_as_given(view, charge, made) else charge
+    return made._replace(reason=charge.reason) if is_as_prepriced(view, charge, made) else charge
 
 
-def event_of(view: View) -> UsageEvent:
+def event_of(view: SpanView) -> UsageEvent:
     """The event that a view reports."""
     labels, span = view.inference.labels, view.span
-    said = wire.Attributes(view.attributes).get
+    said = wire.DecodedAttributes(view.attributes).get
 
     def get(name: str) -> str | None:
         return short(text) if isinstance(text := said(name), str) and text else None
@@ -72,7 +72,7 @@ def event_of(view: View) -> UsageEvent:
         speed=view.speed,
         provider_cost=view.provider_cost,
         status=RequestStatus.SUCCESS if view.error_type is None else RequestStatus.FAILURE,
-        billed=view.billed,
+        chargeable=view.chargeable,
         error_type=view.error_type,
         complete=view.complete,
         flags=view.flags,
@@ -87,4 +87,4 @@ def event_of(view: View) -> UsageEvent:
         attribution=owners_of(view.resource, view.attributes),
         origin=view.origin,
     )
-    return given_event(view, event) if view.given else event
+    return prepriced_event(view, event) if view.prepriced else event

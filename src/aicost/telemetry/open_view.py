@@ -1,6 +1,6 @@
 """Views of what may be an inference while they are open in this process: which is inside which.
 
-A `Sight` travels in the context, so it needs no telemetry to be set up; across foreign spans it travels on the span
+A `OpenView` travels in the context, so it needs no telemetry to be set up; across foreign spans it travels on the span
 objects themselves. What follows from it is decided in `once`.
 """
 
@@ -17,14 +17,14 @@ from aicost.scopes.scope import Scope
 from aicost.usage.event import Origin, UsageEvent
 from aicost.usage.meters import token_sums
 
+from .deduplication import Covered
 from .evidence import agree, family
-from .once import Covered
 
 _KEY = otel_context.create_key("aicost-sight")
 _ON_SPAN = "_aicost_sight"
 
 
-class Names(NamedTuple):
+class CallNames(NamedTuple):
     """What is known of a call before it is answered: whom it asks for what."""
 
     provider: str
@@ -33,13 +33,13 @@ class Names(NamedTuple):
     origin: Origin
 
 
-class Sight:
+class OpenView:
     """One view of what may be an inference."""
 
     __slots__ = (
         "_inside",
-        "billed",
         "by",
+        "chargeable",
         "ended",
         "event",
         "family",
@@ -51,7 +51,7 @@ class Sight:
         "wire",
     )
 
-    def __init__(self, operation: str | None, scope: Scope, outer: Sight | None, *, wire: bool) -> None:
+    def __init__(self, operation: str | None, scope: Scope, outer: OpenView | None, *, wire: bool) -> None:
         self.family: str | None = None if operation is None else family(operation)
         """What it may be a view of; None while that is not known."""
         self.outer = outer
@@ -59,16 +59,16 @@ class Sight:
         self.wire = wire
         self.by: str | None = None
         """The event that counted it from below."""
-        self.billed = True
+        self.chargeable = True
         """False once it is known that nothing was done that could be billed."""
-        self.names: Names | None = None
+        self.names: CallNames | None = None
         self.event: UsageEvent | None = None
         """What it told of, once that is known."""
         self.heard: UsageEvent | None = None
         """What a view inside of this call told of it, with its usage, which the call itself may turn out to lack."""
         self.ended = False
         """What is begun from then on, where its context was inherited, is not inside of it."""
-        self._inside: list[Sight] = []
+        self._inside: list[OpenView] = []
         if wire:
             self.claim()
 
@@ -93,7 +93,7 @@ class Sight:
         What carries usage is covered from below only by what may have been billed.
         """
         for view in self._inside:
-            if view.family == self.family and (view.billed or not event.usage) and not view.is_another(event):
+            if view.family == self.family and (view.chargeable or not event.usage) and not view.is_another(event):
                 return Covered("below", self.by if view.event is None else view.event.event_id)
         for view in self._around():
             if view.wire and not view.is_another(event):
@@ -109,7 +109,7 @@ class Sight:
         counts = None if self.event is None or not self.event.usage else token_sums(self.event.usage)
         return counts is None or not event.usage or counts != token_sums(event.usage)
 
-    def _around(self) -> Iterator[Sight]:
+    def _around(self) -> Iterator[OpenView]:
         """The views of the same inference around this one. A step or run between them makes it another."""
         view = self.outer
         while view is not None and view.run is self.run and view.step is self.step:
@@ -118,24 +118,24 @@ class Sight:
             view = view.outer
 
 
-def sight_around(context: Context | None = None) -> Sight | None:
+def open_view_around(context: Context | None = None) -> OpenView | None:
     """The innermost view that is open in a context."""
-    sight = getattr(get_current_span(context), _ON_SPAN, None)
-    if sight is None:
-        sight = otel_context.get_value(_KEY, context)
-    found = sight if isinstance(sight, Sight) else None
+    open_view = getattr(get_current_span(context), _ON_SPAN, None)
+    if open_view is None:
+        open_view = otel_context.get_value(_KEY, context)
+    found = open_view if isinstance(open_view, OpenView) else None
     while found is not None and found.ended:
         found = found.outer
     return found
 
 
-def with_sight(sight: Sight, span: Span, context: Context) -> Context:
+def with_open_view(open_view: OpenView, span: Span, context: Context) -> Context:
     """A context inside a view."""
-    mark_span(span, sight)
-    return otel_context.set_value(_KEY, sight, context)
+    mark_span(span, open_view)
+    return otel_context.set_value(_KEY, open_view, context)
 
 
-def mark_span(span: Span, sight: Sight) -> None:
+def mark_span(span: Span, open_view: OpenView) -> None:
     """What is started under a span is inside this view. A span that is not recorded is shared, and not marked."""
     if span.is_recording():
-        setattr(span, _ON_SPAN, sight)
+        setattr(span, _ON_SPAN, open_view)

@@ -1,4 +1,4 @@
-"""Bodies of the HTTP libraries, watched: each is what it was, and an `Observer` sees what is read from it."""
+"""Bodies of the HTTP libraries, watched: each is what it was, and an `BodyObserver` sees what is read from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from ._wire import Observer
+from ._response_body import BodyObserver
 
 
 def decoder_of(response: Any) -> Callable[[bytes], bytes] | None:
@@ -24,7 +24,7 @@ def decoder_of(response: Any) -> Callable[[bytes], bytes] | None:
     return decode
 
 
-def tee(stream: Any, observer: Observer) -> Any:
+def observed_stream(stream: Any, observer: BodyObserver) -> Any:
     """The byte stream of an httpx response, watched."""
     return _tee_class(_stream_base(type(stream)))(stream, observer)
 
@@ -39,12 +39,12 @@ def _stream_base(kind: type) -> type:
 
 @lru_cache(maxsize=8)
 def _tee_class(base: type) -> Any:
-    tee = _AsyncTee if base.__name__ == "AsyncByteStream" else _SyncTee
-    return type(tee.__name__, (tee, base), {})
+    kind = _ObservedAsyncStream if base.__name__ == "AsyncByteStream" else _ObservedSyncStream
+    return type(kind.__name__, (kind, base), {})
 
 
-class _Tee:
-    def __init__(self, inner: Any, observer: Observer) -> None:
+class _ObservedStream:
+    def __init__(self, inner: Any, observer: BodyObserver) -> None:
         self._inner = inner
         self._observer = observer
 
@@ -60,7 +60,7 @@ class _Tee:
             observer.abandon()
 
 
-class _SyncTee(_Tee):
+class _ObservedSyncStream(_ObservedStream):
     def __iter__(self) -> Iterator[bytes]:
         observer = self._observer
         feed = observer.feed
@@ -83,7 +83,7 @@ class _SyncTee(_Tee):
             self._observer.close()
 
 
-class _AsyncTee(_Tee):
+class _ObservedAsyncStream(_ObservedStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         observer = self._observer
         feed = observer.feed
@@ -106,7 +106,7 @@ class _AsyncTee(_Tee):
             self._observer.close()
 
 
-class RawBody(_Tee):
+class RawBody(_ObservedStream):
     """The raw body below a `requests` or `botocore` response (urllib3's response), watched."""
 
     def read(self, amt: int | None = None, *args: Any, **kwargs: Any) -> bytes:
@@ -161,7 +161,7 @@ class RawBody(_Tee):
             self._observer.close()
 
 
-class AioContent(_Tee):
+class AioContent(_ObservedStream):
     """The content of an aiohttp response (its StreamReader), watched."""
 
     def _saw(self, data: bytes) -> bytes:

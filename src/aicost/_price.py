@@ -9,7 +9,7 @@ from ._errors import UsageError
 from .pricing.charge import Charge
 from .pricing.kernel import Inquiry, kernel_in_force
 from .pricing.rates import to_ns
-from .usage.event import Billed
+from .usage.event import Chargeable
 from .usage.providers import normal_region, normal_tier
 from .usage.readers import read_answer
 
@@ -78,7 +78,7 @@ def inquiry(
         reading.speed,
         reading.complete,
         reading.flags,
-        Billed.YES,
+        Chargeable.YES,
         False,
         reading.provider_cost,
         request_model=model,

@@ -15,11 +15,11 @@ from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
 from aicost.pricing.kernel import Kernel
 from aicost.pricing.rates import to_ns
-from aicost.pricing.whatif import Outcome, Scenario
+from aicost.pricing.whatif import Scenario, ScenarioCost
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RepricedAttempt:
     """An attempt whose amount is another now. `before` is in 1e-18 of `currency`, None if it was not known."""
 
     event_id: str
@@ -36,7 +36,7 @@ class Repricing:
     calls: int
     before: Mapping[str, int]
     after: Mapping[str, int]
-    changes: tuple[Change, ...]
+    changes: tuple[RepricedAttempt, ...]
 
 
 def reprice(
@@ -58,7 +58,7 @@ def reprice(
     at_ns = None if at is None else to_ns(at)
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
-    changes: list[Change] = []
+    changes: list[RepricedAttempt] = []
     calls = 0
     with LedgerReader(ledger) as reader:
         for one in reader.recorded(where):
@@ -67,7 +67,7 @@ def reprice(
             before[one.currency] += one.atto or 0
             after[charge.currency] += charge.atto or 0
             if (charge.currency, charge.atto) != (one.currency, one.atto):
-                changes.append(Change(one.event_id, one.currency, one.atto, charge))
+                changes.append(RepricedAttempt(one.event_id, one.currency, one.atto, charge))
     return Repricing(kernel.card.key, calls, dict(before), dict(after), tuple(changes))
 
 
@@ -76,7 +76,7 @@ def compare(
     *scenarios: Scenario,
     rate_card: str | PathLike[str] | RateCard | None = None,
     where: Filter = EVERYTHING,
-) -> list[Outcome]:
+) -> list[ScenarioCost]:
     """What a ledger's traffic would have cost under each scenario; the first outcome is as it was used.
 
     What a scenario cannot price is counted as `unpriced` and is in no amount, so look there before comparing amounts.
