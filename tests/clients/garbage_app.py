@@ -123,8 +123,8 @@ async def over_aiohttp(*, stream: bool) -> None:
     import aiohttp
     import wrapt
 
+    from aicost.integrations._call_request import CallRequest
     from aicost.integrations._calls import hook
-    from aicost.integrations._progress import CallRequest
     from aicost.telemetry.call import Target
     from aicost.telemetry.state import PipelineSource
 
@@ -297,8 +297,9 @@ def span_of_a_framework() -> Any:
 @kind
 def body_that_closes_itself() -> Any:
     """A body whose `close` is called by its own destructor, as `botocore.response.StreamingBody` is: an `io.IOBase`."""
+    from aicost.integrations._call_request import CallRequest
     from aicost.integrations._observed_streams import RawBody
-    from aicost.integrations._progress import BodyOutcome, CallRequest, InProgress
+    from aicost.integrations._progress import BodyOutcome, InProgress
     from aicost.integrations._response_body import BodyObserver
     from aicost.telemetry.call import Target
     from aicost.telemetry.state import PipelineSource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aicost.integrations._progress import CallRequest
+from aicost.integrations._call_request import CallRequest
 
 
 class Hold:

@@ -15,7 +15,7 @@ openai = pytest.importorskip("openai")
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 import aicost
-from aicost.integrations._progress import CallRequest
+from aicost.integrations._call_request import CallRequest
 from aicost.testing import Fail, ProviderEmulator
 from tests.conftest import App, run
 

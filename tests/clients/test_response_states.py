@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import wrapt
 
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._calls import hook
-from aicost.integrations._progress import CallRequest
 from aicost.integrations._transports import transports
 from aicost.telemetry import state
 from aicost.telemetry.call import Target

@@ -19,7 +19,8 @@ from tests.conftest import App
 import aicost
 from aicost.cli.price import command
 from aicost.collector.pricer import Pricer
-from aicost.integrations._progress import CallRequest, InProgress, returned
+from aicost.integrations._call_request import CallRequest
+from aicost.integrations._progress import InProgress, returned
 from aicost.integrations.clients.bedrock import COUNT_HEADERS
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel

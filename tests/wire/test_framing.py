@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aicost.integrations import _framing, _response_body
-from aicost.integrations._progress import CallRequest
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._response_body import BodyObserver, EndOfBody, end_open
 from aicost.telemetry.call import Target
 from aicost.testing.emulator import Reply

@@ -1,4 +1,5 @@
-"""Which views are inside which, told from finished spans in whatever order they come; `once` decides what follows.
+"""Which views are inside which, told from finished spans in whatever order they come;
+`deduplication` decides what follows.
 
 A span that comes a second time, because its sender never heard that it had arrived, is decided as it was the first
 time.

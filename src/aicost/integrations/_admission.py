@@ -9,16 +9,14 @@ a policy off. Without a gate, nothing here runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from aicost._errors import CallRefused
 from aicost.telemetry import guard
 from aicost.usage.event import Chargeable
 
+from ._call_request import CallRequest
 from ._failures import chargeable_unseen
-
-if TYPE_CHECKING:
-    from ._progress import CallRequest
 
 
 class Held(Protocol):

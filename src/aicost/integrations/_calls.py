@@ -22,7 +22,8 @@ from aicost.telemetry import guard
 from aicost.telemetry.state import Source
 
 from ._admission import Permit, admit, admit_async, gate_in_force
-from ._progress import CallRequest, InProgress, raised, returned
+from ._call_request import CallRequest
+from ._progress import InProgress, raised, returned
 
 Asking = Callable[[Any, tuple[Any, ...], dict[str, Any]], CallRequest | None]
 """Reads instance, args and kwargs of the client's method; None for a call that is none of ours."""

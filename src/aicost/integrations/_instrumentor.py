@@ -67,9 +67,6 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
     methods: ClassVar[Sequence[Method]] = ()
     extensions: ClassVar[Sequence[Extension]] = ()
 
-    turns_on: ClassVar[tuple[str, ...]] = ()
-    """Other integrations that see what this one does not."""
-
     _source: PipelineSource | None = None
     _undo: list[Undo]
     _registered: frozenset[str] = frozenset()
@@ -97,6 +94,7 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
 
     def follow(
         self,
+        *,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         **_: Any,
@@ -105,10 +103,6 @@ class PackageInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # upstream's
         assert self._source is not None  # noqa: S101 - narrowing: it is on
         self._source.use(tracer_provider, meter_provider)
         name_hosts(self._source().options.provider_hosts)
-        if self.turns_on:
-            from . import instrument
-
-            instrument(self.turns_on, tracer_provider=tracer_provider, meter_provider=meter_provider)
 
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the signature is upstream's
         self._source = None

@@ -14,8 +14,8 @@ from aicost.telemetry import guard
 from aicost.telemetry.call import CallResult, Target
 from aicost.telemetry.state import Source
 
+from ._call_request import CallRequest
 from ._instrumentor import Method
-from ._progress import CallRequest
 from ._sessions import Session, async_receiving, async_sending, begin_session, closing
 
 _TURN = "turn"

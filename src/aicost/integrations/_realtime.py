@@ -14,9 +14,9 @@ from aicost.telemetry.call import CallResult, Target
 from aicost.telemetry.state import Source
 from aicost.usage.event import RequestStatus
 
+from ._call_request import CallRequest
 from ._hosts import provider_at
 from ._instrumentor import Method
-from ._progress import CallRequest
 from ._sessions import Session, async_receiving, async_sending, closing, receiving, sending
 
 _TELLING = (b'"session.', b'"response.created"', b'"response.done"', b'"response.completed"', b'"response.incomplete"',

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 from zlib import crc32
 
@@ -19,6 +19,7 @@ from aicost.telemetry import guard
 from aicost.usage.streams import STREAMS, StreamAccumulator
 
 from . import _framing
+from ._call_request import CallRequest
 from ._framing import (
     BLANK,
     DONE,
@@ -32,9 +33,6 @@ from ._framing import (
     json_object,
     payload,
 )
-
-if TYPE_CHECKING:
-    from ._progress import CallRequest
 
 MAX_BODY = MAX_FRAME
 """Bytes of one JSON body that are kept to be read; beyond that the usage counts as not received."""

@@ -22,7 +22,7 @@ from aicost.usage.event import Chargeable, RequestStatus
 from aicost.usage.readers import read_response
 
 from ._admission import Permit, admit, admit_async, gate_in_force
-from ._progress import CallRequest
+from ._call_request import CallRequest
 
 Look = Callable[["Session", Any], None]
 """Looks at one message that a session received."""

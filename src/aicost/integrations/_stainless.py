@@ -18,10 +18,10 @@ from aicost.telemetry.call import Target
 from aicost.usage.providers import served_by
 from aicost.usage.reading import Raw
 
+from ._call_request import Arguments, CallRequest
 from ._calls import Asking
 from ._hosts import names_in_force, served_at
 from ._instrumentor import Method
-from ._progress import Arguments, CallRequest
 
 
 @dataclass(frozen=True, slots=True)

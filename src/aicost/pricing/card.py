@@ -10,24 +10,19 @@ from fractions import Fraction
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aicost._bounded import LONGEST_NAME
 from aicost.usage.providers import canonical_provider, find_provider, model_names, served_by
 
 from ._text import price_text
-from .models import ModelRates
+from .card_format import HEADER, specificity
+from .models import CardSection, ModelRates
 from .rates import ExchangeRate, in_force, parse_instant
 from .terms import Term, parse_term
 
-SCHEMA = "aicost.rate-card/1"
-HEADER = "card.json"
-"""The file of a card's folder that says which card it is; every other file in it is one provider."""
-
 _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 _MAX_REMEMBERED = 10_000
-
-CardSection = Mapping[str, Any]
 
 
 class _Match(NamedTuple):
@@ -70,9 +65,14 @@ class RateCard:
 
         Raises `RateCardError` with the file, line and field for anything wrong in it.
         """
-        from .files import load
+        from .files import read_layers  # what checks a file takes long to import, and the bundled card is checked
 
-        return load(Path(path))
+        layers, is_over_bundled = read_layers(Path(path))
+        card = cls.bundled() if is_over_bundled else None
+        for document, folder in reversed(layers):
+            card = cls(document, base=card, folder=folder)
+        assert card is not None  # noqa: S101 - narrowing: a path is at least one layer
+        return card
 
     @staticmethod
     def bundled() -> RateCard:
@@ -229,11 +229,6 @@ def _by_pattern(provider: CardSection, model: str) -> _Match:
                 found = None if score == best and entry is not found else entry
                 best = score
     return _NOTHING if found is None else _Match(best, found)
-
-
-def specificity(pattern: str) -> int:
-    """How much of a name a pattern pins down: its characters that are no `*`."""
-    return len(pattern.replace("*", ""))
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Loading rate cards from disk: checked, with the cards they lie over."""
+"""Reading rate cards from disk: checked, with the cards they lie over."""
 
 from __future__ import annotations
 
@@ -8,16 +8,33 @@ from typing import Any
 
 from aicost._errors import RateCardError
 
-from .card import HEADER, RateCard
+from .card_format import HEADER
 from .validate import check_document, check_provider
 
 _MAX_LAYERS = 8
 
 
-def load(path: Path, above: int = 0) -> RateCard:
-    """Read and check the card at `path`, a file or a folder, and those it extends."""
-    if above >= _MAX_LAYERS:
-        raise RateCardError(f"rate card {path}: more than {_MAX_LAYERS} cards extend each other; is there a circle?")
+CardFile = tuple[dict[str, Any], "Path | None"]
+"""A card's document, and the folder that its providers are in, if it is one."""
+
+
+def read_layers(path: Path) -> tuple[list[CardFile], bool]:
+    """Read and check the card at `path`, a file or a folder, and those it extends, which follow it.
+
+    Also whether the last of them lies over the bundled card. Raises `RateCardError`.
+    """
+    layers: list[CardFile] = []
+    while len(layers) < _MAX_LAYERS:
+        document, folder = _read_layer(path)
+        layers.append((document, folder))
+        extends = document.get("extends")
+        if extends is None or extends == "bundled":
+            return layers, extends is not None
+        path = path.parent / extends
+    raise RateCardError(f"rate card {path}: more than {_MAX_LAYERS} cards extend each other; is there a circle?")
+
+
+def _read_layer(path: Path) -> CardFile:
     folder = path if path.is_dir() else None
     header = path / HEADER if folder else path
     document, text = _read(header)
@@ -30,14 +47,7 @@ def load(path: Path, above: int = 0) -> RateCard:
                 raise RateCardError(
                     f"{file}: holds provider {entry['provider']!r}; name the file {entry['provider']}.json"
                 )
-    return RateCard(document, base=_base(document, path, above), folder=folder)
-
-
-def _base(document: dict[str, Any], path: Path, above: int) -> RateCard | None:
-    extends = document.get("extends")
-    if extends is None:
-        return None
-    return RateCard.bundled() if extends == "bundled" else load(path.parent / extends, above + 1)
+    return document, folder
 
 
 def _read(file: Path) -> tuple[Any, str]:

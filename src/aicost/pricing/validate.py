@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from aicost._errors import RateCardError
 from aicost.usage.reading import is_sane
 
-from .card import SCHEMA, specificity
+from .card_format import SCHEMA, specificity
 from .models import rate_id
 from .rates import expand, parse_instant
 

@@ -33,7 +33,7 @@ _log = logging.getLogger("aicost")
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCOPE_NAME = "aicost"
-"""The instrumentation scope of the spans aicost starts for runs and steps."""
+"""The instrumentation scope of the spans that aicost starts for runs and steps, and of its metrics."""
 
 _STOPPED = (GeneratorExit, KeyboardInterrupt, SystemExit)
 

@@ -18,6 +18,7 @@ from aicost._bounded import LONGEST_NAME
 from aicost._money import ATTO
 from aicost._version import __version__
 from aicost.pricing.charge import Charge, ChargeStatus
+from aicost.scopes.frames import SCOPE_NAME
 from aicost.scopes.scope import ATTRIBUTES
 from aicost.semconv import attributes as a
 from aicost.semconv import metrics as m
@@ -25,9 +26,6 @@ from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 from aicost.usage.meters import token_sums
 
 from . import guard, sdk_in_child
-
-SCOPE_NAME = "aicost"
-"""The instrumentation scope of the metrics."""
 
 MAX_SERIES = 2_000
 """Most combinations of attributes one counter keeps; further ones are counted together as overflow."""

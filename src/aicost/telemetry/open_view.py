@@ -1,7 +1,7 @@
 """Views of what may be an inference while they are open in this process: which is inside which.
 
 A `OpenView` travels in the context, so it needs no telemetry to be set up; across foreign spans it travels on the span
-objects themselves. What follows from it is decided in `once`.
+objects themselves. What follows from it is decided in `deduplication`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from aicost.usage.meters import token_sums
 from .deduplication import Covered
 from .evidence import agree, family
 
-_KEY = otel_context.create_key("aicost-sight")
-_ON_SPAN = "_aicost_sight"
+_KEY = otel_context.create_key("aicost-open-view")
+_ON_SPAN = "_aicost_open_view"
 
 
 class CallNames(NamedTuple):

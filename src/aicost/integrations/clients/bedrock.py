@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 from aicost.usage.bedrock import COUNT_HEADERS
 from aicost.usage.providers import normal_region

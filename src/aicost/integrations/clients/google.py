@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.integrations._live import LIVE
-from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 from aicost.usage.providers import normal_region
 from aicost.usage.reading import Raw

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._hosts import provider_at, served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 from aicost.usage.providers import served_by
 

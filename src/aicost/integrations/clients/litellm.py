@@ -16,10 +16,11 @@ from urllib.parse import unquote, urlsplit
 
 from opentelemetry import context as otel_context
 
+from aicost.integrations import instrument
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import provider_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import CallRequest
 from aicost.scopes.leaving import leave
 from aicost.scopes.scope import current_scope, with_scope
 from aicost.telemetry.call import Target
@@ -162,7 +163,6 @@ class LiteLLMInstrumentor(PackageInstrumentor):
 
     name = "litellm"
     requires = "litellm >= 1.90, < 2"
-    turns_on = ("openai",)
     methods = (
         Method(_MODULE, "HTTPHandler.post", _call_request),
         Method(_MODULE, "AsyncHTTPHandler.post", _call_request),
@@ -172,3 +172,8 @@ class LiteLLMInstrumentor(PackageInstrumentor):
             for name in names
         ),
     )
+
+    def follow(self, **providers: Any) -> None:
+        """Record with these providers, and so does OpenAI's client, through which some of its calls go."""
+        super().follow(**providers)
+        instrument(("openai",), **providers)

@@ -6,10 +6,10 @@ import re
 from functools import partial
 from typing import Any
 
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._content import LazyBody
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 
 _PATHS = {

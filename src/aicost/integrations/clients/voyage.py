@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from aicost.integrations._call_request import CallRequest
 from aicost.integrations._hosts import served_at
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
-from aicost.integrations._progress import CallRequest
 from aicost.telemetry.call import Target
 
 _METHODS = {

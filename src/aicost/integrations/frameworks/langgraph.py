@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from aicost.integrations import instrument
 from aicost.integrations._instrumentor import Method, PackageInstrumentor
 from aicost.scopes.ids import new_id
 from aicost.scopes.scope import current_scope
@@ -83,9 +84,13 @@ class LangGraphInstrumentor(PackageInstrumentor):
 
     name = "langgraph"
     requires = "langgraph >= 1.0, < 2"
-    turns_on = ("langchain-core",)
     methods = (
         Method("langgraph._internal._runnable", "_set_config_context", wrapper=make_current),
         Method("langgraph.pregel.main", "Pregel.stream", wrapper=_stream),
         Method("langgraph.pregel.main", "Pregel.astream", wrapper=_astream),
     )
+
+    def follow(self, **providers: Any) -> None:
+        """Record with these providers, and so does langchain-core, whose callbacks see the nodes."""
+        super().follow(**providers)
+        instrument(("langchain-core",), **providers)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aicost import _owner_only
-from aicost.pricing.card import HEADER, SCHEMA
+from aicost.pricing.card_format import HEADER, SCHEMA
 
 from .listing import PriceList
 from .merge import Catalogue

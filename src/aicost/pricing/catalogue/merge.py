@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aicost.pricing._text import price_text
-from aicost.pricing.card import RateCard, specificity
+from aicost.pricing.card import RateCard
+from aicost.pricing.card_format import specificity
 from aicost.pricing.lint import far_off
 from aicost.pricing.models import rate_id
 from aicost.pricing.validate import meet
