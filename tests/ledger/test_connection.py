@@ -18,7 +18,7 @@ from aicost import LedgerError
 from aicost.ledger import Ledger
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
-from aicost.ledger.schema import VERSION
+from aicost.ledger.schema import SCHEMA_VERSION
 
 from .charges import event, priced
 
@@ -43,7 +43,7 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("version", [0, VERSION, 99])
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION, 99])
 def test_somebody_elses_database_is_left_as_it_was(tmp_path: Path, version: int) -> None:
     path = tmp_path / "x.sqlite"
     with sqlite3.connect(path) as db:

@@ -59,8 +59,8 @@ def written_by_a_former_version(path: Path, rows: list[tuple[int, int]]) -> None
             db.execute(
                 "INSERT INTO charges (event_id, payload_hash, provider, model, operation, status, billed, attempt, "
                 "retry_count, backoff_ns, complete, estimated, flags, started_ns, ended_ns, run_id, charge_status, "
-                "currency, nano, atto_rest, rate_card) VALUES (?, '', 'p', 'm', 'chat', 'failure', 'yes', 1, 0, 0, 1, 0, "
-                "'[]', 1, 2, 'run-000001', 'priced', 'USD', ?, ?, 't@1')",
+                "currency, nano, atto_rest, rate_card) VALUES (?, '', 'p', 'm', 'chat', 'failure', 'yes', 1, 0, 0, 1, "
+                "0, '[]', 1, 2, 'run-000001', 'priced', 'USD', ?, ?, 't@1')",
                 (f"e-{n}", *amount),
             )
             db.execute(

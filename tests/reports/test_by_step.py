@@ -10,13 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 import aicost
-from aicost.ledger import Ledger
 from aicost.reports.explain import explain
 from aicost.reports.summary import build_report, render, to_json
 from tests.collector.conftest import backend, collector
 from tests.collector.running import InProcess, a_request, a_span, chat, post
 from tests.conftest import App
-from tests.ledger.charges import event, priced
 
 __all__ = ["backend", "collector"]
 

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from . import held
-from .segments import Damage, Place, Record, Segment, found_in, walk
+from .segments import HEADER, Damage, Record, Segment, found_in, walk
 
 _log = logging.getLogger("aicost.journal")
 
@@ -29,26 +29,43 @@ _MOST_DAMAGED = 16
 
 
 class Damaged:
-    """What a consumer found damaged, so far: told once, and counted once."""
+    """What a consumer could not read, so far: told once, and counted once."""
 
     def __init__(self) -> None:
         self.bytes = 0
-        """Of records, or what may have been some."""
-        self._spots: set[Place] = set()
+        """Of records that were acknowledged."""
+        self.cut_bytes = 0
+        """Of records that were not, as their writer died in the midst of them."""
+        self._spots: dict[str, set[int]] = {}
+        self._told: set[str] = set()
 
     def add(self, folder: Path, segment: str, spot: Damage) -> None:
-        """Count it, and keep the segment for a person under another name; unless it is known."""
-        place = Place(segment, spot.offset)
-        if place in self._spots:
+        """Count it, and keep a segment that is damaged for a person, under another name; unless it is known."""
+        spots = self._spots.setdefault(segment, set())
+        if spot.offset in spots:
             return
-        self._spots.add(place)
-        self.bytes += spot.end - spot.offset
-        kept = _keep_damaged(folder, segment)
-        where = f"the segment is kept as {segment}.damaged" if kept else "the segment could not be kept"
+        spots.add(spot.offset)
+        length = spot.end - spot.offset
+        if spot.is_cut:
+            self.cut_bytes += length
+            _log.warning("journal %s: the last record of %s was cut short, and is left out", folder, segment)
+            return
+        self.bytes += length
+        kept = f"kept as {segment}.damaged" if _keep_damaged(folder, segment) else "and could not be kept"
         _log.error(
-            "journal %s: %d bytes of %s at %d are damaged and left out; %s",
-            folder, spot.end - spot.offset, segment, spot.offset, where,
-        )  # fmt: skip
+            "journal %s: %d bytes at %d are damaged and left out; the segment is %s", folder, length, spot.offset, kept
+        )
+
+    def tell(self, folder: Path, segment: str, what: str, error: OSError) -> None:
+        """Log that a segment is left for the next time."""
+        if segment not in self._told:
+            self._told.add(segment)
+            _log.error("journal %s: %s cannot be %s, and is left for later: %s", folder, segment, what, error)
+
+    def forget(self, segment: str) -> None:
+        """It is there no more."""
+        self._spots.pop(segment, None)
+        self._told.discard(segment)
 
 
 def ingesting(folder: Path, *, wait_s: float = 0.0) -> AbstractContextManager[bool]:
@@ -65,19 +82,23 @@ def read(
 ) -> Iterator[Record]:
     """The records after these places, by segment; oldest segment first, each writer's in order.
 
-    Ends after the record with which `limit_bytes` of content are reached, or with the last that is whole: one that is
-    being written is there the next time. A segment that cannot be read is left for the next time, with a log line.
+    Ends after the record with which `limit_bytes` of the files are reached, or with the last that is whole: one that is
+    being written is there the next time, and so is what follows a damaged one, once its writer has left the segment. A
+    segment that cannot be read just now is left out, and told of in the log.
     """
     found = damaged or Damaged()
     for segment, size in _in_order(folder):
         start = places.get(segment.name, 0)
         if start >= size:
             continue
-        for record in _rest(folder, segment, start, found):
-            yield record
-            limit_bytes -= len(record.data)
-            if limit_bytes <= 0:
-                return
+        try:
+            for record in _rest(folder, segment, start, found):
+                yield record
+                limit_bytes -= HEADER.size + len(record.data)
+                if limit_bytes <= 0:
+                    return
+        except OSError as error:
+            found.tell(folder, segment.name, "read", error)
 
 
 def _in_order(folder: Path) -> list[tuple[Segment, int]]:
@@ -113,13 +134,14 @@ def release(folder: Path, places: Mapping[str, int], *, damaged: Damaged | None 
                 # What follows the last record is one that was cut, or damaged.
                 if place >= size or next(_whole_in(file, folder, segment, place, size, found), None) is None:
                     path.unlink()
+                    found.forget(segment.name)
                     released.append(segment.name)
             finally:
                 held.let_go(file)
         except FileNotFoundError:
             released.append(segment.name)
         except OSError as error:
-            _log.warning("journal %s: %s cannot be released: %s", folder, segment.name, error)
+            found.tell(folder, segment.name, "released", error)
     return released
 
 
@@ -144,9 +166,12 @@ def _whole_in(
     for one in walk(file, segment, start, size):
         if isinstance(one, Record):
             yield one
-        # What was not followed by anything is being written, or was when its writer died.
-        elif one.end < size or not (grows or one.is_cut):
-            damaged.add(folder, segment.name, one)
+            continue
+        # Being written, as a rule. Even what is before a whole record may have been half of one that the writer could
+        # not finish, cut off and wrote over, all while this was read.
+        if grows:
+            return
+        damaged.add(folder, segment.name, one)
 
 
 def _keep_damaged(folder: Path, segment: str) -> bool:

@@ -7,7 +7,7 @@ A segment is records, one after the other and nothing else, numbers little-endia
 
     marker     4 bytes   the first of the writer's id: where a record may begin, after bytes that are damaged
     checksum   4 bytes   crc32 of length, number and content, begun with the crc32 of the file's name
-    length     4 bytes   of the content, at most 64 MiB
+    length     4 bytes   of the content, at most 1 GiB
     number     8 bytes   1, 2, 3, ... within the writer, across its segments
     content
 
@@ -15,10 +15,12 @@ Names sort by age: whoever begins a segment takes the time, or one more than the
 was set back. A process holds its segment with a lock (`flock`) for as long as it may append to it: one that nobody
 holds is as long as it will ever be, and its last record may be cut.
 
-What is damaged in the midst of a segment is skipped up to the next whole record: that with the writer's marker, its own
-checksum, and a number above those before it. The length in a damaged record is not believed. As marker and checksum
-depend on the writer's id, which is random, no content can look like a record by intent; a content that holds a piece
-of a journal holds another writer's, or numbers that were before. So a record is delivered as it was written, or not.
+What is damaged in the midst of a segment is skipped, once nobody holds it, up to the next whole record: one with the
+writer's marker, a checksum that is right, and a number above those before it. The length in a damaged record is not
+trusted: it may be what is damaged. As marker and checksum depend on the writer's id, which is random, no content can
+look like a record by intent; one that holds a piece of a journal holds another writer's, or numbers that were before.
+So a record is read as it was written, or not at all. No more is read at once than the file holds, whatever length a
+record tells.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from typing import NamedTuple
 HEADER = struct.Struct("<4sIIQ")
 CHECKED = struct.Struct("<IQ")
 """What of the header is in the checksum, beside the content."""
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 2**30
 """Of one record."""
 
 _NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})\.segment")
@@ -78,11 +80,11 @@ class Segment:
         """The one that a writer begins then, in ns."""
         return cls(f"{begun:016x}-{writer}.segment")
 
-    def packed(self, number: int, data: bytes) -> bytes:
-        """A record, as it is in the file."""
+    def header(self, number: int, data: bytes) -> bytes:
+        """What is in the file before a record's content."""
         length = len(data)
         checksum = zlib.crc32(data, zlib.crc32(CHECKED.pack(length, number), self.seed))
-        return HEADER.pack(self.marker, checksum, length, number) + data
+        return HEADER.pack(self.marker, checksum, length, number)
 
 
 def found_in(folder: Path) -> list[tuple[Segment, int]]:
@@ -158,11 +160,10 @@ def _whole(window: _Window, segment: Segment, offset: int) -> tuple[int, bytes, 
     marker, checksum, length, number = HEADER.unpack_from(window.chunk, at)
     if marker != segment.marker or length > MOST_BYTES:
         return None
-    at = window.at(offset, HEADER.size + length)
+    at = window.at(offset + HEADER.size, length)
     if at < 0:
         return None
-    begins = at + HEADER.size
-    data = window.chunk[begins : begins + length]
+    data = window.chunk[at : at + length]  # a whole chunk is not copied
     if zlib.crc32(data, zlib.crc32(CHECKED.pack(length, number), segment.seed)) != checksum:
         return None
     return number, data, offset + HEADER.size + length

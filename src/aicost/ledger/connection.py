@@ -9,7 +9,7 @@ from pathlib import Path
 from aicost import _owner_only
 from aicost._errors import LedgerError
 
-from .schema import TABLES, VERSION, VIEWS
+from .schema import SCHEMA_VERSION, TABLES, VIEWS
 
 _OURS = ({"charges", "charge_lines"}, {"entries", "contexts"})
 """What is in a ledger: of schemas 1 to 4, and of those since."""
@@ -35,8 +35,8 @@ def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connec
         db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         if known is None:
             # One transaction, so that nobody ever sees half a ledger.
-            db.executescript(f"BEGIN IMMEDIATE; {TABLES} {VIEWS} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif known < VERSION:
+            db.executescript(f"BEGIN IMMEDIATE; {TABLES} {VIEWS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif known < SCHEMA_VERSION:
             from .migrate import migrate
 
             migrate(db, path)
@@ -72,7 +72,7 @@ def _snapshot(path: Path, how: str, timeout_s: float) -> sqlite3.Connection:
         known = version_of(db, path)
         if known is None:
             raise LedgerError(f"{path} is not an aicost ledger: it is empty")
-        if known < VERSION:
+        if known < SCHEMA_VERSION:
             db = _as_if_migrated(db, path)
         db.row_factory = sqlite3.Row
         db.execute("BEGIN")
@@ -108,9 +108,9 @@ def version_of(db: sqlite3.Connection, path: Path) -> int | None:
             f"{path} is a database but not an aicost ledger (it has table {min(tables)!r}); choose another path"
         )
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
+    if version > SCHEMA_VERSION:
         raise LedgerError(
-            f"ledger {path} was written by a newer aicost (schema {version}, this one knows {VERSION}); upgrade"
+            f"ledger {path} was written by a newer aicost (schema {version}, this one knows {SCHEMA_VERSION}); upgrade"
         )
     return version
 

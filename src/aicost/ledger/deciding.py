@@ -52,7 +52,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(slots=True)
-class Event:
+class KnownEvent:
     """What is known of an event: its views, the entry that counts, and whether another event counts it."""
 
     id: bytes
@@ -92,7 +92,7 @@ class Decisions:
 class Known(Protocol):
     """What a store knows already."""
 
-    def events(self, ids: Iterable[bytes]) -> Mapping[bytes, Event]:
+    def events(self, ids: Iterable[bytes]) -> Mapping[bytes, KnownEvent]:
         """Those of these events that anything is known of."""
 
     def aliases(self, aliases: Iterable[str]) -> Iterable[Alias]:
@@ -109,7 +109,7 @@ class Decider:
         self._known = known
         self.made = Decisions()
         self._by = ("", 0)
-        self._events: dict[bytes, Event] = {}
+        self._events: dict[bytes, KnownEvent] = {}
         self._aliases: dict[str, dict[bytes, Alias]] = {}
         self._run_names: dict[str, str] = {}
         told = [one for record in records for one in record.charges]
@@ -141,7 +141,7 @@ class Decider:
         event = self._events.get(identity)
         origin = record.origin
         if event is None:
-            event = self._events[identity] = Event(identity)
+            event = self._events[identity] = KnownEvent(identity)
             if identity.hex() != record.event_id:
                 self.made.names[record.event_id] = identity
         elif any(_is_covered(record, by) for by in event.views):
@@ -156,7 +156,7 @@ class Decider:
 
     def _sighting(self, seen: SightingRecord) -> None:
         identity = entry_id(seen.charge.event_id)
-        event = self._events.setdefault(identity, Event(identity))
+        event = self._events.setdefault(identity, KnownEvent(identity))
         if identity.hex() != seen.charge.event_id:
             self.made.names[seen.charge.event_id] = identity
         self.made.seen.append(Seen(identity, seen.kind, seen.reason, seen.by, seen.observer, seen.charge))
@@ -196,7 +196,7 @@ class Decider:
             known[alias.event] = alias
             self.made.aliases.append(alias)
 
-    def _decide(self, event: Event) -> None:
+    def _decide(self, event: KnownEvent) -> None:
         """Enter what counts of an event, if that is another answer than before."""
         if not event.views:
             return
@@ -216,7 +216,7 @@ class Decider:
             self.made.entries.append(made)
         event.entered = counts
 
-    def _counts(self, event: Event) -> ChargeRecord | None:
+    def _counts(self, event: KnownEvent) -> ChargeRecord | None:
         if event.is_elsewhere:
             return None
         counts = event.views[0] if len(event.views) == 1 else self._most_known(event)
@@ -244,7 +244,7 @@ class Decider:
                     return one
         return None
 
-    def _most_known(self, event: Event) -> ChargeRecord:
+    def _most_known(self, event: KnownEvent) -> ChargeRecord:
         """What the views of an event come to: the one that knows most, and whose work it was by the first to say."""
         best = max(event.views, key=_rank)
         for view in event.views:

@@ -19,7 +19,7 @@ from aicost._errors import LedgerError
 from aicost.journal.segments import found_in
 
 from .connection import connect, connect_read_only
-from .records import Record, read_record
+from .records import JournalRecord, read_record
 from .sqlite import SqliteStore
 
 _log = logging.getLogger("aicost.ledger")
@@ -90,7 +90,7 @@ class Ingester:
     def _take_in(
         self, store: SqliteStore, batch: Sequence[journal.Record], places: dict[str, int], until: float
     ) -> None:
-        read: list[tuple[str, int, Record]] = []
+        read: list[tuple[str, int, JournalRecord]] = []
         unread: list[tuple[str, int, bytes, str]] = []
         for one in batch:
             try:
@@ -105,10 +105,7 @@ class Ingester:
         try:
             self._transact(store, read, unread, places, until)
         except Exception as error:
-            if isinstance(error, sqlite3.OperationalError) or type(error) in (
-                sqlite3.DatabaseError,
-                sqlite3.InternalError,
-            ):
+            if _may_pass(error):
                 raise
             # One of them can be in no ledger, however often it is tried: it must not hold up the others.
             if len(batch) == 1:
@@ -122,7 +119,7 @@ class Ingester:
     def _transact(
         self,
         store: SqliteStore,
-        read: Sequence[tuple[str, int, Record]],
+        read: Sequence[tuple[str, int, JournalRecord]],
         unread: Sequence[tuple[str, int, bytes, str]],
         places: dict[str, int],
         until: float,
@@ -204,6 +201,11 @@ def _waiting(path: Path, folder: Path) -> int:
     except (LedgerError, sqlite3.Error):
         places = {}
     return journal.waiting(folder, places)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same may succeed later: the file is at fault, not what is written."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) in (sqlite3.DatabaseError, sqlite3.InternalError)
 
 
 def _begin(db: sqlite3.Connection, until: float) -> None:

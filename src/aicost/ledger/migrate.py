@@ -1,7 +1,7 @@
 """Ledgers of schemas 1 to 4 become one of today: in one transaction, with the totals proven equal before and after.
 
-Those had a row per attempt that was changed in place, and a row per line. Whoever is interrupted leaves the ledger as it
-was; whoever comes while another migrates waits for it.
+Those had a row per attempt that was changed in place, and a row per line. Whoever is interrupted leaves the ledger as
+it was; whoever comes while another migrates waits for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .columns import OWNER_KEYS, SUBJECT_KEYS, entry_id, limbs, pack, whole
 from .deciding import view_digest
 from .records import ChargeRecord
 from .rows import Interner, Row, entry_row
-from .schema import TABLES, VERSION, VIEWS
+from .schema import SCHEMA_VERSION, TABLES, VIEWS
 from .sqlite import PUT_ENTRY, add_interned
 
 _log = logging.getLogger("aicost.ledger")
@@ -46,15 +46,15 @@ _ORIGIN = (
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Make the ledger one of this schema; nothing, if it is one. Raises `LedgerError` if the totals would not be equal."""
+    """Make the ledger one of this schema, if it is older. Raises `LedgerError` if its totals would not be the same."""
     db.execute("BEGIN IMMEDIATE")
     try:
         # Looked at again: another process may have done it while this one waited.
         known = db.execute("PRAGMA user_version").fetchone()[0]
-        if known < VERSION:
+        if known < SCHEMA_VERSION:
             _log.warning("ledger %s is of an older version and is migrated; this may take a while", path)
             _migrate(db, known, path)
-            db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -211,11 +211,11 @@ def _enter(db: sqlite3.Connection, interner: Interner, entries: list[Row], names
     names.clear()
 
 
-def _record(row: Mapping[str, Any], lines: Sequence[Row]) -> ChargeRecord:
+def _record(row: dict[str, Any], lines: Sequence[Row]) -> ChargeRecord:
     """A charge of old. What a column does not say it does not know."""
     charge = _charge(row, lines)
-    origin = [row.get(name) for name in _ORIGIN]
-    origin[_ORIGIN.index("gateway_declared")] = bool(row.get("gateway_declared"))
+    declared = {"gateway_declared": bool(row.get("gateway_declared"))}
+    origin = Origin._make((row | declared).get(name) for name in _ORIGIN)
     status, chargeable = row["charge_status"], row["billed"]
     # Of a call in no step, the operation stood in.
     in_step = row.get("step_id") is not None or row.get("step") != row["operation"]
@@ -233,7 +233,7 @@ def _record(row: Mapping[str, Any], lines: Sequence[Row]) -> ChargeRecord:
             "backoff_ns": row.get("backoff_ns") or 0,
             "step": row.get("step") if in_step else None,
             "attribution": {key: row[key] for key in (*OWNER_KEYS, *SUBJECT_KEYS) if row.get(key) is not None},
-            "origin": Origin(*origin) if any(origin) else None,
+            "origin": origin if any(origin) else None,
             "atto": charge.atto,
             "computed_atto": charge.computed_atto,
             "layout": charge.layout.key(),
@@ -253,9 +253,8 @@ def _charge(row: Mapping[str, Any], rows: Sequence[Row]) -> Charge:
     try:
         return Charge.of_lines(*about, lines, *more)
     except ValueError:  # an amount of no quantity: no price of one gives it
-        return Charge.of_lines(
-            *about, [one._replace(unit_price=None, per=1, atto=None, rate_id=None) for one in lines], *more
-        )
+        bare = [one._replace(unit_price=None, per=1, atto=None, rate_id=None) for one in lines]
+        return Charge.of_lines(*about, bare, *more)
 
 
 def _number(text: str) -> int | Decimal:

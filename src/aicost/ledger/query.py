@@ -161,7 +161,7 @@ class Part(NamedTuple):
     atto: int | None
 
 
-class Group(NamedTuple):
+class AlikeEntries(NamedTuple):
     """Entries that are alike in all that a question asks: what a store answers with."""
 
     keys: tuple[str | None, ...]
@@ -205,7 +205,7 @@ class _Sum:
     more: int = 0
     """What is not known comes to at most so much more."""
 
-    def count(self, group: Group, n: int) -> None:
+    def count(self, group: AlikeEntries, n: int) -> None:
         """Count its attempts."""
         is_retry = group.status == "retry"
         self.attempts += n
@@ -216,7 +216,7 @@ class _Sum:
         if group.chargeable == "possibly":
             self.possibly_billed += n
 
-    def add(self, group: Group, atto: int | None) -> None:
+    def add(self, group: AlikeEntries, atto: int | None) -> None:
         """Add an amount, or that there is none."""
         chargeable = group.n if group.chargeable != "no" else 0
         known = chargeable if atto is not None else 0
@@ -239,7 +239,7 @@ class _Sum:
             if group_of(part.meter) == "cache_read":
                 self.cached_tokens += part.quantity
 
-    def bound(self, group: Group) -> None:
+    def bound(self, group: AlikeEntries) -> None:
         """Note what is not known, and what it comes to at most."""
         if group.chargeable == "no" or (
             group.is_known and group.charge_status != "partial" and group.chargeable == "yes"
@@ -273,7 +273,7 @@ class _Sum:
         )
 
 
-def summed(query: Query, groups: Iterable[Group]) -> list[Sums]:
+def summed(query: Query, groups: Iterable[AlikeEntries]) -> list[Sums]:
     """The answer to a question from what a store found, the dearest first.
 
     By `meter` the amounts add up to the total, and a call counts with each of its meters; None is what no meter
@@ -312,11 +312,11 @@ def _order(row: Sums) -> tuple[Any, ...]:
     return (start, -row.atto, [(key is None, key or "") for key in row.keys], row.currency)
 
 
-def _by_meter(group: Group) -> dict[str | None, list[Part]]:
+def _by_meter(group: AlikeEntries) -> dict[str | None, list[Part]]:
     """Its lines by meter, as far as they explain its amount.
 
-    A provider's own cost replaces what its lines come to, so it is not theirs to divide; nor is an amount that a process
-    has told a collector without a card the collector has.
+    A provider's own cost replaces what its lines come to, so it is not theirs to divide; nor is an amount that a
+    process has told a collector without a card the collector has.
     """
     explained = [part for part in group.parts if part.atto is not None]
     if group.charge_status == "provider_reported":

@@ -20,14 +20,12 @@ from aicost.usage.meters import Quantity
 
 from .columns import LABEL, entry_id, pack, unpack, whole
 from .connection import connect_read_only
-from .query import COLUMNS, EVERYTHING, METER, RUN, SUBJECTS, Filter, Group, Part, Query, Sums, start_of, summed
+from .ingest import READ_TIMEOUT_S, take_in
+from .query import COLUMNS, EVERYTHING, METER, RUN, SUBJECTS, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import BOOKS, QUANTITY_COLUMNS
 from .sqlite import READ_ENTRY
-
-READ_TIMEOUT_S = 5.0
-"""How long a question waits for a file that is locked."""
 
 # What bought nothing: a call that failed after it was billed, and what was called in a step or run that failed, or is
 # inside of one that did. `is_waste` in `aicost.scopes.runs` says the same of a run that is going on. Steps are found
@@ -145,8 +143,6 @@ class LedgerReader:
 
         Where it may not be written, what waits stays there: `waiting` says how many bytes.
         """
-        from .ingest import take_in
-
         file = Path(path).expanduser()
         self.waiting = take_in(file)
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
@@ -173,18 +169,18 @@ class LedgerReader:
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
         condition, values = self._where(where)
-        counts: dict[tuple[str, ...], int] = {}
+        counts: dict[tuple[str, str, str, str, str], int] = {}
         for row in self._rows(f"SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1", values):
             c = self._context(row["context"])
             if c["charge_status"] in ("unpriced", "partial") or c["chargeable"] == "possibly":
                 key = (c["provider"], c["model"], c["charge_status"], c["chargeable"], c["reason"] or "")
                 counts[key] = counts.get(key, 0) + row["n"]
-        gaps = [Gap(*key, count) for key, count in counts.items() if count]  # type: ignore[call-arg]
+        gaps = [Gap(*key, count) for key, count in counts.items() if count]
         return sorted(gaps, key=lambda gap: (-gap.count, gap.model))
 
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
         """Views that are no money, by what they are and why, with what they would have come to."""
-        condition, values = self._where(where, event="e.event")
+        condition, values = self._where(where, book=None)
         rows = self._rows(
             "SELECT e.kind, e.reason, c.currency, COUNT(*) AS n, COUNT(e.units) AS known, SUM(e.units) AS units, "
             "SUM(e.nano) AS nano, SUM(e.atto) AS atto FROM sightings e JOIN contexts c ON c.id = e.context "
@@ -258,10 +254,9 @@ class LedgerReader:
             for kind, table, column in _IDS:
                 for condition, values in _conditions(identifier, is_whole=is_whole):
                     select = f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)} LIMIT 6"
-                    for row in self._rows(select, values):
-                        found.add(
-                            (kind, self._event_of(row[0]) if table == "entries" and kind == "event" else _text(row[0]))
-                        )
+                    of_entry = table == "entries" and kind == "event"
+                    for (stored,) in self._rows(select, values):
+                        found.add((kind, self._event_of(stored) if of_entry else unpack(stored) or ""))
             found.discard(("run", ""))
             if len(found) == 1:
                 return found.pop()
@@ -307,7 +302,9 @@ class LedgerReader:
 
     def _record(self, row: sqlite3.Row) -> ChargeRecord:
         event = row["event"] if row["event"] is not None else row["entry_id"]
-        record = record_of(row, row["name"] or event.hex(), row["meters"] or NO_LAYOUT)
+        record = record_of(
+            dict(zip(row.keys(), row, strict=True)), row["name"] or event.hex(), row["meters"] or NO_LAYOUT
+        )
         if record.workflow is None and record.run_id is not None:
             named = self._rows("SELECT workflow FROM runs WHERE run_id = ?", (row["run_id"],))
             record = record._replace(workflow=named[0]["workflow"] if named else None)
@@ -316,7 +313,7 @@ class LedgerReader:
             record = record._replace(step=named[0]["name"] if named else None)
         return record
 
-    def _groups(self, query: Query) -> Iterator[Group]:
+    def _groups(self, query: Query) -> Iterator[AlikeEntries]:
         condition, values = self._where(query.where, book=query.book)
         names = query.group_by
         columns = {
@@ -345,7 +342,7 @@ class LedgerReader:
         )
         for row in rows:
             c = self._context(row["context"])
-            yield Group(
+            yield AlikeEntries(
                 tuple([self._key(name, row, c) for name in names]),
                 None if query.bucket is None else start_of(query.bucket, row["hour"]),
                 c["currency"],
@@ -415,10 +412,9 @@ class LedgerReader:
             known = self._layouts[number] = layout_of(row["meters"])
         return known
 
-    def _where(
-        self, where: Filter, *, book: str = "metered", event: str = "COALESCE(e.event, e.id)"
-    ) -> tuple[str, list[Any]]:
-        parts: list[str] = [] if event == "e.event" else [f"e.book = {BOOKS.index(book)}"]
+    def _where(self, where: Filter, *, book: str | None = "metered") -> tuple[str, list[Any]]:
+        """The condition on entries `e` of a book; on sightings, which are of none, if that is None."""
+        parts: list[str] = [] if book is None else [f"e.book = {BOOKS.index(book)}"]
         values: list[Any] = []
 
         def narrow(condition: str, value: Any) -> None:
@@ -432,7 +428,7 @@ class LedgerReader:
         narrow("e.span_id = ?", pack(where.span_id))
         if where.event_id is not None:
             identity = entry_id(where.event_id)
-            if event == "e.event":
+            if book is None:
                 narrow("e.event = ?", identity)
             else:
                 parts.append("(e.id = ? OR e.event = ?)")
@@ -470,19 +466,15 @@ def _conditions(identifier: str, *, is_whole: bool) -> list[tuple[str, tuple[Any
     return found
 
 
-def _text(stored: Any) -> str:
-    return unpack(stored) or ""
-
-
 def _run(row: sqlite3.Row) -> RunRow:
-    ids = (unpack(row[name]) for name in ("run_id", "root_run_id", "parent_run_id", "parent_step_id"))
-    said = (row["workflow"], row["version"], row["status"], row["started_ns"], row["ended_ns"])
-    return RunRow(*ids, *said, json.loads(row["attribution"]))  # type: ignore[arg-type]
+    ids = [unpack(row[name]) for name in RunRow._fields[:4]]
+    said = [row[name] for name in RunRow._fields[4:9]]
+    return RunRow._make([*ids, *said, json.loads(row["attribution"])])
 
 
 def _step(row: sqlite3.Row) -> StepRow:
-    ids = (unpack(row[name]) for name in ("step_id", "run_id", "parent_step_id"))
-    return StepRow(*ids, row["name"], row["kind"], row["status"], row["started_ns"], row["ended_ns"])  # type: ignore[arg-type]
+    ids = [unpack(row[name]) for name in StepRow._fields[:3]]
+    return StepRow._make([*ids, *(row[name] for name in StepRow._fields[3:])])
 
 
 def _recorded(one: ChargeRecord) -> Recorded:

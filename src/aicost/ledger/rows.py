@@ -184,7 +184,7 @@ def entry_row(
         if record.root_run_id is not None and record.root_run_id == record.run_id
         else pack(record.root_run_id),
         pack(record.step_id),
-        SAME_AS_RUN if record.trace_id is not None and record.trace_id == record.run_id else pack(record.trace_id),
+        _but_run(record.trace_id, record.run_id),
         pack(record.span_id),
         None if origin is None else origin.request_id,
         record.response_id,
@@ -193,6 +193,10 @@ def entry_row(
         more,
         _details(record),
     )
+
+
+def _but_run(identifier: str | None, run_id: str | None) -> bytes | str | None:
+    return SAME_AS_RUN if identifier is not None and identifier == run_id else pack(identifier)
 
 
 _NEGATED = frozenset(ENTRY.index(name) for name in ("n", *QUANTITY_COLUMNS, *AMOUNT_COLUMNS))
@@ -215,7 +219,7 @@ def _quantities(record: ChargeRecord, interner: Interner) -> tuple[int | None, R
         return None, _NO_QUANTITIES, None
     number = interner.layout(record.layout)
     fits = len(quantities) <= QUANTITIES and layout_of(record.layout).is_whole
-    if fits and all([type(one) is int and -MAX_COLUMN <= one <= MAX_COLUMN for one in quantities]):
+    if fits and all([type(one) is int and -MAX_COLUMN <= one <= MAX_COLUMN for one in quantities]):  # noqa: C419
         return number, (*quantities, *_NO_QUANTITIES[len(quantities) :]), None
     return number, _NO_QUANTITIES, _text_of(quantities)
 
@@ -300,6 +304,4 @@ def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecor
     )
 
 
-_AS_THEY_ARE = tuple(
-    name for name in FACTS if name in ChargeRecord._fields and name not in ("complete", "estimated", "flags")
-)
+_AS_THEY_ARE = tuple(name for name in FACTS if name in {*ChargeRecord._fields} - {"complete", "estimated", "flags"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .columns import AMOUNTS, CONTEXT, QUANTITIES, SUBJECT
 
-VERSION = 5
+SCHEMA_VERSION = 5
 
 BOOKS = ("metered", "invoiced", "allocated")
 """What `entries.book` counts from 0."""

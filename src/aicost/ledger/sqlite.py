@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .columns import CONTEXT, SUBJECT, limbs, pack
-from .deciding import Alias, Decider, Decisions, Event, view_digest
-from .records import Began, ChargeRecord, Charges, Ended, Record, charge_of
+from .deciding import Alias, Decider, Decisions, KnownEvent, view_digest
+from .records import Began, ChargeRecord, Charges, Ended, JournalRecord, charge_of
 from .rows import NO_LAYOUT, Interner, Row, entry_row, record_of, reversal_row
 from .schema import ENTRY
 from .told import ToldOutcome, put_began, put_ended, put_outcome, put_told
@@ -20,13 +20,14 @@ _AT_A_TIME = 500
 
 T = TypeVar("T")
 
-PUT_ENTRY = f"INSERT OR IGNORE INTO entries ({', '.join(ENTRY)}) VALUES ({', '.join('?' * len(ENTRY))})"
-_PUT_CONTEXT = (
-    f"INSERT OR IGNORE INTO contexts (id, {', '.join(CONTEXT)}) VALUES ({', '.join('?' * (len(CONTEXT) + 1))})"
-)
-_PUT_SUBJECT = (
-    f"INSERT OR IGNORE INTO subjects (id, {', '.join(SUBJECT)}) VALUES ({', '.join('?' * (len(SUBJECT) + 1))})"
-)
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+PUT_ENTRY = _insert("entries", ENTRY)
+_PUT_CONTEXT = _insert("contexts", ("id", *CONTEXT))
+_PUT_SUBJECT = _insert("subjects", ("id", *SUBJECT))
 _PUT_LAYOUT = "INSERT OR IGNORE INTO layouts (id, meters) VALUES (?, ?)"
 _PUT_VIEW = "INSERT OR IGNORE INTO views (event, digest, record) VALUES (?, ?, ?)"
 _PUT_ALIAS = "INSERT OR IGNORE INTO aliases (alias, event, evidence, started_ns) VALUES (?, ?, ?, ?)"
@@ -51,7 +52,7 @@ class SqliteStore:
         self._interner = Interner(source)
         self._writers: dict[str, int] = {}
 
-    def take_in(self, records: Sequence[tuple[str, int, Record]]) -> None:
+    def take_in(self, records: Sequence[tuple[str, int, JournalRecord]]) -> None:
         """Add what records tell, each with its writer and number there, in one transaction of the caller's."""
         renamed: dict[bytes | str | None, None] = {}
         for _, _, record in records:
@@ -96,9 +97,9 @@ class SqliteStore:
         self._interner.forget()
         self._writers.clear()
 
-    def events(self, ids: Iterable[bytes]) -> dict[bytes, Event]:
+    def events(self, ids: Iterable[bytes]) -> dict[bytes, KnownEvent]:
         """Those of these events that anything is known of."""
-        found: dict[bytes, Event] = {}
+        found: dict[bytes, KnownEvent] = {}
         for some in _parts(ids):
             marks = ", ".join("?" * len(some))
             for (identity,) in self.db.execute(f"SELECT id FROM entries WHERE id IN ({marks})", some):
@@ -111,8 +112,8 @@ class SqliteStore:
                 event.is_elsewhere = True
         return found
 
-    def _event(self, identity: bytes) -> Event:
-        event = Event(identity)
+    def _event(self, identity: bytes) -> KnownEvent:
+        event = KnownEvent(identity)
         rows = self._entries("e.id = ?1 OR e.event = ?1", (identity,))
         made = {row["entry_id"]: row for row in rows if row["n"] > 0}
         if made:

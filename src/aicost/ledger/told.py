@@ -114,19 +114,16 @@ def put_outcome(db: sqlite3.Connection, outcome: ToldOutcome) -> None:
     db.execute(_PUT_OUTCOME, (*said, outcome.value, outcome.unit))
 
 
-_BEGAN = {
-    "runs": (
-        "INSERT INTO runs (run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, started_ns, "
-        "attribution, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running') "
-        "ON CONFLICT (run_id) DO UPDATE SET status = 'running'",
-        4,
-    ),
-    "steps": (
-        "INSERT OR IGNORE INTO steps (step_id, run_id, parent_step_id, name, kind, started_ns, status) "
-        "VALUES (?, ?, ?, ?, ?, ?, 'running')",
-        3,
-    ),
-}
+_RUN_BEGAN = (
+    "INSERT INTO runs (run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, started_ns, attribution, "
+    "status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running') ON CONFLICT (run_id) DO UPDATE SET status = 'running'"
+)
+_STEP_BEGAN = (
+    "INSERT OR IGNORE INTO steps (step_id, run_id, parent_step_id, name, kind, started_ns, status) "
+    "VALUES (?, ?, ?, ?, ?, ?, 'running')"
+)
+_BEGAN = {"runs": (_RUN_BEGAN, 4), "steps": (_STEP_BEGAN, 3)}
+"""How each is noted, and how many of its values are ids."""
 _ENDED = {
     "runs": "UPDATE runs SET status = ?, ended_ns = ? WHERE run_id = ?",
     "steps": "UPDATE steps SET status = ?, ended_ns = ? WHERE step_id = ?",

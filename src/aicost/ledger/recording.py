@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 
 from aicost import _forks, _owner_only
 from aicost._errors import LedgerError
-from aicost._later import Worker
+from aicost._later import Worker, in_collector, later
 from aicost.journal import Journal, JournalFullError
 from aicost.pricing.charge import Charge, Layout
 from aicost.pricing.sighting import Sighting
@@ -135,9 +135,9 @@ class Ledger:
         """
         try:
             data = charges_record(entries, sightings, replaces, told, self._new_rates(entries))
-        except Exception:  # noqa: BLE001 - it will never fit, however often it is tried
+        except Exception as error:  # noqa: BLE001 - it will never fit, however often it is tried
             self.lost += len(entries)
-            self._say_once("a charge could not be written down", logging.exception)
+            self._say_once("a charge could not be written down, and is lost", error)
             return True
         return self._append(data, len(entries))
 
@@ -211,8 +211,8 @@ class Ledger:
     def _note(self, kind: str, *values: object) -> None:
         try:
             data = record(kind, values)
-        except Exception:  # noqa: BLE001 - it will never fit, however often it is tried
-            self._say_once(f"{kind} {values[0]} could not be written down", logging.exception)
+        except Exception as error:  # noqa: BLE001 - it will never fit, however often it is tried
+            self._say_once(f"what {kind} could not be written down", error)
             return
         self._append(data, 0)
 
@@ -225,6 +225,7 @@ class Ledger:
             self._journal.append(data)
         except JournalFullError as error:
             self.lost += charges
+            self._known_rates.clear()
             self._say_once(f"ledger %s cannot be written ({error}); what does not fit is counted as lost. Free space.")
             return False
         if not self._is_due:
@@ -235,7 +236,7 @@ class Ledger:
     def _take_in_soon(self) -> None:
         """Take the journal in, in the thread."""
         time.sleep(SOON_S)
-        while not self._closed:
+        while True:
             self._is_due = False
             with self._lock:
                 if self._closed or self._ingest(0.0):
@@ -248,9 +249,8 @@ class Ledger:
             is_done = self._ingester.ingest(wait_s=wait_s)
         except (sqlite3.Error, LedgerError, OSError) as error:
             if "locked" not in str(error):
-                self._say_once(
-                    f"ledger %s cannot be written ({error}). Charges wait in its journal; free space or make it writable."
-                )
+                way_out = "Charges wait in its journal; free space or make it writable."
+                self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
             return False
         if is_done and self._warned:
             self._warned.clear()
@@ -271,21 +271,27 @@ class Ledger:
             for rate_id in filter(None, layout.rate_ids):
                 try:
                     about = rates.describe(rate_id)
-                except Exception:  # noqa: BLE001 - the charge is worth more than the source of its rate
-                    self._say_once(f"where rate {rate_id} comes from could not be read", logging.exception)
+                except Exception as error:  # noqa: BLE001 - the charge is worth more than the source of its rate
+                    self._say_once(f"where rate {rate_id} comes from could not be read", error)
                     continue
                 if about is not None:
                     found.append((card, rate_id, json.dumps(dict(about))))
         return found
 
-    def _say_once(self, text: str, log: object = None) -> None:
+    def _say_once(self, text: str, error: Exception | None = None) -> None:
         if text in self._warned:
             return
         self._warned.add(text)
-        if log is not None:
-            _log.exception("ledger %s: %s; it is counted as lost", self.path, text)
+        if error is not None:
+            text = f"ledger %s: {text}"
+
+        def log() -> None:
+            _log.warning(text, self.path, exc_info=error)
+
+        if in_collector():  # logging has locks that its thread may hold
+            later(log)
         else:
-            _log.warning(text, self.path)
+            log()
 
     def _begin_anew_in_child(self) -> None:
         self._worker = Worker("aicost-ledger")
@@ -307,7 +313,7 @@ _forking = threading.local()
 
 def _before_fork() -> None:
     # With its lock held no ledger is half-way through a transaction, so the child inherits nothing half-done; nor is
-    # SQLite in the midst of anything, whose own locks a child would wait for for ever. Whoever takes in lets go at once.
+    # SQLite in the midst of anything, whose own locks a child would wait for for ever. Who takes in lets go at once.
     let_fork(True)
     _forking.held = [ledger for ledger in list(_open_ledgers) if ledger._lock.acquire(timeout=OPEN_TIMEOUT_S)]
 
