@@ -27,7 +27,8 @@ from aicost import integrations
 from aicost._money import to_decimal
 from aicost._settings import load
 from aicost.integrations._response_body import end_open
-from aicost.ledger.query import LedgerReader, Sums
+from aicost.ledger.query import Query, Sums
+from aicost.ledger.reader import LedgerReader
 from aicost.telemetry import guard, state
 from aicost.testing import ProviderEmulator, assert_conforms
 
@@ -89,7 +90,7 @@ class App:
         """The ledger's totals."""
         aicost.flush()
         with LedgerReader(self.ledger_path) as ledger:
-            rows = ledger.breakdown(None)
+            rows = ledger.answer(Query())
         assert len(rows) == 1, rows
         return rows[0]
 
@@ -97,7 +98,7 @@ class App:
         """The ledger's exact total in USD."""
         aicost.flush()
         with LedgerReader(self.ledger_path) as ledger:
-            return to_decimal(sum(row.atto for row in ledger.breakdown(None)))
+            return to_decimal(sum(row.atto for row in ledger.answer(Query())))
 
     def charges(self) -> list[Any]:
         """The ledger's rows, one per attempt."""

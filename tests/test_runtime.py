@@ -19,7 +19,8 @@ import pytest
 import aicost
 from aicost import ConfigError, RateCardError, UsageError, integrations
 from aicost._settings import load
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.testing import ProviderEmulator
 from tests.conftest import App
 from tests.pricing.cards import document, rate
@@ -49,7 +50,7 @@ def test_one_line_sets_everything_up(tmp_path: Path) -> None:
     aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1_000_000})
     assert handle.flush()
     with LedgerReader(tmp_path / "l.sqlite") as ledger:
-        (row,) = ledger.breakdown("team")
+        (row,) = ledger.answer(Query(("team",)))
     assert (row.key, row.atto) == ("support", 25 * 10**17)
 
 
@@ -204,7 +205,7 @@ def test_recorded_usage_is_a_call_like_any_other(app: App, said: dict[str, str],
     assert run.calls == charges
     assert sum(app.metrics()["aicost.cost"].values()) == pytest.approx(charges * 0.00035)
     ids = {span["aicost.event.id"] for span in app.inferences}
-    assert ids == {charge["event_id"] for charge in app.charges()}
+    assert ids == {charge.event_id for charge in app.charges()}
 
 
 def test_an_outcome_recorded_twice_with_one_key_counts_once(app: App) -> None:
@@ -245,7 +246,7 @@ def test_what_is_recorded_is_never_lost(
 ) -> None:
     aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage=usage)
     [charge] = app.charges()
-    assert charge["charge_status"] == status
+    assert charge.charge_status == status
     assert (None if amount is None else Decimal(amount)) == (None if status == "unpriced" else app.ledger_total())
     assert list(app.inference.get("aicost.usage.flags", ())) == flags
 
@@ -305,8 +306,8 @@ def test_a_rate_card_is_exchanged_at_once_or_not_at_all(tmp_path: Path) -> None:
     aicost.flush()
     with LedgerReader(tmp_path / "l.sqlite") as reader:
         [row] = reader.charges()
-        [line] = reader.lines([row["event_id"]])[row["event_id"]]
-    assert (row["rate_card"], json.loads(line["about"])["source"]) == ("t@1", "the price list")
+        [line] = reader.lines([row.event_id])[row.event_id]
+    assert (row.rate_card, json.loads(line["about"])["source"]) == ("t@1", "the price list")
     assert handle.use_rate_card(None).startswith("bundled@")
 
 
@@ -347,7 +348,7 @@ def test_a_silent_backend_does_not_keep_the_process_alive(tmp_path: Path) -> Non
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     assert done.returncode == 0, done.stderr
     with LedgerReader(tmp_path / "l.sqlite") as ledger:
-        assert ledger.breakdown(None)[0].calls == 1
+        assert ledger.answer(Query())[0].calls == 1
 
 
 def _openai_alone() -> None:

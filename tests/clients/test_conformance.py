@@ -101,7 +101,7 @@ def test_answers_that_share_an_id_are_as_many_calls(
         for n in range(3):
             door.knock(door.connect(emulator), f"ask {n}")
     assert current.calls == len(app.inferences) == len(emulator.bill.calls) == 3
-    assert len({charge["event_id"] for charge in app.charges()}) == 3
+    assert len({charge.event_id for charge in app.charges()}) == 3
     if door.priced:
         assert current.cost == app.ledger_total()
         assert_bill_is_matched(app, emulator)

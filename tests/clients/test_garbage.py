@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import aicost
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.reader import LedgerReader
 from aicost.testing import Hang, ProviderEmulator, Reply, Stall
 
 from . import garbage_app

@@ -344,7 +344,7 @@ def test_a_background_response_that_is_streamed_later_belongs_to_who_asked_for_i
     assert (asking.calls, asking.cost) == (1, emulator.bill.total)
     assert asking.unpriced == 0
     (row,) = app.charges()
-    assert row["run_id"] == asking.id
+    assert row.run_id == asking.id
     assert_bill_is_matched(app, emulator)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 openai = pytest.importorskip("openai")
 
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.reader import LedgerReader
 from aicost.testing import ProviderEmulator, Reply, Stall
 from tests.conftest import App
 
@@ -102,7 +102,7 @@ def test_what_is_open_at_the_end_is_finished_once_by_who_opened_it(
     with LedgerReader(ledger_path) as ledger:
         rows = ledger.charges()
     assert [row["billed"] for row in rows] == ["possibly"] * (1 if how == "none" else 2), done.stderr
-    assert len({row["event_id"] for row in rows}) == len(rows)
+    assert len({row.event_id for row in rows}) == len(rows)
 
 
 @realtime

@@ -19,7 +19,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from aicost._money import to_decimal
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.testing import OtlpReceiver
 
 from .running import (
@@ -49,7 +50,7 @@ def body(count: int = 1) -> bytes:
 
 def total(ledger: Path) -> Decimal:
     with LedgerReader(ledger) as reader:
-        return to_decimal(sum(row.atto for row in reader.breakdown(None)))
+        return to_decimal(sum(row.atto for row in reader.answer(Query())))
 
 
 def whole(backend: Backend, count: int) -> bool:
@@ -398,11 +399,11 @@ def test_what_somebody_forges_costs_nobody_else_anything(
     request.MergeFrom(a_request([a_span()]))
     assert post(one.http, request.SerializeToString())[0] == 200
     with LedgerReader(ledger) as reader:
-        rows = {row["event_id"] == "x": row for row in reader.charges()}
+        rows = {row.event_id == "x": row for row in reader.charges()}
     assert rows[False]["charge_status"] == "priced"
     if str(forged.get("aicost.cost.amount_exact")) != "1":
-        assert rows[True]["charge_status"] == "unpriced"
-        assert rows[True]["nano"] is None
+        assert rows[True].charge_status == "unpriced"
+        assert rows[True].atto is None
 
 
 def test_a_change_of_the_configuration_loses_nothing(backend: Backend, tmp_path: Path) -> None:
@@ -566,7 +567,7 @@ def test_killed_at_any_time_nothing_acknowledged_is_lost_and_the_money_is_exact(
     assert len(acknowledged) <= charged
     with LedgerReader(ledger) as reader:
         rows = reader.charges()
-    assert len({row["event_id"] for row in rows}) == len(rows) == charged
+    assert len({row.event_id for row in rows}) == len(rows) == charged
 
 
 def free_ports(count: int) -> int:

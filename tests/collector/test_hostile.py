@@ -15,7 +15,8 @@ from aicost._settings.collector_section import CollectorSettings
 from aicost.collector.exporters import exporters_for
 from aicost.collector.pricer import Pricer
 from aicost.collector.spool import Spool
-from aicost.ledger.query import Filter, LedgerReader
+from aicost.ledger.query import Filter, Query
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.kernel import kernel_in_force
 from aicost.reports.explain import explain
 from aicost.semconv import attributes as a
@@ -85,9 +86,11 @@ def test_an_odd_attribute_costs_no_other_span_its_price_and_no_report_its_sense(
     found = [attributes_of(span) for span in backend.spans]
     assert sum("aicost.cost.amount" in one for one in found) >= 2 * len(ODD) * 3
     with LedgerReader(ledger) as reader:
-        assert sum(row.calls for row in reader.breakdown(None)) >= 2 * len(ODD) * 3
+        assert sum(row.calls for row in reader.answer(Query())) >= 2 * len(ODD) * 3
         assert all(
-            len(row.key or "") <= 256 for by in ("model", "agent", "workflow", "step") for row in reader.breakdown(by)
+            len(row.key or "") <= 256
+            for by in ("model", "agent", "workflow", "step")
+            for row in reader.answer(Query((by,) if by else ()))
         )
         assert reader.sightings(Filter(since_ns=1)) is not None
 
@@ -120,7 +123,7 @@ def test_steps_and_runs_that_are_inside_of_themselves_can_be_explained(
     for run in ("run-01", "run-03"):
         assert explain(ledger, run)["attempts"]
     with LedgerReader(ledger) as reader:
-        assert reader.breakdown("step")
+        assert reader.answer(Query(("step",)))
 
 
 def test_many_damaged_spans_that_a_backend_refuses_are_one_file_for_a_person(
@@ -281,7 +284,7 @@ def test_a_report_over_many_failed_steps_of_a_run_takes_time_in_proportion(tmp_p
         with_steps.close()
         with LedgerReader(path) as reader:
             began = time.perf_counter()
-            reader.breakdown("step")
+            reader.answer(Query(("step",)))
             return time.perf_counter() - began
 
     assert seconds(4000) < 30 * max(seconds(400), 0.01)

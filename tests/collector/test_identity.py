@@ -22,7 +22,8 @@ from aicost.collector.intake import _record
 from aicost.collector.memory import Memory
 from aicost.collector.pricer import Pricer
 from aicost.ledger import Ledger
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.scopes.ids import new_event_id
@@ -61,7 +62,7 @@ class Fleet:
     @property
     def total(self) -> Decimal:
         with LedgerReader(self.path) as reader:
-            return to_decimal(sum(row.atto for row in reader.breakdown(None)))
+            return to_decimal(sum(row.atto for row in reader.answer(Query())))
 
     def close(self) -> None:
         self.ledger.close()
@@ -200,7 +201,7 @@ def test_a_span_that_was_adopted_in_its_process_is_charged_once_and_metered_ther
         end_time_unix_nano=adopted.end_time,
     )
     (found,) = fleet.send(a_request([sent], scope="some.vendor"))
-    assert found["aicost.event.id"] == app.charges()[0]["event_id"]
+    assert found["aicost.event.id"] == app.charges()[0].event_id
     assert "aicost.usage.flags" not in found
     assert fleet.total == app.ledger_total() == ONE
     (one,) = fleet.priced.counted
@@ -236,7 +237,7 @@ def test_a_hop_further_down_is_one_charge(fleet: Fleet) -> None:
             fleet.send(a_request([span], scope="aicost", resource={"service.name": service}))
         assert fleet.total == (1 + order) * ONE
         with LedgerReader(fleet.path) as ledger:
-            assert below in {row["event_id"] for row in ledger.charges()}, "nearest to the wire counts"
+            assert below in {row.event_id for row in ledger.charges()}, "nearest to the wire counts"
 
 
 def test_an_id_that_anybody_sends_takes_no_charge_back(fleet: Fleet) -> None:
@@ -411,4 +412,4 @@ def test_a_collector_that_is_started_again_joins_what_came_before(
         assert post(one.http, body)[0] == 200
         one.stop()
     with LedgerReader(ledger) as reader:
-        assert to_decimal(sum(row.atto for row in reader.breakdown(None))) == ONE
+        assert to_decimal(sum(row.atto for row in reader.answer(Query()))) == ONE

@@ -28,7 +28,8 @@ from aicost.collector.intake import _record
 from aicost.collector.pricer import Pricer
 from aicost.collector.wire import MalformedRequestError
 from aicost.ledger import Ledger
-from aicost.ledger.query import BREAKDOWNS, LedgerReader
+from aicost.ledger.query import BREAKDOWNS
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.reports.explain import explain, render

@@ -18,7 +18,8 @@ import pytest
 
 import aicost
 from aicost._money import to_decimal
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.scopes.scope import current_scope
 from aicost.testing import OtlpReceiver, ProviderEmulator
 from tests.conftest import App
@@ -72,7 +73,7 @@ class Place:
 
     def costs_what_was_billed(self) -> bool:
         with LedgerReader(self.folder / "costs.sqlite") as ledger:
-            return to_decimal(sum(row.atto for row in ledger.breakdown(None))) == self.emulator.bill.total > 0
+            return to_decimal(sum(row.atto for row in ledger.answer(Query()))) == self.emulator.bill.total > 0
 
 
 def stop(worker: subprocess.Popen[str]) -> str:

@@ -33,7 +33,7 @@ def test_each_turn_of_a_session_costs_what_it_added(app: App, emulator: Provider
 
     asyncio.run(main())
     first, second = emulator.bill.calls
-    costs = {row["workflow"]: row["nano"] for row in app.charges()}
+    costs = {row.workflow: row.atto for row in app.charges()}
     assert set(costs) == {"How much is tea?", "And coffee?"}
     assert app.ledger_total() == emulator.bill.total == first.amount + second.amount
     assert len(rows(app, "runs")) == 2

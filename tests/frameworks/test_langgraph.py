@@ -71,13 +71,13 @@ def test_a_graph_that_stops_to_ask_goes_on_as_the_same_run(app: App, emulator: P
     assert built.invoke(Command(resume="yes"), config)["said"]
     assert_counted_once(app, emulator)
     (run,) = rows(app, "runs")
-    assert (run["workflow"], run["status"]) == ("approval", "ok")
-    assert [(row["step"], row["run_id"]) for row in app.charges()] == [
-        ("draft", run["run_id"]),
-        ("send", run["run_id"]),
+    assert (run.workflow, run.status) == ("approval", "ok")
+    assert [(row.step, row.run_id) for row in app.charges()] == [
+        ("draft", run.run_id),
+        ("send", run.run_id),
     ]
     # Stopping to ask is no failure, and nothing was wasted.
-    assert {step["status"] for step in rows(app, "steps")} == {"ok"}
+    assert {step.status for step in rows(app, "steps")} == {"ok"}
     # Another question on the same thread is another run.
     built.invoke({}, config)
     assert len(rows(app, "runs")) == 2
@@ -118,8 +118,8 @@ def test_a_run_goes_on_in_another_process(app: App, emulator: ProviderEmulator, 
     command = [sys.executable, "-c", RESUME, tmp_path / "graph.sqlite", emulator.openai_base_url, app.ledger_path]
     subprocess.run([str(part) for part in command], check=True, timeout=60)
     assert app.ledger_total() == emulator.bill.total
-    assert len({row["run_id"] for row in app.charges()}) == 1
-    assert [row["step"] for row in app.charges()] == ["draft", "send"]
+    assert len({row.run_id for row in app.charges()}) == 1
+    assert [row.step for row in app.charges()] == ["draft", "send"]
 
 
 def test_a_subgraph_is_a_step_with_steps_in_it(app: App, emulator: ProviderEmulator) -> None:
@@ -131,9 +131,9 @@ def test_a_subgraph_is_a_step_with_steps_in_it(app: App, emulator: ProviderEmula
     outer.add_edge(START, "research")
     outer.compile(name="outer").invoke({})
     assert_counted_once(app, emulator)
-    steps = {step["name"]: step for step in rows(app, "steps")}
+    steps = {step.name: step for step in rows(app, "steps")}
     assert steps["look"]["parent_step_id"] is not None
-    assert [row["step"] for row in app.charges()] == ["look"]
+    assert [row.step for row in app.charges()] == ["look"]
     assert len(rows(app, "runs")) == 1
 
 
@@ -155,11 +155,11 @@ def test_retries_and_fallbacks_are_linked(app: App, emulator: ProviderEmulator, 
         if mode != "stream":  # langchain does not try a stream again
             ask(PROMPT | model(emulator, max_retries=0).with_retry(stop_after_attempt=2, wait_exponential_jitter=False))
     first, second, *again = app.charges()
-    assert (second["fallback_of"], second["retry_of"]) == (first["event_id"], None)
+    assert (second.fallback_of, second.retry_of) == (first.event_id, None)
     assert run.fallbacks == 1
     if mode != "stream":
         third, fourth = again
-        assert (fourth["retry_of"], fourth["fallback_of"]) == (third["event_id"], None)
+        assert (fourth["retry_of"], fourth["fallback_of"]) == (third.event_id, None)
         assert run.app_retries == 1
 
 
@@ -177,7 +177,7 @@ def test_parallel_branches_are_not_each_others_retries(app: App, emulator: Provi
 
 
 def assert_no_links(app: App) -> None:
-    assert [(row["retry_of"], row["fallback_of"]) for row in app.charges()] == [(None, None)] * len(app.charges())
+    assert [(row.retry_of, row.fallback_of) for row in app.charges()] == [(None, None)] * len(app.charges())
 
 
 @pytest.mark.parametrize("on", [("langchain-core",), ("langchain-core", "openai")], ids=["framework", "both"])
@@ -214,9 +214,9 @@ def test_a_stream_that_is_left_leaves_nothing_behind(app: App, emulator: Provide
     assert not trace.get_current_span().get_span_context().is_valid
     aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1})
     aicost.flush()
-    assert app.charges()[-1]["workflow"] is None
+    assert app.charges()[-1].workflow is None
     (run,) = rows(app, "runs")
-    assert run["ended_ns"] is not None
+    assert run.ended_ns is not None
 
 
 def test_a_handler_of_the_application_that_raises_changes_nothing_for_us(app: App, emulator: ProviderEmulator) -> None:
@@ -256,11 +256,11 @@ def test_activities_that_never_end_do_not_fill_the_memory(app: App, monkeypatch:
     for number in range(100):
         activities.begin(number, "workflow", "endless")
     assert len(activities._open) == 10
-    assert len([row for row in rows(app, "runs") if row["ended_ns"] is not None]) == 90
+    assert len([row for row in rows(app, "runs") if row.ended_ns is not None]) == 90
     activities.ask("asked", Target("openai", "chat", "reported", "gpt-4o"))
     for number in range(100, 111):
         activities.begin(number, "step", "endless")
-    assert [(row["billed"], row["run_id"] is not None) for row in app.charges()] == [("possibly", True)]
+    assert [(row.chargeable, row.run_id is not None) for row in app.charges()] == [("possibly", True)]
 
 
 def test_uninstrumented_langchain_is_as_it_was(app: App, emulator: ProviderEmulator) -> None:

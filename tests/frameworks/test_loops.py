@@ -65,12 +65,12 @@ def test_a_loop_is_one_run_with_its_steps(loop: Loop, app: App, emulator: Provid
     if not expected.again and loop.per_call:
         assert len(charges) == len(expected.replies)
     (run,) = rows(app, "runs")
-    assert {charge["run_id"] for charge in charges} == {run["run_id"]}
-    assert run["workflow"] == loop.workflow
-    assert run["ended_ns"] is not None
+    assert {charge.run_id for charge in charges} == {run.run_id}
+    assert run.workflow == loop.workflow
+    assert run.ended_ns is not None
     steps = rows(app, "steps")
-    assert all(step["ended_ns"] is not None for step in steps), steps
-    ended = tuple(step["status"] for step in steps if (step["kind"], step["name"]) == ("tool", loop.tool))
+    assert all(step.ended_ns is not None for step in steps), steps
+    ended = tuple(step.status for step in steps if (step.kind, step.name) == ("tool", loop.tool))
     if expected.again:
         assert ended
         assert set(ended) == {"ok"}
@@ -78,7 +78,7 @@ def test_a_loop_is_one_run_with_its_steps(loop: Loop, app: App, emulator: Provid
         assert ended == expected.tools
     if expected.agents and loop.names_agents:
         agents = {loop.agent if agent == "helper" else agent for agent in expected.agents}
-        assert {charge["agent"] for charge in charges} == agents
+        assert {charge.agent for charge in charges} == agents
 
 
 @every_loop
@@ -87,8 +87,10 @@ def test_a_loop_inside_a_run_of_the_application_belongs_to_it(loop: Loop, app: A
         loop(emulator)
     assert_counted_once(app, emulator, per_call=loop.per_call)
     assert run.cost == emulator.bill.total
-    assert {(row["run_id"], row["workflow"], row["tenant_id"]) for row in app.charges()} == {(run.id, "nightly", "t-1")}
-    assert [row["run_id"] for row in rows(app, "runs")] == [run.id]
+    assert {(row.run_id, row.workflow, row.attribution.get("tenant_id")) for row in app.charges()} == {
+        (run.id, "nightly", "t-1")
+    }
+    assert [row.run_id for row in rows(app, "runs")] == [run.id]
 
 
 @every_loop
@@ -116,11 +118,11 @@ def test_what_only_the_framework_reports_is_counted(loop: Loop, make_app: Any, e
     if loop.reports == "nothing":
         assert app.charges() == []
         return
-    assert {charge["api"] for charge in app.charges()} == {"reported"}
+    assert {charge.api for charge in app.charges()} == {"reported"}
     if loop.reports == "priced":
         assert_counted_once(app, emulator, per_call=loop.per_call)
         return
     tokens = [sum(n for _, n in sorted(call.usage.items())) for call in emulator.bill.calls]
     assert [sum(span_tokens(app)), len(app.charges())] == [sum(tokens), len(tokens)]
     if loop.reports == "estimated":
-        assert {charge["charge_status"] for charge in app.charges()} == {"estimated"}
+        assert {charge.charge_status for charge in app.charges()} == {"estimated"}

@@ -22,7 +22,7 @@ def test_an_agent_that_hands_over_is_named_by_the_one_that_goes_on(app: App, emu
     triage = agents.Agent(name="triage", model=model(emulator), handoffs=[expert])
     asyncio.run(agents.Runner.run(triage, "How much is tea?"))
     assert_counted_once(app, emulator)
-    assert [row["agent"] for row in app.charges()] == ["triage", "expert"]
+    assert [row.agent for row in app.charges()] == ["triage", "expert"]
     (said,) = [dict(s.attributes or {}) for s in app.spans if s.name == "invoke_agent expert"]
     assert said["aicost.handoff.from"] == "triage"
 
@@ -47,5 +47,5 @@ def test_two_runs_in_one_trace_are_one_run(app: App, emulator: ProviderEmulator)
 
     asyncio.run(main())
     (run,) = rows(app, "runs")
-    assert (run["workflow"], run["ended_ns"] is not None) == ("tea", True)
+    assert (run.workflow, run.ended_ns is not None) == ("tea", True)
     assert_counted_once(app, emulator)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from aicost.ledger.query import LedgerReader
-from aicost.ledger.rows import NANO
+from aicost._money import to_decimal
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.testing import ProviderEmulator
 
 LIVES = int(os.environ.get("AICOST_TEST_KILLS", "100"))
@@ -28,11 +29,11 @@ def test_no_returned_call_is_lost_or_doubled_by_a_kill(tmp_path: Path, emulator:
     returned = notes.read_text().split()
     bill = {call.call_id: call.amount for call in emulator.bill.calls}
     with LedgerReader(ledger) as reader:
-        rows = {row["response_id"]: row for row in reader.charges() if row["response_id"] is not None}
-        kept = sum(row.atto for row in reader.breakdown(None))
+        rows = {row.response_id: row for row in reader.charges() if row.response_id is not None}
+        kept = sum(row.atto for row in reader.answer(Query()))
     assert len(returned) > LIVES, "the application must have got somewhere between the kills"
     assert len(returned) == len(set(returned))
     assert [call for call in returned if call not in rows] == [], "lost"
-    amounts = {call: Decimal(row["nano"] * NANO + row["atto_rest"]).scaleb(-18) for call, row in rows.items()}
+    amounts = {call: to_decimal(row.atto or 0) for call, row in rows.items()}
     assert {call: amount for call, amount in amounts.items() if amount != bill[call]} == {}, "wrong amount"
     assert Decimal(kept).scaleb(-18) == sum(amounts.values()), "something is in the total that is no billed call"

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,15 @@ from opentelemetry.trace import SpanKind
 import aicost
 from aicost._money import to_decimal
 from aicost.collector.pricer import Pricer
-from aicost.ledger import Ledger
-from aicost.ledger.query import LedgerReader
-from aicost.ledger.rows import limbs
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.kernel import kernel_in_force
 from aicost.reports.summary import build_report, to_json
 from aicost.usage.readers import READERS, read_usage
 from aicost.usage.reading import PLAUSIBLE, PLAUSIBLE_COST
 from tests.conftest import App
 
-from .charges import event, priced
-
+SCHEMA_4 = Path(__file__).parent / "schemas" / "schema_4.sql"
 MOST = 2**63 - 1
 EXTREMES = st.one_of(
     st.integers(-(2**70), 2**70),
@@ -48,35 +47,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written_by_a_former_version(path: Path, rows: list[tuple[int, int]]) -> None:
     """Rows with a count of tokens and an amount that nobody looked at."""
-    path.unlink(missing_ok=True)
-    ledger = Ledger.open(path)
-    for n in range(len(rows)):
-        ledger.record([(event(f"e-{n}", usage={"input": 10}), priced(1))])
-    ledger.close()
-    with sqlite3.connect(path) as db:
+    for old in path.parent.glob(f"{path.name}*"):
+        if old.is_file():
+            old.unlink()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(SCHEMA_4.read_text())
+        for table in ("charges", "charge_lines", "runs", "steps", "sightings", "aliases"):
+            db.execute(f"DELETE FROM {table}")
         for n, (count, atto) in enumerate(rows):
-            key, amount = f"e-{n}", limbs(atto)
+            amount = divmod(atto, 10**9)
             db.execute(
-                "UPDATE charges SET nano = ?, atto_rest = ?, status = 'failure' WHERE event_id = ?", (*amount, key)
+                "INSERT INTO charges (event_id, payload_hash, provider, model, operation, status, billed, attempt, "
+                "retry_count, backoff_ns, complete, estimated, flags, started_ns, ended_ns, run_id, charge_status, "
+                "currency, nano, atto_rest, rate_card) VALUES (?, '', 'p', 'm', 'chat', 'failure', 'yes', 1, 0, 0, 1, "
+                "0, '[]', 1, 2, 'run-000001', 'priced', 'USD', ?, ?, 't@1')",
+                (f"e-{n}", *amount),
             )
             db.execute(
-                "UPDATE charge_lines SET quantity = ?, nano = ?, atto_rest = ? WHERE event_id = ?",
-                (str(count), *amount, key),
+                "INSERT INTO charge_lines VALUES (?, 0, 'input', ?, '1', 1, 'r', ?, ?)", (f"e-{n}", str(count), *amount)
             )
+        db.commit()
 
 
 AMOUNTS = st.integers(-MOST * 10**9, MOST * 10**9)
 
 
 @settings(max_examples=30, deadline=None)
-@given(rows=st.lists(st.tuples(st.one_of(st.integers(0, MOST), st.just(MOST)), AMOUNTS), min_size=2, max_size=5))
+@given(rows=st.lists(st.tuples(st.one_of(st.integers(1, MOST), st.just(MOST)), AMOUNTS), min_size=2, max_size=5))
 def test_sums_are_exact_whatever_the_file_holds(folder: Path, rows: list[tuple[int, int]]) -> None:
     path = folder / "l.sqlite"
     written_by_a_former_version(path, rows)
     counts, amounts = sum(count for count, _ in rows), sum(atto for _, atto in rows)
     with LedgerReader(path) as reader:
         for by in (None, "model", "meter", "tenant"):
-            (found,) = reader.breakdown(by)
+            (found,) = reader.answer(Query((by,) if by else ()))
             assert (found.atto, found.wasted_atto, found.input_tokens) == (amounts, amounts, counts)
     report = to_json(build_report(path, ["model", "meter"]))
     assert Decimal(report["totals"][0]["amount"]) == to_decimal(amounts)

@@ -8,7 +8,8 @@ import pytest
 
 from aicost import LedgerError
 from aicost.ledger import Ledger
-from aicost.ledger.query import Filter, LedgerReader
+from aicost.ledger.query import Filter, Query
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Chargeable, RequestStatus
 
@@ -43,7 +44,9 @@ def test_a_sum_says_whether_anything_of_it_is_known(
     ledger.record(entries)  # type: ignore[arg-type]
     ledger.close()
     with LedgerReader(path) as reader:
-        assert [row.is_known for by in (None, "model") for row in reader.breakdown(by)] == [is_known] * 2
+        assert [row.is_known for by in (None, "model") for row in reader.answer(Query((by,) if by else ()))] == [
+            is_known
+        ] * 2
 
 
 @pytest.fixture
@@ -67,8 +70,8 @@ def metered(path: Path) -> Path:
 
 def test_by_meter_amounts_add_up_and_name_what_no_meter_explains(metered: Path) -> None:
     with LedgerReader(metered) as reader:
-        rows = {(row.key, row.currency): row for row in reader.breakdown("meter")}
-        totals = {row.currency: row for row in reader.breakdown(None)}
+        rows = {(row.key, row.currency): row for row in reader.answer(Query(("meter",)))}
+        totals = {row.currency: row for row in reader.answer(Query())}
     assert {key: row.atto for key, row in rows.items()} == {
         ("input", "USD"): 100 + 25 + 7,
         ("output", "USD"): 40,
@@ -87,12 +90,12 @@ def test_by_meter_amounts_add_up_and_name_what_no_meter_explains(metered: Path) 
 
 def test_currencies_are_never_added_together(metered: Path) -> None:
     with LedgerReader(metered) as reader:
-        assert {row.currency: row.atto for row in reader.breakdown(None)} == {"USD": 262, "EUR": 3}
+        assert {row.currency: row.atto for row in reader.answer(Query())} == {"USD": 262, "EUR": 3}
 
 
 def test_a_filter_applies_to_meters_too(metered: Path) -> None:
     with LedgerReader(metered) as reader:
-        assert reader.breakdown("meter", Filter(tenant_id="nobody")) == []
+        assert reader.answer(Query(("meter",), Filter(tenant_id="nobody"))) == []
 
 
 def test_a_whole_id_wins_over_longer_ones_that_begin_with_it(path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from aicost._money import to_atto
 from aicost.ledger import Ledger
-from aicost.ledger.query import Filter, LedgerReader
+from aicost.ledger.query import Filter, Query
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.kernel import Kernel
 from aicost.scopes.runs import Run, Step
 from aicost.telemetry.pipeline import Pipeline
@@ -176,7 +177,7 @@ def check(world: World, reader: LedgerReader) -> None:
     everything = [event for _, event in world.counted.values()]
     wasted = [event for at, event in world.counted.values() if world.is_wasted(at, event)]
     for by in (None, "meter", "step"):
-        rows = reader.breakdown(by)
+        rows = reader.answer(Query((by,) if by else ()))
         assert sum(row.atto for row in rows) == to_atto(amount(everything) or Decimal(0))
         assert sum(row.wasted_atto for row in rows) == to_atto(amount(wasted) or Decimal(0)), by
     for number, run in enumerate(world.nodes):
@@ -191,6 +192,6 @@ def check(world: World, reader: LedgerReader) -> None:
             assert run.waste == amount(lost)
         steps = run.steps.values()
         assert sum(spent or 0 for spent in steps) == (run.cost or 0)
-        ids = [row["run_id"] for row in reader.runs(run.id)]
-        rows = [row for run_id in ids for row in reader.breakdown(None, Filter(run_id=run_id))]
+        ids = [row.run_id for row in reader.runs(run.id)]
+        rows = [row for run_id in ids for row in reader.answer(Query(where=Filter(run_id=run_id)))]
         assert sum(row.wasted_atto for row in rows) == to_atto(amount(lost) or Decimal(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from aicost.ledger import Ledger
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
+from aicost.ledger.sqlite import SqliteStore
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import UsageEvent
 
@@ -30,7 +33,7 @@ def rows(path: Path, select: str) -> list[Any]:
 
 def total(path: Path) -> int:
     with LedgerReader(path) as reader:
-        return sum(row.atto for row in reader.breakdown(None))
+        return sum(row.atto for row in reader.answer(Query()))
 
 
 @pytest.mark.parametrize(
@@ -49,8 +52,7 @@ def test_text_that_is_no_valid_unicode_costs_no_charge(path: Path, odd: UsageEve
         ledger.record([(odd, charge)])
     ledger.record([(event("e-next"), priced(1))])
     ledger.close()
-    assert (ledger.lost, ledger.pending, total(path)) == (0, 0, 2)
-    assert rows(path, "SELECT COUNT(*) FROM charge_lines") == [(2,)]
+    assert (ledger.lost, total(path)) == (0, 2)
 
 
 def test_ids_in_any_script_are_kept_as_they_are(path: Path) -> None:
@@ -66,43 +68,61 @@ def test_an_amount_that_no_event_can_cost_is_not_known_and_holds_nothing_up(path
     ledger.record([(event("e-next"), priced(1))])
     ledger.close()
     assert (ledger.lost, total(path)) == (0, 2)
-    assert rows(path, "SELECT charge_status, reason, nano FROM charges WHERE event_id = 'e-huge'") == [
+    assert rows(path, "SELECT charge_status, reason, amount FROM charges WHERE event_id = 'e-huge'") == [
         ("unpriced", "implausible_amount", None)
     ]
 
 
-def test_an_interrupted_write_is_made_up_for_by_the_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_batch_is_taken_in_again_and_counted_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger.open(path)
-    transact, seen = ledger._transact, []
+    put_places, seen = SqliteStore.put_places, []
 
-    def interrupted(db: sqlite3.Connection, write: Any, until: float) -> None:
-        transact(db, write, until)
-        seen.append(write)
+    def interrupted(store: SqliteStore, places: Mapping[str, int]) -> None:
+        seen.append(places)
         if len(seen) == 1:
             raise KeyboardInterrupt
+        put_places(store, places)
 
-    monkeypatch.setattr(ledger, "_transact", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        ledger.record_outcome("document", count=1, run_id=None, attribution={}, at_ns=1)
+    monkeypatch.setattr(SqliteStore, "put_places", interrupted)
+    ledger.record_outcome("document", count=1, run_id=None, attribution={}, at_ns=1)
     ledger.record([(event(), priced(1))])
+    with pytest.raises(KeyboardInterrupt):
+        ledger.flush()
+    ledger.record([(event("e-2"), priced(1))])
     ledger.close()
-    assert rows(path, "SELECT name, count FROM outcomes") == [("document", 1)], "written twice, counted once"
-    assert total(path) == 1
+    assert rows(path, "SELECT name, count FROM outcomes") == [("document", 1)]
+    assert total(path) == 2
 
 
-def test_a_charge_recorded_in_the_midst_of_another_joins_the_queue(path: Path) -> None:
+def test_a_record_that_nobody_can_read_holds_nothing_up_and_is_kept(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger = Ledger.open(path)
-    inner = [event("e-inner")]
-
-    def finalizer(statement: str) -> None:
-        if statement.startswith("INSERT INTO charges") and inner:
-            ledger.record([(inner.pop(), priced(1))])
-
-    assert ledger._db is not None
-    ledger._db.set_trace_callback(finalizer)
-    ledger.record([(event("e-outer"), priced(1))])
-    assert (ledger.pending, ledger.lost) == (0, 0)
+    ledger.record([(event("e-1"), priced(1))])
+    for odd in (b"no record", b'["charges",1,[[]]]', b'["of tomorrow",9]', b'["ended",1,"runs"]'):
+        ledger._journal.append(odd)
+    ledger.record([(event("e-2"), priced(1))])
     ledger.close()
+    assert total(path) == 2
+    assert [record for (record,) in rows(path, "SELECT record FROM unread ORDER BY number")] == [
+        b"no record", b'["charges",1,[[]]]', b'["of tomorrow",9]', b'["ended",1,"runs"]',
+    ]  # fmt: skip
+    assert "kept in its table `unread`" in caplog.text
+
+
+def test_a_charge_recorded_in_the_midst_of_another_is_kept_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger.open(path)
+    inner, write = [event("e-inner")], os.write
+
+    def finalizer(file: int, data: bytes) -> int:
+        if inner and b"e-outer" in data:
+            ledger.record([(inner.pop(), priced(1))])
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", finalizer)
+    ledger.record([(event("e-outer"), priced(1))])
+    ledger.close()
+    assert ledger.lost == 0
     assert sorted(rows(path, "SELECT event_id FROM charges")) == [("e-inner",), ("e-outer",)]
 
 
@@ -155,7 +175,7 @@ def test_a_charge_is_kept_when_the_source_of_its_rate_cannot_be_read(
         ledger.record([(event(f"e-{n}"), priced(1))])
     ledger.close()
     assert total(path) == 3
-    assert caplog.text.count("where rate p/m/input@always comes from could not be read") == 1
+    assert caplog.text.count("where rate p/m/input@always comes from could not be read") >= 1
 
 
 def test_charges_after_close_are_counted_as_lost_and_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -163,19 +183,21 @@ def test_charges_after_close_are_counted_as_lost_and_said_once(path: Path, caplo
     ledger.close()
     for n in range(3):
         ledger.record([(event(f"e-{n}"), priced(1)), (event(f"f-{n}"), priced(1))])
-    assert (ledger.lost, ledger.pending) == (6, 0)
+    assert ledger.lost == 6
     assert caplog.text.count("it is closed") == 1
 
 
 def test_every_kind_of_failure_is_said_once_until_it_is_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ledger = Ledger.open(path)
-    assert ledger._db is not None
+    assert ledger.flush()
+    store = ledger._ingester._store
+    assert store is not None
     for outage in range(2):
-        ledger._db.execute("PRAGMA query_only = ON")
+        store.db.execute("PRAGMA query_only = ON")
         for n in range(3):
             ledger.record([(event(f"e-{outage}-{n}"), priced(1))])
             assert not ledger.flush()
-        ledger._db.execute("PRAGMA query_only = OFF")
+        store.db.execute("PRAGMA query_only = OFF")
         assert ledger.flush()
     ledger.close()
     said = [record.message.partition(" (")[0].rpartition(" ledger.sqlite")[2] for record in caplog.records]

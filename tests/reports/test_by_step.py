@@ -10,13 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 import aicost
-from aicost.ledger import Ledger
 from aicost.reports.explain import explain
 from aicost.reports.summary import build_report, render, to_json
 from tests.collector.conftest import backend, collector
 from tests.collector.running import InProcess, a_request, a_span, chat, post
 from tests.conftest import App
-from tests.ledger.charges import event, priced
 
 __all__ = ["backend", "collector"]
 
@@ -65,15 +63,6 @@ def test_what_a_collector_is_told_of(tmp_path: Path, collector: Callable[..., In
     assert by_step(ledger) == {None: 2, "draft": 1, "chat": 1}
 
 
-def test_what_older_ledgers_hold(tmp_path: Path) -> None:
-    path = tmp_path / "l.sqlite"
-    ledger = Ledger.open(path)
-    ledger.record([(event("a", step="chat"), priced(1))])
-    ledger.record([(event("b", step="chat", step_id="s-1"), priced(1)), (event("c", step=None), priced(1))])
-    ledger.close()
-    assert by_step(path) == {None: 2, "chat": 1}
-
-
 def test_a_step_in_no_run_that_fails_is_waste_and_is_explained_in_its_trace(app: App) -> None:
     with suppress(ValueError), aicost.track_step("outer"), aicost.run_scope("inner"):
         use_known()
@@ -87,8 +76,8 @@ def test_a_step_in_no_run_that_fails_is_waste_and_is_explained_in_its_trace(app:
     assert rows["alone"]["wasted"] == rows["alone"]["amount"] != "0"
     total = build_report(app.ledger_path, []).totals[0]
     assert total.wasted_atto * 3 == total.atto * 2
-    (alone,) = (charge for charge in app.charges() if charge["step"] == "alone")
-    [attempt] = explain(app.ledger_path, alone["run_id"])["attempts"]
+    (alone,) = (charge for charge in app.charges() if charge.step == "alone")
+    [attempt] = explain(app.ledger_path, alone.run_id)["attempts"]
     assert [(part["kind"], part["name"], part["status"]) for part in attempt["path"]] == [
         ("workflow", "(no run scope)", None),
         ("step", "alone", "failed"),

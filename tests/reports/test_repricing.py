@@ -11,7 +11,7 @@ import pytest
 
 import aicost
 from aicost import Scenario, UsageEvent
-from aicost.ledger.sqlite import Ledger
+from aicost.ledger import Ledger
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import ATTO
 from aicost.pricing.kernel import Kernel

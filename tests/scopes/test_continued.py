@@ -15,7 +15,8 @@ from tests.collector.running import InProcess
 from tests.ledger.charges import event, priced
 
 from aicost.ledger import Ledger
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.reports.explain import explain
 
 __all__ = ["backend", "collector"]
@@ -59,8 +60,8 @@ def run_both(exporter: str, sender: str, **environment: str) -> None:
 
 def workflows(ledger: Path) -> list[tuple[str | None, int]]:
     with LedgerReader(ledger) as reader:
-        assert len({row["run_id"] for row in reader.charges()}) == 1
-        return [(row.key, row.calls) for row in reader.breakdown("workflow")]
+        assert len({row.run_id for row in reader.charges()}) == 1
+        return [(row.key, row.calls) for row in reader.answer(Query(("workflow",)))]
 
 
 @pytest.mark.parametrize("sender", ["of now", "of old"])
@@ -69,8 +70,8 @@ def test_in_a_ledger_of_both_processes(tmp_path: Path, sender: str) -> None:
     run_both("none", sender, AICOST_LEDGER=str(ledger))
     assert workflows(ledger) == [("checkout", 2)]
     with LedgerReader(ledger) as reader:
-        (run_id,) = {row["run_id"] for row in reader.charges()}
-        assert [(row["workflow"], row["status"]) for row in reader.runs(run_id)] == [("checkout", "ok")]
+        (run_id,) = {row.run_id for row in reader.charges()}
+        assert [(row.workflow, row.status) for row in reader.runs(run_id)] == [("checkout", "ok")]
     assert {attempt["path"][0]["name"] for attempt in explain(ledger, run_id)["attempts"]} == {"checkout"}
 
 
@@ -105,5 +106,5 @@ def test_a_run_has_the_name_it_was_begun_under_whoever_tells_of_it_first(tmp_pat
     ledger.start_run("run-000001", workflow="worker", started_ns=5)  # gone on with, under another name
     ledger.close()
     with LedgerReader(path) as reader:
-        found: dict[Any, int] = {row.key: row.calls for row in reader.breakdown("workflow")}
+        found: dict[Any, int] = {row.key: row.calls for row in reader.answer(Query(("workflow",)))}
     assert found == {"checkout": 3, None: 1}, "no name is invented where none is known"

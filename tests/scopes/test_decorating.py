@@ -19,7 +19,7 @@ from tests.conftest import App, run
 
 import aicost
 from aicost._later import drain
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.reader import LedgerReader
 from aicost.scopes.scope import current_scope
 
 seen: list[tuple[str | None, bool]] = []
@@ -204,8 +204,8 @@ def test_the_scope_covers_the_work_and_failures_mark_it(app: App, kind: str, dec
     assert (span.attributes or {}).get("error.type") == error
     aicost.flush()
     with LedgerReader(app.ledger_path) as reader:
-        (run_row,) = {row["run_id"] for row in reader.charges()}
-        assert [row["status"] for row in reader.steps([run_row])] == ["failed" if error else "ok"]
+        (run_row,) = {row.run_id for row in reader.charges()}
+        assert [row.status for row in reader.steps([run_row])] == ["failed" if error else "ok"]
 
 
 def in_a_class(decorate: Callable[..., Any]) -> tuple[type, type]:
@@ -469,7 +469,7 @@ def test_what_opens_a_block_is_a_decorator_of_the_same_kinds(app: App, kind: str
     run(main())
     charges = app.charges()
     assert charges
-    assert {charge["tenant_id"] for charge in charges} == {"t"}
+    assert {charge.attribution.get("tenant_id") for charge in charges} == {"t"}
     if decorator == "run_scope":
         (ended,) = (span for span in app.spans if span.name == "invoke_workflow w")
         assert ("error.type" in (ended.attributes or {})) == (outcome in {"fails", "is cancelled"})

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import aicost
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.testing import OtlpReceiver, ProviderEmulator
 
 from .running import environment, free_port, get, last_words, metered, priced_spans, running
@@ -94,8 +95,8 @@ def test_children_forked_from_busy_threads_neither_hang_nor_count_for_their_pare
         assert round(metered(receiver), 9) == calls * each
         assert sum(last_words(receiver, "gen_ai.client.token.usage").values()) == calls * 1100
         with LedgerReader(ledger) as reader:
-            assert reader.breakdown(None)[0].calls == calls
-            assert reader.breakdown(None)[0].atto == calls * each * 10**18
+            assert reader.answer(Query())[0].calls == calls
+            assert reader.answer(Query())[0].atto == calls * each * 10**18
 
 
 @pytest.mark.parametrize("workers", ["sync", "gthread", "asgi"])
@@ -212,7 +213,7 @@ def test_a_child_that_leaves_its_parents_scopes_does_not_end_them(
         assert names == ["chat gpt-4o"] * 3 + ["invoke_workflow child", "invoke_workflow parent", "step step"]
         assert round(metered(receiver), 12) == emulator.bill.total
     with LedgerReader(ledger) as reader:
-        (total,) = reader.breakdown(None)
+        (total,) = reader.answer(Query())
         assert (total.calls, total.wasted_atto) == (3, 0)
 
 

@@ -26,7 +26,7 @@ def test_an_embedding_inside_a_query_is_counted_once(app: App, emulator: Provide
     client.delete_collection("tea")
     assert len(emulator.bill.calls) == 2
     assert app.ledger_total() == run.cost == emulator.bill.total
-    rows = [(row["provider"], row["operation"]) for row in app.charges() if row["run_id"] == run.id]
+    rows = [(row.provider, row.operation) for row in app.charges() if row.run_id == run.id]
     assert sorted(rows) == [("chroma", "add"), ("chroma", "query"), ("openai", "embeddings"), ("openai", "embeddings")]
     spans = {span.context.span_id: span for span in app.spans}
     for span in app.spans:

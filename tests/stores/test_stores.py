@@ -71,8 +71,10 @@ def test_what_is_written_asked_and_deleted_is_counted(door: Door, app: App, tmp_
     assert asked["aicost.cost.status"] == "priced"
     # The ledger has the same, by collection and tenant: what the machine costs can be shared out by it.
     named = f"{store.collection}/{store.namespace}" if store.namespace else store.collection
-    rows = [row for row in app.charges() if row["run_id"] == run.id]
-    assert {(row["provider"], row["model"], row["tenant_id"]) for row in rows} == {(store.system, named, "t-1")}
+    rows = [row for row in app.charges() if row.run_id == run.id]
+    assert {(row.provider, row.model, row.attribution.get("tenant_id")) for row in rows} == {
+        (store.system, named, "t-1")
+    }
 
 
 @every_store

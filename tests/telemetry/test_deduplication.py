@@ -24,7 +24,7 @@ from tests.telemetry.test_sinks import recorded
 
 import aicost
 from aicost.cli import cli as main
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.reader import LedgerReader
 from aicost.telemetry import deduplication, guard
 from aicost.telemetry.call import Call, CallResult, Target
 from aicost.telemetry.evidence import agree
@@ -98,7 +98,7 @@ def test_what_only_another_reports_is_priced_on_its_span(app: App) -> None:
     assert (said["aicost.cost.amount_exact"], said["aicost.cost.status"]) == ("0.005", "priced")
     assert said["aicost.run.id"] == f"{span.get_span_context().trace_id:032x}"
     (charge,) = app.charges()
-    assert (charge["provider"], charge["model"], charge["api"]) == ("openai", "gpt-4o", "reported")
+    assert (charge.provider, charge.model, charge.api) == ("openai", "gpt-4o", "reported")
 
 
 def test_the_innermost_of_several_views_is_counted(app: App) -> None:
@@ -116,7 +116,7 @@ def test_a_clients_own_event_comes_before_every_view(app: App) -> None:
     assert reasons(app) == ["below"]
     covered = next(s for s in app.spans if s.instrumentation_scope.name == "framework")
     (charge,) = app.charges()
-    assert covered.attributes["aicost.covered.by"] == charge["event_id"]
+    assert covered.attributes["aicost.covered.by"] == charge.event_id
     assert "aicost.cost.status" not in covered.attributes
 
 
@@ -376,7 +376,7 @@ def test_a_failure_only_others_report_is_no_invented_amount(app: App, error: str
         span.set_attribute("error.type", error)
         span.set_status(Status(StatusCode.ERROR))
     (charge,) = app.charges()
-    assert (charge["status"], charge["billed"], charge["error_type"]) == ("failure", chargeable, error)
+    assert (charge.status, charge.chargeable, charge.error_type) == ("failure", chargeable, error)
     assert app.ledger_total() == 0
 
 
@@ -438,7 +438,7 @@ def test_a_scope_of_ours_inside_an_agent_of_others_is_innermost(app: App) -> Non
     ):
         call()
     (charge,) = app.charges()
-    assert (charge["run_id"], charge["workflow"], charge["step"], charge["agent"]) == (
+    assert (charge.run_id, charge.workflow, charge.step, charge.agent) == (
         run.id,
         "nightly",
         "draft",
@@ -468,7 +468,7 @@ def test_a_span_ends_when_and_how_its_owner_says(app: App) -> None:
     assert [(s.start_time, s.end_time) for s in app.spans] == [(1_000, 5_000)]
     assert "end" not in vars(span)
     (charge,) = app.charges()
-    assert (charge["started_ns"], charge["ended_ns"]) == (1_000, 5_000)
+    assert (charge.started_ns, charge.ended_ns) == (1_000, 5_000)
 
 
 @pytest.mark.provokes_own_failure

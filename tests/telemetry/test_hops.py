@@ -13,7 +13,8 @@ from tests.conftest import App
 
 import aicost
 from aicost._money import to_decimal
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.testing import ProviderEmulator, Reply
 
 GATEWAY = """
@@ -84,14 +85,14 @@ def test_a_call_through_a_gateway_is_one_charge_of_what_the_gateway_asked(
     aicost.flush()
     with LedgerReader(ledger) as reader:
         rows = reader.charges()
-        total = to_decimal(sum(row.atto for row in reader.breakdown(None)))
+        total = to_decimal(sum(row.atto for row in reader.answer(Query())))
         joined = [(seen.kind, seen.reason, seen.count) for seen in reader.sightings()]
     assert len(rows) == charges
     if charges == 1:
-        assert (rows[0]["request_model"], total) == ("gpt-4o", emulator.bill.total)
+        assert (rows[0].request_model, total) == ("gpt-4o", emulator.bill.total)
         assert joined == [("joined", "downstream", 1)]
         if not call_id:
-            assert rows[0]["upstream_id"] == app.inference["aicost.event.id"]
+            assert rows[0].origin.upstream_id == app.inference["aicost.event.id"]
     else:
         assert joined == []
 

@@ -17,7 +17,8 @@ from tests.conftest import App
 
 import aicost
 from aicost._money import to_decimal
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
 from aicost.scopes.ids import credential_digest
 from aicost.testing import Fail, ProviderEmulator, Reply
 
@@ -63,7 +64,7 @@ def test_calls_are_as_many_as_were_made_whatever_ids_they_share(
     assert run.cost == emulator.bill.total
     assert everywhere(app) == dict.fromkeys(("ledger", "spans", "metrics"), emulator.bill.total)
     ids_stated = [span["aicost.event.id"] for span in app.inferences]
-    assert sorted(ids_stated) == sorted(charge["event_id"] for charge in app.charges())
+    assert sorted(ids_stated) == sorted(charge.event_id for charge in app.charges())
     assert len(set(ids_stated)) == 6
 
 
@@ -86,7 +87,7 @@ def test_each_attempt_states_its_own_event(app: App, emulator: ProviderEmulator)
     doors.chat(doors.connect(emulator), "x")
     span = next(s for s in app.spans if "aicost.cost.status" in (s.attributes or {}))
     told = [event.attributes["aicost.event.id"] for event in span.events if event.name == "aicost.attempt"]
-    assert told == [charge["event_id"] for charge in app.charges()]
+    assert told == [charge.event_id for charge in app.charges()]
     assert span.attributes["aicost.event.id"] == told[-1]
     assert len(set(told)) == 3
 
@@ -109,9 +110,9 @@ def test_processes_that_seed_random_alike_are_as_many_runs_and_charges(tmp_path:
     for tenant in ("a", "b"):
         subprocess.run([sys.executable, "-c", SEEDED, str(path), tenant], check=True, timeout=60)
     with LedgerReader(path) as ledger:
-        (row,) = ledger.breakdown(None)
+        (row,) = ledger.answer(Query())
         assert (row.calls, to_decimal(row.atto)) == (4, 4 * Decimal("0.0025"))
-        runs = {charge["run_id"] for charge in ledger.charges()}
+        runs = {charge.run_id for charge in ledger.charges()}
         outcomes = ledger._rows("SELECT SUM(count) AS n FROM outcomes", ())[0]["n"]
     assert (len(runs), outcomes) == (4, 2)
 
@@ -228,11 +229,11 @@ def test_what_a_bill_can_be_joined_by_is_recorded_and_the_key_is_not(app: App, e
     doors.chat(doors.connect(emulator), "x")
     failed, charge = app.charges()
     digest = credential_digest("test-key")
-    assert charge["host"] == "127.0.0.1"
-    assert (charge["provider_organization"], charge["provider_project"]) == ("org-1", "proj_2")
-    assert (charge["request_id"], charge["gateway_call_id"]) == ("req_abc", "call-7")
-    assert failed["request_id"] == "req_0", "an attempt that failed has an id of its own"
-    assert charge["credential"] == failed["credential"] == digest
+    assert charge.origin.host == "127.0.0.1"
+    assert (charge.origin.organization, charge.origin.project) == ("org-1", "proj_2")
+    assert (charge.origin.request_id, charge.origin.gateway_call_id) == ("req_abc", "call-7")
+    assert failed.origin.request_id == "req_0", "an attempt that failed has an id of its own"
+    assert charge.origin.credential == failed.origin.credential == digest
     said = app.inference
     assert said["aicost.provider.organization"] == "org-1"
     assert said["aicost.provider.credential"] == digest

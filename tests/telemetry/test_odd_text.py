@@ -20,7 +20,8 @@ from tests.conftest import App
 import aicost
 from aicost._settings import load
 from aicost._wellformed import wellformed
-from aicost.ledger.query import Filter, LedgerReader
+from aicost.ledger.query import Filter
+from aicost.ledger.reader import LedgerReader
 from aicost.reports.explain import explain
 
 ODD = ["acme\ud83d", "\udcff\udcfe", "a\0b", "\ud83d\ude00 as two halves", "日本\udfff"]
@@ -73,9 +74,9 @@ def test_odd_names_and_ids_of_the_application_cost_nothing(app: App, odd: str) -
     aicost.flush()
     with LedgerReader(app.ledger_path) as ledger:
         (charge,) = ledger.charges(Filter(run_id=run.id))
-        assert charge["workflow"] == charge["step"] == charge["tenant_id"] == wellformed(odd) != odd
-        assert [row["run_id"] for row in ledger.runs(run.id)] == [run.id]
-    assert explain(app.ledger_path, charge["event_id"])["attempts"][0]["path"][0]["name"] == wellformed(odd)
+        assert charge.workflow == charge.step == charge.attribution.get("tenant_id") == wellformed(odd) != odd
+        assert [row.run_id for row in ledger.runs(run.id)] == [run.id]
+    assert explain(app.ledger_path, charge.event_id)["attempts"][0]["path"][0]["name"] == wellformed(odd)
 
 
 @pytest.mark.parametrize("value", [_Odd(), b"\xff", 7, None, 2.5, ["x"], "x" * 100_000], ids=lambda v: type(v).__name__)
@@ -107,7 +108,7 @@ def test_odd_text_of_a_provider_costs_nothing(app: App, odd: str) -> None:
     sendable(app)
     with LedgerReader(app.ledger_path) as ledger:
         (charge,) = ledger.charges(Filter(run_id=run.id))
-    assert charge["model"] == charge["response_id"] == wellformed(json.loads(json.dumps(odd)))
+    assert charge.model == charge.response_id == wellformed(json.loads(json.dumps(odd)))
 
 
 def test_two_texts_stay_two() -> None:

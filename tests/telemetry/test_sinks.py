@@ -189,7 +189,7 @@ def test_a_whole_span(app: App, emulator: ProviderEmulator) -> None:
         "aicost.run.root_id": current.id,
         "aicost.step.name": "draft",
         "aicost.step.id": step["aicost.step.id"],
-        "aicost.event.id": app.charges()[0]["event_id"],
+        "aicost.event.id": app.charges()[0].event_id,
         "aicost.provider.credential": credential_digest("test-key"),
         "aicost.provider.request_id": "req_0",
         "aicost.request.status": "success",
@@ -230,4 +230,4 @@ def test_outside_any_run_the_trace_is_the_run(app: App, emulator: ProviderEmulat
     assert span.context is not None
     assert found["aicost.run.id"] == found["aicost.run.root_id"] == f"{span.context.trace_id:032x}"
     assert (found["aicost.run.implicit"], found["aicost.step.name"]) == (True, "chat")
-    assert app.charges()[0]["run_id"] == found["aicost.run.id"]
+    assert app.charges()[0].run_id == found["aicost.run.id"]

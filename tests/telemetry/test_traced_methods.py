@@ -92,7 +92,7 @@ def test_what_a_part_calls_is_in_its_step_however_it_runs(kit: Any, use: Any, ca
         assert use(kit.kit)
         spend()
     assert tools(kit.app) == ["ok"]
-    assert [row["step"] for row in kit.app.charges()] == ["search"] * calls + [None]
+    assert [row.step for row in kit.app.charges()] == ["search"] * calls + [None]
 
 
 def test_a_part_that_raises_is_a_step_that_failed(kit: Any) -> None:
@@ -114,4 +114,4 @@ def test_a_generator_left_early_ends_its_step(kit: Any) -> None:
         left.close()
         spend()
     assert tools(kit.app) == ["ok"]
-    assert [row["step"] for row in kit.app.charges()] == ["search", None]
+    assert [row.step for row in kit.app.charges()] == ["search", None]

@@ -245,9 +245,9 @@ def test_a_wrapped_call(row: Row, app: App) -> None:
     _ask(row)
     [charge] = app.charges()
     seen = app.inference
-    assert charge["charge_status"] == seen["aicost.cost.status"]
+    assert charge.charge_status == seen["aicost.cost.status"]
     amount = None if row.amount is None else app.ledger_total()
-    _is(row, charge["charge_status"], amount, tuple(seen.get("aicost.usage.flags", ())))
+    _is(row, charge.charge_status, amount, tuple(seen.get("aicost.usage.flags", ())))
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.in_a_span], ids=lambda row: row.about)

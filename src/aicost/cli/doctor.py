@@ -15,7 +15,7 @@ from aicost import integrations
 from aicost._errors import AicostError
 from aicost._settings import Settings, load
 from aicost._version import __version__
-from aicost.ledger.query import LedgerReader
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.reports.amounts import readable
 from aicost.reports.tables import plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,33 @@ import click
 
 from aicost.ledger.query import BREAKDOWNS, Filter
 from aicost.reports.periods import Period
-from aicost.semconv.dimensions import DIMENSIONS
+from aicost.semconv.dimensions import DIMENSIONS, LABEL
 
 from ._options import console, json_option, ledger_option, ledger_path, period_options, print_json, wide_option
 
-_FILTERED = {field.name for field in fields(Filter)}
+
+class Breakdown(click.Choice[str]):
+    """A dimension that a ledger knows, or any label."""
+
+    def __init__(self) -> None:
+        super().__init__(BREAKDOWNS)
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """`label:K` as it is, for whatever key; else one of the choices."""
+        return value if value.startswith(LABEL) and value != LABEL else super().convert(value, param, ctx)
 
 
 def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option to narrow the report by, for each dimension that a ledger filters by; it comes under its key."""
+    """An option to narrow the report by, for each dimension; it comes under its key."""
     options = [
         click.option(f"--{each.name.replace('_', '-')}", each.key, help=f"Only this {each.name.replace('_', ' ')}.")
         for each in DIMENSIONS
-        if each.key in _FILTERED
     ]
     return reduce(lambda made, option: option(made), reversed(options), command)
 
 
 @click.command("report")
-@click.option("--by", multiple=True, type=click.Choice(list(BREAKDOWNS)), help="Break down by; may be repeated.")
+@click.option("--by", multiple=True, type=Breakdown(), help="Break down by; may be repeated. Also label:KEY.")
 @period_options
 @owner_options
 @click.option("--workflow", help="Only this workflow.")

@@ -176,20 +176,14 @@ def _lost(refused: list[Refused]) -> int:
 
 def _record(ledger: Ledger, priced: Priced) -> bool:
     """Whether all of it is safe, but for what no ledger could ever hold; that is counted in `lost`."""
-    lost = ledger.lost
     sightings = [one.sighting for one in priced.joined if one.sighting is not None]
     told = priced.lifetimes.told if priced.lifetimes is not None else None
-    ledger.record([entry for one in priced.counted for entry in one.entries], sightings=sightings, told=told)
+    entries = [entry for one in priced.counted for entry in one.entries]
+    lost = ledger.lost
+    is_safe = ledger.record(entries, sightings=sightings, told=told)
     for one in priced.counted:
         if one.replaces:
-            ledger.record(one.entries[-1:], replaces=one.replaces)
-    if ledger.pending:
-        ledger.flush()
-    if ledger.lost != lost:
-        # One of them cannot be kept; the others must not go with it.
-        ledger.lost = lost
-        ledger.record((), told=told)
-        for one in priced.counted:
-            for entry in one.entries:
-                ledger.record([entry])
-    return ledger.pending == 0
+            is_safe = ledger.record(one.entries[-1:], replaces=one.replaces) and is_safe
+    if not is_safe:
+        ledger.lost = lost  # whoever sent it has it still
+    return is_safe

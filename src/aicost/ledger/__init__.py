@@ -1,5 +1,5 @@
 """The durable record of every charge, and the questions asked of it."""
 
-from .sqlite import Ledger, RateSource
+from .recording import Ledger, RateSource
 
 __all__ = ["Ledger", "RateSource"]

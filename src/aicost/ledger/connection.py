@@ -9,9 +9,11 @@ from pathlib import Path
 from aicost import _owner_only
 from aicost._errors import LedgerError
 
-from .schema import READ_AS_IF, TABLES, UPGRADES, VERSION
+from .columns import CONTEXT, SUBJECT
+from .schema import SCHEMA_VERSION, TABLES, VIEWS
 
-_OURS = {"charges", "charge_lines"}
+_OURS = ({"charges", "charge_lines"}, {"entries", "contexts"})
+"""What is in a ledger: of schemas 1 to 4, and of those since."""
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """To what the write-ahead log is cut back after a long reader has let it grow."""
@@ -28,15 +30,17 @@ def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connec
         _owner_only.create_empty(path)
     db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     try:
-        known = _version(db, path)
+        known = version_of(db, path)
         _use_wal(db, timeout_s)
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         if known is None:
             # One transaction, so that nobody ever sees half a ledger.
-            db.executescript(f"BEGIN IMMEDIATE; {TABLES}; PRAGMA user_version = {VERSION}; COMMIT;")
-        elif known < VERSION:
-            _upgrade(db, path)
+            db.executescript(f"BEGIN IMMEDIATE; {TABLES} {VIEWS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif _is_older(db, known):
+            from .migrate import migrate
+
+            migrate(db, path)
     except BaseException:
         db.close()
         raise
@@ -49,63 +53,81 @@ def connect_read_only(path: Path, *, timeout_s: float) -> sqlite3.Connection:
     Raises `LedgerError` for a file that is no ledger, or a newer one.
     """
     try:
-        db = _snapshot(path, "mode=ro", timeout_s)
+        return _snapshot(path, "mode=ro", timeout_s)
     except sqlite3.OperationalError as error:
         # Reading takes a shared-memory file beside the ledger. Where none can be made, on read-only media, nobody
         # writes either, and without a log beside it the file is all there is.
         if Path(f"{path}-wal").exists():
             raise LedgerError(f"cannot read ledger {path}: {error}; make its folder writable or copy it") from error
         try:
-            db = _snapshot(path, "mode=ro&immutable=1", timeout_s)
+            return _snapshot(path, "mode=ro&immutable=1", timeout_s)
         except sqlite3.Error as second:
             raise LedgerError(f"cannot read ledger {path}: {second}") from second
     except sqlite3.Error as error:
         raise LedgerError(f"{path} is not an aicost ledger: {error}") from error
-    return db
-
-
-def _upgrade(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    # Looked at again: another process may have done it while this one waited.
-    known = _version(db, path) or VERSION
-    for version in range(known, VERSION):
-        for statement in filter(str.strip, UPGRADES[version].split(";")):
-            db.execute(statement)
-    db.execute(f"PRAGMA user_version = {VERSION}")
-    db.execute("COMMIT")
 
 
 def _snapshot(path: Path, how: str, timeout_s: float) -> sqlite3.Connection:
     db = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=timeout_s, isolation_level=None)
     try:
-        db.row_factory = sqlite3.Row
-        db.execute("BEGIN")
-        known = _version(db, path)
+        known = version_of(db, path)
         if known is None:
             raise LedgerError(f"{path} is not an aicost ledger: it is empty")
-        for statement in filter(str.strip, READ_AS_IF.get(known, "").split(";")):
-            db.execute(statement)
+        if _is_older(db, known):
+            db = _as_if_migrated(db, path)
+        db.row_factory = sqlite3.Row
+        db.execute("BEGIN")
+        version_of(db, path)  # a transaction sees from its first read on what it will see
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _version(db: sqlite3.Connection, path: Path) -> int | None:
-    """The schema version of the ledger, or None for an empty file."""
+def _as_if_migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """A copy of an older ledger in the form of today, which is gone once it is closed."""
+    from .migrate import migrate
+
+    copy = sqlite3.connect("", isolation_level=None)  # a file of SQLite's own, that nobody else sees
+    try:
+        db.backup(copy)
+        db.close()
+        migrate(copy, path)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def version_of(db: sqlite3.Connection, path: Path) -> int | None:
+    """The schema version of the ledger, or None for an empty file. Raises `LedgerError` for what is no ledger."""
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         return None
-    if not tables >= _OURS:
+    if not any(tables >= ours for ours in _OURS):
         raise LedgerError(
             f"{path} is a database but not an aicost ledger (it has table {min(tables)!r}); choose another path"
         )
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
+    if version > SCHEMA_VERSION:
         raise LedgerError(
-            f"ledger {path} was written by a newer aicost (schema {version}, this one knows {VERSION}); upgrade"
+            f"ledger {path} was written by a newer aicost (schema {version}, this one knows {SCHEMA_VERSION}); upgrade"
         )
     return version
+
+
+def _is_older(db: sqlite3.Connection, version: int) -> bool:
+    """Whether a ledger is of an older schema, or from before some dimension was one."""
+    return version < SCHEMA_VERSION or any(missing_columns(db).values())
+
+
+def missing_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """The columns of dimensions that a ledger has not yet, by table."""
+    missing: dict[str, list[str]] = {}
+    for table, columns in (("contexts", CONTEXT), ("subjects", SUBJECT)):
+        there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        missing[table] = [name for name in columns if name not in there]
+    return missing
 
 
 def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:

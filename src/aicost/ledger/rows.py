@@ -1,113 +1,305 @@
-"""Charges as rows, and what to do when a charge is seen twice."""
+"""Records as rows of entries, and rows as records again."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from aicost._money import to_text
-from aicost._wellformed import wellformed
-from aicost.pricing.charge import Charge
-from aicost.usage.event import NOWHERE, UsageEvent
+from aicost.pricing.charge import Layout
+from aicost.semconv.dimensions import LABEL
+from aicost.usage.event import Origin
 from aicost.usage.meters import Quantity
 
-from .schema import ORIGIN, OWNER_COLUMNS
-
-NANO = 10**9
+from .columns import (
+    CONTEXT,
+    DIMENSION_KEYS,
+    FACTS,
+    MAX_COLUMN,
+    QUANTITIES,
+    SUBJECT,
+    SUBJECT_KEYS,
+    digest_of,
+    limbs,
+    pack,
+    unpack,
+    whole,
+)
+from .records import ChargeRecord, layout_of
+from .schema import AMOUNT_COLUMNS, ENTRY, QUANTITY_COLUMNS, SAME_AS_RUN
 
 Row = tuple[Any, ...]
-_NO_ORIGIN = (None,) * len(ORIGIN)
+
+_OWN = frozenset((*DIMENSION_KEYS, *SUBJECT_KEYS))
+_CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
+_NO_QUANTITIES = (None,) * QUANTITIES
+_NO_AMOUNT = (None, None, None)
+_MAX_INTERNED = 50_000
+NO_LAYOUT = Layout().key()
 
 
-def limbs(atto: int | None) -> tuple[int | None, int | None]:
-    """An amount in 1e-18 as (whole 1e-9, rest in 1e-18)."""
-    return (None, None) if atto is None else divmod(atto, NANO)
+class Interner:
+    """Numbers for contexts, subjects and layouts, and which of them a store has still to be told of.
+
+    `new_*` hold what came since they were taken last.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._contexts: dict[Row, int] = {}
+        self._subjects: dict[Row, int] = {}
+        self._layouts: dict[str, int] = {}
+        self.new_contexts: list[Row] = []
+        self.new_subjects: list[Row] = []
+        self.new_layouts: list[Row] = []
+
+    def forget(self) -> None:
+        """Begin anew, as for another store."""
+        for known in (self._contexts, self._subjects, self._layouts):
+            known.clear()
+        for new in (self.new_contexts, self.new_subjects, self.new_layouts):
+            new.clear()
+
+    def context(self, record: ChargeRecord) -> int:
+        """The number of what a record says of itself."""
+        owner = record.attribution
+        host, organization, project, credential, gateway = _NOWHERE if record.origin is None else _place(record.origin)
+        values = (
+            record.currency,
+            "usage",
+            self._source,
+            record.provider,
+            host,
+            organization,
+            project,
+            credential,
+            gateway,
+            record.model,
+            record.request_model,
+            record.operation,
+            record.api,
+            record.service_tier,
+            record.region,
+            record.speed,
+            record.workflow,
+            record.step,
+            record.agent,
+            record.status,
+            record.chargeable,
+            record.error_type,
+            "yes" if record.complete else "no",
+            "yes" if record.estimated else "no",
+            json.dumps(record.flags) if record.flags else None,
+            record.charge_status,
+            record.reason,
+            _CONFIDENCE.get(record.charge_status),
+            record.rate_card,
+            None,
+            *[owner.get(key) for key in DIMENSION_KEYS],
+        )
+        known = self._contexts.get(values)
+        if known is None:
+            known = digest_of(CONTEXT, values)
+            self.new_contexts.append((known, *values))
+            _remember(self._contexts, values, known)
+        return known
+
+    def subject(self, attribution: Mapping[str, str]) -> int | None:
+        """The number of whom a record is about; None for nobody in particular."""
+        if attribution.keys() <= _OWN:
+            labels = None
+        else:
+            of = {key.removeprefix(LABEL): attribution[key] for key in sorted(attribution) if key not in _OWN}
+            labels = json.dumps(of)
+        values = (*[attribution.get(key) for key in SUBJECT_KEYS], labels)
+        if values == _NOBODY:
+            return None
+        known = self._subjects.get(values)
+        if known is None:
+            known = digest_of(SUBJECT, values)
+            self.new_subjects.append((known, *values))
+            _remember(self._subjects, values, known)
+        return known
+
+    def layout(self, key: str) -> int:
+        """The number of a combination of meters and prices."""
+        known = self._layouts.get(key)
+        if known is None:
+            known = digest_of(("meters",), (key,))
+            self.new_layouts.append((known, key))
+            _remember(self._layouts, key, known)
+        return known
 
 
-def charge_row(event: UsageEvent, charge: Charge) -> Row:
-    """The values of CHARGE_COLUMNS."""
-    nano, rest = limbs(charge.atto)
-    owner = event.attribution
-    computed = None if charge.computed_atto is None else to_text(charge.computed_atto)
+_NOWHERE = (None, None, None, None, None)
+_NOBODY = (None,) * len(SUBJECT)
+
+
+def _place(origin: Origin) -> Row:
+    gateway = "declared" if origin.gateway else None
+    return origin.host, origin.organization, origin.project, origin.credential, gateway
+
+
+def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) >= _MAX_INTERNED:
+        known.clear()  # the store keeps them; told again, they are nothing new
+    known[key] = value
+
+
+def entry_row(
+    record: ChargeRecord, interner: Interner, identity: bytes, *, corrects: bytes | None, event: bytes | None
+) -> Row:
+    """The values of `ENTRY`, without its writer, of a record that counts."""
+    layout, quantities, more = _quantities(record, interner)
+    run = pack(record.run_id)
+    origin = record.origin
     return (
-        event.event_id,
-        payload_hash(event),
-        event.provider,
-        event.model,
-        event.request_model,
-        event.response_id,
-        event.operation,
-        event.api,
-        event.service_tier,
-        event.region,
-        event.speed,
-        event.status.value,
-        event.chargeable.value,
-        event.error_type,
-        event.attempt,
-        event.retry_count,
-        event.backoff_ns,
-        int(event.complete),
-        int(event.estimated),
-        json.dumps(event.flags) if event.flags else "[]",
-        event.started_ns,
-        event.ended_ns,
-        event.trace_id,
-        event.span_id,
-        event.run_id,
-        event.root_run_id,
-        event.workflow,
-        event.step,
-        event.step_id,
-        event.agent,
-        *(owner.get(name) for name in OWNER_COLUMNS),
-        charge.status.value,
-        charge.reason,
-        charge.currency,
-        nano,
-        rest,
-        computed,
-        charge.rate_card,
-        event.retry_of,
-        event.fallback_of,
-        *(event.origin if event.origin != NOWHERE else _NO_ORIGIN),
+        identity,
+        1,
+        corrects,
+        event,
+        0,
+        record.started_ns,
+        max(record.ended_ns - record.started_ns, 0),
+        None,
+        interner.context(record),
+        interner.subject(record.attribution),
+        layout,
+        *quantities,
+        *_NO_AMOUNT,
+        *_NO_AMOUNT,
+        *limbs(record.atto),
+        *_NO_AMOUNT,
+        *limbs(record.at_most_atto),
+        record.attempt,
+        record.retry_count or None,
+        record.backoff_ns or None,
+        pack(record.retry_of),
+        pack(record.fallback_of),
+        run,
+        SAME_AS_RUN
+        if record.root_run_id is not None and record.root_run_id == record.run_id
+        else pack(record.root_run_id),
+        pack(record.step_id),
+        _but_run(record.trace_id, record.run_id),
+        pack(record.span_id),
+        None if origin is None else origin.request_id,
+        record.response_id,
+        None,
+        None,
+        more,
+        _details(record),
     )
 
 
-def line_rows(event_id: str, charge: Charge) -> list[Row]:
-    """One row per line of the charge."""
-    rows: list[Row] = [
-        (event_id, n, line.meter, str(line.quantity), line.unit_price, line.per, line.rate_id, *limbs(line.atto))
-        for n, line in enumerate(charge.lines)
-    ]
-    plain = all(line.meter.isascii() and (line.rate_id or "").isascii() for line in charge.lines)
-    return rows if plain else [storable(row) for row in rows]
+def _but_run(identifier: str | None, run_id: str | None) -> bytes | str | None:
+    return SAME_AS_RUN if identifier is not None and identifier == run_id else pack(identifier)
 
 
-def storable(row: Row) -> Row:
-    """`row` with text that is no valid Unicode made so: one odd id must not cost the charge it belongs to."""
-    if "".join([value for value in row if value.__class__ is str]).isascii():
-        return row
-    return tuple(wellformed(value) if isinstance(value, str) else value for value in row)
+_NEGATED = frozenset(ENTRY.index(name) for name in ("n", *QUANTITY_COLUMNS, *AMOUNT_COLUMNS))
+_MORE = ENTRY.index("quantities")
 
 
-def payload_hash(event: UsageEvent) -> str:
-    """A digest of what is billed: the same for every true copy of an event, whoever saw it."""
-    usage = (
-        sorted((meter, str(quantity)) for meter, quantity in event.usage.items()) if event.usage is not None else None
+def reversal_row(row: Row, identity: bytes, event: bytes | None) -> Row:
+    """The row that takes back another."""
+    values = [(-value if n in _NEGATED and value is not None else value) for n, value in enumerate(row)]
+    values[0], values[2], values[3] = identity, row[0], event
+    if values[_MORE] is not None:
+        values[_MORE] = _text_of([-quantity for quantity in quantities_of(row[_MORE])])
+    return tuple(values)
+
+
+def _quantities(record: ChargeRecord, interner: Interner) -> tuple[int | None, Row, str | None]:
+    """The layout of a record, its quantities in columns, or as text where those cannot hold them."""
+    quantities = record.quantities
+    if not quantities:
+        return None, _NO_QUANTITIES, None
+    number = interner.layout(record.layout)
+    fits = len(quantities) <= QUANTITIES and layout_of(record.layout).is_whole
+    if fits and all([type(one) is int and -MAX_COLUMN <= one <= MAX_COLUMN for one in quantities]):  # noqa: C419
+        return number, (*quantities, *_NO_QUANTITIES[len(quantities) :]), None
+    return number, _NO_QUANTITIES, _text_of(quantities)
+
+
+def _text_of(quantities: Sequence[Quantity]) -> str:
+    return json.dumps([one if type(one) is int else str(one) for one in quantities], separators=(",", ":"))
+
+
+def quantities_of(text: str) -> list[Quantity]:
+    """Quantities that columns could not hold."""
+    return [Decimal(one) if isinstance(one, str) else one for one in json.loads(text)]
+
+
+def _details(record: ChargeRecord) -> str | None:
+    said: dict[str, Any] = {}
+    if record.is_counted != bool(record.quantities):
+        said["is_counted"] = record.is_counted
+    if record.computed_atto is not None:
+        said["computed"] = str(record.computed_atto)
+    if record.origin is not None:
+        said |= {name: value for name in _DETAILS if (value := getattr(record.origin, name)) is not None}
+    return json.dumps(said, separators=(",", ":")) if said else None
+
+
+_DETAILS = ("gateway_call_id", "upstream_id")
+
+
+def amount_of(row: Mapping[str, Any], name: str = "amount") -> int | None:
+    """An amount of an entry in 1e-18."""
+    return whole(row[f"{name}_units"], row[f"{name}_nano"], row[f"{name}_atto"])
+
+
+def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecord:
+    """The record that an entry was made of; `row` has the columns of its context and subject, too."""
+    if row["quantities"] is not None:
+        quantities = quantities_of(row["quantities"])
+    else:
+        quantities = [row[name] for name in QUANTITY_COLUMNS[: len(layout_of(layout).meters)]]
+    details = json.loads(row["details"]) if row["details"] else {}
+    run = unpack(row["run_id"])
+    labels = json.loads(row["labels"]) if row["labels"] else {}
+    attribution = {key: row[key] for key in (*DIMENSION_KEYS, *SUBJECT_KEYS) if row[key] is not None}
+    attribution |= {LABEL + key: value for key, value in labels.items()}
+    origin = Origin(
+        row["host"],
+        row["provider_organization"],
+        row["provider_project"],
+        row["credential"],
+        row["request_id"],
+        details.get("gateway_call_id"),
+        row["gateway"] is not None,
+        details.get("upstream_id"),
     )
-    chargeable = (event.provider, event.model, event.service_tier, event.region, event.speed, usage, event.complete)
-    return hashlib.blake2b(repr(chargeable).encode(), digest_size=12).hexdigest()
+    computed = details.get("computed")
+    return ChargeRecord(
+        event_id=event_id,
+        started_ns=row["charge_start"],
+        ended_ns=row["charge_start"] + row["charge_ns"],
+        is_counted=details.get("is_counted", bool(quantities)),
+        complete=row["complete"] == "yes",
+        estimated=row["estimated"] == "yes",
+        flags=json.loads(row["flags"]) if row["flags"] else [],
+        attempt=row["attempt"],
+        retry_count=row["retry_count"] or 0,
+        backoff_ns=row["backoff_ns"] or 0,
+        retry_of=unpack(row["retry_of"]),
+        fallback_of=unpack(row["fallback_of"]),
+        run_id=run,
+        root_run_id=run if row["root_run_id"] == SAME_AS_RUN else unpack(row["root_run_id"]),
+        step_id=unpack(row["step_id"]),
+        trace_id=run if row["trace_id"] == SAME_AS_RUN else unpack(row["trace_id"]),
+        span_id=unpack(row["span_id"]),
+        response_id=row["response_id"],
+        attribution=attribution,
+        origin=origin if any(origin) else None,
+        atto=amount_of(row),
+        computed_atto=None if computed is None else int(computed),
+        layout=layout,
+        quantities=quantities,
+        at_most_atto=amount_of(row, "at_most"),
+        **{name: row[name] for name in _AS_THEY_ARE},
+    )
 
 
-def supersedes(new: UsageEvent, old_complete: bool, old_usage: Mapping[str, Quantity] | None) -> bool:
-    """Whether a second view of an event knows more than the first: it completes it, or counts nothing less."""
-    if new.usage is None:
-        return False
-    if old_usage is None:
-        return True
-    if old_complete:
-        return False
-    return all(new.usage.get(meter, 0) >= quantity for meter, quantity in old_usage.items())
+_AS_THEY_ARE = tuple(name for name in FACTS if name in {*ChargeRecord._fields} - {"complete", "estimated", "flags"})

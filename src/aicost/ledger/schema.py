@@ -1,162 +1,184 @@
-"""The ledger's tables.
+"""The ledger's tables, in SQLite.
 
-An amount is two whole numbers, so that SQL can add amounts exactly: `nano` counts 1e-9 of a currency unit and
-`atto_rest` what is left of it in 1e-18. `SUM(nano) * 10**9 + SUM(atto_rest)` is the exact sum. `nano` is added in two
-halves (`query.py`): of amounts of a billion units ten are more than 64 bits can hold.
+An entry is never changed nor deleted: what turns out otherwise is reversed, by a row with the same numbers negated, and
+entered anew. So each sum over rows is the sum over what counts, and each count is `SUM(n)`. An amount is three whole
+numbers of one sign, units, 1e-9 and 1e-18 of the currency, so that SQL adds amounts exactly and cannot overflow.
 """
 
 from __future__ import annotations
 
-VERSION = 4
+from .columns import AMOUNTS, CONTEXT, QUANTITIES, SUBJECT
 
-OWNER_COLUMNS = (
-    "tenant_id",
-    "customer_id",
-    "feature_id",
-    "product",
-    "team",
-    "cost_center",
-    "plan_tier",
-    "environment",
-    "project_id",
-    "user_id",
-    "session_id",
-)
-"""Attribution keys, each a column."""
+SCHEMA_VERSION = 5
 
-ORIGIN = (
-    "host",
-    "provider_organization",
-    "provider_project",
-    "credential",
+BOOKS = ("metered", "invoiced", "allocated")
+"""What `entries.book` counts from 0."""
+
+SAME_AS_RUN = b""
+"""What stands for a trace, or an outermost run, that has the id of the run."""
+
+
+def _columns(names: tuple[str, ...], kind: str) -> str:
+    return "".join(f"    {name} {kind},\n" for name in names)
+
+
+QUANTITY_COLUMNS = tuple(f"q{n}" for n in range(QUANTITIES))
+AMOUNT_COLUMNS = tuple(f"{name}_{limb}" for name in AMOUNTS for limb in ("units", "nano", "atto"))
+
+ENTRY = (
+    "id",
+    "n",
+    "corrects",
+    "event",
+    "book",
+    "charge_start",
+    "charge_ns",
+    "posted_period",
+    "context",
+    "subject",
+    "layout",
+    *QUANTITY_COLUMNS,
+    *AMOUNT_COLUMNS,
+    "attempt",
+    "retry_count",
+    "backoff_ns",
+    "retry_of",
+    "fallback_of",
+    "run_id",
+    "root_run_id",
+    "step_id",
+    "trace_id",
+    "span_id",
     "request_id",
-    "gateway_call_id",
-    "gateway_declared",
-    "upstream_id",
+    "response_id",
+    "resource_id",
+    "invoice_id",
+    "quantities",
+    "details",
+    "writer",
+    "writer_seq",
 )
-"""Where an attempt was answered, and what a bill can be joined by: the fields of `Origin`, each a column."""
+"""The columns of an entry, in their order."""
 
-_ORIGIN_COLUMNS = ",\n".join(f"    {name} TEXT" for name in ORIGIN)
-_OWNER_COLUMNS = ",\n".join(f"    {name} TEXT" for name in OWNER_COLUMNS)
+TABLES = f"""
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
-_SIGHTINGS = """
+-- The facts that many entries share. The id is a digest of them.
+CREATE TABLE IF NOT EXISTS contexts (
+    id INTEGER PRIMARY KEY,
+{_columns(CONTEXT, "TEXT").rstrip().rstrip(",")}
+);
+
+-- Whom an entry is about. What is forgotten is NULL, and the entries stay.
+CREATE TABLE IF NOT EXISTS subjects (
+    id INTEGER PRIMARY KEY,
+{_columns(SUBJECT, "TEXT").rstrip().rstrip(",")}
+);
+
+-- A combination of meters with their prices: [[meter, unit price, per, rate id, "a/b"], ...], where a/b is the price of
+-- one in 1e-18. Quantities stand in the entries, in this order.
+CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, meters TEXT NOT NULL);
+
+CREATE TABLE IF NOT EXISTS entries (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,           -- 16 bytes
+    n INTEGER NOT NULL,                -- 1, or -1 of a reversal
+    corrects BLOB,                     -- of a reversal or replacement: what it corrects
+    event BLOB,                        -- the first entry of the same event, where that is another
+    book INTEGER NOT NULL,             -- 0 metered, 1 invoiced, 2 allocated
+    charge_start INTEGER NOT NULL,     -- nanoseconds since the epoch
+    charge_ns INTEGER NOT NULL,
+    posted_period TEXT,                -- YYYY-MM, where it is not the month of charge_start
+    context INTEGER NOT NULL,
+    subject INTEGER,
+    layout INTEGER,
+{_columns(QUANTITY_COLUMNS, "INTEGER")}{_columns(AMOUNT_COLUMNS, "INTEGER")}\
+    attempt INTEGER NOT NULL,
+    retry_count INTEGER,
+    backoff_ns INTEGER,
+    retry_of,
+    fallback_of,
+    run_id,
+    root_run_id,                       -- empty: the same as run_id
+    step_id,
+    trace_id,                          -- empty: the same as run_id
+    span_id,
+    request_id TEXT,
+    response_id TEXT,
+    resource_id TEXT,
+    invoice_id TEXT,
+    quantities TEXT,                   -- a JSON array, where the columns cannot hold them
+    details TEXT,                      -- a JSON object: what few entries say
+    writer INTEGER,
+    writer_seq INTEGER
+);
+CREATE INDEX IF NOT EXISTS entries_corrects ON entries (corrects) WHERE corrects IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_event ON entries (event) WHERE event IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_start ON entries (charge_start);
+CREATE INDEX IF NOT EXISTS entries_run ON entries (run_id);
+CREATE INDEX IF NOT EXISTS entries_span ON entries (span_id);
+
+-- The ids of events that are no 16 bytes.
+CREATE TABLE IF NOT EXISTS names (name TEXT PRIMARY KEY, id BLOB NOT NULL UNIQUE) WITHOUT ROWID;
+
+-- What further views told of an event: what counts is decided from all of them.
+CREATE TABLE IF NOT EXISTS views (
+    event BLOB NOT NULL, digest BLOB NOT NULL, record TEXT NOT NULL, PRIMARY KEY (event, digest)
+) WITHOUT ROWID;
+
 -- Views that are no money, and what they would have been: of what is counted elsewhere, or contradicting it.
 CREATE TABLE IF NOT EXISTS sightings (
-    event_id TEXT NOT NULL,
-    payload_hash TEXT NOT NULL,
+    event BLOB NOT NULL,
+    digest BLOB NOT NULL,
     kind TEXT NOT NULL,
     reason TEXT NOT NULL,
     counted_by TEXT,
     observer TEXT NOT NULL,
     seen_ns INTEGER NOT NULL,
-    currency TEXT,
+    context INTEGER NOT NULL,
+    subject INTEGER,
+    charge_start INTEGER NOT NULL,
+    run_id,
+    span_id,
+    units INTEGER,
     nano INTEGER,
-    atto_rest INTEGER,
-    payload TEXT NOT NULL,
-    PRIMARY KEY (event_id, payload_hash)
+    atto INTEGER,
+    PRIMARY KEY (event, digest)
 ) WITHOUT ROWID;
 
 -- By what else an event is known: the attempt of a caller that it is the work of.
 CREATE TABLE IF NOT EXISTS aliases (
-    alias TEXT PRIMARY KEY,
-    event_id TEXT NOT NULL,
-    evidence TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-
-TABLES = f"""
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
--- One row per attempt: the unit in which a provider bills.
-CREATE TABLE IF NOT EXISTS charges (
-    event_id TEXT PRIMARY KEY,
-    revision INTEGER NOT NULL DEFAULT 1,
-    payload_hash TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    model TEXT NOT NULL,
-    request_model TEXT,
-    response_id TEXT,
-    operation TEXT NOT NULL,
-    api TEXT,
-    service_tier TEXT,
-    region TEXT,
-    speed TEXT,
-    status TEXT NOT NULL,
-    billed TEXT NOT NULL,
-    error_type TEXT,
-    attempt INTEGER NOT NULL,
-    retry_count INTEGER NOT NULL,
-    backoff_ns INTEGER NOT NULL,
-    complete INTEGER NOT NULL,
-    estimated INTEGER NOT NULL,
-    flags TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    event BLOB NOT NULL,
+    evidence TEXT NOT NULL,
     started_ns INTEGER NOT NULL,
-    ended_ns INTEGER NOT NULL,
-    trace_id TEXT,
-    span_id TEXT,
-    run_id TEXT,
-    root_run_id TEXT,
-    workflow TEXT,
-    step TEXT,
-    step_id TEXT,
-    agent TEXT,
-{_OWNER_COLUMNS},
-    charge_status TEXT NOT NULL,
-    reason TEXT,
-    currency TEXT NOT NULL,
-    nano INTEGER,
-    atto_rest INTEGER,
-    computed_amount TEXT,
-    rate_card TEXT,
-    retry_of TEXT,
-    fallback_of TEXT,
-{_ORIGIN_COLUMNS}
-);
-CREATE INDEX IF NOT EXISTS charges_started ON charges (started_ns);
-CREATE INDEX IF NOT EXISTS charges_run ON charges (run_id);
-CREATE INDEX IF NOT EXISTS charges_span ON charges (span_id);
-
--- One row per meter of a charge: quantity x unit price = amount.
-CREATE TABLE IF NOT EXISTS charge_lines (
-    event_id TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    meter TEXT NOT NULL,
-    quantity TEXT NOT NULL,
-    unit_price TEXT,
-    per INTEGER NOT NULL,
-    rate_id TEXT,
-    nano INTEGER,
-    atto_rest INTEGER,
-    PRIMARY KEY (event_id, position)
+    PRIMARY KEY (alias, event)
 ) WITHOUT ROWID;
 
 -- Where each rate that was ever applied came from, as it was then.
 CREATE TABLE IF NOT EXISTS rates (
-    rate_card TEXT NOT NULL,
-    rate_id TEXT NOT NULL,
-    about TEXT NOT NULL,
-    PRIMARY KEY (rate_card, rate_id)
+    rate_card TEXT NOT NULL, rate_id TEXT NOT NULL, about TEXT NOT NULL, PRIMARY KEY (rate_card, rate_id)
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS runs (
-    run_id TEXT PRIMARY KEY,
-    root_run_id TEXT NOT NULL,
-    parent_run_id TEXT,
+    run_id PRIMARY KEY NOT NULL,
+    root_run_id NOT NULL,
+    parent_run_id,
+    parent_step_id,
     workflow TEXT NOT NULL,
     version TEXT,
     status TEXT NOT NULL,
     started_ns INTEGER NOT NULL,
     ended_ns INTEGER,
-    attribution TEXT NOT NULL,
-    parent_step_id TEXT
+    attribution TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_root ON runs (root_run_id);
 CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS steps (
-    step_id TEXT PRIMARY KEY,
-    run_id TEXT NOT NULL,
-    parent_step_id TEXT,
+    step_id PRIMARY KEY NOT NULL,
+    run_id NOT NULL,
+    parent_step_id,
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
     status TEXT NOT NULL,
@@ -166,92 +188,41 @@ CREATE TABLE IF NOT EXISTS steps (
 CREATE INDEX IF NOT EXISTS steps_inside ON steps (run_id, parent_step_id);
 
 CREATE TABLE IF NOT EXISTS outcomes (
-    id INTEGER PRIMARY KEY,
+    id PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
     count INTEGER NOT NULL,
-    run_id TEXT,
+    run_id,
     at_ns INTEGER NOT NULL,
-    attribution TEXT NOT NULL
-);
+    attribution TEXT NOT NULL,
+    value TEXT,
+    unit TEXT
+) WITHOUT ROWID;
 
-{_SIGHTINGS}
+-- How far each segment of the journal was taken in: written in the transaction that takes it in.
+CREATE TABLE IF NOT EXISTS places (segment TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
+-- Records of the journal that could not be read, as they were.
+CREATE TABLE IF NOT EXISTS unread (
+    writer TEXT NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL, why TEXT NOT NULL, PRIMARY KEY (writer, number)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS writers (number INTEGER PRIMARY KEY, writer TEXT NOT NULL UNIQUE);
 """
 
-_QUARANTINED = """
-SELECT event_id, payload_hash, 'contradiction' AS kind, '' AS reason, event_id AS counted_by, '' AS observer, seen_ns,
-    json_extract(said, '$.currency') AS currency, json_extract(said, '$.nano') AS nano,
-    json_extract(said, '$.atto_rest') AS atto_rest, said AS payload
-FROM (SELECT *, CASE WHEN json_valid(payload) THEN payload ELSE '{}' END AS said FROM quarantine)
+_CONTEXT_OF = ", ".join(f"c.{name}" for name in CONTEXT)
+_SUBJECT_OF = ", ".join(f"s.{name}" for name in SUBJECT)
+
+VIEWS = f"""
+-- What counts, one row per attempt, for whoever asks in SQL. Ids are text; `amount` is for the eye, and no exact sum.
+CREATE VIEW IF NOT EXISTS charges AS
+SELECT COALESCE(w.name, lower(hex(COALESCE(e.event, e.id)))) AS event_id,
+    {_CONTEXT_OF}, {_SUBJECT_OF},
+    e.charge_start AS started_ns, e.charge_start + e.charge_ns AS ended_ns, e.attempt, e.retry_count,
+    CASE typeof(e.run_id) WHEN 'blob' THEN lower(hex(e.run_id)) ELSE e.run_id END AS run_id,
+    CASE typeof(e.step_id) WHEN 'blob' THEN lower(hex(e.step_id)) ELSE e.step_id END AS step_id,
+    CASE typeof(e.span_id) WHEN 'blob' THEN lower(hex(e.span_id)) ELSE e.span_id END AS span_id,
+    e.request_id, e.response_id, e.amount_units, e.amount_nano, e.amount_atto,
+    e.amount_units + e.amount_nano / 1e9 + e.amount_atto / 1e18 AS amount
+FROM entries e JOIN contexts c ON c.id = e.context LEFT JOIN subjects s ON s.id = e.subject
+    LEFT JOIN names w ON w.id = COALESCE(e.event, e.id)
+WHERE e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id);
 """
-"""What schema 2 kept of contradictions."""
-
-_NO_ORIGIN = ", ".join(f"NULL AS {name}" for name in ORIGIN)
-
-UPGRADES = {
-    1: "ALTER TABLE charges ADD COLUMN retry_of TEXT; ALTER TABLE charges ADD COLUMN fallback_of TEXT;",
-    2: "".join(f"ALTER TABLE charges ADD COLUMN {name} TEXT; " for name in ORIGIN)
-    + _SIGHTINGS
-    + f"INSERT INTO sightings {_QUARANTINED}; DROP TABLE quarantine;",
-    # What went on in another process was called "remote", where the name of its run had not been sent along.
-    3: "ALTER TABLE runs ADD COLUMN parent_step_id TEXT; "
-    "CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL; "
-    "DROP INDEX IF EXISTS steps_run; CREATE INDEX IF NOT EXISTS steps_inside ON steps (run_id, parent_step_id); "
-    "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE runs.run_id = charges.run_id) "
-    "WHERE workflow = 'remote' AND run_id IN (SELECT run_id FROM runs);",
-}
-"""What turns a ledger of each older schema into one of the next."""
-
-_NO_PARENT_STEP = "CREATE TEMP VIEW runs AS SELECT *, NULL AS parent_step_id FROM main.runs"
-
-READ_AS_IF = {
-    1: "CREATE TEMP VIEW charges AS SELECT *, NULL AS retry_of, NULL AS fallback_of, "
-    f"{_NO_ORIGIN} FROM main.charges; CREATE TEMP VIEW sightings AS {_QUARANTINED}; {_NO_PARENT_STEP}",
-    2: f"CREATE TEMP VIEW charges AS SELECT *, {_NO_ORIGIN} FROM main.charges; "
-    f"CREATE TEMP VIEW sightings AS {_QUARANTINED}; {_NO_PARENT_STEP}",
-    3: _NO_PARENT_STEP,
-}
-"""What makes an older ledger, that may only be read, answer like one of this schema."""
-
-CHARGE_COLUMNS = (
-    "event_id",
-    "payload_hash",
-    "provider",
-    "model",
-    "request_model",
-    "response_id",
-    "operation",
-    "api",
-    "service_tier",
-    "region",
-    "speed",
-    "status",
-    "billed",
-    "error_type",
-    "attempt",
-    "retry_count",
-    "backoff_ns",
-    "complete",
-    "estimated",
-    "flags",
-    "started_ns",
-    "ended_ns",
-    "trace_id",
-    "span_id",
-    "run_id",
-    "root_run_id",
-    "workflow",
-    "step",
-    "step_id",
-    "agent",
-    *OWNER_COLUMNS,
-    "charge_status",
-    "reason",
-    "currency",
-    "nano",
-    "atto_rest",
-    "computed_amount",
-    "rate_card",
-    "retry_of",
-    "fallback_of",
-    *ORIGIN,
-)

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .rows import storable
+from .columns import pack
 
 
 class ToldRun(NamedTuple):
@@ -52,6 +52,9 @@ class ToldOutcome(NamedTuple):
     run_id: str | None
     at_ns: int
     attribution: Mapping[str, str]
+    value: str | None = None
+    """What they are worth together, as a decimal string in `unit`."""
+    unit: str | None = None
 
 
 class Told(NamedTuple):
@@ -84,37 +87,59 @@ _PUT_STEP = (
     f"INSERT INTO steps (step_id, {', '.join(_STEP)}, status, started_ns, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
     f"ON CONFLICT (step_id) DO UPDATE SET {', '.join(map(_said_first, _STEP))}, {_ENDED_LAST}"
 )
-_PUT_OUTCOME = "INSERT OR IGNORE INTO outcomes (id, name, count, run_id, at_ns, attribution) VALUES (?, ?, ?, ?, ?, ?)"
-NAME_CHARGES = (
-    "UPDATE charges SET workflow = (SELECT workflow FROM runs WHERE run_id = ?1) "
-    "WHERE run_id = ?1 AND workflow IS NOT (SELECT workflow FROM runs WHERE run_id = ?1)"
-)
-"""Calls of a run, by its id, may have come before it: they are called as it is."""
-_NAME_CHARGE = (
-    "UPDATE charges SET workflow = (SELECT workflow FROM runs r WHERE r.run_id = charges.run_id) "
-    "WHERE event_id = ? AND workflow IS NULL"
+_PUT_OUTCOME = (
+    "INSERT OR IGNORE INTO outcomes (id, name, count, run_id, at_ns, attribution, value, unit) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
-def put_told(db: sqlite3.Connection, told: Told, nameless: list[str]) -> None:
-    """Keep them. `nameless` are events that were told without a workflow: their run may be known by now."""
+def put_told(db: sqlite3.Connection, told: Told) -> None:
+    """Keep them."""
     for run in told.runs:
-        status = "failed" if run.failed else "ok"
-        attribution = json.dumps(dict(run.attribution))
-        said = (run.run_id, run.root_run_id, run.parent_run_id, run.parent_step_id, run.workflow, run.version)
-        db.execute(_PUT_RUN, storable((*said, attribution, status, run.started_ns, run.ended_ns)))
-    for run_id in dict.fromkeys(run.run_id for run in told.runs):
-        db.execute(NAME_CHARGES, storable((run_id,)))
+        ids = map(pack, (run.run_id, run.root_run_id, run.parent_run_id, run.parent_step_id))
+        said = (*ids, run.workflow, run.version, _json(run.attribution), "failed" if run.failed else "ok")
+        db.execute(_PUT_RUN, (*said, run.started_ns, run.ended_ns))
     for step in told.steps:
-        status = "failed" if step.failed else "ok"
-        db.execute(_PUT_STEP, storable((*step[:5], status, step.started_ns, step.ended_ns)))
-    for one in told.outcomes:
-        attribution = json.dumps(dict(one.attribution))
-        said_of = (outcome_key(one.outcome_id), one.name, one.units, one.run_id, one.at_ns, attribution)
-        db.execute(_PUT_OUTCOME, storable(said_of))
-    db.executemany(_NAME_CHARGE, [(event_id,) for event_id in nameless])
+        ids = map(pack, (step.step_id, step.run_id, step.parent_step_id))
+        said = (*ids, step.name, step.kind, "failed" if step.failed else "ok")
+        db.execute(_PUT_STEP, (*said, step.started_ns, step.ended_ns))
+    for outcome in told.outcomes:
+        put_outcome(db, outcome)
 
 
-def outcome_key(outcome_id: str) -> int:
-    """The key that an outcome's id, 32 hex digits, is in a ledger: as many of its bits as SQLite's integers hold."""
-    return int(outcome_id[:16], 16) >> 1
+def put_outcome(db: sqlite3.Connection, outcome: ToldOutcome) -> None:
+    """Keep units of value. Tried twice, or told again by a span, they count once."""
+    key, run = pack(outcome.outcome_id), pack(outcome.run_id)
+    said = (key, outcome.name, outcome.units, run, outcome.at_ns, _json(outcome.attribution))
+    db.execute(_PUT_OUTCOME, (*said, outcome.value, outcome.unit))
+
+
+_RUN_BEGAN = (
+    "INSERT INTO runs (run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, started_ns, attribution, "
+    "status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running') ON CONFLICT (run_id) DO UPDATE SET status = 'running'"
+)
+_STEP_BEGAN = (
+    "INSERT OR IGNORE INTO steps (step_id, run_id, parent_step_id, name, kind, started_ns, status) "
+    "VALUES (?, ?, ?, ?, ?, ?, 'running')"
+)
+_BEGAN = {"runs": (_RUN_BEGAN, 4), "steps": (_STEP_BEGAN, 3)}
+"""How each is noted, and how many of its values are ids."""
+_ENDED = {
+    "runs": "UPDATE runs SET status = ?, ended_ns = ? WHERE run_id = ?",
+    "steps": "UPDATE steps SET status = ?, ended_ns = ? WHERE step_id = ?",
+}
+
+
+def put_began(db: sqlite3.Connection, table: str, values: list[object]) -> None:
+    """Note that a run or step began; its ids come first. A run begun before goes on, under the name it has."""
+    insert, ids = _BEGAN[table]
+    db.execute(insert, (*(pack(value) for value in values[:ids]), *values[ids:]))  # type: ignore[arg-type]
+
+
+def put_ended(db: sqlite3.Connection, table: str, identifier: str, status: str, ended_ns: int) -> None:
+    """Note how a run or step ended."""
+    db.execute(_ENDED[table], (status, ended_ns, pack(identifier)))
+
+
+def _json(attribution: Mapping[str, str]) -> str:
+    return json.dumps(dict(attribution))

@@ -102,6 +102,11 @@ class Layout:
     def __len__(self) -> int:
         return len(self.meters)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether one unit of each line comes to whole 1e-18: then sums of quantities give the sums of amounts."""
+        return all(fraction is None or fraction[1] == 1 for fraction in self.fractions)
+
     def amounts(self, quantities: Sequence[Quantity]) -> tuple[int | None, ...]:
         """The amount of each line in 1e-18, for its quantity; None where there is no rate."""
         return tuple(map(_amount, quantities, self.fractions))

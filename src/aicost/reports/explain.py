@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.tree import Tree
 
-from aicost.ledger.query import Filter, LedgerReader
-from aicost.ledger.rows import NANO
+from aicost.ledger.query import Filter
+from aicost.ledger.reader import EntryRow, LedgerReader, RunRow, StepRow
+from aicost.ledger.records import ChargeRecord
+from aicost.pricing.charge import ChargeLine
 
 from .amounts import exact
 from .tables import plain
@@ -36,31 +36,31 @@ _OTHER_CARD = "the process that made the call priced it with {}, which the colle
 
 
 def explain(path: str | Path, identifier: str) -> dict[str, Any]:
-    """Everything behind a run, a span or an event, as JSON data: totals and one entry per attempt with its lines.
+    """Everything behind a run, a span, an event or an entry, as JSON data: totals and one item per attempt.
 
-    Each attempt has the `path` of runs and steps it was made in, outermost first. An amount is null when it is not
-    known; a total is null when no part of it is, and a lower bound where `unknown` has its currency: it says how many
-    attempts are `unpriced`, `partial` or `possibly_billed`. `identifier` may be the start of an id. Raises
-    `LedgerError` when it names nothing, or several things.
+    Each attempt has the `path` of runs and steps it was made in, outermost first, its `lines`, and as `history` all its
+    entries where what was entered first turned out otherwise. An amount is null when it is not known; a total is null
+    when no part of it is, and a lower bound where `unknown` has its currency: it says how many attempts are `unpriced`,
+    `partial` or `possibly_billed`. `identifier` may be the start of an id. Raises `LedgerError` when it names nothing,
+    or several things.
     """
     with LedgerReader(path) as ledger:
         kind, full = ledger.resolve(identifier)
         if kind == "run":
-            ids = list(dict.fromkeys([full, *(row["run_id"] for row in ledger.runs(full))]))
+            ids = list(dict.fromkeys([full, *(run.run_id for run in ledger.runs(full))]))
             charges = [charge for run_id in ids for charge in ledger.charges(Filter(run_id=run_id))]
         else:
             charges = ledger.charges(Filter(span_id=full) if kind == "span" else Filter(event_id=full))
-            ids = sorted({charge["run_id"] for charge in charges if charge["run_id"] is not None})
-        runs = {row["run_id"]: row for run_id in ids for row in ledger.runs(run_id)}
-        steps = {row["step_id"]: row for row in ledger.steps(ids)}
-        lines = ledger.lines([charge["event_id"] for charge in charges])
-    return {
-        "kind": kind,
-        "id": full,
-        "totals": _totals(charges),
-        "unknown": _unknown(charges),
-        "attempts": [_attempt(charge, lines[charge["event_id"]], runs, steps) for charge in charges],
-    }
+            ids = sorted({charge.run_id for charge in charges if charge.run_id is not None})
+        runs = {run.run_id: run for run_id in ids for run in ledger.runs(run_id)}
+        steps = {step.step_id: step for step in ledger.steps(ids)}
+        return {
+            "kind": kind,
+            "id": full,
+            "totals": _totals(charges),
+            "unknown": _unknown(charges),
+            "attempts": [_attempt(charge, ledger, runs, steps) for charge in charges],
+        }
 
 
 def render(explained: Mapping[str, Any], console: Console) -> None:
@@ -129,6 +129,8 @@ def _render_attempt(attempt: Mapping[str, Any], parent: Tree) -> None:
         said.append(f"[yellow]{attempt['status']}[/yellow] {plain(attempt['error_type'] or '')}".rstrip())
     if attempt["billed"] != "yes":
         said.append({"no": "not billed", "possibly": "[yellow]possibly billed[/yellow]"}[attempt["billed"]])
+    if attempt["at_most"] is not None:
+        said.append(f"at most {attempt['at_most']}")
     if attempt["charge_status"] in {"estimated", "provider_reported"}:
         said.append("as the provider reported" if attempt["charge_status"] == "provider_reported" else "estimated")
     node = parent.add(f"{' · '.join(said)} = [bold]{amount}[/bold]  [dim]{plain(attempt['event_id'])}[/dim]")
@@ -140,6 +142,12 @@ def _render_attempt(attempt: Mapping[str, Any], parent: Tree) -> None:
         node.add(f"[yellow]{attempt['lines_reason']}[/yellow]: {_OTHER_CARD.format(plain(str(attempt['rate_card'])))}")
     for line in attempt["lines"]:
         node.add(_line_text(line, attempt["rate_card"]))
+    if attempt["history"]:
+        entries = node.add("[dim]entered, corrected, and entered anew:[/dim]")
+        for entry in attempt["history"]:
+            amount = "?" if entry["amount"] is None else f"{entry['amount']} {attempt['currency']}"
+            what = "entry" if entry["corrects"] is None else "reversal" if entry["n"] < 0 else "replacement"
+            entries.add(f"{what} = {amount}  [dim]{entry['id']}[/dim]")
 
 
 def _line_text(line: Mapping[str, Any], rate_card: str | None) -> str:
@@ -156,95 +164,97 @@ def _line_text(line: Mapping[str, Any], rate_card: str | None) -> str:
     return f"{meter}: {product}  [dim]{plain(where)}[/dim]"
 
 
-def _totals(charges: Iterable[sqlite3.Row]) -> dict[str, str | None]:
+def _totals(charges: Iterable[ChargeRecord]) -> dict[str, str | None]:
     """The sum per currency; None where something may have been billed and nothing of it is known."""
-    by_currency: dict[str, list[sqlite3.Row]] = {}
+    by_currency: dict[str, list[ChargeRecord]] = {}
     for charge in charges:
-        by_currency.setdefault(charge["currency"], []).append(charge)
+        by_currency.setdefault(charge.currency, []).append(charge)
     totals: dict[str, str | None] = {}
-    for currency, rows in by_currency.items():
-        chargeable = [row for row in rows if row["billed"] != "no"]
-        unknown = bool(chargeable) and all(row["nano"] is None for row in chargeable)
-        totals[currency] = None if unknown else exact(sum(_atto(row) or 0 for row in rows))
+    for currency, found in by_currency.items():
+        chargeable = [charge for charge in found if charge.chargeable != "no"]
+        unknown = bool(chargeable) and all(charge.atto is None for charge in chargeable)
+        totals[currency] = None if unknown else exact(sum(charge.atto or 0 for charge in found))
     return totals
 
 
 _UNKNOWN = {"unpriced": "unpriced", "partial": "priced in part", "possibly_billed": "possibly billed"}
 
 
-def _unknown(charges: Iterable[sqlite3.Row]) -> dict[str, dict[str, int]]:
+def _unknown(charges: Iterable[ChargeRecord]) -> dict[str, dict[str, int]]:
     """How many attempts are not, or not fully, known, by currency and why; only currencies that have any."""
     found: dict[str, dict[str, int]] = {}
     for charge in charges:
-        kind = "possibly_billed" if charge["billed"] == "possibly" else charge["charge_status"]
-        if kind in _UNKNOWN and charge["billed"] != "no":
-            found.setdefault(charge["currency"], dict.fromkeys(_UNKNOWN, 0))[kind] += 1
+        kind = "possibly_billed" if charge.chargeable == "possibly" else charge.charge_status
+        if kind in _UNKNOWN and charge.chargeable != "no":
+            found.setdefault(charge.currency, dict.fromkeys(_UNKNOWN, 0))[kind] += 1
     return found
 
 
 def _attempt(
-    charge: sqlite3.Row,
-    lines: Sequence[sqlite3.Row],
-    runs: Mapping[str, sqlite3.Row],
-    steps: Mapping[str, sqlite3.Row],
+    charge: ChargeRecord, ledger: LedgerReader, runs: Mapping[str, RunRow], steps: Mapping[str, StepRow]
 ) -> dict[str, Any]:
     names = ("event_id", "span_id", "trace_id", "run_id", "provider", "model", "operation", "service_tier")
-    more = ("status", "billed", "error_type", "attempt", "charge_status", "reason", "currency", "rate_card")
-    reason = charge["reason"]
+    more = ("error_type", "attempt", "charge_status", "reason", "currency", "rate_card")
+    reason, history = charge.reason, ledger.history(charge.event_id)
     return {
-        **{name: charge[name] for name in (*names, *more)},
+        **{name: getattr(charge, name) for name in names},
+        "status": charge.status,
+        "billed": charge.chargeable,
+        **{name: getattr(charge, name) for name in more},
         "path": _path(charge, runs, steps),
-        "amount": exact(_atto(charge)),
-        "computed": charge["computed_amount"],
-        "lines_reason": _lines_reason(charge, lines),
+        "amount": exact(charge.atto),
+        "at_most": exact(charge.at_most_atto),
+        "computed": exact(charge.computed_atto),
+        "lines_reason": _lines_reason(charge),
         "in_words": _IN_WORDS.get(reason.partition(":")[0], "") if reason else None,
-        "lines": [_line(row) for row in lines],
+        "lines": [_line(line, ledger.rate(charge.rate_card, line.rate_id)) for line in charge.lines],
+        "history": [] if len(history) == 1 else [_entry(one) for one in history],
     }
 
 
-def _lines_reason(charge: sqlite3.Row, lines: Sequence[sqlite3.Row]) -> str | None:
+def _entry(entry: EntryRow) -> dict[str, Any]:
+    return {"id": entry.id, "n": entry.n, "corrects": entry.corrects, "amount": exact(entry.atto)}
+
+
+def _lines_reason(charge: ChargeRecord) -> str | None:
     """Why an amount is known and none of the prices it is made of."""
-    known = charge["nano"] is not None and charge["charge_status"] != "provider_reported"
-    return "other_rate_card" if known and lines and all(line["nano"] is None for line in lines) else None
+    known = charge.atto is not None and charge.charge_status != "provider_reported"
+    lines = charge.lines
+    return "other_rate_card" if known and lines and all(line.atto is None for line in lines) else None
 
 
 def _path(
-    charge: sqlite3.Row, runs: Mapping[str, sqlite3.Row], steps: Mapping[str, sqlite3.Row]
+    charge: ChargeRecord, runs: Mapping[str, RunRow], steps: Mapping[str, StepRow]
 ) -> list[dict[str, str | None]]:
     """The runs and steps around a charge, outermost first."""
     found: list[dict[str, str | None]] = []
-    step, seen = steps.get(charge["step_id"]), set[str]()
-    while step is not None and step["step_id"] not in seen:  # what spans say may go round in a circle
-        seen.add(step["step_id"])
-        found.append({"kind": step["kind"], "id": step["step_id"], "name": step["name"], "status": step["status"]})
-        step = steps.get(step["parent_step_id"])
-    run = runs.get(charge["run_id"])
-    while run is not None and run["run_id"] not in seen:
-        seen.add(run["run_id"])
-        found.append({"kind": "workflow", "id": run["run_id"], "name": run["workflow"], "status": run["status"]})
-        run = runs.get(run["parent_run_id"])
-    if charge["run_id"] not in runs:
-        name = f"workflow {charge['workflow']}" if charge["workflow"] else "(no run scope)"
+    step, seen = steps.get(charge.step_id or ""), set[str]()
+    while step is not None and step.step_id not in seen:  # what spans say may go round in a circle
+        seen.add(step.step_id)
+        found.append({"kind": step.kind, "id": step.step_id, "name": step.name, "status": step.status})
+        step = steps.get(step.parent_step_id or "")
+    run = runs.get(charge.run_id or "")
+    while run is not None and run.run_id not in seen:
+        seen.add(run.run_id)
+        found.append({"kind": "workflow", "id": run.run_id, "name": run.workflow, "status": run.status})
+        run = runs.get(run.parent_run_id or "")
+    if charge.run_id not in runs:
+        name = f"workflow {charge.workflow}" if charge.workflow else "(no run scope)"
         found.append({"kind": "workflow", "id": None, "name": name, "status": None})
     return found[::-1]
 
 
-def _line(row: sqlite3.Row) -> dict[str, Any]:
-    about = json.loads(row["about"]) if row["about"] else {}
+def _line(line: ChargeLine, about: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "meter": row["meter"],
-        "quantity": row["quantity"],
-        "unit_price": row["unit_price"],
-        "per": row["per"],
-        "amount": exact(_atto(row)),
-        "rate_id": row["rate_id"],
+        "meter": line.meter,
+        "quantity": str(line.quantity),
+        "unit_price": line.unit_price,
+        "per": line.per,
+        "amount": exact(line.atto),
+        "rate_id": line.rate_id,
         "source": about.get("source"),
         "checked": about.get("checked"),
         "attested_from": about.get("attested_from"),
         "modifiers": about.get("modifiers"),
         "note": about.get("note"),
     }
-
-
-def _atto(row: sqlite3.Row) -> int | None:
-    return None if row["nano"] is None else row["nano"] * NANO + row["atto_rest"]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
 
-from aicost.ledger.query import Filter, LedgerReader
+from aicost.ledger.query import EVERYTHING, Filter
+from aicost.ledger.reader import LedgerReader
 from aicost.pricing import whatif
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge
@@ -43,7 +44,7 @@ def reprice(
     rate_card: str | PathLike[str] | RateCard | None = None,
     *,
     at: datetime | None = None,
-    where: Filter = Filter(),
+    where: Filter = EVERYTHING,
 ) -> Repricing:
     """What a ledger's calls cost with a card (default: the bundled one), each at its own time or all at `at`.
 
@@ -74,7 +75,7 @@ def compare(
     ledger: str | PathLike[str],
     *scenarios: Scenario,
     rate_card: str | PathLike[str] | RateCard | None = None,
-    where: Filter = Filter(),
+    where: Filter = EVERYTHING,
 ) -> list[ScenarioCost]:
     """What a ledger's traffic would have cost under each scenario; the first outcome is as it was used.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from aicost._wellformed import printable
-from aicost.ledger.query import Filter, Gap, LedgerReader, Sightings, Sums
+from aicost.ledger.query import EVERYTHING, Filter, Query, Sums
+from aicost.ledger.reader import Gap, LedgerReader, Sightings
 
 from .amounts import exact, readable
 from .periods import ALL_TIMES, TIME_ZONE, Period
@@ -28,21 +29,21 @@ class Report:
     gaps: tuple[Gap, ...]
     sightings: tuple[Sightings, ...] = ()
     period: Period = ALL_TIMES
+    waiting: int | None = 0
+    """Bytes of the ledger's journal that are in none of the amounts; None if nobody can say."""
 
 
-def build_report(path: str | Path, by: Sequence[str], where: Filter = Filter(), period: Period = ALL_TIMES) -> Report:
+def build_report(path: str | Path, by: Sequence[str], where: Filter = EVERYTHING, period: Period = ALL_TIMES) -> Report:
     """Read a report from a ledger, of a period. Raises `LedgerError` for a file or dimension that is not there."""
-    if period.since_ns is not None:
-        where = replace(where, since_ns=period.since_ns)
-    if period.until_ns is not None:
-        where = replace(where, until_ns=period.until_ns)
+    where = where.within(period.since_ns, period.until_ns)
     with LedgerReader(path) as ledger:
         return Report(
-            totals=tuple(ledger.breakdown(None, where)),
-            by={name: tuple(ledger.breakdown(name, where)) for name in by},
+            totals=tuple(ledger.answer(Query(where=where))),
+            by={name: tuple(ledger.answer(Query((name,), where))) for name in by},
             gaps=tuple(ledger.gaps(where)),
             sightings=tuple(ledger.sightings(where)),
             period=period,
+            waiting=ledger.waiting,
         )
 
 
@@ -80,6 +81,7 @@ def to_json(report: Report) -> dict[str, Any]:
             }
             for seen in report.sightings
         ],
+        "waiting_bytes": report.waiting,
     }
 
 
@@ -87,6 +89,10 @@ def render(report: Report, console: Console) -> None:
     """Print the report as tables, and under them what is not known."""
     if report.period != ALL_TIMES:
         console.print(f"[dim]{report.period}[/dim]")
+    if report.waiting != 0:
+        what = "What may wait" if report.waiting is None else f"{report.waiting:,} bytes that wait"
+        way_out = "`aicost ledger ingest` takes it in, by whoever may write there."
+        console.print(f"[yellow]{what} in the ledger's journal is in no amount here. {way_out}[/yellow]")
     if not report.totals:
         console.print("Nothing recorded in this ledger for this selection.")
         return
@@ -104,6 +110,7 @@ def _row(sums: Sums, whole: Mapping[str, int]) -> dict[str, Any]:
         "key": sums.key,
         "currency": sums.currency,
         "amount": exact(sums.atto) if sums.is_known else None,
+        "at_most": None if sums.at_most_atto is None else exact(sums.at_most_atto),
         "wasted": exact(sums.wasted_atto) if sums.is_waste_known else None,
         "share": None if share is None else format(round(share, 6).normalize(), "f"),
         "calls": sums.calls,
@@ -150,6 +157,13 @@ def _headline(total: Sums) -> str:
         parts.append(f"[yellow]{total.partial} priced in part[/yellow]")
     if total.possibly_billed:
         parts.append(f"[yellow]{total.possibly_billed} possibly billed unseen[/yellow]")
+    if total.unpriced or total.partial or total.possibly_billed:
+        most = (
+            "nobody can say at most what"
+            if total.at_most_atto is None
+            else f"at most {readable(total.at_most_atto, total.currency)}"
+        )
+        parts.append(f"[yellow]at least that, {most}[/yellow]")
     return " · ".join(parts)
 
 
@@ -203,7 +217,7 @@ _SAID = {
     "joined": "another view of a call that is counted",
     "differs": "another view of a call that is counted, with other counts",
     "replaced": "counted until its client told of it itself",
-    "contradiction": "contradicts what was counted; the first view counts",
+    "contradiction": "contradicts what was counted; the view that counts more counts",
 }
 
 

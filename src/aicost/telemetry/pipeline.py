@@ -38,7 +38,7 @@ class ChargeStore(Protocol):
         *,
         sightings: Sequence[Sighting] = (),
         replaces: Sequence[str] = (),
-    ) -> None: ...
+    ) -> object: ...
 
 
 _MOST_REPLACEABLE = 2_000

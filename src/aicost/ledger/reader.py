@@ -1,0 +1,500 @@
+"""A ledger open for questions, on a connection that cannot write."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aicost._errors import LedgerError
+from aicost._money import to_text
+from aicost._wellformed import wellformed
+from aicost.pricing.charge import Layout
+from aicost.pricing.kernel import Inquiry
+from aicost.semconv.dimensions import LABEL
+from aicost.usage.event import Chargeable
+from aicost.usage.meters import Quantity
+
+from .columns import entry_id, pack, unpack, whole
+from .connection import connect_read_only
+from .ingest import READ_TIMEOUT_S, take_in
+from .query import COLUMNS, EVERYTHING, METER, RUN, SUBJECTS, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
+from .records import ChargeRecord, layout_of
+from .rows import NO_LAYOUT, quantities_of, record_of
+from .schema import BOOKS, QUANTITY_COLUMNS
+from .sqlite import READ_ENTRY
+
+# What bought nothing: a call that failed after it was billed, and what was called in a step or run that failed, or is
+# inside of one that did. `is_waste` in `aicost.scopes.runs` says the same of a run that is going on. Steps are found
+# by their run, which has an index: a step is in the run of the one around it.
+_FAILED = """
+WITH RECURSIVE failed_steps(step_id, run_id) AS (
+    SELECT step_id, run_id FROM steps WHERE status = 'failed'
+    UNION SELECT s.step_id, s.run_id FROM failed_steps f CROSS JOIN steps s
+    ON s.run_id = f.run_id AND s.parent_step_id = f.step_id
+),
+failed_runs(run_id) AS (
+    SELECT run_id FROM runs
+    WHERE status = 'failed' OR parent_step_id IN (SELECT step_id FROM failed_steps)
+    UNION SELECT r.run_id FROM failed_runs f CROSS JOIN runs r ON r.parent_run_id = f.run_id
+)
+"""
+_FAILED_INSIDE = "(e.step_id IN (SELECT step_id FROM failed_steps) OR e.run_id IN (SELECT run_id FROM failed_runs))"
+
+_IDS = (
+    ("run", "runs", "run_id"),
+    ("run", "runs", "root_run_id"),
+    ("run", "entries", "run_id"),
+    ("span", "entries", "span_id"),
+    ("event", "entries", "id"),
+    ("event", "names", "name"),
+)
+_COUNTS = "e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Charges whose amount is not, or not fully, known: which model, why, how many."""
+
+    provider: str
+    model: str
+    status: str
+    chargeable: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Views of one kind that are no money: how many, and what they would have come to in 1e-18 of the currency.
+
+    `kind` is `joined`, `differs`, `replaced` or `contradiction` (`aicost.pricing.sighting`).
+    """
+
+    kind: str
+    reason: str
+    currency: str
+    count: int
+    atto: int | None
+    unknown: int = 0
+    """Of how many it is not known what they would have come to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An attempt as it was recorded: the question of its price, and the answer it got then."""
+
+    event_id: str
+    inquiry: Inquiry
+    currency: str
+    atto: int | None
+
+
+class RunRow(NamedTuple):
+    """A run. Times are nanoseconds since the epoch."""
+
+    run_id: str
+    root_run_id: str
+    parent_run_id: str | None
+    parent_step_id: str | None
+    workflow: str
+    version: str | None
+    status: str
+    started_ns: int
+    ended_ns: int | None
+    attribution: Mapping[str, str]
+
+
+class StepRow(NamedTuple):
+    """A step of a run."""
+
+    step_id: str
+    run_id: str
+    parent_step_id: str | None
+    name: str
+    kind: str
+    status: str
+    started_ns: int
+    ended_ns: int | None
+
+
+class EntryRow(NamedTuple):
+    """One entry of an event's history. `n` is -1 of a reversal; amounts are in 1e-18."""
+
+    id: str
+    n: int
+    corrects: str | None
+    atto: int | None
+    record: ChargeRecord
+
+
+class LedgerReader:
+    """A ledger file open for questions. Use it as a context manager.
+
+    All its answers are from the same moment, so that parts add up to totals while charges still come in. They raise
+    `LedgerError` when the file turns out to be damaged.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """Take in what waits in the journal, then open. Raises `LedgerError` for what is no ledger.
+
+        Where it may not be written, what waits stays there: `waiting` says how many bytes.
+        """
+        file = Path(path).expanduser()
+        self.waiting = take_in(file)
+        """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
+        if not file.is_file():
+            raise LedgerError(
+                f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"
+            )
+        self._path = file
+        self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
+        self._contexts: dict[int, sqlite3.Row] = {}
+        self._subjects: dict[int, sqlite3.Row] = {}
+        self._layouts: dict[int, Layout] = {}
+
+    def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._db.close()
+
+    def answer(self, query: Query) -> list[Sums]:
+        """The sums that a question asks for, the dearest first, by stretch of time if it asks for that."""
+        return summed(query, self._groups(query))
+
+    def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
+        """Every reason for which an amount is not fully known, the most frequent first."""
+        condition, values = self._where(where)
+        counts: dict[tuple[str, str, str, str, str], int] = {}
+        for row in self._rows(f"SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1", values):
+            c = self._context(row["context"])
+            if c["charge_status"] in ("unpriced", "partial") or c["chargeable"] == "possibly":
+                key = (c["provider"], c["model"], c["charge_status"], c["chargeable"], c["reason"] or "")
+                counts[key] = counts.get(key, 0) + row["n"]
+        gaps = [Gap(*key, count) for key, count in counts.items() if count]
+        return sorted(gaps, key=lambda gap: (-gap.count, gap.model))
+
+    def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
+        """Views that are no money, by what they are and why, with what they would have come to."""
+        condition, values = self._where(where, book=None)
+        rows = self._rows(
+            "SELECT e.kind, e.reason, c.currency, COUNT(*) AS n, COUNT(e.units) AS known, SUM(e.units) AS units, "
+            "SUM(e.nano) AS nano, SUM(e.atto) AS atto FROM sightings e JOIN contexts c ON c.id = e.context "
+            f"{condition} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
+            values,
+        )
+        return [
+            Sightings(
+                r["kind"],
+                r["reason"],
+                r["currency"],
+                r["n"],
+                whole(r["units"], r["nano"], r["atto"]),
+                r["n"] - r["known"],
+            )
+            for r in rows
+        ]
+
+    def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
+        """What counts, in the order it began, one record per attempt."""
+        return sorted(self._records(where), key=lambda one: (one.started_ns, one.attempt))
+
+    def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
+        """Every attempt with its usage, as it can be priced again, in the order they began."""
+        return (_recorded(one) for one in self._records(where, "ORDER BY e.charge_start, e.id"))
+
+    def history(self, event_id: str) -> list[EntryRow]:
+        """All entries of an event, in the order they were made."""
+        asked = f"{READ_ENTRY} WHERE e.id = ?1 OR e.event = ?1 ORDER BY e.number"
+        found = []
+        for row in self._rows(asked, (entry_id(event_id),)):
+            corrects = row["corrects"]
+            record = self._record(row)
+            found.append(EntryRow(row["entry_id"].hex(), row["n"], corrects and corrects.hex(), record.atto, record))
+        return found
+
+    def rate(self, rate_card: str | None, rate_id: str | None) -> dict[str, Any]:
+        """What is known of where a rate came from, as it was when it was applied."""
+        asked = "SELECT about FROM rates WHERE rate_card = ? AND rate_id = ?"
+        rows = self._rows(asked, (rate_card, rate_id))
+        return dict(json.loads(rows[0]["about"])) if rows else {}
+
+    def runs(self, root_or_run: str) -> list[RunRow]:
+        """A run and all runs inside it. The outermost one may be known by those alone, where its span never came."""
+        # The runs of one tree share its root, so only they are searched for children.
+        rows = self._rows(
+            "WITH RECURSIVE family AS MATERIALIZED (SELECT * FROM runs WHERE root_run_id = "
+            "COALESCE((SELECT root_run_id FROM runs WHERE run_id = ?1), ?1)), tree(run_id) AS (SELECT ?1 UNION "
+            "SELECT r.run_id FROM family r JOIN tree t ON r.parent_run_id = t.run_id) "
+            "SELECT r.* FROM family r JOIN tree USING (run_id) ORDER BY started_ns",
+            (pack(root_or_run),),
+        )
+        return [_run(row) for row in rows]
+
+    def steps(self, run_ids: Sequence[str]) -> list[StepRow]:
+        """The steps of runs in the order they began."""
+        select = "SELECT * FROM steps WHERE run_id = ?"
+        found = [_step(row) for run_id in dict.fromkeys(run_ids) for row in self._rows(select, (pack(run_id),))]
+        return sorted(found, key=lambda row: row.started_ns)
+
+    def resolve(self, identifier: str) -> tuple[str, str]:
+        """What an id, or the start of one (6 characters or more), names: ("run" | "span" | "event", full id).
+
+        Of an entry that is a correction it is the event. Raises `LedgerError` when it names nothing, or more than one
+        thing.
+        """
+        if len(identifier) < 6:
+            raise LedgerError(f"{identifier!r} is too short; give at least 6 characters of a run, span or event id")
+        for is_whole in (True, False):
+            found: set[tuple[str, str]] = set()
+            for kind, table, column in _IDS:
+                for condition, values in _conditions(identifier, is_whole=is_whole):
+                    select = f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)} LIMIT 6"
+                    of_entry = table == "entries" and kind == "event"
+                    for (stored,) in self._rows(select, values):
+                        found.add((kind, self._event_of(stored) if of_entry else unpack(stored) or ""))
+            found.discard(("run", ""))
+            if len(found) == 1:
+                return found.pop()
+            if found:
+                listed = ", ".join(sorted(f"{kind} {full}" for kind, full in found)[:6])
+                raise LedgerError(f"{identifier!r} is ambiguous: {listed}")
+        self._refuse_sighting(identifier)
+        raise LedgerError(f"no run, span or event starts with {identifier!r} in this ledger")
+
+    def _refuse_sighting(self, identifier: str) -> None:
+        named = [row["id"] for row in self._rows("SELECT id FROM names WHERE name = ?", (identifier,))]
+        for condition, values in (*(("{0} = ?", (one,)) for one in named), *_conditions(identifier, is_whole=False)):
+            asked = f"SELECT event, kind, reason, counted_by FROM sightings WHERE {condition.format('event')} LIMIT 1"
+            for seen in self._rows(asked, values):
+                why = f"{seen['kind']}, {seen['reason']}" if seen["reason"] else seen["kind"]
+                by = f"; aicost explain {seen['counted_by']}" if seen["counted_by"] else ""
+                raise LedgerError(f"{self._name(seen['event'])} is a view that is not counted ({why}){by}")
+
+    def _event_of(self, identity: bytes) -> str:
+        rows = self._rows("SELECT COALESCE(event, id) AS event FROM entries WHERE id = ?", (identity,))
+        return self._name(rows[0]["event"])
+
+    def _name(self, event: bytes) -> str:
+        rows = self._rows("SELECT name FROM names WHERE id = ?", (event,))
+        return str(rows[0]["name"]) if rows else event.hex()
+
+    def _rows(self, select: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+        return list(self._cursor(select, values))
+
+    def _cursor(self, select: str, values: Sequence[Any]) -> Iterator[sqlite3.Row]:
+        sound = [wellformed(value) if isinstance(value, str) else value for value in values]  # as such text is stored
+        try:
+            yield from self._db.execute(select, sound)
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"cannot read ledger {self._path}: {error}; restore a copy, or try `sqlite3 FILE .recover`"
+            ) from error
+
+    def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
+        condition, values = self._where(where)
+        for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} {order}", values):
+            yield self._record(row)
+
+    def _record(self, row: sqlite3.Row) -> ChargeRecord:
+        event = row["event"] if row["event"] is not None else row["entry_id"]
+        record = record_of(
+            dict(zip(row.keys(), row, strict=True)), row["name"] or event.hex(), row["meters"] or NO_LAYOUT
+        )
+        if record.workflow is None and record.run_id is not None:
+            named = self._rows("SELECT workflow FROM runs WHERE run_id = ?", (row["run_id"],))
+            record = record._replace(workflow=named[0]["workflow"] if named else None)
+        if record.step is None and record.step_id is not None:
+            named = self._rows("SELECT name FROM steps WHERE step_id = ?", (row["step_id"],))
+            record = record._replace(step=named[0]["name"] if named else None)
+        return record
+
+    def _groups(self, query: Query) -> Iterator[AlikeEntries]:
+        condition, values = self._where(query.where, book=query.book)
+        names = query.group_by
+        columns = {
+            "subject": any(name in SUBJECTS or name.startswith(LABEL) for name in names),
+            "run_id": RUN in names,
+            # What a run or step is called may be known only after what was called in it: then nothing names it there.
+            "(SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id AND e.context IN (SELECT id FROM contexts "
+            "WHERE workflow IS NULL)) AS late_workflow": "workflow" in names,
+            "(SELECT s.name FROM steps s WHERE s.step_id = e.step_id AND e.context IN (SELECT id FROM contexts "
+            "WHERE step IS NULL)) AS late_step": "step" in names,
+            "e.charge_start / 3600000000000 AS hour": query.bucket is not None,
+        }
+        more = [column for column, is_asked in columns.items() if is_asked]
+        group = ", ".join(str(n + 1) for n in range(len(more) + 5))
+        quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
+        selected = ", ".join([*more, "e.context", "e.layout", "e.quantities", f"{_FAILED_INSIDE} AS failed"])
+        rows = self._cursor(
+            f"{_FAILED} SELECT {selected}, e.amount_units IS NOT NULL AS known, "
+            "SUM(e.n) AS n, COUNT(*) AS rows, SUM(e.amount_units) AS units, SUM(e.amount_nano) AS nano, "
+            "SUM(e.amount_atto) AS atto, SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
+            "SUM(CASE WHEN e.fallback_of IS NOT NULL THEN e.n ELSE 0 END) AS fallbacks, "
+            "SUM(e.at_most_units) AS most_units, SUM(e.at_most_nano) AS most_nano, SUM(e.at_most_atto) AS most_atto, "
+            "SUM(CASE WHEN e.at_most_units IS NOT NULL THEN e.n ELSE 0 END) AS bounded, "
+            f"{quantities} FROM entries e {condition} GROUP BY {group}",
+            values,
+        )
+        for row in rows:
+            c = self._context(row["context"])
+            yield AlikeEntries(
+                tuple([self._key(name, row, c) for name in names]),
+                None if query.bucket is None else start_of(query.bucket, row["hour"]),
+                c["currency"],
+                c["status"],
+                c["chargeable"],
+                c["charge_status"],
+                bool(row["failed"]) or c["status"] != "success",
+                bool(row["known"]),
+                row["n"],
+                row["app_retries"],
+                row["fallbacks"],
+                whole(row["units"], row["nano"], row["atto"]) or 0,
+                whole(row["most_units"], row["most_nano"], row["most_atto"]),
+                row["bounded"],
+                self._parts(row),
+            )
+
+    def _key(self, name: str, row: sqlite3.Row, context: sqlite3.Row) -> str | None:
+        if name == METER:
+            return None
+        if name == RUN:
+            return unpack(row["run_id"])
+        value: str | None
+        if name in COLUMNS:
+            value = context[COLUMNS[name]]
+            if value is None and name in ("workflow", "step"):
+                value = row[f"late_{name}"]
+            return value
+        subject = self._subject(row["subject"])
+        if subject is None:
+            return None
+        if name in SUBJECTS:
+            value = subject[SUBJECTS[name]]
+            return value
+        value = json.loads(subject["labels"] or "{}").get(name.removeprefix(LABEL))
+        return value
+
+    def _parts(self, row: sqlite3.Row) -> list[Part]:
+        """The lines of a group, added up."""
+        if row["layout"] is None:
+            return []
+        layout = self._layout(row["layout"])
+        if row["quantities"] is not None:
+            told: Sequence[Quantity] = quantities_of(row["quantities"])
+            n = row["rows"]
+            amounts = [None if atto is None else atto * n for atto in layout.amounts(told)]
+            return [Part(meter, one * n, atto) for meter, one, atto in zip(layout.meters, told, amounts, strict=True)]
+        told = [row[name] for name in QUANTITY_COLUMNS[: len(layout)]]
+        return list(map(Part, layout.meters, told, layout.amounts(told)))
+
+    def _context(self, number: int) -> sqlite3.Row:
+        if not self._contexts:
+            self._contexts = {row["id"]: row for row in self._rows("SELECT * FROM contexts", ())}
+        return self._contexts[number]
+
+    def _subject(self, number: int | None) -> sqlite3.Row | None:
+        if number is None:
+            return None
+        if not self._subjects:
+            self._subjects = {row["id"]: row for row in self._rows("SELECT * FROM subjects", ())}
+        return self._subjects.get(number)
+
+    def _layout(self, number: int) -> Layout:
+        known = self._layouts.get(number)
+        if known is None:
+            (row,) = self._rows("SELECT meters FROM layouts WHERE id = ?", (number,))
+            known = self._layouts[number] = layout_of(row["meters"])
+        return known
+
+    def _where(self, where: Filter, *, book: str | None = "metered") -> tuple[str, list[Any]]:
+        """The condition on entries `e` of a book; on sightings, which are of none, if that is None."""
+        parts: list[str] = [] if book is None else [f"e.book = {BOOKS.index(book)}"]
+        values: list[Any] = []
+
+        def narrow(condition: str, value: Any) -> None:
+            if value is not None:
+                parts.append(condition)
+                values.append(value)
+
+        narrow("e.charge_start >= ?", where.since_ns)
+        narrow("e.charge_start < ?", where.until_ns)
+        narrow("e.run_id = ?", pack(where.run_id))
+        narrow("e.span_id = ?", pack(where.span_id))
+        if where.event_id is not None:
+            identity = entry_id(where.event_id)
+            if book is None:
+                narrow("e.event = ?", identity)
+            else:
+                parts.append("(e.id = ? OR e.event = ?)")
+                values += [identity, identity]
+        for name, value in where.dimensions.items():
+            if name == "workflow":
+                parts.append(
+                    "COALESCE((SELECT x.workflow FROM contexts x WHERE x.id = e.context), "
+                    "(SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id)) = ?"
+                )
+                values.append(value)
+            elif name in COLUMNS:
+                narrow(f"e.context IN (SELECT id FROM contexts WHERE {COLUMNS[name]} = ?)", value)
+            elif name in SUBJECTS:
+                narrow(f"e.subject IN (SELECT id FROM subjects WHERE {SUBJECTS[name]} = ?)", value)
+            else:
+                path = json.dumps(name.removeprefix(LABEL))
+                parts.append("e.subject IN (SELECT id FROM subjects WHERE json_extract(labels, ?) = ?)")
+                values += [f"$.{path}", value]
+        return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1"), values
+
+
+def _conditions(identifier: str, *, is_whole: bool) -> list[tuple[str, tuple[Any, ...]]]:
+    """How an id is looked for, as text and as bytes; an index can serve each."""
+    if is_whole:
+        forms = [identifier, pack(identifier)]
+        return [("{0} = ?", (form,)) for form in dict.fromkeys(forms)]
+    found: list[tuple[str, tuple[Any, ...]]] = [
+        ("{0} >= ? AND {0} < ?", (identifier, identifier + "\U0010ffff")),
+    ]
+    if not identifier.strip("0123456789abcdef") and len(identifier) <= 32:
+        low = bytes.fromhex(identifier + "0" * (len(identifier) % 2))
+        high = bytes.fromhex(identifier + "f" * (len(identifier) % 2)) + b"\xff" * 16
+        found.append(("{0} >= ? AND {0} <= ?", (low, high)))
+    return found
+
+
+def _run(row: sqlite3.Row) -> RunRow:
+    ids = [unpack(row[name]) for name in RunRow._fields[:4]]
+    said = [row[name] for name in RunRow._fields[4:9]]
+    return RunRow._make([*ids, *said, json.loads(row["attribution"])])
+
+
+def _step(row: sqlite3.Row) -> StepRow:
+    ids = [unpack(row[name]) for name in StepRow._fields[:3]]
+    return StepRow._make([*ids, *(row[name] for name in StepRow._fields[3:])])
+
+
+def _recorded(one: ChargeRecord) -> Recorded:
+    is_reported = one.charge_status == "provider_reported" and one.atto is not None
+    usage = {meter: int(n) if n == int(n) else n for meter, n in one.usage.items()}
+    inquiry = Inquiry(
+        one.provider,
+        one.model,
+        usage if one.is_counted else None,
+        one.started_ns,
+        one.service_tier,
+        one.region,
+        one.speed,
+        one.complete,
+        tuple(one.flags),
+        Chargeable(one.chargeable),
+        one.estimated,
+        to_text(one.atto) if is_reported and one.atto is not None else None,
+        one.currency,
+        one.request_model,
+    )
+    return Recorded(one.event_id, inquiry, one.currency, one.atto)

@@ -1,0 +1,131 @@
+"""Laws of the ledger: any order, repetition and splitting of what is told gives the same sums, and all is sound."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aicost.ledger import Ledger
+from aicost.ledger.check import check
+from aicost.ledger.query import Query
+from aicost.ledger.reader import LedgerReader
+from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
+from aicost.pricing.sighting import Sighting
+from aicost.scopes.ids import derived_id
+from aicost.usage.event import Chargeable, Origin, RequestStatus, UsageEvent
+
+from .charges import UNSEEN
+
+Telling = Callable[[Ledger], object]
+
+IDS = [derived_id("law", n) for n in range(4)]
+"""Events; the last two are the work of the first ones, as a gateway or a propagated id tells."""
+
+
+def charge_of(event: UsageEvent) -> Charge:
+    """A token of input costs 3, one of output 7, and nobody knows what a page does."""
+    if event.usage is None:
+        return UNSEEN
+    prices = {"input": 3, "output": 7}
+    lines = [
+        ChargeLine(meter, n, str(prices[meter]), 10**18, n * prices[meter], f"r/{meter}")
+        if meter in prices
+        else ChargeLine(meter, n, None, 1, None, None)
+        for meter, n in event.usage.items()
+    ]
+    known = [line.atto for line in lines if line.atto is not None]
+    status = (
+        ChargeStatus.PRICED if len(known) == len(lines) else ChargeStatus.PARTIAL if known else ChargeStatus.UNPRICED
+    )
+    return Charge.of_lines(status, "USD", sum(known) if known or not lines else None, lines, rate_card="t@1")
+
+
+USAGES = st.one_of(
+    st.none(),
+    st.fixed_dictionaries({"input": st.integers(0, 30)}, optional={"output": st.integers(0, 9), "pages": st.just(2)}),
+)
+OWNERS = st.fixed_dictionaries(
+    {}, optional={"tenant_id": st.sampled_from("ab"), "user_id": st.sampled_from("uv"), "label:x": st.just("1")}
+)
+
+
+@st.composite
+def views(draw: st.DrawFn) -> UsageEvent:
+    at = draw(st.integers(0, 3))
+    usage = draw(USAGES)
+    started = draw(st.integers(1_000, 1_003))
+    origin = {}
+    if at >= 2 and draw(st.booleans()):
+        origin = {"upstream_id": draw(st.sampled_from([IDS[at - 2], "gateway:g-0"]))}
+    elif at == 0 and draw(st.booleans()):
+        origin = {"gateway": True, "gateway_call_id": "g-0"}
+    return UsageEvent(
+        IDS[at],
+        "p",
+        "chat",
+        draw(st.sampled_from(["m", "m", "n"])),
+        usage,
+        started,
+        started + 5,
+        complete=draw(st.booleans()),
+        status=draw(st.sampled_from([RequestStatus.SUCCESS, RequestStatus.FAILURE])),
+        chargeable=Chargeable.YES if usage is not None else Chargeable.POSSIBLY,
+        run_id=draw(st.sampled_from([None, "run-a", "run-b"])),
+        workflow=draw(st.sampled_from([None, "w"])),
+        attribution=draw(OWNERS),
+        origin=Origin(**origin),
+    )
+
+
+@st.composite
+def tellings(draw: st.DrawFn) -> Telling:
+    view = draw(views())
+    entry = (view, charge_of(view))
+    kind = draw(st.sampled_from(["charge"] * 8 + ["replaces", "sighting", "run"]))
+    if kind == "charge":
+        return lambda ledger: ledger.record([entry])
+    if kind == "replaces":
+        gone = draw(st.sampled_from(IDS[:2]))
+        return lambda ledger: ledger.record([entry], replaces=[gone] if gone < view.event_id else [])
+    if kind == "sighting":
+        seen = Sighting("joined", "response_id", IDS[3], "framework", replace(view, event_id=IDS[1]), entry[1])
+        return lambda ledger: ledger.record([], sightings=[seen])
+    return lambda ledger: ledger.start_run("run-a", workflow="named", started_ns=900)
+
+
+def outcome(told: Sequence[Telling], breaks: Sequence[int]) -> dict[str, Any]:
+    """What a ledger says after it was told this, taken in as often as that."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "l.sqlite"
+        ledger = Ledger.open(path)
+        for n, telling in enumerate(told):
+            telling(ledger)
+            if n in breaks:
+                assert ledger.flush()
+        ledger.close()
+        assert ledger.lost == 0
+        assert list(check(path)) == []
+        with LedgerReader(path) as reader:
+            return {
+                by: [
+                    (row.keys, row.currency, row.atto, row.attempts, row.input_tokens, row.output_tokens, row.unpriced)
+                    for row in reader.answer(Query((by,) if by else ()))
+                ]
+                for by in ("", "tenant", "user", "model", "workflow", "meter", "status", "label:x")
+            }
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_order_repetition_and_splitting_gives_the_same_sums(data: st.DataObject) -> None:
+    told = data.draw(st.lists(tellings(), min_size=1, max_size=7))
+    again = data.draw(st.lists(st.sampled_from(told), max_size=3))
+    other = data.draw(st.permutations([*told, *again]))
+    breaks = data.draw(st.lists(st.integers(0, 9), max_size=4))
+    assert outcome(told, []) == outcome(other, breaks)
