@@ -22,10 +22,11 @@ from aicost import _settings
 from aicost._errors import ConfigError
 from aicost._settings import Settings, Surroundings, load
 from aicost._settings.leaves import Leaf, kinds, leaves
-from aicost._settings.units import OwnerKey, Profile
+from aicost._settings.units import Profile
 from aicost.cli import cli
 from aicost.scopes.ids import opaque
 from aicost.scopes.scope import ATTRIBUTES
+from aicost.semconv.dimensions import MetricOwner
 from aicost.telemetry.profiles import CostProfile
 
 SOURCE = Path(aicost.__file__).parent
@@ -569,4 +570,4 @@ def test_settings_survive_the_way_into_another_process() -> None:
 
 def test_choices_are_those_that_there_are() -> None:
     assert set(get_args(Profile)) == {profile.value for profile in CostProfile}
-    assert set(get_args(OwnerKey)) <= set(ATTRIBUTES)
+    assert set(get_args(MetricOwner)) <= set(ATTRIBUTES)

@@ -353,7 +353,16 @@ def _raise_file_limit() -> None:
 
 def _ledger(settings: Settings, cards: CardWatch) -> Ledger | None:
     path = settings.collector.ledger
-    return None if path is None else Ledger.open(path, rates=cards.kernel, durability=settings.ledger_durability)
+    if path is None:
+        return None
+    return Ledger.open(
+        path,
+        rates=cards.kernel,
+        durability=settings.ledger_durability,
+        max_bytes=settings.journal_max_bytes,
+        segment_bytes=settings.journal_segment_bytes,
+        owners=settings.owners,
+    )
 
 
 def _work(settings: Settings, index: int) -> None:

@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 from aicost import _forks, _owner_only
 from aicost._errors import LedgerError
 from aicost._later import Worker, in_collector, later
+from aicost._owner_rules import OwnerRule, OwnerTable
 from aicost.journal import Journal, JournalFullError
 from aicost.pricing.charge import Charge, Layout
 from aicost.pricing.sighting import Sighting
@@ -71,11 +72,13 @@ class Ledger:
         durability: Literal["process", "power"],
         max_bytes: int,
         segment_bytes: int,
+        owners: Sequence[OwnerRule],
     ) -> None:
         self.path = path
         self.lost = 0
         """Charges given up for good."""
         self._rates = rates
+        self._owners = OwnerTable(owners) if owners else None
         self._lock = _forks.lock()
         """Whoever has it takes in."""
         self._ingester = Ingester(path, synchronous="FULL" if durability == "power" else "NORMAL")
@@ -98,17 +101,18 @@ class Ledger:
         durability: Literal["process", "power"] = "process",
         max_bytes: int = 1 << 30,
         segment_bytes: int = 8 << 20,
+        owners: Sequence[OwnerRule] = (),
     ) -> Ledger:
         """Open or create a ledger, which its owner alone can read. `rates` tells the source of every rate it sees.
 
-        `max_bytes` bounds what may wait in its journal. Raises `LedgerError` when the path cannot be written, or holds
+        `max_bytes` bounds what may wait in its journal. `owners` say whose is what does not say so itself. Raises `LedgerError` when the path cannot be written, or holds
         something else or a newer ledger.
         """
         file = Path(path).expanduser()
         try:
             _owner_only.make_folder(file.parent)
             _prepare(file)
-            return cls(file, rates, durability, max_bytes, segment_bytes)
+            return cls(file, rates, durability, max_bytes, segment_bytes, owners)
         except OSError as error:
             raise LedgerError(
                 f"cannot open ledger {file}: {error.strerror or error}; choose a writable path"
@@ -134,7 +138,7 @@ class Ledger:
         outcomes: in any order, and as often as they like.
         """
         try:
-            data = charges_record(entries, sightings, replaces, told, self._new_rates(entries))
+            data = charges_record(entries, sightings, replaces, told, self._new_rates(entries), self._owners)
         except Exception as error:  # noqa: BLE001 - it will never fit, however often it is tried
             self.lost += len(entries)
             self._say_once("a charge could not be written down, and is lost", error)

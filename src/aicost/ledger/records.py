@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
+from aicost._owner_rules import MAPPED, OwnerTable
 from aicost._wellformed import wellformed
 from aicost.pricing.charge import Charge, ChargeLine, Layout
 from aicost.pricing.sighting import Sighting
@@ -77,6 +78,8 @@ class ChargeRecord(NamedTuple):
     quantities: Sequence[Quantity]
     """How much of each line of the layout."""
     at_most_atto: int | None = None
+    evidence: str | None = None
+    """Why the owners are who they are, where the work itself does not say: `mapped` by the user's table of owners."""
 
     @property
     def lines(self) -> tuple[ChargeLine, ...]:
@@ -96,8 +99,18 @@ class ChargeRecord(NamedTuple):
         return usage
 
 
-def charge_fields(event: UsageEvent, charge: Charge) -> list[Any]:
-    """The fields of a `ChargeRecord`, as JSON can hold them."""
+def charge_fields(event: UsageEvent, charge: Charge, table: OwnerTable | None = None) -> list[Any]:
+    """The fields of a `ChargeRecord`, as JSON can hold them. Whose it is that does not say so, the table may."""
+    attribution, evidence = event.attribution, None
+    if table is not None:
+        origin = event.origin
+        billed_to = {
+            "credential": origin.credential,
+            "provider_project": origin.project,
+            "provider_organization": origin.organization,
+        }
+        if mapped := table.mapped({**billed_to, **attribution}, event.started_ns).owners:
+            attribution, evidence = {**attribution, **mapped}, MAPPED
     return [
         event.event_id,
         event.started_ns,
@@ -131,7 +144,7 @@ def charge_fields(event: UsageEvent, charge: Charge) -> list[Any]:
         event.trace_id,
         event.span_id,
         event.response_id,
-        event.attribution,
+        attribution,
         event.origin if any(event.origin) else None,
         charge.status.value,
         charge.reason,
@@ -142,6 +155,7 @@ def charge_fields(event: UsageEvent, charge: Charge) -> list[Any]:
         _key(charge.layout),
         charge.quantities if _are_whole(charge.quantities) else [_plain(one) for one in charge.quantities],
         charge.at_most_atto,
+        evidence,
     ]
 
 
@@ -226,16 +240,17 @@ def charges_record(
     replaces: Sequence[str] = (),
     told: Told | None = None,
     rates: Sequence[tuple[str, str, str]] = (),
+    owners: OwnerTable | None = None,
 ) -> bytes:
     """The record of a call. Raises for what no ledger can hold."""
     made: list[Any] = [
         "charges",
         RECORD_VERSION,
-        [charge_fields(event, charge.plausible()) for event, charge in entries],
+        [charge_fields(event, charge.plausible(), owners) for event, charge in entries],
     ]
     if sightings or replaces or told is not None or rates:
         seen = [
-            (kind, reason, by, observer, charge_fields(event, charge.plausible()))
+            (kind, reason, by, observer, charge_fields(event, charge.plausible(), owners))
             for kind, reason, by, observer, event, charge in sightings
         ]
         made += [seen, replaces, told, rates]

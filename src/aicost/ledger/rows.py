@@ -95,7 +95,7 @@ class Interner:
             record.reason,
             _CONFIDENCE.get(record.charge_status),
             record.rate_card,
-            None,
+            record.evidence,
             *[owner.get(key) for key in DIMENSION_KEYS],
         )
         known = self._contexts.get(values)
@@ -298,6 +298,7 @@ def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecor
         layout=layout,
         quantities=quantities,
         at_most_atto=amount_of(row, "at_most"),
+        evidence=row["evidence"],
         **{name: row[name] for name in _AS_THEY_ARE},
     )
 

@@ -217,7 +217,14 @@ def _open_ledger(settings: Settings, kernel: Kernel) -> Ledger | None:
     from aicost.ledger import Ledger
 
     try:
-        return Ledger.open(settings.ledger, rates=kernel, durability=settings.ledger_durability)
+        return Ledger.open(
+            settings.ledger,
+            rates=kernel,
+            durability=settings.ledger_durability,
+            max_bytes=settings.journal_max_bytes,
+            segment_bytes=settings.journal_segment_bytes,
+            owners=settings.owners,
+        )
     except LedgerError as error:
         _log.error("%s; going on without a ledger", error)
         return None
