@@ -382,7 +382,7 @@ def test_moved_away_it_is_begun_anew(tmp_path: Path) -> None:
 
 
 def test_an_empty_segment_that_a_reader_deletes_or_looks_at_is_begun_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from aicost.journal import held
 
@@ -401,6 +401,7 @@ def test_an_empty_segment_that_a_reader_deletes_or_looks_at_is_begun_again(
     journal = Journal(tmp_path)
     journal.append(b"a")
     assert contents(tmp_path) == [b"a"]
+    assert caplog.records == [], "nobody has deleted anything that was kept"
     monkeypatch.setattr(held, "_lock", real)
     assert release(tmp_path, after(records(tmp_path))) != [journal.segment]
 
@@ -662,36 +663,47 @@ def test_a_second_ingester_waits_as_long_as_it_likes(tmp_path: Path) -> None:
         assert not nowhere
 
 
+def test_a_lock_that_was_deleted_meanwhile_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aicost.journal import held
+
+    real = held._lock
+
+    def lock(file: int, *, shared: bool) -> None:
+        (tmp_path / "ingest.lock").unlink()
+        real(file, shared=shared)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(held, "_lock", lock)
+        with ingesting(tmp_path) as alone:
+            assert not alone, "another may have made the file again"
+    with ingesting(tmp_path) as alone:
+        assert alone
+
+
 # --- power
 
 
 def test_a_child_forked_in_the_midst_of_a_flush_does_not_hold_the_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(tmp_path, durability="power")
     read_end, write_end = os.pipe()
     lives, ready = os.pipe()
-    children = []
 
     def sync(_: int) -> None:
-        if not children:
-            children.append(os.fork())
-            if children == [0]:
-                os.close(write_end)
-                os.write(ready, b"!")
-                os.read(read_end, 1)  # until the test ends
-                os._exit(0)
+        if os.fork() == 0:
+            os.close(write_end)
+            os.write(ready, b"!")
+            os.read(read_end, 1)  # until the test ends
+        os._exit(0)
 
     monkeypatch.setattr("aicost.journal.writer._sync", sync)
-    journal.append(b"a")
-    journal.close()
+    assert in_child(lambda: Journal(tmp_path, durability="power").append(b"a") and None) == 0
     os.read(lives, 1)
     try:
         assert len(release(tmp_path, after(records(tmp_path)))) == 1
     finally:
         for end in (write_end, read_end, lives, ready):
             os.close(end)
-        os.waitpid(children[0], 0)
 
 
 def test_a_handler_that_raises_in_the_midst_of_a_flush_has_nothing_acknowledged(

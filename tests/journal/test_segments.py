@@ -118,6 +118,19 @@ def test_a_record_that_holds_a_piece_of_its_own_journal_yields_nothing_twice(tmp
     assert contents(tmp_path, first) == [b"four"], "nor for who comes back behind them"
 
 
+def test_nor_does_one_that_holds_the_segment_before_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append(b"one")
+    journal.end_segment()
+    journal.append(segments(tmp_path)[0].read_bytes())
+    journal.append(b"three")
+    journal.close()
+    raw = bytearray(segments(tmp_path)[1].read_bytes())
+    raw[0] ^= 0xFF
+    segments(tmp_path)[1].write_bytes(raw)
+    assert contents(tmp_path) == [b"one", b"three"]
+
+
 def test_a_piece_of_another_segment_is_no_record(tmp_path: Path) -> None:
     file, _ = written(tmp_path / "a")
     other = tmp_path / "b" / f"{'0' * 16}-{'1' * 32}.segment"

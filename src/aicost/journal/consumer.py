@@ -1,7 +1,8 @@
 """The reading end of a journal: `read` from the places a consumer has come to, then `release` what it has behind it.
 
 A consumer keeps its places with what it made of the records, in one transaction: then each record counts once,
-whenever either of them is killed.
+whenever either of them is killed. Where records have to survive the power, that transaction has to be on the disk
+before they are released.
 
     with ingesting(folder) as alone:
         if alone:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from aicost import _forks, _owner_only
+from aicost._errors import AicostError
 from aicost._later import in_collector, later
 
 from . import held
@@ -34,7 +35,7 @@ _LONG = 2**15 if hasattr(os, "writev") else 2**32
 """Bytes of a record from which on it is cheaper not to copy it."""
 
 
-class JournalFullError(Exception):
+class JournalFullError(AicostError):
     """A record was not kept, and is counted: the journal has its size, the disk is full or broken."""
 
 
