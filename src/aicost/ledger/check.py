@@ -8,13 +8,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from aicost._errors import LedgerError
+
 from .columns import AMOUNTS, CONTEXT, SUBJECT, digest_of, whole
 from .connection import connect_read_only
+from .ingest import READ_TIMEOUT_S
 from .records import layout_of
 from .rows import NO_LAYOUT, quantities_of
 from .schema import AMOUNT_COLUMNS, QUANTITY_COLUMNS
-
-READ_TIMEOUT_S = 5.0
 
 
 class Broken(NamedTuple):
@@ -82,8 +83,17 @@ _QUESTIONS = {
 def check(path: Path) -> Iterator[Broken]:
     """Every row that breaks an invariant of the ledger; none, if all is well. Reads one moment, and changes nothing.
 
-    Raises `LedgerError` for what is no ledger, and `sqlite3.DatabaseError` where the file itself is damaged.
+    Raises `LedgerError` for what is no ledger. Where the file itself is damaged, that is all it says.
     """
+    try:
+        yield from _broken(path)
+    except (sqlite3.DatabaseError, LedgerError) as error:
+        if isinstance(error, LedgerError) and not isinstance(error.__cause__, sqlite3.DatabaseError):
+            raise
+        yield Broken("the file is whole", str(path), str(error))
+
+
+def _broken(path: Path) -> Iterator[Broken]:
     with closing(connect_read_only(path, timeout_s=READ_TIMEOUT_S)) as db:
         for (said,) in db.execute("PRAGMA integrity_check").fetchall():
             if said != "ok":

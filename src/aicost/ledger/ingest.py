@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from aicost import _forks, journal
 from aicost._errors import LedgerError
@@ -75,6 +76,9 @@ class Ingester:
                 places.update(reached)
                 if fork_waits():
                     return False
+            if there:
+                # What was acknowledged was on the disk, if it was to be: it is in the store before it is gone here.
+                _sync(Path(f"{self.path}-wal"))
             released = journal.release(self.folder, places, damaged=self._damaged)
             gone = [segment for segment in released if segment in places]
             if gone:
@@ -194,6 +198,30 @@ def take_in(path: Path) -> int | None:
     return _waiting(path, folder)
 
 
+class TakenIn(NamedTuple):
+    """What was taken in."""
+
+    bytes: int
+    unread: int
+    """Records of it that this version could not read: they are in the ledger as they were."""
+
+
+def take_in_all(path: Path) -> TakenIn:
+    """Take in what waits in a ledger's journal. Raises `LedgerError` where that cannot be done."""
+    folder = journal_of(path)
+    ingester = Ingester(path)
+    try:
+        with closing(ingester):
+            if not folder.is_dir():
+                return TakenIn(0, 0)
+            waits = _waiting(path, folder)
+            if not ingester.ingest(wait_s=READ_TIMEOUT_S):
+                raise LedgerError(f"another process takes in {folder}; try again")
+            return TakenIn(waits, ingester.unread)
+    except (sqlite3.Error, OSError) as error:
+        raise LedgerError(f"cannot take in {folder}: {error}; free space, or make {path} writable") from error
+
+
 def _waiting(path: Path, folder: Path) -> int:
     try:
         with closing(connect_read_only(path, timeout_s=READ_TIMEOUT_S)) as db:
@@ -201,6 +229,17 @@ def _waiting(path: Path, folder: Path) -> int:
     except (LedgerError, sqlite3.Error):
         places = {}
     return journal.waiting(folder, places)
+
+
+def _sync(file: Path) -> None:
+    try:
+        handle = os.open(file, os.O_RDWR)
+    except FileNotFoundError:  # SQLite has written it back, and did so itself
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -105,8 +105,8 @@ class Ledger:
     ) -> Ledger:
         """Open or create a ledger, which its owner alone can read. `rates` tells the source of every rate it sees.
 
-        `max_bytes` bounds what may wait in its journal. `owners` say whose is what does not say so itself. Raises `LedgerError` when the path cannot be written, or holds
-        something else or a newer ledger.
+        `max_bytes` bounds what may wait in its journal; `owners` say whose is what does not say so itself. Raises
+        `LedgerError` when the path cannot be written, or holds something else or a newer ledger.
         """
         file = Path(path).expanduser()
         try:

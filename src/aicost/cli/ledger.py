@@ -1,0 +1,84 @@
+"""`aicost ledger`: the store itself: whether it is sound, what waits to be taken in, and whom to forget."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ._options import console, json_option, ledger_option, ledger_path, print_json
+
+
+@click.group("ledger")
+def command() -> None:
+    """Check, migrate and take in; forget a person."""
+
+
+@command.command("check")
+@ledger_option
+@json_option
+def check(ledger: Path | None, as_json: bool) -> None:
+    """Ask the ledger for every invariant it promises, and name each row that breaks one.
+
+    What waits in its journal is taken in first, where that can be written.
+    """
+    from aicost.ledger.check import check as broken_in
+    from aicost.ledger.ingest import take_in
+
+    path = ledger_path(ledger)
+    waiting = take_in(path)
+    broken = list(broken_in(path))
+    if as_json:
+        print_json({"ledger": str(path), "waiting_bytes": waiting, "broken": [one._asdict() for one in broken]})
+    else:
+        for one in broken:
+            click.echo(f"{one.invariant}: {one.row}: {one.why}")
+        if not broken:
+            console().print(f"{path}: every invariant holds", markup=False)
+        if waiting != 0:
+            console().print("What waits in its journal could not be taken in: `aicost ledger ingest`", markup=False)
+    if broken:
+        sys.exit(1)
+
+
+@command.command("ingest")
+@ledger_option
+@json_option
+def ingest(ledger: Path | None, as_json: bool) -> None:
+    """Take in what waits in the ledger's journal. Readers do so by themselves, where they may write."""
+    from aicost.ledger.ingest import take_in_all
+
+    path = ledger_path(ledger)
+    taken = take_in_all(path)
+    if as_json:
+        print_json({"ledger": str(path), **taken._asdict()})
+    else:
+        click.echo(f"{path}: took in {taken.bytes:,} bytes")
+
+
+@command.command("migrate")
+@ledger_option
+def migrate(ledger: Path | None) -> None:
+    """Make an older ledger one of this version; its totals are proven equal. Whoever writes to one does so, too."""
+    from aicost.ledger.connection import connect
+    from aicost.ledger.schema import SCHEMA_VERSION
+
+    path = ledger_path(ledger)
+    connect(path, synchronous="FULL", timeout_s=30.0).close()
+    click.echo(f"{path} is of schema {SCHEMA_VERSION}")
+
+
+@command.command("forget")
+@click.option("--user", "user_id", required=True, help="The user's id, as the application gave it.")
+@ledger_option
+@json_option
+def forget(user_id: str, ledger: Path | None, as_json: bool) -> None:
+    """Remove a person from the ledger and its journal. The money stays: every sum is as it was."""
+    from aicost.ledger.forget import forget_user
+
+    done = forget_user(ledger_path(ledger), user_id)
+    if as_json:
+        print_json(done._asdict())
+    else:
+        click.echo(f"forgotten: {done.subjects} subjects, {done.others} runs, outcomes and views")
