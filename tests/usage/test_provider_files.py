@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import aicost
 from aicost.usage import providers
 from aicost.usage.provider import Provider
 from aicost.usage.providers import PROVIDERS, others
@@ -93,3 +95,33 @@ def test_a_line_of_a_batch_is_read_in_the_form_of_who_sends_it(
     line = {"custom_id": "one", "response": {"body": {"id": "x", "usage": usage}}}
     reading = read_usage(line, api="batch", provider=provider)
     assert (reading.usage, reading.service_tier, reading.flags) == (counted, "batch", ())
+
+
+WHOLE_FOLDERS = ("usage/providers", "integrations/clients", "integrations/frameworks", "testing")
+"""The files themselves; libraries that ask one provider; and the emulator of some."""
+BY_NAME = {
+    "cli/demo.py": "a logger of the client",
+    "integrations/__init__.py": "packages and their files",
+    "integrations/_hosts.py": "whom OpenAI's client asks where nobody says",
+    "integrations/_live.py": "google-genai's sessions, which are of one of two",
+    "pricing/catalogue/dates.py": "whose price changes the lists tell of",
+    "pricing/catalogue/genai_prices.py": "habits of that list",
+    "pricing/catalogue/litellm.py": "habits of that list",
+    "pricing/catalogue/sources.py": "which list is right of whom",
+    "telemetry/dialect_table.py": "whose counts an instrumentation passes on unchanged",
+    "telemetry/evidence.py": "what frameworks call whomever they ask by OpenAI's client",
+    "usage/readers.py": "whose APIs are read where nobody says",
+}
+"""Where else a provider may be named, and why that is no fact about it."""
+
+
+def test_nothing_else_knows_a_provider_by_its_name() -> None:
+    names = {row.name for row in PROVIDERS} - {"meta"}  # a word of everybody's
+    root = Path(aicost.__file__).parent
+    found = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert {name for name in found if not name.startswith(WHOLE_FOLDERS)} == BY_NAME.keys()
