@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -294,9 +295,20 @@ def test_an_application_that_names_its_provider_late_has_its_resource(app: App) 
     assert seen()["cloud_region"] == "eu-central-1"
 
 
-def test_without_an_sdk_the_environment_says_it(make_app: Callable[..., App], monkeypatch: pytest.MonkeyPatch) -> None:
-    from opentelemetry import trace
+def test_an_application_that_sets_its_provider_after_aicost_has_its_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", trace.NoOpTracerProvider())
+    state.configure(state.load(ledger=False))
+    try:
+        own = TracerProvider(resource=Resource({"cloud.region": "eu-central-1"}))
+        monkeypatch.setattr(trace, "_TRACER_PROVIDER", own)
+        assert "cloud_region" not in current_scope().attribution
+        state.PipelineSource()()  # as the first call of a client does
+        assert current_scope().attribution["cloud_region"] == "eu-central-1"
+    finally:
+        state.reset()
 
+
+def test_without_an_sdk_the_environment_says_it(make_app: Callable[..., App], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "cloud.region=eu-central-1,aicost.team=search")
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", trace.NoOpTracerProvider())
     state.configure(state.load(ledger=False))

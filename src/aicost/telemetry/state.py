@@ -189,7 +189,7 @@ class PipelineSource:
             )
             if self._tracer_provider is not None:
                 _stamp_spans_of(self._tracer_provider)
-            elif state.tracer_provider is None:  # the application may have set its own since
+            elif state.tracer_provider is None and _resource_of(None) is not None:  # set since then
                 _own(state.settings, None)
             pipeline = state.pipeline_for(self._tracer_provider, self._meter_provider)
             self._known = state, pipeline
@@ -266,10 +266,13 @@ def _own(settings: Settings, provider: TracerProvider | None) -> None:
 
     That is the resource of the spans, or, without an SDK, what the environment says.
     """
-    resource = getattr(provider or trace.get_tracer_provider(), "resource", None)
-    if not isinstance(resource, Resource):
-        resource = OTELResourceDetector().detect()
+    resource = _resource_of(provider) or OTELResourceDetector().detect()
     scope.set_defaults(with_labels(settings.attribution, settings.labels), resource.attributes)
+
+
+def _resource_of(provider: TracerProvider | None) -> Resource | None:
+    found = getattr(provider or trace.get_tracer_provider(), "resource", None)
+    return found if isinstance(found, Resource) else None
 
 
 class _LedgerListener:
