@@ -36,8 +36,8 @@ def path(tmp_path: Path) -> Path:
 
 PLAIN, CORRECTED = f"x'{IDS['plain']}'", f"x'{IDS['corrected']}'"
 ELSEWHERE = (
-    "INSERT INTO sightings SELECT id, id, 'joined', '', NULL, '', 0, context, NULL, 0, NULL, NULL, 0, 0, 0 FROM entries "
-    f"WHERE id = {PLAIN}"
+    "INSERT INTO sightings SELECT id, id, 'joined', '', NULL, '', 0, context, NULL, 0, NULL, NULL, 0, 0, 0 "
+    f"FROM entries WHERE id = {PLAIN}"
 )
 BREAKS = {
     "the lines of an entry sum to its amount": (
