@@ -24,8 +24,6 @@ from aicost._settings.leaves import Leaf, kinds, leaves
 from aicost._settings.units import Profile
 from aicost.cli import cli
 from aicost.scopes.ids import opaque
-from aicost.scopes.scope import ATTRIBUTES
-from aicost.semconv.dimensions import MetricOwner
 from aicost.telemetry.profiles import CostProfile
 
 SOURCE = Path(aicost.__file__).parent
@@ -291,6 +289,10 @@ COMMANDS = {
     "report": ("ledger", []),
     "explain": ("ledger", ["run-1"]),
     "run": ("ledger", ["--", "true"]),
+    "ledger check": ("ledger", []),
+    "ledger ingest": ("ledger", []),
+    "ledger migrate": ("ledger", []),
+    "ledger forget": ("ledger", ["--user", "u-1"]),
     "doctor": ("ledger", []),
     "price": ("rate_card", []),
     "rates list": ("rate_card", []),
@@ -474,4 +476,3 @@ def test_settings_survive_the_way_into_another_process() -> None:
 
 def test_choices_are_those_that_there_are() -> None:
     assert set(get_args(Profile)) == {profile.value for profile in CostProfile}
-    assert set(get_args(MetricOwner)) <= set(ATTRIBUTES)

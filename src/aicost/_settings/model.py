@@ -80,7 +80,7 @@ class Settings(Secrets):
     """What a process may have waiting in its journal for the ledger; what comes beyond that is counted as overflow."""
     journal_segment_bytes: Annotated[Bytes, ReadBy("process", "collector")] = 8 * 2**20
     """How large a segment of the journal gets before the next one is begun."""
-    owners: Annotated[OwnerRules, ReadBy("process", "collector", "commands")] = ()
+    owners: Annotated[OwnerRules, ReadBy("process", "collector")] = ()
     """Whose work is, by what it is about and from when to when, where the work itself does not say: `[[owners]]`."""
     instrument: Words[str] = ("auto",)
     """Integrations by name; `auto` for all whose package is installed; empty for none."""
