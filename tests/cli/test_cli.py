@@ -93,6 +93,19 @@ def test_report_by_every_dimension_adds_up(demo: dict[str, Any], by: str) -> Non
 
 
 @pytest.mark.clients
+@pytest.mark.parametrize("by", ["tenant", "customer", "feature", "team"])
+def test_report_of_one_owner_is_its_part_of_the_whole(demo: dict[str, Any], by: str) -> None:
+    whole = json.loads(aicost("report", "--by", by, "--json", "--ledger", demo["ledger"]).stdout)
+    for row in whole["by"][by]:
+        if row["key"] is not None:
+            done = aicost("report", f"--{by}", row["key"], "--json", "--ledger", demo["ledger"])
+            assert json.loads(done.stdout)["totals"][0]["amount"] == row["amount"]
+    assert (
+        json.loads(aicost("report", f"--{by}", "nobody", "--json", "--ledger", demo["ledger"]).stdout)["totals"] == []
+    )
+
+
+@pytest.mark.clients
 def test_report_as_a_table_and_over_a_time_range(demo: dict[str, Any]) -> None:
     done = aicost("report", "--ledger", demo["ledger"])
     assert "by workflow" in done.stdout
