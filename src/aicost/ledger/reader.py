@@ -176,8 +176,8 @@ class LedgerReader:
             if c["charge_status"] in ("unpriced", "partial") or c["chargeable"] == "possibly":
                 key = (c["provider"], c["model"], c["charge_status"], c["chargeable"], c["reason"] or "")
                 counts[key] = counts.get(key, 0) + row["n"]
-        gaps = [Gap(*key, count) for key, count in counts.items() if count]
-        return sorted(gaps, key=lambda gap: (-gap.count, gap.model))
+        in_order = sorted(counts.items(), key=lambda item: (-item[1], item[0][1], item[0]))
+        return [Gap(*key, count) for key, count in in_order if count]
 
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
         """Views that are no money, by what they are and why, with what they would have come to."""

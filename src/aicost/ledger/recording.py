@@ -187,7 +187,7 @@ class Ledger:
         value: str | None = None,
         unit: str | None = None,
     ) -> None:
-        """Keep units of value delivered, of one id once. `value` is what they are worth, a decimal string in `unit`."""
+        """Keep units of value delivered, of one id once. `value` is what all are worth, a decimal string in `unit`."""
         said = (outcome_id or new_id(), name, count, run_id, at_ns, dict(attribution), value, unit)
         self._note("outcome", *said)
 
