@@ -259,11 +259,11 @@ def test_outcomes_are_kept_with_their_run_and_owner(app: App) -> None:
     aicost.flush()
     with sqlite3.connect(app.ledger_path) as db:
         rows = db.execute("SELECT id, name, count, run_id, attribution FROM outcomes").fetchall()
-    assert [row[1:] for row in rows] == [("document", 3, run.id, '{"tenant_id": "t"}')]
+    assert [row[1:] for row in rows] == [("document", 3, bytes.fromhex(run.id), '{"tenant_id": "t"}')]
     (span,) = app.spans
     (event,) = span.events
     said = dict(event.attributes or {})
-    assert int(str(said.pop("aicost.outcome.id"))[:16], 16) >> 1 == rows[0][0]
+    assert bytes.fromhex(str(said.pop("aicost.outcome.id"))) == rows[0][0]
     assert (event.name, said) == (
         "aicost.outcome",
         {
@@ -306,8 +306,9 @@ def test_a_rate_card_is_exchanged_at_once_or_not_at_all(tmp_path: Path) -> None:
     aicost.flush()
     with LedgerReader(tmp_path / "l.sqlite") as reader:
         [row] = reader.charges()
-        [line] = reader.lines([row.event_id])[row.event_id]
-    assert (row.rate_card, json.loads(line["about"])["source"]) == ("t@1", "the price list")
+        [line] = row.lines
+        about = reader.rate(row.rate_card, line.rate_id)
+    assert (row.rate_card, about["source"]) == ("t@1", "the price list")
     assert handle.use_rate_card(None).startswith("bundled@")
 
 

@@ -103,7 +103,8 @@ def said(path: Path) -> dict[str, Any]:
 
 
 def _rows(ledger: LedgerReader, select: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in ledger._rows(select, ())]
+    rows = [dict(row) for row in ledger._rows(select, ())]
+    return [{name: one.hex() if isinstance(one, bytes) else one for name, one in row.items()} for row in rows]
 
 
 def same(theirs: dict[str, Any], ours: dict[str, Any]) -> None:

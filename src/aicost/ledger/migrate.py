@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -22,11 +22,10 @@ from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Origin
 
 from .columns import DIMENSION_KEYS, SUBJECT_KEYS, entry_id, limbs, pack, whole
-from .connection import missing_columns
 from .deciding import view_digest
 from .records import ChargeRecord
 from .rows import Interner, Row, entry_row
-from .schema import SCHEMA_VERSION, TABLES, VIEWS
+from .schema import SCHEMA_VERSION, TABLES, VIEWS, missing_columns, statements
 from .sqlite import PUT_ENTRY, add_interned
 
 _log = logging.getLogger("aicost.ledger")
@@ -110,16 +109,6 @@ def totals(db: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
         "FROM entries e JOIN contexts c ON c.id = e.context GROUP BY 1"
     )
     return {currency: (n, known, whole(*sums) or 0) for currency, n, known, *sums in rows}
-
-
-def statements(script: str) -> Iterator[str]:
-    """The statements of a script. `executescript` would end the transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _copy_runs(db: sqlite3.Connection) -> None:

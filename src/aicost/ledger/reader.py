@@ -177,7 +177,9 @@ class LedgerReader:
                 key = (c["provider"], c["model"], c["charge_status"], c["chargeable"], c["reason"] or "")
                 counts[key] = counts.get(key, 0) + row["n"]
         gaps = [Gap(*key, count) for key, count in counts.items() if count]
-        return sorted(gaps, key=lambda gap: (-gap.count, gap.model))
+        return sorted(
+            gaps, key=lambda gap: (-gap.count, gap.model, gap.provider, gap.reason, gap.status, gap.chargeable)
+        )
 
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
         """Views that are no money, by what they are and why, with what they would have come to."""

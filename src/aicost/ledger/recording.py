@@ -28,9 +28,10 @@ from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
-from .connection import connect, version_of
+from .connection import connect
 from .ingest import Ingester, journal_of, let_fork
 from .records import charges_record, record
+from .schema import version_of
 from .told import Told
 
 _log = logging.getLogger("aicost.ledger")
