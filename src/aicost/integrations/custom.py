@@ -111,7 +111,7 @@ class OpenCall:
         """The call failed for good with `error`: an exception, or the name of what went wrong.
 
         `chargeable` says whether the provider charges for it; if not given, what the error says of it: one that was
-        refused (a 4xx, a 5xx, no connection) is not, and a time-out may have been.
+        refused (a 4xx, a 5xx, no connection) is not, and any other may have been.
         """
         call = self._call
         if call is None:
