@@ -154,7 +154,7 @@ def test_the_scenario_has_one_of_everything(app: App, emulator: ProviderEmulator
     assert sorted((one["name"], one["count"]) for one in ours["outcomes"]) == [("document", 3), ("ticket", 1)]
     statuses = {"priced", "partial", "estimated", "provider_reported", "unpriced"}
     assert {charge["charge_status"] for charge in ours["charges"]} == statuses
-    assert {charge["billed"] for charge in ours["charges"]} == {"yes", "no", "possibly"}
+    assert {charge["chargeable"] for charge in ours["charges"]} == {"yes", "no", "possibly"}
     assert {charge["status"] for charge in ours["charges"]} == {"success", "retry", "timeout", "failure"}
     assert Decimal(ours["report"]["totals"][0]["wasted"]) > 0
 
