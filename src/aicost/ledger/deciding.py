@@ -298,11 +298,15 @@ def _began(view: ChargeRecord) -> int:
 
 
 def _rank(view: ChargeRecord) -> tuple[Any, ...]:
-    """How much a view knows: of two that are whole, or both are not, the one that counts more. Never a tie."""
+    """How much a view knows: of two that are whole, or both are not, the one that counts more. Never a tie.
+
+    Of two that say as much the one of the attempt itself, which begins after the span around it and ends before.
+    """
     rated = sum(rate_id is not None for rate_id in layout_of(view.layout).rate_ids)
     said = rated + sum(value is not None for value in view)
     counted = sum(view.quantities)
-    return view.is_counted, view.complete, counted, view.atto is not None, said, view_digest(view)
+    nearness = (view.api != "reported", view.started_ns - view.ended_ns)
+    return view.is_counted, view.complete, counted, view.atto is not None, said, nearness, view_digest(view)
 
 
 def _billed(view: ChargeRecord) -> tuple[Any, ...]:
