@@ -31,6 +31,8 @@ from .sqlite import PUT_ENTRY, add_interned
 _log = logging.getLogger("aicost.ledger")
 
 _NANO = 10**9
+_FIRST_OF_ENTRIES = 5
+"""The first schema that has entries."""
 _AT_A_TIME = 1000
 _OLD = ("meta", "charges", "charge_lines", "rates", "runs", "steps", "outcomes", "sightings", "aliases", "quarantine")
 _ORIGIN = (
@@ -51,12 +53,12 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     try:
         # Looked at again: another process may have done it while this one waited.
         known = db.execute("PRAGMA user_version").fetchone()[0]
-        if known < SCHEMA_VERSION:
-            _log.warning("ledger %s is of an older version and is migrated; this may take a while", path)
+        if known < _FIRST_OF_ENTRIES:
+            _log.info("ledger %s is of an older version and is migrated; this may take a while", path)
             _migrate(db, known, path)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
-            _add_columns(db)
+            _add_what_is_new(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -64,16 +66,13 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _add_columns(db: sqlite3.Connection) -> None:
-    """What has become a dimension since is one of no entry so far: no number of a context changes by it."""
-    missing = missing_columns(db)
-    if not any(missing.values()):
-        return
+def _add_what_is_new(db: sqlite3.Connection) -> None:
+    """Tables that were no part of it yet, and columns of what has become a dimension: no number changes by those."""
     db.execute("DROP VIEW IF EXISTS charges")
-    for table, columns in missing.items():
+    for table, columns in missing_columns(db).items():
         for name in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {name} TEXT")
-    for statement in statements(VIEWS):
+    for statement in statements(TABLES + VIEWS):
         db.execute(statement)
 
 

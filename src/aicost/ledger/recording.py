@@ -48,7 +48,7 @@ SOON_S = 0.2
 RETRY_AFTER_S = 2.0
 """How long the thread leaves a store that could not be written."""
 
-_MAX_KNOWN = 10_000
+_MAX_KNOWN = 2_000
 """Layouts whose rates are known to be in the ledger; told again, they are nothing new."""
 
 Entries = Sequence[tuple[UsageEvent, Charge]]

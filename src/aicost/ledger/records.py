@@ -167,7 +167,7 @@ def _plain(quantity: Quantity) -> int | str:
     return quantity if type(quantity) is int else str(quantity)
 
 
-_MAX_LAYOUTS = 10_000
+_MAX_LAYOUTS = 2_000
 _keys: dict[int, tuple[Layout, str]] = {}
 _layouts: dict[str, Layout] = {}
 
