@@ -309,7 +309,8 @@ def test_a_rate_card_is_exchanged_at_once_or_not_at_all(tmp_path: Path) -> None:
     with LedgerReader(tmp_path / "l.sqlite") as reader:
         [row] = reader.charges()
         [line] = row.lines
-    assert (row.rate_card, json.loads(line["about"])["source"]) == ("t@1", "the price list")
+        about = reader.rate(row.rate_card, line.rate_id)
+    assert (row.rate_card, about["source"]) == ("t@1", "the price list")
     assert handle.use_rate_card(None).startswith("bundled@")
 
 

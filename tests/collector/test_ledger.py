@@ -28,7 +28,6 @@ from aicost.collector.intake import _record
 from aicost.collector.pricer import Pricer
 from aicost.collector.wire import MalformedRequestError
 from aicost.ledger import Ledger
-from aicost.ledger.columns import unpack
 from aicost.ledger.query import BREAKDOWNS
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
@@ -106,10 +105,8 @@ def said(path: Path) -> dict[str, Any]:
 
 
 def _rows(ledger: LedgerReader, select: str) -> list[dict[str, Any]]:
-    return [
-        {name: unpack(value) if isinstance(value, bytes) else value for name, value in dict(row).items()}
-        for row in ledger._rows(select, ())
-    ]
+    rows = [dict(row) for row in ledger._rows(select, ())]
+    return [{name: one.hex() if isinstance(one, bytes) else one for name, one in row.items()} for row in rows]
 
 
 def same(theirs: dict[str, Any], ours: dict[str, Any]) -> None:

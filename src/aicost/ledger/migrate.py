@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -22,16 +22,17 @@ from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Origin
 
 from .columns import DIMENSION_KEYS, SUBJECT_KEYS, entry_id, limbs, pack, whole
-from .connection import missing_columns
 from .deciding import view_digest
 from .records import ChargeRecord
 from .rows import Interner, Row, entry_row
-from .schema import SCHEMA_VERSION, TABLES, VIEWS
+from .schema import SCHEMA_VERSION, TABLES, VIEWS, missing_columns, statements
 from .sqlite import PUT_ENTRY, add_interned
 
 _log = logging.getLogger("aicost.ledger")
 
 _NANO = 10**9
+_FIRST_OF_ENTRIES = 5
+"""The first schema that has entries."""
 _AT_A_TIME = 1000
 _OLD = ("meta", "charges", "charge_lines", "rates", "runs", "steps", "outcomes", "sightings", "aliases", "quarantine")
 _ORIGIN = (
@@ -52,12 +53,12 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     try:
         # Looked at again: another process may have done it while this one waited.
         known = db.execute("PRAGMA user_version").fetchone()[0]
-        if known < SCHEMA_VERSION:
-            _log.warning("ledger %s is of an older version and is migrated; this may take a while", path)
+        if known < _FIRST_OF_ENTRIES:
+            _log.info("ledger %s is of an older version and is migrated; this may take a while", path)
             _migrate(db, known, path)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
-            _add_columns(db)
+            _add_what_is_new(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -65,16 +66,13 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _add_columns(db: sqlite3.Connection) -> None:
-    """What has become a dimension since is one of no entry so far: no number of a context changes by it."""
-    missing = missing_columns(db)
-    if not any(missing.values()):
-        return
+def _add_what_is_new(db: sqlite3.Connection) -> None:
+    """Tables that were no part of it yet, and columns of what has become a dimension: no number changes by those."""
     db.execute("DROP VIEW IF EXISTS charges")
-    for table, columns in missing.items():
+    for table, columns in missing_columns(db).items():
         for name in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {name} TEXT")
-    for statement in statements(VIEWS):
+    for statement in statements(TABLES + VIEWS):
         db.execute(statement)
 
 
@@ -110,16 +108,6 @@ def totals(db: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
         "FROM entries e JOIN contexts c ON c.id = e.context GROUP BY 1"
     )
     return {currency: (n, known, whole(*sums) or 0) for currency, n, known, *sums in rows}
-
-
-def statements(script: str) -> Iterator[str]:
-    """The statements of a script. `executescript` would end the transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _copy_runs(db: sqlite3.Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -153,8 +153,6 @@ class LedgerReader:
             )
         self._path = file
         self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
-        self._contexts: dict[int, sqlite3.Row] = {}
-        self._subjects: dict[int, sqlite3.Row] = {}
         self._layouts: dict[int, Layout] = {}
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
@@ -170,14 +168,18 @@ class LedgerReader:
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
         condition, values = self._where(where)
-        counts: dict[tuple[str, str, str, str, str], int] = {}
-        for row in self._rows(f"SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1", values):
-            c = self._context(row["context"])
-            if c["charge_status"] in ("unpriced", "partial") or c["chargeable"] == "possibly":
-                key = (c["provider"], c["model"], c["charge_status"], c["chargeable"], c["reason"] or "")
-                counts[key] = counts.get(key, 0) + row["n"]
-        in_order = sorted(counts.items(), key=lambda item: (-item[1], item[0][1], item[0]))
-        return [Gap(*key, count) for key, count in in_order if count]
+        rows = self._rows(
+            f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
+            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, ''), SUM(g.n) FROM g "
+            "JOIN contexts c ON c.id = g.context "
+            "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
+            "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
+            values,
+        )
+        gaps = [Gap(*row) for row in rows]
+        return sorted(
+            gaps, key=lambda gap: (-gap.count, gap.model, gap.provider, gap.reason, gap.status, gap.chargeable)
+        )
 
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
         """Views that are no money, by what they are and why, with what they would have come to."""
@@ -331,26 +333,32 @@ class LedgerReader:
         group = ", ".join(str(n + 1) for n in range(len(more) + 5))
         quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
         selected = ", ".join([*more, "e.context", "e.layout", "e.quantities", f"{_FAILED_INSIDE} AS failed"])
+        facts = dict.fromkeys(("currency", "status", "chargeable", "charge_status", *_columns_of(names, COLUMNS)))
+        whose = ["labels", *_columns_of(names, SUBJECTS)]
+        # Contexts are as many as there are, and are looked up once the entries are few.
         rows = self._cursor(
-            f"{_FAILED} SELECT {selected}, e.amount_units IS NOT NULL AS known, "
+            f"{_FAILED}, g AS (SELECT {selected}, e.amount_units IS NOT NULL AS known, "
             "SUM(e.n) AS n, COUNT(*) AS rows, SUM(e.amount_units) AS units, SUM(e.amount_nano) AS nano, "
             "SUM(e.amount_atto) AS atto, SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
             "SUM(CASE WHEN e.fallback_of IS NOT NULL THEN e.n ELSE 0 END) AS fallbacks, "
             "SUM(e.at_most_units) AS most_units, SUM(e.at_most_nano) AS most_nano, SUM(e.at_most_atto) AS most_atto, "
             "SUM(CASE WHEN e.at_most_units IS NOT NULL THEN e.n ELSE 0 END) AS bounded, "
-            f"{quantities} FROM entries e {condition} GROUP BY {group}",
+            f"{quantities} FROM entries e {condition} GROUP BY {group}) "
+            f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
+            + (f", {', '.join(f's.{name}' for name in whose)}" if columns["subject"] else "")
+            + " FROM g JOIN contexts c ON c.id = g.context"
+            + (" LEFT JOIN subjects s ON s.id = g.subject" if columns["subject"] else ""),
             values,
         )
         for row in rows:
-            c = self._context(row["context"])
             yield AlikeEntries(
-                tuple([self._key(name, row, c) for name in names]),
+                tuple([_key(name, row) for name in names]),
                 None if query.bucket is None else start_of(query.bucket, row["hour"]),
-                c["currency"],
-                c["status"],
-                c["chargeable"],
-                c["charge_status"],
-                bool(row["failed"]) or c["status"] != "success",
+                row["currency"],
+                row["status"],
+                row["chargeable"],
+                row["charge_status"],
+                bool(row["failed"]) or row["status"] != "success",
                 bool(row["known"]),
                 row["n"],
                 row["app_retries"],
@@ -360,26 +368,6 @@ class LedgerReader:
                 row["bounded"],
                 self._parts(row),
             )
-
-    def _key(self, name: str, row: sqlite3.Row, context: sqlite3.Row) -> str | None:
-        if name == METER:
-            return None
-        if name == RUN:
-            return unpack(row["run_id"])
-        value: str | None
-        if name in COLUMNS:
-            value = context[COLUMNS[name]]
-            if value is None and name in ("workflow", "step"):
-                value = row[f"late_{name}"]
-            return value
-        subject = self._subject(row["subject"])
-        if subject is None:
-            return None
-        if name in SUBJECTS:
-            value = subject[SUBJECTS[name]]
-            return value
-        value = json.loads(subject["labels"] or "{}").get(name.removeprefix(LABEL))
-        return value
 
     def _parts(self, row: sqlite3.Row) -> list[Part]:
         """The lines of a group, added up."""
@@ -393,18 +381,6 @@ class LedgerReader:
             return [Part(meter, one * n, atto) for meter, one, atto in zip(layout.meters, told, amounts, strict=True)]
         told = [row[name] for name in QUANTITY_COLUMNS[: len(layout)]]
         return list(map(Part, layout.meters, told, layout.amounts(told)))
-
-    def _context(self, number: int) -> sqlite3.Row:
-        if not self._contexts:
-            self._contexts = {row["id"]: row for row in self._rows("SELECT * FROM contexts", ())}
-        return self._contexts[number]
-
-    def _subject(self, number: int | None) -> sqlite3.Row | None:
-        if number is None:
-            return None
-        if not self._subjects:
-            self._subjects = {row["id"]: row for row in self._rows("SELECT * FROM subjects", ())}
-        return self._subjects.get(number)
 
     def _layout(self, number: int) -> Layout:
         known = self._layouts.get(number)
@@ -450,6 +426,27 @@ class LedgerReader:
                 parts.append("e.subject IN (SELECT id FROM subjects WHERE json_extract(labels, ?) = ?)")
                 values += [f"$.{path}", value]
         return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1"), values
+
+
+def _columns_of(names: Iterable[str], columns: Mapping[str, str]) -> list[str]:
+    return [columns[name] for name in names if name in columns]
+
+
+def _key(name: str, row: sqlite3.Row) -> str | None:
+    """The value of a dimension in a row; None where it has none."""
+    if name == METER:
+        return None
+    if name == RUN:
+        return unpack(row["run_id"])
+    value: str | None
+    if name in COLUMNS:
+        value = row[COLUMNS[name]]
+        return row[f"late_{name}"] if value is None and name in ("workflow", "step") else value
+    if name in SUBJECTS:
+        value = row[SUBJECTS[name]]
+        return value
+    value = json.loads(row["labels"] or "{}").get(name.removeprefix(LABEL))
+    return value
 
 
 def _conditions(identifier: str, *, is_whole: bool) -> list[tuple[str, tuple[Any, ...]]]:

@@ -167,7 +167,7 @@ def _plain(quantity: Quantity) -> int | str:
     return quantity if type(quantity) is int else str(quantity)
 
 
-_MAX_LAYOUTS = 10_000
+_MAX_LAYOUTS = 2_000
 _keys: dict[int, tuple[Layout, str]] = {}
 _layouts: dict[str, Layout] = {}
 
@@ -269,7 +269,7 @@ def read_record(data: bytes) -> JournalRecord | None:
         values = _sound(values)
     if kind == "charges":
         charges, *more = values
-        seen, replaces, told, rates = more or ((), (), None, ())
+        seen, replaces, told, rates, *_ = more or ((), (), None, ())
         return Charges(
             [charge_of(fields) for fields in charges],
             [SightingRecord._make([*about, charge_of(fields)]) for *about, fields in seen],
@@ -278,9 +278,9 @@ def read_record(data: bytes) -> JournalRecord | None:
             [(card, rate, about) for card, rate, about in rates],
         )
     if kind == "began":
-        return Began(*values)
+        return Began(*values[: len(Began._fields)])
     if kind == "ended":
-        return Ended(*values)
+        return Ended(*values[: len(Ended._fields)])
     if kind == "outcome":
         return ToldOutcome(*values[: len(ToldOutcome._fields)])
     return None
@@ -319,7 +319,7 @@ def _sound(value: Any) -> Any:
 def _told(told: Sequence[Any]) -> Told:
     runs, steps, outcomes = told
     return Told(
-        [ToldRun(*run) for run in runs],
-        [ToldStep(*step) for step in steps],
+        [ToldRun(*run[: len(ToldRun._fields)]) for run in runs],
+        [ToldStep(*step[: len(ToldStep._fields)]) for step in steps],
         [ToldOutcome(*one[: len(ToldOutcome._fields)]) for one in outcomes],
     )
