@@ -99,8 +99,6 @@ def said(path: Path) -> dict[str, Any]:
     explained = {row["run_id"]: explain(path, row["run_id"]) for row in rows["charges"] if row["run_id"]}
     for one in explained.values():
         one["attempts"].sort(key=lambda attempt: attempt["event_id"])
-        for attempt in one["attempts"]:
-            attempt.pop("history")
     return {**rows, "report": report, "explained": explained}
 
 
