@@ -53,6 +53,13 @@ _IDS = (
     ("event", "entries", "id"),
     ("event", "names", "name"),
 )
+# What a run or step is called may be known only after what was called in it: then nothing names it there.
+_LATE = {
+    "workflow": "SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id",
+    "step": "SELECT s.name FROM steps s WHERE s.step_id = e.step_id",
+}
+_MOST_NS = 2**63 - 1
+"""The last time that an entry may have, in nanoseconds."""
 _COUNTS = "e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
 
 
@@ -322,12 +329,13 @@ class LedgerReader:
         columns = {
             "subject": any(name in SUBJECTS or name.startswith(LABEL) for name in names),
             "run_id": RUN in names,
-            # What a run or step is called may be known only after what was called in it: then nothing names it there.
-            "(SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id AND e.context IN (SELECT id FROM contexts "
-            "WHERE workflow IS NULL)) AS late_workflow": "workflow" in names,
-            "(SELECT s.name FROM steps s WHERE s.step_id = e.step_id AND e.context IN (SELECT id FROM contexts "
-            "WHERE step IS NULL)) AS late_step": "step" in names,
-            "e.charge_start / 3600000000000 AS hour": query.bucket is not None,
+            **{
+                f"({late} AND e.context IN (SELECT id FROM contexts WHERE {name} IS NULL)) AS late_{name}": name
+                in names
+                for name, late in _LATE.items()
+            },
+            # Rounded down: `/` rounds towards 1970.
+            "e.charge_start / 3600000000000 - (e.charge_start % 3600000000000 < 0) AS hour": query.bucket is not None,
         }
         more = [column for column, is_asked in columns.items() if is_asked]
         group = ", ".join(str(n + 1) for n in range(len(more) + 5))
@@ -397,10 +405,14 @@ class LedgerReader:
         def narrow(condition: str, value: Any) -> None:
             if value is not None:
                 parts.append(condition)
-                values.append(value)
+                values.append(max(value, -_MOST_NS) if isinstance(value, int) else value)
 
-        narrow("e.charge_start >= ?", where.since_ns)
-        narrow("e.charge_start < ?", where.until_ns)
+        if where.since_ns is not None and where.since_ns > _MOST_NS:
+            parts.append("0")
+        else:
+            narrow("e.charge_start >= ?", where.since_ns)
+        if where.until_ns is None or where.until_ns <= _MOST_NS:
+            narrow("e.charge_start < ?", where.until_ns)
         narrow("e.run_id = ?", pack(where.run_id))
         narrow("e.span_id = ?", pack(where.span_id))
         if where.event_id is not None:
@@ -411,20 +423,19 @@ class LedgerReader:
                 parts.append("(e.id = ? OR e.event = ?)")
                 values += [identity, identity]
         for name, value in where.dimensions.items():
-            if name == "workflow":
-                parts.append(
-                    "COALESCE((SELECT x.workflow FROM contexts x WHERE x.id = e.context), "
-                    "(SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id)) = ?"
-                )
+            if name in _LATE and (book is not None or name != "step"):  # a sighting is in no step
+                late = _LATE[name]
+                parts.append(f"COALESCE((SELECT x.{name} FROM contexts x WHERE x.id = e.context), ({late})) = ?")
                 values.append(value)
             elif name in COLUMNS:
                 narrow(f"e.context IN (SELECT id FROM contexts WHERE {COLUMNS[name]} = ?)", value)
             elif name in SUBJECTS:
                 narrow(f"e.subject IN (SELECT id FROM subjects WHERE {SUBJECTS[name]} = ?)", value)
             else:
-                path = json.dumps(name.removeprefix(LABEL))
-                parts.append("e.subject IN (SELECT id FROM subjects WHERE json_extract(labels, ?) = ?)")
-                values += [f"$.{path}", value]
+                # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
+                said = "SELECT s.id FROM subjects s, json_each(s.labels) l WHERE l.key = ? AND l.value = ?"
+                parts.append(f"e.subject IN ({said})")
+                values += [name.removeprefix(LABEL), value]
         return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1"), values
 
 
