@@ -242,11 +242,14 @@ class _Sum:
             if group_of(part.meter) == "cache_read":
                 self.cached_tokens += part.quantity
 
-    def bound(self, group: AlikeEntries) -> None:
-        """Note what is not known, and what it comes to at most."""
+    def bound(self, group: AlikeEntries, *, by_meter: bool = False) -> None:
+        """Note what is not known, and what it comes to at most: which of its meters may come to more, nobody knows."""
         if group.chargeable == "no" or (
             group.is_known and group.charge_status != "partial" and group.chargeable == "yes"
         ):
+            return
+        if by_meter:
+            self.unbounded += group.n
             return
         self.unbounded += group.n - group.bounded
         if group.at_most_atto is not None:
@@ -299,6 +302,7 @@ def summed(query: Query, groups: Iterable[AlikeEntries]) -> list[Sums]:
             keys = (*group.keys[:at], meter, *group.keys[at + 1 :])
             sums = made.setdefault((keys, group.start, group.currency), _Sum())
             sums.count(group, group.n)
+            sums.bound(group, by_meter=True)
             sums.tokens(part for part in parts if meter is not None)
             for part in parts:
                 sums.add(group, part.atto)

@@ -263,13 +263,20 @@ class LedgerReader:
             found: set[tuple[str, str]] = set()
             for kind, table, column in _IDS:
                 for condition, values in _conditions(identifier, is_whole=is_whole):
-                    select = f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)} LIMIT 6"
                     of_entry = table == "entries" and kind == "event"
-                    for (stored,) in self._rows(select, values):
-                        found.add((kind, self._event_of(stored) if of_entry else unpack(stored) or ""))
+                    # First entries apart from corrections: of one event those may be more than the limit.
+                    for which in (" AND event IS NULL", " AND event IS NOT NULL") if of_entry else ("",):
+                        select = (
+                            f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)}{which} LIMIT 6"
+                        )
+                        for (stored,) in self._rows(select, values):
+                            found.add((kind, self._event_of(stored) if of_entry else unpack(stored) or ""))
             found.discard(("run", ""))
             if len(found) == 1:
-                return found.pop()
+                kind, full = found.pop()
+                if kind == "event" and not self.charges(Filter(event_id=full)):
+                    self._refuse_sighting(full)
+                return kind, full
             if found:
                 listed = ", ".join(sorted(f"{kind} {full}" for kind, full in found)[:6])
                 raise LedgerError(f"{identifier!r} is ambiguous: {listed}")
@@ -282,7 +289,8 @@ class LedgerReader:
             asked = f"SELECT event, kind, reason, counted_by FROM sightings WHERE {condition.format('event')} LIMIT 1"
             for seen in self._rows(asked, values):
                 why = f"{seen['kind']}, {seen['reason']}" if seen["reason"] else seen["kind"]
-                by = f"; aicost explain {seen['counted_by']}" if seen["counted_by"] else ""
+                counted_by = seen["counted_by"] and self._name(entry_id(seen["counted_by"]))
+                by = f"; aicost explain {counted_by}" if counted_by else ""
                 raise LedgerError(f"{self._name(seen['event'])} is a view that is not counted ({why}){by}")
 
     def _event_of(self, identity: bytes) -> str:
