@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import aicost
 from aicost._owner_rules import OwnerRule
 from aicost.ledger import Ledger
+from aicost.ledger.check import check
 from aicost.ledger.query import Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.usage.event import Origin
@@ -127,3 +129,26 @@ def test_a_credential_an_account_and_where_it_runs_are_mapped_too(tmp_path: Path
         "business_unit": "by namespace",
     }
     assert charge.evidence == "mapped"
+
+
+VIEWS = [
+    (True, 1, {"feature_id": "smart_search"}),
+    (False, 1, {"feature_id": "smart_search"}),
+    (False, 5, {"feature_id": "smart_search", "team": "my own", "label:cohort": "beta"}),
+]
+"""Views of one attempt: told by who has the table or has not, when, and what they say."""
+
+
+@pytest.mark.parametrize("told", permutations(range(len(VIEWS))), ids=str)
+def test_what_another_view_says_itself_is_not_overridden_in_any_order(tmp_path: Path, told: tuple[int, ...]) -> None:
+    path = tmp_path / "l.sqlite"
+    for number in (*told, *told):
+        has_table, at, said = VIEWS[number]
+        ledger = Ledger.open(path, owners=RULES if has_table else ())
+        ledger.record([(event(attribution=said, started_ns=at, ended_ns=9), priced(7))])
+        ledger.close()
+    with LedgerReader(path) as reader:
+        [charge] = reader.charges()
+    assert dict(charge.attribution) == {**MAPPED, "team": "my own", "label:cohort": "beta"}
+    assert charge.evidence == "mapped", "the business unit is"
+    assert list(check(path)) == []

@@ -255,10 +255,8 @@ class Decider:
                 self.made.seen.append(Seen(event.id, "contradiction", "", best.event_id, "", view))
         in_order = sorted(event.views, key=lambda view: (-_began(view), _rank(view)), reverse=True)
         kept = {name: _first(in_order, name) for name in _KEPT}
-        attribution: dict[str, str] = {}
-        for view in reversed(in_order):
-            attribution.update(view.attribution)
-        return best._replace(attribution=attribution, **kept)
+        attribution, evidence = _owners(in_order)
+        return best._replace(attribution=attribution, evidence=evidence, **kept)
 
     def _load(self, ids: Iterable[bytes]) -> None:
         wanted = [identity for identity in ids if identity not in self._events]
@@ -295,6 +293,17 @@ def _first(views: Iterable[ChargeRecord], name: str) -> Any:
 def _began(view: ChargeRecord) -> int:
     """When a view says it began, in eighths of a second: a span begins a little before the attempt that it is of."""
     return view.started_ns >> 27
+
+
+def _owners(in_order: Sequence[ChargeRecord]) -> tuple[dict[str, str], str | None]:
+    """Whose it was by the first to say, and why. What a table fills in gives way to what any view says itself."""
+    attribution: dict[str, str] = {}
+    evidence = None
+    for view in sorted(in_order, key=lambda view: view.evidence is not None):
+        more = {key: value for key, value in view.attribution.items() if key not in attribution}
+        attribution |= more
+        evidence = evidence or (view.evidence if more else None)
+    return attribution, evidence
 
 
 def _rank(view: ChargeRecord) -> tuple[Any, ...]:
@@ -335,6 +344,7 @@ def _is_covered(view: ChargeRecord, by: ChargeRecord) -> bool:
     if not tells_less or _began(by) > _began(view) or _rank(view) > _rank(by):
         return False
     same = all(getattr(view, name) in (None, getattr(by, name)) for name in _KEPT)
+    same = same and by.evidence in (None, view.evidence)
     return same and all(by.attribution.get(key) == value for key, value in view.attribution.items())
 
 
