@@ -5,9 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,3 +132,24 @@ def test_any_order_repetition_and_splitting_gives_the_same_sums(data: st.DataObj
     other = data.draw(st.permutations([*told, *again]))
     breaks = data.draw(st.lists(st.integers(0, 9), max_size=4))
     assert outcome(told, []) == outcome(other, breaks)
+
+
+def seen(n: int, usage: dict[str, int], **known: Any) -> UsageEvent:
+    return UsageEvent(IDS[n], "p", "chat", "m", usage, 1_000, 1_005, **known)
+
+
+JOINED = [
+    seen(0, {"input": 1}, origin=Origin(gateway=True, gateway_call_id="g-0")),
+    seen(0, {"input": 1}),
+    seen(0, {"input": 20, "output": 3}),
+    seen(2, {"input": 5}, origin=Origin(upstream_id="gateway:g-0")),
+]
+"""An attempt that one view of it joins with one further down, and others do not; the last is what counts."""
+
+
+@pytest.mark.parametrize("told", [*permutations(range(len(JOINED)))], ids=str)
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
+def test_what_any_view_joins_stays_joined_in_any_order(told: Sequence[int], at_once: bool) -> None:
+    tellings = [partial(Ledger.record, entries=[(JOINED[n], charge_of(JOINED[n]))]) for n in told]
+    found = outcome(tellings, [] if at_once else range(len(tellings)))
+    assert found[""] == [((), "USD", 15, 1, 5, 0, 0)]

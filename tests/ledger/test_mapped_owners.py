@@ -139,7 +139,7 @@ VIEWS = [
 """Views of one attempt: told by who has the table or has not, when, and what they say."""
 
 
-@pytest.mark.parametrize("told", permutations(range(len(VIEWS))), ids=str)
+@pytest.mark.parametrize("told", [*permutations(range(len(VIEWS)))], ids=str)
 def test_what_another_view_says_itself_is_not_overridden_in_any_order(tmp_path: Path, told: tuple[int, ...]) -> None:
     path = tmp_path / "l.sqlite"
     for number in (*told, *told):

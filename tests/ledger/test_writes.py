@@ -217,7 +217,7 @@ TOLD = [
 """One outcome, as it may be told: by a version that knew no values, and under a key that was used again."""
 
 
-@pytest.mark.parametrize("told", permutations(TOLD), ids=lambda told: str([TOLD.index(one) for one in told]))
+@pytest.mark.parametrize("told", [*permutations(TOLD)], ids=lambda told: str([TOLD.index(one) for one in told]))
 def test_of_one_id_the_outcome_that_was_recorded_first_counts_in_any_order(path: Path, told: Any) -> None:
     ledger = Ledger.open(path)
     for one in (*told, *reversed(told)):

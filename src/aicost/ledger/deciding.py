@@ -220,7 +220,7 @@ class Decider:
         if event.is_elsewhere:
             return None
         counts = event.views[0] if len(event.views) == 1 else self._most_known(event)
-        below = self._below(counts, event.id)
+        below = self._below(event)
         if below is not None:
             kind, reason = ("replaced", "") if below.evidence == REPLACED else ("joined", "downstream")
             self.made.seen.append(Seen(event.id, kind, reason, below.event.hex(), "aicost", counts))
@@ -228,19 +228,20 @@ class Decider:
         name = self._run_names.get(counts.run_id) if counts.run_id is not None else None
         return counts if name is None or name == counts.workflow else counts._replace(workflow=name)
 
-    def _below(self, record: ChargeRecord, identity: bytes) -> Alias | None:
+    def _below(self, event: KnownEvent) -> Alias | None:
         """The attempt of a process further down that this one led to, and that counts in its place.
 
         It began while this one was under way, as far as two clocks agree: an id that was kept and sent along later is
-        no proof.
+        no proof. Any view of it may say what it is known by: the one that knows most of the usage need not.
         """
         if not self._aliases:
             return None
-        since, until = record.started_ns - SKEW_NS, record.ended_ns + SKEW_NS
-        for name in _names_of(record)[:2]:
+        since = min(view.started_ns for view in event.views) - SKEW_NS
+        until = max(view.ended_ns for view in event.views) + SKEW_NS
+        for name in dict.fromkeys(name for view in event.views for name in _names_of(view)[:2]):
             for one in self._aliases.get(name, {}).values():
                 under_way = one.evidence == REPLACED or since <= one.started_ns <= until
-                if one.evidence != CALLER and one.event != identity and under_way:
+                if one.evidence != CALLER and one.event != event.id and under_way:
                     return one
         return None
 
@@ -344,7 +345,7 @@ def _is_covered(view: ChargeRecord, by: ChargeRecord) -> bool:
     if not tells_less or _began(by) > _began(view) or _rank(view) > _rank(by):
         return False
     same = all(getattr(view, name) in (None, getattr(by, name)) for name in _KEPT)
-    same = same and by.evidence in (None, view.evidence)
+    same = same and by.evidence in (None, view.evidence) and {*_names_of(view)} <= {*_names_of(by)}
     return same and all(by.attribution.get(key) == value for key, value in view.attribution.items())
 
 
