@@ -481,6 +481,13 @@ def test_an_outcome_that_is_no_count_is_left_out_and_said(
     assert "left out" in caplog.text
 
 
+class FloatOfALibrary(float):
+    """As numpy's are: its `repr` is no number."""
+
+    def __repr__(self) -> str:
+        return f"np.float64({float(self)})"
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "kept"),
     [
@@ -490,6 +497,7 @@ def test_an_outcome_that_is_no_count_is_left_out_and_said(
         ("0.000000000000000001", "USD", ("0.000000000000000001", "USD")),
         ("1e3", "USD", ("1000", "USD")),
         (0.1, "USD", ("0.1", "USD")),
+        (FloatOfALibrary(0.1), "USD", ("0.1", "USD")),
         (10**12, "IDR", ("1000000000000", "IDR")),
         (10**12 + 1, "IDR", (None, None)),
         (-1, "USD", (None, None)),
