@@ -407,3 +407,16 @@ def test_times_that_no_ledger_holds_cost_nobody_their_charges(
     by_http(running, a_request([run, step, a_span()], scope="aicost"))
     found = said(path)
     assert [len(found[what]) for what in ("charges", "runs", "steps", "outcomes")] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("scope", ["aicost", "app"])
+def test_a_name_that_is_no_text_costs_a_span_nothing(scope: str, tmp_path: Path) -> None:
+    said = {**chat(), "aicost.label.cohort": "beta"}
+    request = a_request([a_span({**said, "odd.name": 1, "odd.too": 2})], scope=scope).SerializeToString()
+    odd = request.replace(b"odd.name", b"odd\xff\xfeame").replace(b"odd.too", b"\xc3\x28d.too")
+    assert len(odd) == len(request)
+    ledger = Ledger.open(tmp_path / "l.sqlite")
+    (counted,) = Pricer(Kernel(RateCard.bundled()), events=True).price(odd).counted
+    ((event, charge),) = counted.entries
+    assert (event.attribution["label:cohort"], charge.status.value) == ("beta", "priced")
+    ledger.close()

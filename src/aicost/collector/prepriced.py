@@ -185,7 +185,9 @@ def _nanoseconds(seconds: object) -> int:
 def _usage(view: SpanView) -> dict[str, Quantity]:
     """The meters, in the order in which the span says them: that of the charge's lines."""
     attributes, encoded, found = view.attributes, view.encoded, dict[str, Quantity]()
-    keys = [key for key in attributes if key.startswith(_METER) and len(key) <= LONGEST_NAME][:_MOST_METERS]
+    keys = [key for key in wire.names_in(attributes) if key.startswith(_METER) and len(key) <= LONGEST_NAME][
+        :_MOST_METERS
+    ]
     if len(encoded) <= _LARGE:  # it is looked through for each
         keys.sort(key=lambda key: encoded.find(b"\x0a" + wire.varint(len(key.encode())) + key.encode()))
     for key in keys:
@@ -198,7 +200,7 @@ def _usage(view: SpanView) -> dict[str, Quantity]:
 
 
 def _meters_said(view: SpanView) -> int:
-    return sum(key.startswith(_METER) for key in view.attributes)
+    return sum(key.startswith(_METER) for key in wire.names_in(view.attributes))
 
 
 def _text(value: object) -> str | None:

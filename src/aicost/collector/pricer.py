@@ -355,7 +355,7 @@ def _ignore_statements(view: SpanView) -> None:
 
     One that aicost adopted in its process says the very id that it has here; it was metered there, and is priced again.
     """
-    stated = [key for key in view.attributes if key.startswith(OWN_STATEMENTS)]
+    stated = [key for key in wire.names_in(view.attributes) if key.startswith(OWN_STATEMENTS)]
     if not stated:
         return
     said = view.attributes.get(a.AICOST_EVENT_ID)

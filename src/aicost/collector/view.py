@@ -303,7 +303,9 @@ def owners_of(resource: ResourceSpans, present: Mapping[str, bytes], encoded: by
     """Who owns it: what the resource says, and the span where it says otherwise. What looks personal is hashed."""
     said = {name: wire.decoded(present[name]) for name in _OWNERS if name in present}
     if _LABEL in encoded:
-        said |= {name: wire.decoded(present[name]) for name in present if name.startswith(LABEL_ATTRIBUTE)}
+        said |= {
+            name: wire.decoded(present[name]) for name in wire.names_in(present) if name.startswith(LABEL_ATTRIBUTE)
+        }
     found = resource.told(_resource_owners)
     return span_owners(said, found) if said else found
 

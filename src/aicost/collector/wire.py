@@ -343,6 +343,23 @@ def _lenient(value: bytes) -> str | None:
     return str(value[start : start + size], "utf-8", "replace")
 
 
+def names_in(attributes: Mapping[str, Any]) -> Iterator[str]:
+    """The names of attributes that are text. What is no UTF-8 is the name of nothing that anybody asks for.
+
+    protobuf gives such a name out as bytes, or raises for it (upb of 6 and 7).
+    """
+    names = iter(attributes)
+    for _ in range(len(attributes)):
+        try:
+            name: object = next(names)
+        except UnicodeDecodeError:
+            continue
+        except StopIteration:
+            return
+        if isinstance(name, str):
+            yield name
+
+
 class DecodedAttributes(Mapping[str, Any]):
     """The attributes of a span that was read, as a mapping of text and numbers."""
 
@@ -360,10 +377,10 @@ class DecodedAttributes(Mapping[str, Any]):
         return key in self._map
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._map)
+        return names_in(self._map)
 
     def __len__(self) -> int:
-        return len(self._map)
+        return sum(1 for _ in names_in(self._map))
 
 
 def varint(value: int) -> bytes:
