@@ -1,4 +1,4 @@
-"""Another process holds the ledger: calls wait for milliseconds, and nothing is lost or out of order."""
+"""Another process holds the ledger: no call waits for it, and nothing is lost or out of order."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Settings(Secrets):
     """What a returned charge survives: the death of the process, or of the machine (`power`: each call waits for the
     disk, an event loop too)."""
     journal_max_bytes: Annotated[Bytes, ReadBy("process", "collector")] = 2**30
-    """What a process may have waiting in its journal for the ledger; what comes beyond that is counted as overflow."""
+    """What may wait in a ledger's journal, of all its writers; what comes beyond counts in `aicost.ledger.lost`."""
     journal_segment_bytes: Annotated[Bytes, ReadBy("process", "collector")] = 8 * 2**20
     """How large a segment of the journal gets before the next one is begun."""
     owners: Annotated[OwnerRules, ReadBy("process", "collector")] = ()

@@ -15,7 +15,7 @@ from ._options import console, json_option, ledger_option, ledger_path, print_js
 @json_option
 @wide_option
 def command(identifier: str, ledger: Path | None, as_json: bool, wide: bool) -> None:
-    """Explain what a run, a span or a charge cost: quantity x rate = amount, rate, card, source.
+    """Explain what a run, span, event or entry cost: quantity x rate = amount, rate, card, source.
 
     The start of an id is enough, if it is 6 characters or more and fits only one.
     """

@@ -51,7 +51,7 @@ COLUMNS: Mapping[str, str] = {
 SUBJECTS: Mapping[str, str] = {one.name: one.key for one in DIMENSIONS if one.source == "subject"}
 
 BREAKDOWNS: tuple[str, ...] = (*COLUMNS, *SUBJECTS, METER, RUN)
-"""What one can group and filter by; besides these, `label:K` for any label."""
+"""What one can group by, and `label:K` for any label. A `Filter` takes all but meters, and runs by `run_id`."""
 
 _NAMES = {one.key: one.name for one in DIMENSIONS}
 

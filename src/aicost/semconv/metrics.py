@@ -59,7 +59,7 @@ AICOST_INTERNAL_ERRORS: Final = Metric(
 AICOST_LEDGER_LOST: Final = Metric(
     "aicost.ledger.lost",
     "{charge}",
-    "Charges the ledger had to give up because it stayed unwritable. They are in the other metrics and the spans.",
+    "Charges the journal could not take: it was full, or unwritable. They are in the other metrics and the spans.",
 )
 GEN_AI_CLIENT_TOKEN_USAGE: Final = Metric(
     "gen_ai.client.token.usage",

@@ -30,7 +30,7 @@ _DEFAULTS = Settings()
 
 
 class ChargeStore(Protocol):
-    """Where charges are kept; the ledger is one. `record` is one transaction and returns when it is durable."""
+    """Where charges are kept; the ledger is one. What `record` was given is kept when it returns."""
 
     def record(
         self,
