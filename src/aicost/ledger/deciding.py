@@ -119,7 +119,7 @@ class Decider:
         names = {one.event_id for one in told}
         names.update(name for one in told if one.origin is not None for name in _names_of(one))
         self._load_aliases(names)
-        self._run_names.update(known.run_names({one.run_id for one in told if one.run_id is not None}))
+        self._load_run_names(told)
 
     def take(self, record: Charges, writer: str, number: int) -> None:
         """Decide on what one record tells."""
@@ -265,7 +265,15 @@ class Decider:
         if wanted:
             found = self._known.events(wanted)
             self._events.update(found)
-            self._load_aliases(name for event in found.values() for view in event.views for name in _names_of(view))
+            views = [view for event in found.values() for view in event.views]
+            self._load_aliases(name for view in views for name in _names_of(view))
+            # A view that is told now may not say in which run it was, where one that was told before did.
+            self._load_run_names(views)
+
+    def _load_run_names(self, views: Iterable[ChargeRecord]) -> None:
+        wanted = {view.run_id for view in views if view.run_id is not None} - self._run_names.keys()
+        if wanted:
+            self._run_names.update(self._known.run_names(wanted))
 
     def _load_aliases(self, names: Iterable[str]) -> None:
         for one in self._known.aliases(names):
