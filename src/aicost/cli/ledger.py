@@ -61,11 +61,12 @@ def ingest(ledger: Path | None, as_json: bool) -> None:
 @ledger_option
 def migrate(ledger: Path | None) -> None:
     """Make an older ledger one of this version; its totals are proven equal. Whoever writes to one does so, too."""
-    from aicost.ledger.connection import connect
+    from aicost.ledger.connection import as_ledger_error, connect
     from aicost.ledger.schema import SCHEMA_VERSION
 
     path = ledger_path(ledger)
-    connect(path, synchronous="FULL", timeout_s=30.0).close()
+    with as_ledger_error(f"cannot migrate ledger {path}", "make it writable, or restore a copy"):
+        connect(path, synchronous="FULL", timeout_s=30.0).close()
     click.echo(f"{path} is of schema {SCHEMA_VERSION}")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aicost._errors import LedgerError
 
 from .columns import AMOUNTS, CONTEXT, SUBJECT, digest_of, whole
-from .connection import connect_read_only
+from .connection import as_ledger_error, connect_read_only
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
 from .rows import NO_LAYOUT, quantities_of
@@ -86,9 +86,13 @@ def check(path: Path) -> Iterator[Broken]:
     Raises `LedgerError` for what is no ledger. Where the file itself is damaged, that is all it says.
     """
     try:
-        yield from _broken(path)
-    except (sqlite3.DatabaseError, LedgerError) as error:
-        if isinstance(error, LedgerError) and not isinstance(error.__cause__, sqlite3.DatabaseError):
+        with as_ledger_error(f"cannot read ledger {path}", "restore a copy, or try `sqlite3 FILE .recover`"):
+            yield from _broken(path)
+    except LedgerError as error:
+        cause = error.__cause__
+        # Text that is none is said by the same error as a file that cannot be opened.
+        is_closed = isinstance(cause, sqlite3.OperationalError) and "decode" not in str(cause)
+        if cause is None or is_closed or isinstance(cause, OSError):
             raise
         yield Broken("the file is whole", str(path), str(error))
 

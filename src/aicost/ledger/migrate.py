@@ -231,7 +231,8 @@ def _enter(db: sqlite3.Connection, interner: Interner, entries: list[Row], names
 def _record(row: dict[str, Any], lines: Sequence[Row]) -> ChargeRecord:
     """A charge of old. What a column does not say it does not know."""
     charge = _charge(row, lines)
-    declared = {"gateway_declared": bool(row.get("gateway_declared"))}
+    # A column of text, where `False` was written as '0'; in the payload of a sighting it is no text.
+    declared = {"gateway_declared": str(row.get("gateway_declared")) in ("1", "True")}
     origin = Origin._make((row | declared).get(name) for name in _ORIGIN)
     status, chargeable = row["charge_status"], row["billed"]
     # Of a call in no step, the operation stood in.
