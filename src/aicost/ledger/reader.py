@@ -54,6 +54,8 @@ _IDS = (
     ("event", "entries", "id"),
     ("event", "names", "name"),
 )
+_MAX_KNOWN = 10_000
+"""Contexts and subjects that a reader keeps."""
 _COUNTS = "e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
 
 
@@ -176,8 +178,8 @@ class LedgerReader:
                 f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"
             )
         self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
-        self._contexts: dict[int, sqlite3.Row] = {}
-        self._subjects: dict[int, sqlite3.Row] = {}
+        self._contexts: dict[int, list[sqlite3.Row]] = {}
+        self._subjects: dict[int, list[sqlite3.Row]] = {}
         self._layouts: dict[int, Layout] = {}
 
     def _reading(self) -> AbstractContextManager[None]:
@@ -428,16 +430,21 @@ class LedgerReader:
         return list(map(Part, layout.meters, told, layout.amounts(told)))
 
     def _context(self, number: int) -> sqlite3.Row:
-        if not self._contexts:
-            self._contexts = {row["id"]: row for row in self._rows("SELECT * FROM contexts", ())}
-        return self._contexts[number]
+        return self._interned("contexts", self._contexts, number)[0]
 
     def _subject(self, number: int | None) -> sqlite3.Row | None:
         if number is None:
             return None
-        if not self._subjects:
-            self._subjects = {row["id"]: row for row in self._rows("SELECT * FROM subjects", ())}
-        return self._subjects.get(number)
+        return next(iter(self._interned("subjects", self._subjects, number)), None)
+
+    def _interned(self, table: str, known: dict[int, list[sqlite3.Row]], number: int) -> list[sqlite3.Row]:
+        """A row of what entries refer to. There may be as many as entries: not all are kept."""
+        found = known.get(number)
+        if found is None:
+            if len(known) >= _MAX_KNOWN:
+                known.clear()
+            found = known[number] = self._rows(f"SELECT * FROM {table} WHERE id = ?", (number,))
+        return found
 
     def _layout(self, number: int) -> Layout:
         known = self._layouts.get(number)
