@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -119,7 +120,7 @@ def _digests(db: sqlite3.Connection) -> Iterator[Broken]:
                 )
     for number, *values in db.execute(f"SELECT id, {', '.join(SUBJECT)} FROM subjects"):
         is_forgotten = all(value is None for value in values)
-        if not is_forgotten and digest_of(SUBJECT, values) != number and values[0] is not None:
+        if not is_forgotten and digest_of(SUBJECT, values) != number:
             yield Broken("an id of what is interned is a digest of it", f"subjects {number}", "it is of something else")
 
 
@@ -127,12 +128,18 @@ def _lines(db: sqlite3.Connection) -> Iterator[Broken]:
     """The lines of an entry sum to its amount, unless a provider's own cost is the amount, or no line has a price."""
     quantities = ", ".join(f"e.{name}" for name in QUANTITY_COLUMNS)
     rows = db.execute(
-        "SELECT e.id, e.n, e.amount_units, e.amount_nano, e.amount_atto, c.charge_status, e.quantities, l.meters, "
-        f"{quantities} FROM entries e JOIN contexts c ON c.id = e.context LEFT JOIN layouts l ON l.id = e.layout"
+        "SELECT e.id, e.n, e.amount_units, e.amount_nano, e.amount_atto, c.charge_status, e.quantities, e.details, "
+        f"l.meters, {quantities} FROM entries e JOIN contexts c ON c.id = e.context "
+        "LEFT JOIN layouts l ON l.id = e.layout"
     )
-    for identity, _, units, nano, rest, status, text, meters, *columns in rows:
-        layout = layout_of(meters or NO_LAYOUT)
-        told = quantities_of(text) if text is not None else columns[: len(layout)]
+    for identity, _, units, nano, rest, status, text, details, meters, *columns in rows:
+        try:
+            dict(json.loads(details or "{}"))
+            layout = layout_of(meters or NO_LAYOUT)
+            told = quantities_of(text) if text is not None else columns[: len(layout)]
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            yield Broken("an entry can be read", identity.hex(), repr(error))
+            continue
         amount = whole(units, nano, rest)
         if any(quantity is None for quantity in told):
             yield Broken("an entry has a quantity for each meter of its layout", identity.hex(), "one is missing")

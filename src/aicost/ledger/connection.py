@@ -38,7 +38,7 @@ def as_ledger_error(what: str, way_out: str) -> Iterator[None]:
     """
     try:
         yield
-    except (sqlite3.Error, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+    except (sqlite3.Error, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         is_ours = not isinstance(error, (sqlite3.Error, OSError))
         why = f"it is damaged ({error!r})" if is_ours else getattr(error, "strerror", None) or error
         raise LedgerError(f"{what}: {why}; {way_out}") from error

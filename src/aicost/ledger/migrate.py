@@ -54,7 +54,11 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         known = db.execute("PRAGMA user_version").fetchone()[0]
         if known < SCHEMA_VERSION:
             _log.warning("ledger %s is of an older version and is migrated; this may take a while", path)
-            _migrate(db, known, path)
+            try:
+                _migrate(db, known, path)
+            except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+                way_out = "restore a copy, or go on in another file"
+                raise LedgerError(f"ledger {path} cannot be migrated: it is damaged ({error!r}); {way_out}") from error
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
             _add_columns(db)

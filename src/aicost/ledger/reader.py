@@ -239,7 +239,9 @@ class LedgerReader:
 
     def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
         """Every attempt with its usage, as it can be priced again, in the order they began."""
-        return (_recorded(one) for one in self._records(where, "ORDER BY e.charge_start, e.id"))
+        with self._reading():
+            for one in self._records(where, "ORDER BY e.charge_start, e.id"):
+                yield _recorded(one)
 
     @_answer
     def history(self, event_id: str) -> list[EntryRow]:
@@ -327,7 +329,8 @@ class LedgerReader:
 
     def _cursor(self, select: str, values: Sequence[Any]) -> Iterator[sqlite3.Row]:
         sound = [wellformed(value) if isinstance(value, str) else value for value in values]  # as such text is stored
-        yield from self._db.execute(select, sound)
+        for row in self._db.execute(select, sound):  # noqa: UP028 - `yield from` would close the cursor of a closed one
+            yield row
 
     def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
         condition, values = self._where(where)
