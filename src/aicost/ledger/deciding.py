@@ -144,14 +144,15 @@ class Decider:
             event = self._events[identity] = KnownEvent(identity)
             if identity.hex() != record.event_id:
                 self.made.names[record.event_id] = identity
-        elif any(_is_covered(record, by) for by in event.views):
+        # Whose work an attempt is may be told by a view that tells nothing else.
+        if origin is not None and (origin.gateway or origin.upstream_id is not None):
+            self._alias(record, identity, origin)
+        if any(_is_covered(record, by) for by in event.views):
             return
         first = not event.views
         event.views.append(record)
         if not first or event.is_elsewhere:
             self.made.views.append((identity, view_digest(record), record))
-        if origin is not None and (origin.gateway or origin.upstream_id is not None):
-            self._alias(record, identity, origin)
         self._decide(event)
 
     def _sighting(self, seen: SightingRecord) -> None:
@@ -302,6 +303,7 @@ def _first(views: Iterable[ChargeRecord], name: str) -> Any:
 
 def _rank(view: ChargeRecord) -> tuple[Any, ...]:
     """How much a view knows: of two that are whole, or both are not, the one that counts more. Never a tie."""
+    view = view._replace(workflow=None)  # an entry has the name its run got since: that is nothing a view knows
     rated = sum(rate_id is not None for rate_id in layout_of(view.layout).rate_ids)
     said = rated + sum(value is not None for value in view)
     counted = sum(view.quantities)
