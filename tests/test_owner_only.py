@@ -23,9 +23,10 @@ with aicost.run_scope("w", tenant_id="+14155550123"):
     aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1000})
 aicost.flush()
 beside = sorted(os.listdir("made/by/us"))
-assert beside == ["ledger.sqlite", "ledger.sqlite-shm", "ledger.sqlite-wal"], beside
+assert beside == ["ledger.sqlite", "ledger.sqlite-shm", "ledger.sqlite-wal", "ledger.sqlite.journal"], beside
 os.remove("made/by/us/ledger.sqlite")  # and it is begun anew
 aicost.record_usage(provider="openai", model="gpt-4o", operation="chat", usage={"input": 1000})
+aicost.flush()
 from aicost.cli import main
 try:
     sys.argv = ["aicost", "rates", "import", "--genai-prices", "genai.json", "--litellm", "litellm.json",
@@ -85,8 +86,9 @@ def test_what_a_collector_makes(tmp_path: Path, umask: int) -> None:
                 assert post(one.http, a_request([a_span()]).SerializeToString())[0] == 200
             until(lambda: metric(one.http, "aicost_collector_rejected_requests_total") == 1)
             until(lambda: (tmp_path / "out.jsonl").stat().st_size > 0)
+            until(lambda: any(path.name == "ingest.lock" for path in tmp_path.rglob("*")))
             names = {path.name for path in tmp_path.rglob("*")}
-            assert {"lock", "rejected", "ledger.sqlite", "ledger.sqlite-wal", "out.jsonl"} <= names
+            assert {"lock", "rejected", "ledger.sqlite", "ingest.lock", "out.jsonl"} <= names
             assert open_to_others(tmp_path) == []
         finally:
             one.stop()
@@ -106,6 +108,8 @@ def test_a_mode_that_was_chosen_stays(tmp_path: Path) -> None:
     ledger = Ledger.open(path)
     ledger.start_run("r", workflow="w", started_ns=1)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    assert ledger.flush()
+    assert modes.pop("ledger.sqlite.journal") == 0o700, "what waits is its writers' alone"
     assert set(modes.values()) == {0o640}, modes
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
     ledger.close()

@@ -255,20 +255,22 @@ def test_outcomes_are_kept_with_their_run_and_owner(app: App) -> None:
     import sqlite3
 
     with aicost.run_scope("w", tenant_id="t") as run:
-        aicost.record_outcome("document", count=3)
+        aicost.record_outcome("document", count=3, value="74.70", unit="USD")
     aicost.flush()
     with sqlite3.connect(app.ledger_path) as db:
-        rows = db.execute("SELECT id, name, count, run_id, attribution FROM outcomes").fetchall()
-    assert [row[1:] for row in rows] == [("document", 3, run.id, '{"tenant_id": "t"}')]
+        rows = db.execute("SELECT id, name, count, run_id, attribution, value, unit FROM outcomes").fetchall()
+    assert [row[1:] for row in rows] == [("document", 3, bytes.fromhex(run.id), '{"tenant_id": "t"}', "74.7", "USD")]
     (span,) = app.spans
     (event,) = span.events
     said = dict(event.attributes or {})
-    assert int(str(said.pop("aicost.outcome.id"))[:16], 16) >> 1 == rows[0][0]
+    assert bytes.fromhex(str(said.pop("aicost.outcome.id"))) == rows[0][0]
     assert (event.name, said) == (
         "aicost.outcome",
         {
             "aicost.outcome.name": "document",
             "aicost.outcome.count": 3,
+            "aicost.outcome.value": "74.7",
+            "aicost.outcome.unit": "USD",
             "aicost.run.id": run.id,
             "aicost.tenant.id": "t",
         },
@@ -306,8 +308,9 @@ def test_a_rate_card_is_exchanged_at_once_or_not_at_all(tmp_path: Path) -> None:
     aicost.flush()
     with LedgerReader(tmp_path / "l.sqlite") as reader:
         [row] = reader.charges()
-        [line] = reader.lines([row.event_id])[row.event_id]
-    assert (row.rate_card, json.loads(line["about"])["source"]) == ("t@1", "the price list")
+        [line] = row.lines
+        about = reader.rate(row.rate_card, line.rate_id)
+    assert (row.rate_card, about["source"]) == ("t@1", "the price list")
     assert handle.use_rate_card(None).startswith("bundled@")
 
 
@@ -476,3 +479,49 @@ def test_an_outcome_that_is_no_count_is_left_out_and_said(
     with sqlite3.connect(app.ledger_path) as db:
         assert db.execute("SELECT SUM(count) FROM outcomes").fetchone() == (1,)
     assert "left out" in caplog.text
+
+
+class FloatOfALibrary(float):
+    """As numpy's are: its `repr` is no number."""
+
+    def __repr__(self) -> str:
+        return f"np.float64({float(self)})"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "kept"),
+    [
+        (7, "USD", ("7", "USD")),
+        (0, "tickets saved", ("0", "tickets saved")),
+        (Decimal("74.70"), "EUR", ("74.7", "EUR")),
+        ("0.000000000000000001", "USD", ("0.000000000000000001", "USD")),
+        ("1e3", "USD", ("1000", "USD")),
+        (0.1, "USD", ("0.1", "USD")),
+        (FloatOfALibrary(0.1), "USD", ("0.1", "USD")),
+        (10**12, "IDR", ("1000000000000", "IDR")),
+        (10**12 + 1, "IDR", (None, None)),
+        (-1, "USD", (None, None)),
+        (True, "USD", (None, None)),
+        ("NaN", "USD", (None, None)),
+        (float("inf"), "USD", (None, None)),
+        ("1e999999999", "USD", (None, None)),
+        ("1e-999999999", "USD", (None, None)),
+        ("much", "USD", (None, None)),
+        (object(), "USD", (None, None)),
+        (7, None, (None, None)),
+        (7, "", (None, None)),
+        (None, "USD", (None, None)),
+    ],
+    ids=repr,
+)
+def test_what_outcomes_are_worth_is_kept_exactly_or_left_out_and_said(
+    app: App, value: Any, unit: Any, kept: tuple[str | None, str | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with aicost.run_scope("w"):
+        aicost.record_outcome("ticket", 3, value=value, unit=unit)
+    aicost.flush()
+    with sqlite3.connect(app.ledger_path) as db:
+        assert db.execute("SELECT count, value, unit FROM outcomes").fetchall() == [(3, *kept)]
+    said = dict(app.spans[0].events[0].attributes or {})
+    assert (said.get("aicost.outcome.value"), said.get("aicost.outcome.unit")) == kept
+    assert ("left out what it is worth" in caplog.text) == (kept == (None, None))

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import TracerProvider
 
 from . import _forks, _signals, integrations
+from ._bounded import short
 from ._errors import ConfigError, RateCardError
 from ._settings import load as load_settings
 from ._wellformed import as_text
@@ -32,6 +34,7 @@ from .usage.providers import canonical_provider, normal_tier
 from .usage.readers import ResponseView
 from .usage.reading import PLAUSIBLE
 from .usage.reported import read_meters
+from .usage.worth import worth_of
 
 _log = logging.getLogger("aicost")
 _lock = _forks.lock()
@@ -253,24 +256,43 @@ def record_usage(
         guard.failed("record usage", error)
 
 
-def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = None) -> None:
+def record_outcome(
+    name: str,
+    count: int = 1,
+    *,
+    idempotency_key: str | None = None,
+    value: int | Decimal | str | None = None,
+    unit: str | None = None,
+) -> None:
     """Count units of value, the denominator of cost per unit: a document processed, a ticket resolved.
 
-    The outcome belongs to the run and owner in scope. One recorded twice with one `idempotency_key` counts once.
-    Never raises: what is no count between 0 and a trillion is left out, and logged.
+    The outcome belongs to the run and owner in scope. One recorded twice with one `idempotency_key` counts once, as it
+    was recorded first. `value` is what all `count` of them are worth together, exactly, in `unit`: a currency such as
+    "USD", or any word.
+
+    Never raises. What is no count between 0 and a trillion is left out, and logged. So is a value that is none, or has
+    no unit; the outcome counts without it.
 
     >>> aicost.record_outcome("document")
+    >>> aicost.record_outcome("ticket", 3, value=Decimal("74.70"), unit="USD", idempotency_key="tickets-2026-11-25")
     """
     try:
-        name, scope, now = as_text(name), current_scope(), time.time_ns()
+        name, scope, now = short(as_text(name)), current_scope(), time.time_ns()
         if type(count) is not int or not 0 <= count <= PLAUSIBLE:
             _log.warning("record_outcome(%r): left out %r: not a count between 0 and %d", name, count, PLAUSIBLE)
             return
+        try:
+            worth, unit = worth_of(value, unit)
+        except ValueError as error:
+            _log.warning("record_outcome(%r): left out what it is worth: %s", name, error)
+            worth = unit = None
         outcome_id = new_id() if idempotency_key is None else derived_id("outcome", name, idempotency_key)
         span = trace.get_current_span()
         if span.is_recording():
             said: dict[str, Any] = {a.AICOST_OUTCOME_NAME: name, a.AICOST_OUTCOME_COUNT: count}
             said[a.AICOST_OUTCOME_ID] = outcome_id
+            if worth is not None:
+                said |= {a.AICOST_OUTCOME_VALUE: worth, a.AICOST_OUTCOME_UNIT: unit}
             # Whose it is now, which the span may have begun without.
             run = {} if scope.run is None else {a.AICOST_RUN_ID: scope.run.id}
             span.add_event("aicost.outcome", {**said, **run, **scope.owners}, timestamp=now)
@@ -283,6 +305,8 @@ def record_outcome(name: str, count: int = 1, *, idempotency_key: str | None = N
                 attribution=scope.attribution,
                 at_ns=now,
                 outcome_id=outcome_id,
+                value=worth,
+                unit=unit,
             )
     except Exception as error:  # noqa: BLE001 - the application comes first
         guard.failed("record an outcome", error)

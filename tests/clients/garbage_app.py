@@ -182,6 +182,24 @@ def session_awaited() -> Any:
 
 
 @kind
+def open_call() -> Any:
+    """A call of somebody else's integration, which nobody ends."""
+    return aicost.start_call("acme-sdk", provider="acme", model="m")
+
+
+@kind
+def open_call_in_a_generator() -> Any:
+    """The same, as a block of a generator."""
+
+    def answer() -> Iterator[int]:
+        with aicost.start_call("acme-sdk", provider="acme", model="m") as call:
+            yield 1
+            call.stop()
+
+    return begun(answer())
+
+
+@kind
 def generator() -> Any:
     """A tracked generator, which made a call."""
 

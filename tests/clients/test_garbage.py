@@ -59,6 +59,7 @@ def test_whatever_is_dropped_half_way_is_finished_outside_of_the_collector(
 
 FINALIZERS = {
     "integrations/_sessions.py:Session.__del__": "session",
+    "integrations/custom.py:OpenCall.__del__": "open_call",
     "integrations/_observed_streams.py:_ObservedStream.__del__": "stream",
     "scopes/frames.py:_Kept.__del__": "generator_that_was_not_begun",
 }

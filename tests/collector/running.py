@@ -288,8 +288,8 @@ def settings(backend: Backend | None = None, **more: Any) -> dict[str, Any]:
 class InProcess:
     """A collector in a thread of the test."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.service = Service(Settings(collector=CollectorSettings.model_validate(config)))
+    def __init__(self, config: dict[str, Any], **more: Any) -> None:
+        self.service = Service(Settings(collector=CollectorSettings.model_validate(config), **more))
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._begun = threading.Event()

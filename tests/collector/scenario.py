@@ -65,7 +65,8 @@ def use(emulator: ProviderEmulator) -> None:
         client.embeddings.create(model="text-embedding-3-small", input="hello")
         client.moderations.create(model="omni-moderation-latest", input="hello")
         with aicost.attribution(tenant_id="t-2", team="search"):
-            aicost.record_outcome("document", 3)
+            aicost.record_outcome("document", 3, value=Decimal("74.70"), unit="USD")
+            aicost.record_outcome("n" * 300, value=7, unit="minutes saved " * 30)
             aicost.record_outcome("ticket", idempotency_key="ticket-7")
             aicost.record_outcome("ticket", idempotency_key="ticket-7")
         _meters()

@@ -400,7 +400,7 @@ def test_what_somebody_forges_costs_nobody_else_anything(
     assert post(one.http, request.SerializeToString())[0] == 200
     with LedgerReader(ledger) as reader:
         rows = {row.event_id == "x": row for row in reader.charges()}
-    assert rows[False]["charge_status"] == "priced"
+    assert rows[False].charge_status == "priced"
     if str(forged.get("aicost.cost.amount_exact")) != "1":
         assert rows[True].charge_status == "unpriced"
         assert rows[True].atto is None
@@ -471,21 +471,19 @@ def test_the_ledger_has_it_before_it_is_acknowledged_and_once(
 def test_a_ledger_that_cannot_be_written_is_told_to_the_client(
     collector: Callable[..., InProcess], backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sqlite3
+    from aicost.journal import JournalFullError
 
     ledger = tmp_path / "ledger.sqlite"
     one = collector(ledger=str(ledger))
     with monkeypatch.context() as patched:
-        patched.setattr("aicost.ledger.sqlite.RETRY_AFTER_S", 0.0)
         patched.setattr(
-            "aicost.ledger.sqlite.Ledger._transact",
-            lambda *_: (_ for _ in ()).throw(sqlite3.OperationalError("database or disk is full")),
+            "aicost.journal.Journal.append",
+            lambda *_: (_ for _ in ()).throw(JournalFullError("journal x cannot be written: No space left on device")),
         )
         data = body()
         assert post(one.http, data)[0] == 503
         assert not backend.spans
-        time.sleep(0.01)
-    monkeypatch.setattr("aicost.ledger.sqlite.RETRY_AFTER_S", 0.0)
+        assert metric(one.http, "aicost_collector_ledger_lost_total") == 0, "whoever sent it has it still"
     until(lambda: post(one.http, data)[0] == 200)
     assert total(ledger) == ONE
 

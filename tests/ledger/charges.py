@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
+from aicost.ledger import Ledger
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import UsageEvent
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def event(event_id: str = "e-1", **known: Any) -> UsageEvent:
@@ -35,3 +40,17 @@ UNSEEN = Charge.of_lines(ChargeStatus.UNPRICED, "USD", None, (), "usage_not_rece
 
 FREE = Charge.of_lines(ChargeStatus.PRICED, "USD", 0, ())
 """An attempt that was refused before any work."""
+
+
+def ns(text: str) -> int:
+    """A time in UTC as nanoseconds since the epoch."""
+    return (datetime.fromisoformat(text).replace(tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def recorded(path: Path, *entries: tuple[UsageEvent, Charge]) -> Path:
+    """A ledger of these charges, each told by itself."""
+    ledger = Ledger.open(path)
+    for entry in entries:
+        assert ledger.record([entry])
+    ledger.close()
+    return path

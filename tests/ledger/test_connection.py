@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from aicost import LedgerError
 from aicost.ledger import Ledger
+from aicost.ledger.check import check
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.schema import SCHEMA_VERSION
@@ -308,3 +309,25 @@ def test_a_damaged_ledger_is_named_when_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(content)
     with LedgerReader(path) as reader, pytest.raises(LedgerError, match=r"cannot read ledger .*l\.sqlite: .*malformed"):
         reader.answer(Query(("model",)))
+
+
+def test_a_ledger_from_before_some_dimension_gets_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    ledger.record([(event("before"), priced(5))])
+    ledger.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP VIEW charges")
+        db.execute("ALTER TABLE contexts DROP COLUMN phase")
+        db.execute("ALTER TABLE subjects DROP COLUMN conversation_id")
+        db.commit()
+    before = path.read_bytes()
+    with LedgerReader(path) as reader:
+        assert [(row.key, row.atto) for row in reader.answer(Query(("phase",)))] == [(None, 5)]
+    assert path.read_bytes() == before, "reading changes nothing"
+    ledger = Ledger.open(path)
+    ledger.record([(event("before"), priced(5)), (event("after", attribution={"phase": "research"}), priced(7))])
+    ledger.close()
+    with LedgerReader(path) as reader:
+        assert {row.key: row.atto for row in reader.answer(Query(("phase",)))} == {None: 5, "research": 7}
+    assert list(check(path)) == []

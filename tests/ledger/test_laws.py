@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,24 @@ def test_a_view_that_does_not_say_its_run_leaves_the_run_its_name() -> None:
     ]
     for breaks in ([], [0, 1]):
         assert [row[0] for row in outcome(told, breaks)["workflow"]] == [("named",)]
+
+
+def seen(n: int, usage: dict[str, int], **known: Any) -> UsageEvent:
+    return UsageEvent(IDS[n], "p", "chat", "m", usage, 1_000, 1_005, **known)
+
+
+JOINED = [
+    seen(0, {"input": 1}, origin=Origin(gateway=True, gateway_call_id="g-0")),
+    seen(0, {"input": 1}),
+    seen(0, {"input": 20, "output": 3}),
+    seen(2, {"input": 5}, origin=Origin(upstream_id="gateway:g-0")),
+]
+"""An attempt that one view of it joins with one further down, and others do not; the last is what counts."""
+
+
+@pytest.mark.parametrize("told", [*permutations(range(len(JOINED)))], ids=str)
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
+def test_what_any_view_joins_stays_joined_in_any_order(told: Sequence[int], at_once: bool) -> None:
+    tellings = [partial(Ledger.record, entries=[(JOINED[n], charge_of(JOINED[n]))]) for n in told]
+    found = outcome(tellings, [] if at_once else range(len(tellings)))
+    assert found[""] == [((), "USD", 15, 1, 5, 0, 0)]

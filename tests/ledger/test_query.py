@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from aicost import LedgerError
 from aicost.ledger import Ledger
-from aicost.ledger.query import Filter, Query
+from aicost.ledger.query import BUCKETS, Bucket, Filter, Query, start_of
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Chargeable, RequestStatus
 
-from .charges import FREE, UNSEEN, event, priced, unpriced
+from .charges import FREE, UNSEEN, event, ns, priced, recorded, unpriced
 
 REFUSED = event("refused", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None)
 CUT = event("cut", status=RequestStatus.TIMEOUT, chargeable=Chargeable.POSSIBLY, usage=None)
@@ -129,3 +130,79 @@ def test_a_recorded_call_can_be_priced_again_as_the_model_that_was_asked_for(pat
     with LedgerReader(path) as reader:
         [recorded] = reader.recorded()
     assert (recorded.inquiry.model, recorded.inquiry.request_model) == ("m:v2", "m")
+
+
+@pytest.mark.parametrize(
+    ("at", "hour", "day", "week", "month"),
+    [
+        ("2026-11-25T14:59:59.999999", "2026-11-25T14", "2026-11-25", "2026-11-23", "2026-11-01"),
+        ("2026-11-23T00:00:00", "2026-11-23T00", "2026-11-23", "2026-11-23", "2026-11-01"),
+        ("2026-11-22T23:59:59.999999", "2026-11-22T23", "2026-11-22", "2026-11-16", "2026-11-01"),
+        ("2026-11-01T00:00:00", "2026-11-01T00", "2026-11-01", "2026-10-26", "2026-11-01"),
+        ("2026-10-31T23:59:59.999999", "2026-10-31T23", "2026-10-31", "2026-10-26", "2026-10-01"),
+        ("2028-02-29T12:00:00", "2028-02-29T12", "2028-02-29", "2028-02-28", "2028-02-01"),
+        ("2027-01-01T00:30:00", "2027-01-01T00", "2027-01-01", "2026-12-28", "2027-01-01"),
+        ("1970-01-01T00:00:00", "1970-01-01T00", "1970-01-01", "1969-12-29", "1970-01-01"),
+        ("1969-12-31T23:59:59.999999", "1969-12-31T23", "1969-12-31", "1969-12-29", "1969-12-01"),
+        ("1969-12-31T23:00:00", "1969-12-31T23", "1969-12-31", "1969-12-29", "1969-12-01"),
+        ("1700-03-01T05:00:00", "1700-03-01T05", "1700-03-01", "1700-03-01", "1700-03-01"),
+        ("2262-04-11T23:47:00", "2262-04-11T23", "2262-04-11", "2262-04-07", "2262-04-01"),
+    ],
+)
+def test_a_stretch_of_time_begins_in_utc_and_a_week_on_monday(
+    path: Path, at: str, hour: str, day: str, week: str, month: str
+) -> None:
+    recorded(path, (event(started_ns=ns(at), ended_ns=ns(at)), priced(5)))
+    with LedgerReader(path) as reader:
+        found = [reader.answer(Query(bucket=bucket)) for bucket in BUCKETS]
+    expected = [datetime.fromisoformat(text + (":00" if "T" in text else "")) for text in (hour, day, week, month)]
+    assert [[row.start for row in rows] for rows in found] == [[one.replace(tzinfo=timezone.utc)] for one in expected]
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_a_time_that_no_calendar_has_is_in_its_first_or_last_stretch(bucket: Bucket) -> None:
+    """Other stores hold times further off than SQLite's 64 bits of nanoseconds do."""
+    first, last = start_of(bucket, -(10**12)), start_of(bucket, 10**12)
+    assert (first.year, first.month, first.day) == (1, 1, 1)
+    assert (last.year, last.month) == (9999, 12)
+
+
+def test_stretches_come_in_their_order_and_the_dearest_first_in_each(path: Path) -> None:
+    days = ("1969-12-31", "2026-11-24", "2026-11-25")
+    made = [
+        (event(f"{day}-{model}", started_ns=ns(day), ended_ns=ns(day), model=model), priced(amount))
+        for day in reversed(days)
+        for model, amount in (("cheap", 1), ("dear", 9))
+    ]
+    recorded(path, *made)
+    with LedgerReader(path) as reader:
+        rows = reader.answer(Query(("model",), bucket="day"))
+    assert [(f"{row.start:%Y-%m-%d}", row.key) for row in rows] == [
+        (day, key) for day in days for key in ("dear", "cheap")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "found"),
+    [
+        (None, None, ["a", "b", "c"]),
+        (ns("2026-11-01"), ns("2026-12-01"), ["b"]),
+        (ns("2026-11-01"), None, ["b", "c"]),
+        (None, ns("2026-11-01"), ["a"]),
+        (-(10**30), 10**30, ["a", "b", "c"]),
+        (None, 2**63 - 1, ["a", "b"]),
+        (2**63 - 1, None, ["c"]),
+        (10**30, None, []),
+        (None, -(10**30), []),
+    ],
+    ids=str,
+)
+def test_a_period_of_any_length_is_asked_for(
+    path: Path, since: int | None, until: int | None, found: list[str]
+) -> None:
+    times = {"a": ns("1969-07-20"), "b": ns("2026-11-01"), "c": 2**63 - 1}
+    recorded(path, *((event(name, model=name, started_ns=at, ended_ns=at), priced(1)) for name, at in times.items()))
+    with LedgerReader(path) as reader:
+        where = Filter(since_ns=since, until_ns=until)
+        assert sorted(str(row.key) for row in reader.answer(Query(("model",), where))) == found
+        assert sorted(one.event_id for one in reader.charges(where)) == found

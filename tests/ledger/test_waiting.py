@@ -170,3 +170,23 @@ def test_calls_that_come_faster_than_can_be_written_lose_nothing_and_blame_nobod
     assert "another process" not in caplog.text
     with LedgerReader(tmp_path / "l.sqlite") as reader:
         assert reader.answer(Query())[0].calls == each * threads
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_does_not_wait_for_another_ingester(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    ledger = Ledger.open(path)
+    ledger.record([(event("e-1"), priced(1))])
+    with journal.ingesting(ingest.journal_of(path)) as alone:
+        assert alone
+        flushing = threading.Thread(target=ledger.flush, args=(3.0,))
+        flushing.start()
+        began = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        assert time.monotonic() - began < 0.5
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    flushing.join()
+    ledger.close()
+    assert found(path, "SELECT COUNT(*) FROM charges") == [(1,)]

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from aicost.ledger import Ledger
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.records import read_record, record
 from aicost.ledger.sqlite import SqliteStore
+from aicost.ledger.told import ToldOutcome
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import UsageEvent
 
@@ -203,3 +206,26 @@ def test_every_kind_of_failure_is_said_once_until_it_is_over(path: Path, caplog:
     said = [record.message.partition(" (")[0].rpartition(" ledger.sqlite")[2] for record in caplog.records]
     assert [("cannot be written" in m, "writable again" in m) for m in said] == [(True, False), (False, True)] * 2
     assert total(path) == 6
+
+
+TOLD = [
+    {"at_ns": 5, "count": 3, "value": "74.7", "unit": "USD"},
+    {"at_ns": 5, "count": 3},
+    {"at_ns": 5, "count": 2, "value": "80", "unit": "USD"},
+    {"at_ns": 6, "count": 1, "value": "99", "unit": "EUR"},
+]
+"""One outcome, as it may be told: by a version that knew no values, and under a key that was used again."""
+
+
+@pytest.mark.parametrize("told", [*permutations(TOLD)], ids=lambda told: str([TOLD.index(one) for one in told]))
+def test_of_one_id_the_outcome_that_was_recorded_first_counts_in_any_order(path: Path, told: Any) -> None:
+    ledger = Ledger.open(path)
+    for one in (*told, *reversed(told)):
+        ledger.record_outcome("ticket", run_id=None, attribution={}, outcome_id="o-1", **one)
+    ledger.close()
+    assert rows(path, "SELECT at_ns, count, value, unit FROM outcomes") == [(5, 2, "80", "USD")]
+
+
+def test_an_outcome_of_a_version_that_knew_no_values_is_taken_in() -> None:
+    said = ("o-1", "ticket", 3, None, 5, {})
+    assert read_record(record("outcome", said)) == ToldOutcome(*said)

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from aicost import LedgerError
 from aicost.ledger import Ledger
-from aicost.pricing.charge import ChargeStatus
+from aicost.ledger.reader import LedgerReader
+from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.reports.explain import explain, render
 from aicost.usage.event import Chargeable, RequestStatus
-from tests.ledger.charges import FREE, UNSEEN, event, priced, unpriced
+from tests.ledger.charges import FREE, UNSEEN, event, priced, recorded, unpriced
 
 
 class Rates:
@@ -150,3 +152,64 @@ def test_the_headline_says_how_much_of_the_total_is_not_known(path: Path, where:
     data = explain(path, where)
     assert data["totals"] == {"USD": total, "EUR": "2"}
     assert data["unknown"] == {"USD": {"unpriced": 2, "partial": 1, "possibly_billed": 1}}
+
+
+def test_a_most_is_said_beside_what_is_not_known(tmp_path: Path) -> None:
+    cut = event("cut-off", status=RequestStatus.TIMEOUT, chargeable=Chargeable.POSSIBLY, usage=None)
+    path = recorded(tmp_path / "l.sqlite", (cut, UNSEEN._replace(at_most_atto=3 * 10**16)))
+    [attempt] = explain(path, "cut-off")["attempts"]
+    assert (attempt["amount"], attempt["at_most"]) == (None, "0.03")
+    assert "possibly billed · at most 0.03 USD = ?" in shown(path, "cut-off")
+
+
+def test_what_was_entered_first_and_turned_out_otherwise_is_explained_by_any_of_its_entries(tmp_path: Path) -> None:
+    less = event("corrected", usage={"input": 10}, complete=False, run_id=None)
+    path = recorded(tmp_path / "l.sqlite", (less, priced(10**18, status=ChargeStatus.PARTIAL)))
+    assert explain(path, "corrected")["attempts"][0]["history"] == [], "nothing to tell where nothing was corrected"
+    recorded(path, (event("corrected", run_id=None), priced(10**18, 2 * 10**18)))
+    whole = explain(path, "corrected")
+    history = whole["attempts"][0]["history"]
+    assert [(one["n"], one["amount"]) for one in history] == [(1, "1"), (-1, "-1"), (1, "3")]
+    assert [one["corrects"] for one in history] == [None, history[0]["id"], history[0]["id"]]
+    assert whole["totals"] == {"USD": "3"}
+    for one in history:
+        assert explain(path, one["id"]) == explain(path, one["id"][:20]) == whole
+    text = shown(path, "corrected")
+    for what, one, amount in zip(("entry", "reversal", "replacement"), history, ("1", "-1", "3"), strict=True):
+        assert f"{what} = {amount} USD  {one['id']}" in text
+
+
+def test_the_start_of_an_id_is_ambiguous_however_often_the_first_of_them_was_corrected(tmp_path: Path) -> None:
+    ids = [f"01a214312b07{n:020x}" for n in range(2)]
+    path = tmp_path / "l.sqlite"
+    for n in range(1, 6):
+        more = Charge.of_lines(ChargeStatus.PRICED, "USD", n, (ChargeLine("input", n, "1", 1, n, "r"),))
+        recorded(path, (event(ids[0], usage={"input": n}, run_id=None), more))
+    recorded(path, (event(ids[1], run_id=None), priced(1)))
+    assert len(explain(path, ids[0])["attempts"][0]["history"]) == 9
+    with pytest.raises(LedgerError, match="ambiguous"):
+        explain(path, "01a214312b07")
+
+
+def test_an_event_that_another_one_counts_is_not_explained_as_nothing(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "l.sqlite", (event("the-caller", run_id=None), priced(1)))
+    ledger = Ledger.open(path)
+    ledger.record([(event("the-wire", run_id=None), priced(2))], replaces=["the-caller"])
+    ledger.close()
+    assert explain(path, "the-wire")["totals"] == {"USD": "0.000000000000000002"}
+    with LedgerReader(path) as reader:
+        entries = [one.id for one in reader.history("the-caller")]
+    assert len(entries) == 2
+    for named in ("the-caller", *entries):
+        with pytest.raises(
+            LedgerError, match=r"the-caller is a view that is not counted \(replaced\); aicost explain the-wire"
+        ):
+            explain(path, named)
+
+
+def test_a_provider_s_cost_stands_beside_ours(tmp_path: Path) -> None:
+    stated = priced(10**18, 10**18, status=ChargeStatus.PROVIDER_REPORTED, atto=3 * 10**18, computed_atto=2 * 10**18)
+    path = recorded(tmp_path / "l.sqlite", (event("stated"), stated))
+    [attempt] = explain(path, "stated")["attempts"]
+    assert (attempt["amount"], attempt["computed"], attempt["charge_status"]) == ("3", "2", "provider_reported")
+    assert [line["amount"] for line in attempt["lines"]] == ["1", "1"]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from aicost.cli import cli
 from aicost.ledger import Ledger
+from aicost.ledger.query import BREAKDOWNS
+from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.reports.summary import build_report, render, to_json
-from aicost.usage.event import Chargeable, RequestStatus
-from tests.ledger.charges import FREE, UNSEEN, event, priced, unpriced
+from aicost.semconv.dimensions import DIMENSIONS
+from aicost.usage.event import Chargeable, Origin, RequestStatus
+from tests.ledger.charges import FREE, UNSEEN, event, priced, recorded, unpriced
 
 
 @pytest.fixture
@@ -93,3 +99,94 @@ def test_a_report_by_meter_adds_up(path: Path) -> None:
 def test_an_empty_ledger_says_so(path: Path) -> None:
     Ledger.open(path).close()
     assert shown(path, "model") == "Nothing recorded in this ledger for this selection.\n"
+
+
+CUT = {"status": RequestStatus.TIMEOUT, "chargeable": Chargeable.POSSIBLY, "usage": None}
+DOLLAR = 10**18
+
+
+def bounded(most: int | None) -> Charge:
+    """An attempt that was not seen to its end, and cost that at most."""
+    return UNSEEN._replace(at_most_atto=most)
+
+
+@pytest.mark.parametrize(
+    ("more", "amount", "at_most", "said"),
+    [
+        ([], "2", "2", None),
+        ([bounded(3 * DOLLAR)], "2", "5", "at least that, at most $5.00"),
+        ([bounded(3 * DOLLAR), bounded(DOLLAR // 2)], "2", "5.5", "at least that, at most $5.50"),
+        ([bounded(3 * DOLLAR), bounded(None)], "2", None, "at least that, nobody can say at most what"),
+    ],
+    ids=["all known", "a most", "two", "a most, and none"],
+)
+def test_what_is_not_known_has_a_least_and_a_most(
+    path: Path, more: list[Charge], amount: str, at_most: str | None, said: str | None
+) -> None:
+    recorded(
+        path, (event("seen"), priced(2 * DOLLAR)), *((event(f"cut-{n}", **CUT), one) for n, one in enumerate(more))
+    )
+    data = to_json(build_report(path, ["model", "provider"]))
+    rows = [*data["totals"], *data["by"]["model"], *data["by"]["provider"]]
+    assert [(row["amount"], row["at_most"]) for row in rows] == [(amount, at_most)] * 3
+    text = shown(path)
+    assert said is None or said in text
+    assert ("at most" in text) == (said is not None)
+
+
+def test_of_what_nothing_is_known_there_is_a_most_all_the_same(path: Path) -> None:
+    recorded(path, (event(**CUT), bounded(3 * DOLLAR)))
+    assert [(row["amount"], row["at_most"]) for row in to_json(build_report(path, []))["totals"]] == [(None, "3")]
+    assert shown(path).startswith("? in 1 call")
+    assert "· at most $3.00" in shown(path), "no least is said where nothing is known"
+
+
+def test_which_meter_comes_to_more_nobody_knows(path: Path) -> None:
+    part = priced(DOLLAR, DOLLAR, status=ChargeStatus.PARTIAL, at_most_atto=5 * DOLLAR)
+    recorded(path, (event("part"), part), (event("whole"), priced(DOLLAR, meters=("images",))))
+    rows = to_json(build_report(path, ["meter"]))["by"]["meter"]
+    assert {row["key"]: (row["amount"], row["at_most"]) for row in rows} == {
+        "input": ("1", None),
+        "output": ("1", None),
+        "images": ("1", "1"),
+    }
+
+
+def test_what_waits_in_a_journal_that_may_not_be_read_in_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(path, (event(), priced(DOLLAR)))
+    assert to_json(build_report(path, []))["waiting_bytes"] == 0
+    for waiting, said in (
+        (1234, "1,234 bytes that wait in the ledger's journal"),
+        (None, "What may wait in the ledger's"),
+    ):
+        monkeypatch.setattr("aicost.ledger.reader.take_in", lambda _, waits=waiting: waits)
+        assert to_json(build_report(path, []))["waiting_bytes"] == waiting
+        assert said in shown(path)
+        assert "$1.00 in 1 call" in shown(path)
+
+
+@pytest.mark.parametrize("by", [*BREAKDOWNS, "label:cohort"])
+def test_every_dimension_is_a_breakdown_of_the_command(path: Path, by: str) -> None:
+    own = {one.key: f"{one.name}-1" for one in DIMENSIONS} | {"label:cohort": "cohort-1"}
+    origin = Origin(host="host-1", organization="account-1", project="provider_project-1", credential="credential-1")
+    one = event(
+        attribution=own, origin=origin, service_tier="tier-1", region="region-1", workflow="workflow-1", step="step-1",
+        agent="agent-1", run_id="run-1"
+    )  # fmt: skip
+    recorded(path, (one, priced(DOLLAR, meters=("meter-1",))))
+    done = CliRunner().invoke(cli, ["report", "--ledger", str(path), "--by", by, "--json"])
+    assert done.exit_code == 0, done.output
+    fixed = {
+        "model": "m", "provider": "p", "operation": "chat", "status": "success", "rate_card": "t@1",
+        "source": "aicost", "category": "usage",
+    }  # fmt: skip
+    [row] = json.loads(done.stdout)["by"][by]
+    assert (row["key"], row["amount"]) == (fixed.get(by, f"{by.removeprefix('label:')}-1"), "1")
+
+
+@pytest.mark.parametrize("by", ["label:", "tennant", "currency"])
+def test_a_breakdown_nobody_knows_is_refused_with_those_there_are(path: Path, by: str) -> None:
+    recorded(path, (event(), priced(1)))
+    done = CliRunner().invoke(cli, ["report", "--ledger", str(path), "--by", by])
+    assert done.exit_code == 2
+    assert all(name in done.output for name in BREAKDOWNS)

@@ -423,10 +423,10 @@ def test_agents_and_tools_of_others_are_steps_of_a_run(app: App) -> None:
         with aicost.attribution(tenant_id="t-1"):
             call()
     tool, agent = app.charges()
-    assert (tool["workflow"], tool["step"], tool["agent"]) == ("planner", "search", "planner")
-    assert (agent["workflow"], agent["step"], agent["agent"]) == ("planner", "planner", "planner")
-    assert agent["run_id"] == tool["run_id"]
-    assert agent["tenant_id"] == "t-1"
+    assert (tool.workflow, tool.step, tool.agent) == ("planner", "search", "planner")
+    assert (agent.workflow, agent.step, agent.agent) == ("planner", "planner", "planner")
+    assert agent.run_id == tool.run_id
+    assert agent.attribution["tenant_id"] == "t-1"
 
 
 def test_a_scope_of_ours_inside_an_agent_of_others_is_innermost(app: App) -> None:

@@ -77,7 +77,7 @@ def test_a_stream_without_usage_is_not_completed_by_a_call_that_has_its_id(
     doors.chat_stream(clients, "x")
     doors.chat(clients, "y")
     lost, counted = app.charges()
-    assert (lost["charge_status"], counted["charge_status"]) == ("unpriced", "priced")
+    assert (lost.charge_status, counted.charge_status) == ("unpriced", "priced")
     assert app.ledger_total() == emulator.bill.delivered
 
 

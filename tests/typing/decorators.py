@@ -43,4 +43,9 @@ async def check() -> None:
     aicost.attribution(cloud_region="eu")  # type: ignore[call-arg]
     with aicost.track_step("s"):
         plain("no")  # type: ignore[arg-type]
+    aicost.record_outcome("ticket", 3, value=Decimal("74.70"), unit="USD", idempotency_key="t-7")
+    aicost.record_outcome("ticket", value="74.70", unit="USD")
+    aicost.record_outcome("ticket", value=74, unit="EUR")
+    aicost.record_outcome("ticket", value=74.7, unit="USD")  # type: ignore[arg-type]
+    aicost.record_outcome("ticket", 1, "t-7")  # type: ignore[call-arg]
     assert_type(aicost.price(provider="p", model="m", usage={}).amount, Decimal | None)

@@ -103,6 +103,7 @@ BY_NAME = {
     "cli/demo.py": "a logger of the client",
     "integrations/__init__.py": "packages and their files",
     "integrations/_hosts.py": "whom OpenAI's client asks where nobody says",
+    "integrations/_limits.py": "whose requests are in which form, by the client that makes them",
     "integrations/_live.py": "google-genai's sessions, which are of one of two",
     "pricing/catalogue/dates.py": "whose price changes the lists tell of",
     "pricing/catalogue/genai_prices.py": "habits of that list",

@@ -59,7 +59,8 @@ def ingest(ledger: Path | None, as_json: bool) -> None:
 
 @command.command("migrate")
 @ledger_option
-def migrate(ledger: Path | None) -> None:
+@json_option
+def migrate(ledger: Path | None, as_json: bool) -> None:
     """Make an older ledger one of this version; its totals are proven equal. Whoever writes to one does so, too."""
     from aicost.ledger.connection import as_ledger_error, connect
     from aicost.ledger.schema import SCHEMA_VERSION
@@ -67,7 +68,10 @@ def migrate(ledger: Path | None) -> None:
     path = ledger_path(ledger)
     with as_ledger_error(f"cannot migrate ledger {path}", "make it writable, or restore a copy"):
         connect(path, synchronous="FULL", timeout_s=30.0).close()
-    click.echo(f"{path} is of schema {SCHEMA_VERSION}")
+    if as_json:
+        print_json({"ledger": str(path), "schema": SCHEMA_VERSION})
+    else:
+        click.echo(f"{path} is of schema {SCHEMA_VERSION}")
 
 
 @command.command("forget")

@@ -22,6 +22,7 @@ from aicost.scopes.owners import span_owners
 from aicost.semconv import attributes as a
 from aicost.telemetry.dialects import SpanRole, role_of
 from aicost.usage.reading import MAX_COUNT, PLAUSIBLE
+from aicost.usage.worth import worth_of
 
 from . import wire
 
@@ -94,7 +95,8 @@ class Lifetimes:
                 outcome_id, run = derived_id("outcome", *parts), run or around.get(a.AICOST_RUN_ID)
             at_ns = min(event.time_unix_nano, MAX_COUNT)
             own = span_owners(said, owners)
-            self.told.outcomes.append(ToldOutcome(outcome_id, short(name), count, _id(run), at_ns, own))
+            worth = _worth(said.get(a.AICOST_OUTCOME_VALUE), said.get(a.AICOST_OUTCOME_UNIT))
+            self.told.outcomes.append(ToldOutcome(outcome_id, short(name), count, _id(run), at_ns, own, *worth))
 
     def step_around(self, key: bytes) -> str:
         """The id of the step that the span of that trace and id is, or the nearest one around it that is none."""
@@ -158,6 +160,13 @@ class Lifetimes:
         self.told.steps.append(
             ToldStep(step_id, trace, None, short(role.name), _STEP_KINDS[role.kind], failed, *_times(span))
         )
+
+
+def _worth(value: object, unit: object) -> tuple[str | None, str | None]:
+    try:
+        return worth_of(value, unit)
+    except ValueError:  # the outcome counts without it
+        return None, None
 
 
 def _times(span: Any) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from aicost.usage.readers import READERS, ResponseView, read_answer
 from aicost.usage.reading import PLAUSIBLE
 from aicost.usage.reported import read_meters
 
-from ._failures import chargeable_unseen, was_timeout
+from ._failures import cause_of, chargeable_after, chargeable_unseen, status_of, was_timeout
 
 _log = logging.getLogger("aicost")
 
@@ -111,7 +111,7 @@ class OpenCall:
         """The call failed for good with `error`: an exception, or the name of what went wrong.
 
         `chargeable` says whether the provider charges for it; if not given, what the error says of it: one that was
-        refused (a 4xx, a 5xx, no connection) is not, and a time-out may have been.
+        refused (a 4xx, a 5xx, no connection) is not, and any other may have been.
         """
         call = self._call
         if call is None:
@@ -214,5 +214,10 @@ def _charged(said: bool | None, found: Chargeable) -> Chargeable:
 
 
 def _said(error: BaseException | str) -> tuple[str, Chargeable]:
-    """What went wrong, and whether it may be billed as far as that says."""
-    return chargeable_unseen(error) if isinstance(error, BaseException) else (str(error), Chargeable.POSSIBLY)
+    """What went wrong, and whether it may be billed: it may, if nothing says that it was refused."""
+    if isinstance(error, str):
+        return error, Chargeable.POSSIBLY
+    if status_of(error) is not None:
+        return chargeable_unseen(error)
+    cause = cause_of(error)
+    return type(cause).__name__, chargeable_after(cause)

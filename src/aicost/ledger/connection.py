@@ -12,11 +12,8 @@ from pathlib import Path
 from aicost import _owner_only
 from aicost._errors import LedgerError
 
-from .columns import CONTEXT, SUBJECT
-from .schema import SCHEMA_VERSION, TABLES, VIEWS
-
-_OURS = ({"charges", "charge_lines"}, {"entries", "contexts"})
-"""What is in a ledger: of schemas 1 to 4, and of those since."""
+from .migrate import migrate
+from .schema import SCHEMA_VERSION, TABLES, VIEWS, missing_columns, version_of
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """To what the write-ahead log is cut back after a long reader has let it grow."""
@@ -63,8 +60,6 @@ def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connec
             # One transaction, so that nobody ever sees half a ledger.
             db.executescript(f"BEGIN IMMEDIATE; {TABLES} {VIEWS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif _is_older(db, known):
-            from .migrate import migrate
-
             migrate(db, path)
     except BaseException:
         db.close()
@@ -111,8 +106,6 @@ def _snapshot(path: Path, how: str, timeout_s: float) -> sqlite3.Connection:
 
 def _as_if_migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """A copy of an older ledger in the form of today, which is gone once it is closed."""
-    from .migrate import migrate
-
     copy = sqlite3.connect("", isolation_level=None)  # a file of SQLite's own, that nobody else sees
     try:
         db.backup(copy)
@@ -124,35 +117,9 @@ def _as_if_migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     return copy
 
 
-def version_of(db: sqlite3.Connection, path: Path) -> int | None:
-    """The schema version of the ledger, or None for an empty file. Raises `LedgerError` for what is no ledger."""
-    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not tables:
-        return None
-    if not any(tables >= ours for ours in _OURS):
-        raise LedgerError(
-            f"{path} is a database but not an aicost ledger (it has table {min(tables)!r}); choose another path"
-        )
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise LedgerError(
-            f"ledger {path} was written by a newer aicost (schema {version}, this one knows {SCHEMA_VERSION}); upgrade"
-        )
-    return version
-
-
 def _is_older(db: sqlite3.Connection, version: int) -> bool:
     """Whether a ledger is of an older schema, or from before some dimension was one."""
     return version < SCHEMA_VERSION or any(missing_columns(db).values())
-
-
-def missing_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
-    """The columns of dimensions that a ledger has not yet, by table."""
-    missing: dict[str, list[str]] = {}
-    for table, columns in (("contexts", CONTEXT), ("subjects", SUBJECT)):
-        there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-        missing[table] = [name for name in columns if name not in there]
-    return missing
 
 
 def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:

@@ -221,7 +221,7 @@ class Decider:
         if event.is_elsewhere:
             return None
         counts = event.views[0] if len(event.views) == 1 else self._most_known(event)
-        below = self._below(counts, event.id)
+        below = self._below(event)
         if below is not None:
             kind, reason = ("replaced", "") if below.evidence == REPLACED else ("joined", "downstream")
             self.made.seen.append(Seen(event.id, kind, reason, below.event.hex(), "aicost", counts))
@@ -229,19 +229,20 @@ class Decider:
         name = self._run_names.get(counts.run_id) if counts.run_id is not None else None
         return counts if name is None or name == counts.workflow else counts._replace(workflow=name)
 
-    def _below(self, record: ChargeRecord, identity: bytes) -> Alias | None:
+    def _below(self, event: KnownEvent) -> Alias | None:
         """The attempt of a process further down that this one led to, and that counts in its place.
 
         It began while this one was under way, as far as two clocks agree: an id that was kept and sent along later is
-        no proof.
+        no proof. Any view of it may say what it is known by: the one that knows most of the usage need not.
         """
         if not self._aliases:
             return None
-        since, until = record.started_ns - SKEW_NS, record.ended_ns + SKEW_NS
-        for name in _names_of(record)[:2]:
+        since = min(view.started_ns for view in event.views) - SKEW_NS
+        until = max(view.ended_ns for view in event.views) + SKEW_NS
+        for name in dict.fromkeys(name for view in event.views for name in _names_of(view)[:2]):
             for one in self._aliases.get(name, {}).values():
                 under_way = one.evidence == REPLACED or since <= one.started_ns <= until
-                if one.evidence != CALLER and one.event != identity and under_way:
+                if one.evidence != CALLER and one.event != event.id and under_way:
                     return one
         return None
 
@@ -254,12 +255,12 @@ class Decider:
                     "ledger: %s was seen twice with different usage; the view that counts more counts", best.event_id
                 )
                 self.made.seen.append(Seen(event.id, "contradiction", "", best.event_id, "", view))
-        in_order = sorted(event.views, key=lambda view: (view.started_ns, view_digest(view)))
+        in_order = sorted(event.views, key=lambda view: (-_began(view), _rank(view)), reverse=True)
         kept = {name: _first(in_order, name) for name in _KEPT}
-        attribution: dict[str, str] = {}
-        for view in reversed(in_order):
-            attribution.update(view.attribution)
-        return best._replace(attribution=attribution, **kept)
+        # Of another run the name may be one that it got since.
+        kept["workflow"] = _first((view for view in in_order if view.run_id in (None, kept["run_id"])), "workflow")
+        attribution, evidence = _owners(in_order)
+        return best._replace(attribution=attribution, evidence=evidence, **kept)
 
     def _load(self, ids: Iterable[bytes]) -> None:
         wanted = [identity for identity in ids if identity not in self._events]
@@ -301,13 +302,33 @@ def _first(views: Iterable[ChargeRecord], name: str) -> Any:
     return next((value for value in map(get, views) if value is not None), None)
 
 
+def _began(view: ChargeRecord) -> int:
+    """When a view says it began, in eighths of a second: a span begins a little before the attempt that it is of."""
+    return view.started_ns >> 27
+
+
+def _owners(in_order: Sequence[ChargeRecord]) -> tuple[dict[str, str], str | None]:
+    """Whose it was by the first to say, and why. What a table fills in gives way to what any view says itself."""
+    attribution: dict[str, str] = {}
+    evidence = None
+    for view in sorted(in_order, key=lambda view: view.evidence is not None):
+        more = {key: value for key, value in view.attribution.items() if key not in attribution}
+        attribution |= more
+        evidence = evidence or (view.evidence if more else None)
+    return attribution, evidence
+
+
 def _rank(view: ChargeRecord) -> tuple[Any, ...]:
-    """How much a view knows: of two that are whole, or both are not, the one that counts more. Never a tie."""
+    """How much a view knows: of two that are whole, or both are not, the one that counts more. Never a tie.
+
+    Of two that say as much the one of the attempt itself, which begins after the span around it and ends before.
+    """
     view = view._replace(workflow=None)  # an entry has the name its run got since: that is nothing a view knows
     rated = sum(rate_id is not None for rate_id in layout_of(view.layout).rate_ids)
     said = rated + sum(value is not None for value in view)
     counted = sum(view.quantities)
-    return view.is_counted, view.complete, counted, view.atto is not None, said, view_digest(view)
+    nearness = (view.api != "reported", view.started_ns - view.ended_ns)
+    return view.is_counted, view.complete, counted, view.atto is not None, said, nearness, view_digest(view)
 
 
 def _billed(view: ChargeRecord) -> tuple[Any, ...]:
@@ -333,9 +354,10 @@ def _is_covered(view: ChargeRecord, by: ChargeRecord) -> bool:
     if view == by:
         return True
     tells_less = _billed(view) == _billed(by) or _is_less(view, by)
-    if not tells_less or by.started_ns > view.started_ns or _rank(view) > _rank(by):
+    if not tells_less or _began(by) > _began(view) or _rank(view) > _rank(by):
         return False
     same = all(getattr(view, name) in (None, getattr(by, name)) for name in _KEPT)
+    same = same and by.evidence in (None, view.evidence) and {*_names_of(view)} <= {*_names_of(by)}
     return same and all(by.attribution.get(key) == value for key, value in view.attribution.items())
 
 

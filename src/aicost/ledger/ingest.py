@@ -19,8 +19,9 @@ from aicost import _forks, journal
 from aicost._errors import LedgerError
 from aicost.journal.segments import found_in
 
-from .connection import as_ledger_error, connect, connect_read_only, version_of
+from .connection import as_ledger_error, connect, connect_read_only
 from .records import JournalRecord, read_record
+from .schema import version_of
 from .sqlite import SqliteStore
 
 _log = logging.getLogger("aicost.ledger")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -22,16 +22,17 @@ from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Origin
 
 from .columns import DIMENSION_KEYS, SUBJECT_KEYS, entry_id, limbs, pack, whole
-from .connection import missing_columns
 from .deciding import view_digest
 from .records import ChargeRecord
 from .rows import Interner, Row, entry_row
-from .schema import SCHEMA_VERSION, TABLES, VIEWS
+from .schema import SCHEMA_VERSION, TABLES, VIEWS, missing_columns, statements
 from .sqlite import PUT_ENTRY, add_interned
 
 _log = logging.getLogger("aicost.ledger")
 
 _NANO = 10**9
+_FIRST_OF_ENTRIES = 5
+"""The first schema that has entries."""
 _AT_A_TIME = 1000
 _OLD = ("meta", "charges", "charge_lines", "rates", "runs", "steps", "outcomes", "sightings", "aliases", "quarantine")
 _ORIGIN = (
@@ -50,18 +51,20 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     """Make the ledger one of this schema, if it is older. Raises `LedgerError` if its totals would not be the same."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        # Looked at again: another process may have done it while this one waited.
+        # Looked at again: another process may have done it while this one waited. Only a question to a table makes
+        # SQLite see that: `DROP VIEW` goes by the tables it knows of.
+        db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
         known = db.execute("PRAGMA user_version").fetchone()[0]
-        if known < SCHEMA_VERSION:
-            _log.warning("ledger %s is of an older version and is migrated; this may take a while", path)
+        if known < _FIRST_OF_ENTRIES:
+            _log.info("ledger %s is of an older version and is migrated; this may take a while", path)
             try:
                 _migrate(db, known, path)
             except (ValueError, LookupError, TypeError, ArithmeticError) as error:
                 way_out = "restore a copy, or go on in another file"
                 raise LedgerError(f"ledger {path} cannot be migrated: it is damaged ({error!r}); {way_out}") from error
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         else:
-            _add_columns(db)
+            _add_what_is_new(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -69,16 +72,13 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _add_columns(db: sqlite3.Connection) -> None:
-    """What has become a dimension since is one of no entry so far: no number of a context changes by it."""
-    missing = missing_columns(db)
-    if not any(missing.values()):
-        return
+def _add_what_is_new(db: sqlite3.Connection) -> None:
+    """Tables that were no part of it yet, and columns of what has become a dimension: no number changes by those."""
     db.execute("DROP VIEW IF EXISTS charges")
-    for table, columns in missing.items():
+    for table, columns in missing_columns(db).items():
         for name in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {name} TEXT")
-    for statement in statements(VIEWS):
+    for statement in statements(TABLES + VIEWS):
         db.execute(statement)
 
 
@@ -114,16 +114,6 @@ def totals(db: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
         "FROM entries e JOIN contexts c ON c.id = e.context GROUP BY 1"
     )
     return {currency: (n, known, whole(*sums) or 0) for currency, n, known, *sums in rows}
-
-
-def statements(script: str) -> Iterator[str]:
-    """The statements of a script. `executescript` would end the transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _copy_runs(db: sqlite3.Connection) -> None:

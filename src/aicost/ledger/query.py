@@ -14,6 +14,8 @@ from aicost._errors import LedgerError
 from aicost.semconv.dimensions import DIMENSIONS, LABEL
 from aicost.usage.meters import Quantity, direction_of, group_of
 
+from .schema import BOOKS
+
 Bucket = Literal["hour", "day", "week", "month"]
 BUCKETS: tuple[Bucket, ...] = ("hour", "day", "week", "month")
 
@@ -108,9 +110,13 @@ class Query:
     book: Literal["metered", "invoiced", "allocated"] = "metered"
 
     def __post_init__(self) -> None:
-        """Raises `LedgerError` for a dimension nobody knows."""
+        """Raises `LedgerError` for a dimension, bucket or book nobody knows."""
         for name in self.group_by:
             _check(name)
+        if self.bucket not in (None, *BUCKETS):
+            raise LedgerError(f"no stretch of time is called {self.bucket!r}; choose one of {', '.join(BUCKETS)}")
+        if self.book not in BOOKS:
+            raise LedgerError(f"there is no book {self.book!r}; choose one of {', '.join(BOOKS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +242,14 @@ class _Sum:
             if group_of(part.meter) == "cache_read":
                 self.cached_tokens += part.quantity
 
-    def bound(self, group: AlikeEntries) -> None:
-        """Note what is not known, and what it comes to at most."""
+    def bound(self, group: AlikeEntries, *, by_meter: bool = False) -> None:
+        """Note what is not known, and what it comes to at most: which of its meters may come to more, nobody knows."""
         if group.chargeable == "no" or (
             group.is_known and group.charge_status != "partial" and group.chargeable == "yes"
         ):
+            return
+        if by_meter:
+            self.unbounded += group.n
             return
         self.unbounded += group.n - group.bounded
         if group.at_most_atto is not None:
@@ -293,6 +302,7 @@ def summed(query: Query, groups: Iterable[AlikeEntries]) -> list[Sums]:
             keys = (*group.keys[:at], meter, *group.keys[at + 1 :])
             sums = made.setdefault((keys, group.start, group.currency), _Sum())
             sums.count(group, group.n)
+            sums.bound(group, by_meter=True)
             sums.tokens(part for part in parts if meter is not None)
             for part in parts:
                 sums.add(group, part.atto)
@@ -330,19 +340,14 @@ def _by_meter(group: AlikeEntries) -> dict[str | None, list[Part]]:
     return by_meter
 
 
-_HOUR_NS = 3600 * 10**9
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST_HOUR = (datetime.min.replace(tzinfo=timezone.utc) - _EPOCH) // timedelta(hours=1)
 _LAST_HOUR = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // timedelta(hours=1)
-
-
-def hour_of(at_ns: int) -> int:
-    """The hour since the epoch that a time is in."""
-    return at_ns // _HOUR_NS
 
 
 def start_of(bucket: Bucket, hour: int) -> datetime:
     """When the stretch of time begins that an hour since the epoch is in."""
-    at = _EPOCH + timedelta(hours=max(min(hour, _LAST_HOUR), 0))
+    at = _EPOCH + timedelta(hours=max(min(hour, _LAST_HOUR), _FIRST_HOUR))
     if bucket == "hour":
         return at
     day = at.replace(hour=0)

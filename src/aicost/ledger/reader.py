@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import wraps
@@ -54,8 +54,13 @@ _IDS = (
     ("event", "entries", "id"),
     ("event", "names", "name"),
 )
-_MAX_KNOWN = 10_000
-"""Contexts and subjects that a reader keeps."""
+# What a run or step is called may be known only after what was called in it: then nothing names it there.
+_LATE = {
+    "workflow": "SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id",
+    "step": "SELECT s.name FROM steps s WHERE s.step_id = e.step_id",
+}
+_MOST_NS = 2**63 - 1
+"""The last time that an entry may have, in nanoseconds."""
 _COUNTS = "e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
 
 
@@ -178,8 +183,6 @@ class LedgerReader:
                 f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"
             )
         self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
-        self._contexts: dict[int, list[sqlite3.Row]] = {}
-        self._subjects: dict[int, list[sqlite3.Row]] = {}
         self._layouts: dict[int, Layout] = {}
 
     def _reading(self) -> AbstractContextManager[None]:
@@ -201,14 +204,18 @@ class LedgerReader:
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
         condition, values = self._where(where)
-        counts: dict[tuple[str, str, str, str, str], int] = {}
-        for row in self._rows(f"SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1", values):
-            c = self._context(row["context"])
-            if c["charge_status"] in ("unpriced", "partial") or c["chargeable"] == "possibly":
-                key = (c["provider"], c["model"], c["charge_status"], c["chargeable"], c["reason"] or "")
-                counts[key] = counts.get(key, 0) + row["n"]
-        gaps = [Gap(*key, count) for key, count in counts.items() if count]
-        return sorted(gaps, key=lambda gap: (-gap.count, gap.model))
+        rows = self._rows(
+            f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
+            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, ''), SUM(g.n) FROM g "
+            "JOIN contexts c ON c.id = g.context "
+            "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
+            "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
+            values,
+        )
+        gaps = [Gap(*row) for row in rows]
+        return sorted(
+            gaps, key=lambda gap: (-gap.count, gap.model, gap.provider, gap.reason, gap.status, gap.chargeable)
+        )
 
     @_answer
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
@@ -294,13 +301,20 @@ class LedgerReader:
             found: set[tuple[str, str]] = set()
             for kind, table, column in _IDS:
                 for condition, values in _conditions(identifier, is_whole=is_whole):
-                    select = f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)} LIMIT 6"
                     of_entry = table == "entries" and kind == "event"
-                    for (stored,) in self._rows(select, values):
-                        found.add((kind, self._event_of(stored) if of_entry else unpack(stored) or ""))
+                    # First entries apart from corrections: of one event those may be more than the limit.
+                    for which in (" AND event IS NULL", " AND event IS NOT NULL") if of_entry else ("",):
+                        select = (
+                            f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)}{which} LIMIT 6"
+                        )
+                        for (stored,) in self._rows(select, values):
+                            found.add((kind, self._event_of(stored) if of_entry else unpack(stored) or ""))
             found.discard(("run", ""))
             if len(found) == 1:
-                return found.pop()
+                kind, full = found.pop()
+                if kind == "event" and not self.charges(Filter(event_id=full)):
+                    self._refuse_sighting(full)
+                return kind, full
             if found:
                 listed = ", ".join(sorted(f"{kind} {full}" for kind, full in found)[:6])
                 raise LedgerError(f"{identifier!r} is ambiguous: {listed}")
@@ -313,7 +327,8 @@ class LedgerReader:
             asked = f"SELECT event, kind, reason, counted_by FROM sightings WHERE {condition.format('event')} LIMIT 1"
             for seen in self._rows(asked, values):
                 why = f"{seen['kind']}, {seen['reason']}" if seen["reason"] else seen["kind"]
-                by = f"; aicost explain {seen['counted_by']}" if seen["counted_by"] else ""
+                counted_by = seen["counted_by"] and self._name(entry_id(seen["counted_by"]))
+                by = f"; aicost explain {counted_by}" if counted_by else ""
                 raise LedgerError(f"{self._name(seen['event'])} is a view that is not counted ({why}){by}")
 
     def _event_of(self, identity: bytes) -> str:
@@ -358,37 +373,44 @@ class LedgerReader:
         columns = {
             "subject": any(name in SUBJECTS or name.startswith(LABEL) for name in names),
             "run_id": RUN in names,
-            # What a run or step is called may be known only after what was called in it: then nothing names it there.
-            "(SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id AND e.context IN (SELECT id FROM contexts "
-            "WHERE workflow IS NULL)) AS late_workflow": "workflow" in names,
-            "(SELECT s.name FROM steps s WHERE s.step_id = e.step_id AND e.context IN (SELECT id FROM contexts "
-            "WHERE step IS NULL)) AS late_step": "step" in names,
-            "e.charge_start / 3600000000000 AS hour": query.bucket is not None,
+            **{
+                f"({late} AND e.context IN (SELECT id FROM contexts WHERE {name} IS NULL)) AS late_{name}": name
+                in names
+                for name, late in _LATE.items()
+            },
+            # Rounded down: `/` rounds towards 1970.
+            "e.charge_start / 3600000000000 - (e.charge_start % 3600000000000 < 0) AS hour": query.bucket is not None,
         }
         more = [column for column, is_asked in columns.items() if is_asked]
         group = ", ".join(str(n + 1) for n in range(len(more) + 5))
         quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
         selected = ", ".join([*more, "e.context", "e.layout", "e.quantities", f"{_FAILED_INSIDE} AS failed"])
+        facts = dict.fromkeys(("currency", "status", "chargeable", "charge_status", *_columns_of(names, COLUMNS)))
+        whose = ["labels", *_columns_of(names, SUBJECTS)]
+        # Contexts are as many as there are, and are looked up once the entries are few.
         rows = self._cursor(
-            f"{_FAILED} SELECT {selected}, e.amount_units IS NOT NULL AS known, "
+            f"{_FAILED}, g AS (SELECT {selected}, e.amount_units IS NOT NULL AS known, "
             "SUM(e.n) AS n, COUNT(*) AS rows, SUM(e.amount_units) AS units, SUM(e.amount_nano) AS nano, "
             "SUM(e.amount_atto) AS atto, SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
             "SUM(CASE WHEN e.fallback_of IS NOT NULL THEN e.n ELSE 0 END) AS fallbacks, "
             "SUM(e.at_most_units) AS most_units, SUM(e.at_most_nano) AS most_nano, SUM(e.at_most_atto) AS most_atto, "
             "SUM(CASE WHEN e.at_most_units IS NOT NULL THEN e.n ELSE 0 END) AS bounded, "
-            f"{quantities} FROM entries e {condition} GROUP BY {group}",
+            f"{quantities} FROM entries e {condition} GROUP BY {group}) "
+            f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
+            + (f", {', '.join(f's.{name}' for name in whose)}" if columns["subject"] else "")
+            + " FROM g JOIN contexts c ON c.id = g.context"
+            + (" LEFT JOIN subjects s ON s.id = g.subject" if columns["subject"] else ""),
             values,
         )
         for row in rows:
-            c = self._context(row["context"])
             yield AlikeEntries(
-                tuple([self._key(name, row, c) for name in names]),
+                tuple([_key(name, row) for name in names]),
                 None if query.bucket is None else start_of(query.bucket, row["hour"]),
-                c["currency"],
-                c["status"],
-                c["chargeable"],
-                c["charge_status"],
-                bool(row["failed"]) or c["status"] != "success",
+                row["currency"],
+                row["status"],
+                row["chargeable"],
+                row["charge_status"],
+                bool(row["failed"]) or row["status"] != "success",
                 bool(row["known"]),
                 row["n"],
                 row["app_retries"],
@@ -398,26 +420,6 @@ class LedgerReader:
                 row["bounded"],
                 self._parts(row),
             )
-
-    def _key(self, name: str, row: sqlite3.Row, context: sqlite3.Row) -> str | None:
-        if name == METER:
-            return None
-        if name == RUN:
-            return unpack(row["run_id"])
-        value: str | None
-        if name in COLUMNS:
-            value = context[COLUMNS[name]]
-            if value is None and name in ("workflow", "step"):
-                value = row[f"late_{name}"]
-            return value
-        subject = self._subject(row["subject"])
-        if subject is None:
-            return None
-        if name in SUBJECTS:
-            value = subject[SUBJECTS[name]]
-            return value
-        value = json.loads(subject["labels"] or "{}").get(name.removeprefix(LABEL))
-        return value
 
     def _parts(self, row: sqlite3.Row) -> list[Part]:
         """The lines of a group, added up."""
@@ -431,23 +433,6 @@ class LedgerReader:
             return [Part(meter, one * n, atto) for meter, one, atto in zip(layout.meters, told, amounts, strict=True)]
         told = [row[name] for name in QUANTITY_COLUMNS[: len(layout)]]
         return list(map(Part, layout.meters, told, layout.amounts(told)))
-
-    def _context(self, number: int) -> sqlite3.Row:
-        return self._interned("contexts", self._contexts, number)[0]
-
-    def _subject(self, number: int | None) -> sqlite3.Row | None:
-        if number is None:
-            return None
-        return next(iter(self._interned("subjects", self._subjects, number)), None)
-
-    def _interned(self, table: str, known: dict[int, list[sqlite3.Row]], number: int) -> list[sqlite3.Row]:
-        """A row of what entries refer to. There may be as many as entries: not all are kept."""
-        found = known.get(number)
-        if found is None:
-            if len(known) >= _MAX_KNOWN:
-                known.clear()
-            found = known[number] = self._rows(f"SELECT * FROM {table} WHERE id = ?", (number,))
-        return found
 
     def _layout(self, number: int) -> Layout:
         known = self._layouts.get(number)
@@ -464,10 +449,14 @@ class LedgerReader:
         def narrow(condition: str, value: Any) -> None:
             if value is not None:
                 parts.append(condition)
-                values.append(value)
+                values.append(max(value, -_MOST_NS) if isinstance(value, int) else value)
 
-        narrow("e.charge_start >= ?", where.since_ns)
-        narrow("e.charge_start < ?", where.until_ns)
+        if where.since_ns is not None and where.since_ns > _MOST_NS:
+            parts.append("0")
+        else:
+            narrow("e.charge_start >= ?", where.since_ns)
+        if where.until_ns is None or where.until_ns <= _MOST_NS:
+            narrow("e.charge_start < ?", where.until_ns)
         narrow("e.run_id = ?", pack(where.run_id))
         narrow("e.span_id = ?", pack(where.span_id))
         if where.event_id is not None:
@@ -478,21 +467,41 @@ class LedgerReader:
                 parts.append("(e.id = ? OR e.event = ?)")
                 values += [identity, identity]
         for name, value in where.dimensions.items():
-            if name == "workflow":
-                parts.append(
-                    "COALESCE((SELECT x.workflow FROM contexts x WHERE x.id = e.context), "
-                    "(SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id)) = ?"
-                )
+            if name in _LATE and (book is not None or name != "step"):  # a sighting is in no step
+                late = _LATE[name]
+                parts.append(f"COALESCE((SELECT x.{name} FROM contexts x WHERE x.id = e.context), ({late})) = ?")
                 values.append(value)
             elif name in COLUMNS:
                 narrow(f"e.context IN (SELECT id FROM contexts WHERE {COLUMNS[name]} = ?)", value)
             elif name in SUBJECTS:
                 narrow(f"e.subject IN (SELECT id FROM subjects WHERE {SUBJECTS[name]} = ?)", value)
             else:
-                path = json.dumps(name.removeprefix(LABEL))
-                parts.append("e.subject IN (SELECT id FROM subjects WHERE json_extract(labels, ?) = ?)")
-                values += [f"$.{path}", value]
+                # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
+                said = "SELECT s.id FROM subjects s, json_each(s.labels) l WHERE l.key = ? AND l.value = ?"
+                parts.append(f"e.subject IN ({said})")
+                values += [name.removeprefix(LABEL), value]
         return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1"), values
+
+
+def _columns_of(names: Iterable[str], columns: Mapping[str, str]) -> list[str]:
+    return [columns[name] for name in names if name in columns]
+
+
+def _key(name: str, row: sqlite3.Row) -> str | None:
+    """The value of a dimension in a row; None where it has none."""
+    if name == METER:
+        return None
+    if name == RUN:
+        return unpack(row["run_id"])
+    value: str | None
+    if name in COLUMNS:
+        value = row[COLUMNS[name]]
+        return row[f"late_{name}"] if value is None and name in ("workflow", "step") else value
+    if name in SUBJECTS:
+        value = row[SUBJECTS[name]]
+        return value
+    value = json.loads(row["labels"] or "{}").get(name.removeprefix(LABEL))
+    return value
 
 
 def _conditions(identifier: str, *, is_whole: bool) -> list[tuple[str, tuple[Any, ...]]]:

@@ -27,9 +27,10 @@ from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
-from .connection import as_ledger_error, connect, located, version_of
+from .connection import as_ledger_error, connect, located
 from .ingest import Ingester, journal_of, let_fork
 from .records import charges_record, record
+from .schema import version_of
 from .told import Told
 
 _log = logging.getLogger("aicost.ledger")
@@ -43,10 +44,16 @@ OPEN_TIMEOUT_S = 5.0
 SOON_S = 0.2
 """How long a record waits in the journal before the thread takes it in, with all that came meanwhile."""
 
+_TURN_S = 0.05
+"""How long whoever takes in waits for others at a time."""
+
+_PAUSE_S = 0.005
+"""How long it then leaves the ledger to a thread that forks."""
+
 RETRY_AFTER_S = 2.0
 """How long the thread leaves a store that could not be written."""
 
-_MAX_KNOWN = 10_000
+_MAX_KNOWN = 2_000
 """Layouts whose rates are known to be in the ledger; told again, they are nothing new."""
 
 Entries = Sequence[tuple[UsageEvent, Charge]]
@@ -180,14 +187,13 @@ class Ledger:
         value: str | None = None,
         unit: str | None = None,
     ) -> None:
-        """Keep units of value delivered, of one id once. `value` is what they are worth, a decimal string in `unit`."""
+        """Keep units of value delivered, of one id once. `value` is what all are worth, a decimal string in `unit`."""
         said = (outcome_id or new_id(), name, count, run_id, at_ns, dict(attribution), value, unit)
         self._note("outcome", *said)
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Take in what waits in the journal. Returns whether nothing is left."""
-        with self._lock:
-            return self._ingest(timeout_s)
+        return self._ingest_within(timeout_s)
 
     def close(self) -> None:
         """Take in what waits, and let go of the files. Closing twice does nothing; what is recorded later is lost."""
@@ -196,13 +202,10 @@ class Ledger:
         self._closed = True
         _open_ledgers.discard(self)
         self._journal.close()
+        if not self._ingest_within(OPEN_TIMEOUT_S):
+            folder = self._journal.folder
+            _log.warning("ledger %s: charges wait in %s; `aicost ledger ingest` takes them in", self.path, folder)
         with self._lock:
-            if not self._ingest(OPEN_TIMEOUT_S):
-                _log.warning(
-                    "ledger %s: charges wait in %s; `aicost ledger ingest` takes them in",
-                    self.path,
-                    self._journal.folder,
-                )
             self._ingester.close()
 
     def _note(self, kind: str, *values: object) -> None:
@@ -241,14 +244,26 @@ class Ledger:
             self._is_due = True
             time.sleep(RETRY_AFTER_S)
 
-    def _ingest(self, wait_s: float) -> bool:
+    def _ingest_within(self, wait_s: float) -> bool:
+        until = time.monotonic() + wait_s
+        while True:
+            with self._lock:
+                is_done = self._ingest(min(_TURN_S, wait_s))
+            if is_done is not False or time.monotonic() >= until:
+                return is_done is True
+            # Not in the lock: so that a fork need not wait for another process as long as this does.
+            time.sleep(_PAUSE_S)
+
+    def _ingest(self, wait_s: float) -> bool | None:
+        """Whether all was taken in; False where another is at it, or has the store, and None where it cannot be."""
         try:
             is_done = self._ingester.ingest(wait_s=wait_s)
         except Exception as error:  # noqa: BLE001 - a damaged file may make anything of it
-            if "locked" not in str(error):
-                way_out = "Charges wait in its journal; free space or make it writable."
-                self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
-            return False
+            if "locked" in str(error):
+                return False
+            way_out = "Charges wait in its journal; free space or make it writable."
+            self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
+            return None
         if is_done and self._warned:
             self._warned.clear()
             _log.warning("ledger %s is writable again", self.path)

@@ -168,7 +168,7 @@ def _plain(quantity: Quantity) -> int | str:
     return quantity if type(quantity) is int else str(quantity)
 
 
-_MAX_LAYOUTS = 10_000
+_MAX_LAYOUTS = 2_000
 _keys: dict[int, tuple[Layout, str]] = {}
 _layouts: dict[str, Layout] = {}
 
@@ -271,7 +271,7 @@ def read_record(data: bytes) -> JournalRecord | None:
     is_long = len(data) > LONGEST_TEXT
     if kind == "charges":
         charges, *more = values
-        seen, replaces, told, rates = more or ((), (), None, ())
+        seen, replaces, told, rates, *_ = more or ((), (), None, ())
         return Charges(
             [charge_of(fields, is_long=is_long) for fields in charges],
             [SightingRecord._make([*about, charge_of(fields, is_long=is_long)]) for *about, fields in seen],
@@ -280,10 +280,10 @@ def read_record(data: bytes) -> JournalRecord | None:
             [(card, rate, about) for card, rate, about in rates],
         )
     if kind == "began":
-        table, said = values
+        table, said, *_ = values
         return Began(table, [*fitting(said[:_RUN_ATTRIBUTION]), *said[_RUN_ATTRIBUTION:]])
     if kind == "ended":
-        return Ended(*fitting(values))
+        return Ended(*fitting(values[: len(Ended._fields)]))
     if kind == "outcome":
         return ToldOutcome(*fitting(values[: len(ToldOutcome._fields)]))
     return None
@@ -327,7 +327,7 @@ def _sound(value: Any) -> Any:
 def _told(told: Sequence[Any]) -> Told:
     runs, steps, outcomes = told
     return Told(
-        [ToldRun(*run) for run in runs],
-        [ToldStep(*step) for step in steps],
+        [ToldRun(*run[: len(ToldRun._fields)]) for run in runs],
+        [ToldStep(*step[: len(ToldStep._fields)]) for step in steps],
         [ToldOutcome(*one[: len(ToldOutcome._fields)]) for one in outcomes],
     )

@@ -36,7 +36,7 @@ _OWN = frozenset((*DIMENSION_KEYS, *SUBJECT_KEYS))
 _CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
 _NO_QUANTITIES = (None,) * QUANTITIES
 _NO_AMOUNT = (None, None, None)
-_MAX_INTERNED = 50_000
+_MAX_INTERNED = 5_000
 NO_LAYOUT = Layout().key()
 
 

@@ -7,6 +7,12 @@ numbers of one sign, units, 1e-9 and 1e-18 of the currency, so that SQL adds amo
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from aicost._errors import LedgerError
+
 from .columns import AMOUNTS, CONTEXT, QUANTITIES, SUBJECT
 
 SCHEMA_VERSION = 5
@@ -226,3 +232,43 @@ FROM entries e JOIN contexts c ON c.id = e.context LEFT JOIN subjects s ON s.id 
     LEFT JOIN names w ON w.id = COALESCE(e.event, e.id)
 WHERE e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id);
 """
+
+
+_OURS = ({"charges", "charge_lines"}, {"entries", "contexts"})
+"""What is in a ledger: of schemas 1 to 4, and of those since."""
+
+
+def version_of(db: sqlite3.Connection, path: Path) -> int | None:
+    """The schema version of the ledger, or None for an empty file. Raises `LedgerError` for what is no ledger."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables:
+        return None
+    if not any(tables >= ours for ours in _OURS):
+        raise LedgerError(
+            f"{path} is a database but not an aicost ledger (it has table {min(tables)!r}); choose another path"
+        )
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"ledger {path} was written by a newer aicost (schema {version}, this one knows {SCHEMA_VERSION}); upgrade"
+        )
+    return version
+
+
+def missing_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """The columns of dimensions that a ledger has not yet, by table."""
+    missing: dict[str, list[str]] = {}
+    for table, columns in (("contexts", CONTEXT), ("subjects", SUBJECT)):
+        there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        missing[table] = [name for name in columns if name not in there]
+    return missing
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script. `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

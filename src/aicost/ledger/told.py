@@ -87,9 +87,13 @@ _PUT_STEP = (
     f"INSERT INTO steps (step_id, {', '.join(_STEP)}, status, started_ns, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
     f"ON CONFLICT (step_id) DO UPDATE SET {', '.join(map(_said_first, _STEP))}, {_ENDED_LAST}"
 )
+_OUTCOME = ("name", "count", "run_id", "at_ns", "attribution", "value", "unit")
 _PUT_OUTCOME = (
-    "INSERT OR IGNORE INTO outcomes (id, name, count, run_id, at_ns, attribution, value, unit) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    f"INSERT INTO outcomes (id, {', '.join(_OUTCOME)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in _OUTCOME)} "
+    # As it was said first; of one moment by whoever knows what it is worth, and then so that no order matters.
+    "WHERE (excluded.at_ns, excluded.value IS NULL, excluded.count, COALESCE(excluded.value, ''), "
+    "COALESCE(excluded.unit, '')) < (at_ns, value IS NULL, count, COALESCE(value, ''), COALESCE(unit, ''))"
 )
 
 
@@ -108,7 +112,7 @@ def put_told(db: sqlite3.Connection, told: Told) -> None:
 
 
 def put_outcome(db: sqlite3.Connection, outcome: ToldOutcome) -> None:
-    """Keep units of value. Tried twice, or told again by a span, they count once."""
+    """Keep units of value. Tried twice, or told again by a span, they count once, as they were recorded first."""
     key, run = pack(outcome.outcome_id), pack(outcome.run_id)
     said = (key, outcome.name, outcome.units, run, outcome.at_ns, _json(outcome.attribution))
     db.execute(_PUT_OUTCOME, (*said, outcome.value, outcome.unit))

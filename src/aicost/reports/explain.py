@@ -130,7 +130,7 @@ def _render_attempt(attempt: Mapping[str, Any], parent: Tree) -> None:
     if attempt["billed"] != "yes":
         said.append({"no": "not billed", "possibly": "[yellow]possibly billed[/yellow]"}[attempt["billed"]])
     if attempt["at_most"] is not None:
-        said.append(f"at most {attempt['at_most']}")
+        said.append(f"at most {attempt['at_most']} {attempt['currency']}")
     if attempt["charge_status"] in {"estimated", "provider_reported"}:
         said.append("as the provider reported" if attempt["charge_status"] == "provider_reported" else "estimated")
     node = parent.add(f"{' · '.join(said)} = [bold]{amount}[/bold]  [dim]{plain(attempt['event_id'])}[/dim]")

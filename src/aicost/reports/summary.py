@@ -163,7 +163,7 @@ def _headline(total: Sums) -> str:
             if total.at_most_atto is None
             else f"at most {readable(total.at_most_atto, total.currency)}"
         )
-        parts.append(f"[yellow]at least that, {most}[/yellow]")
+        parts.append(f"[yellow]{'at least that, ' if total.is_known else ''}{most}[/yellow]")
     return " · ".join(parts)
 
 

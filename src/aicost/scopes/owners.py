@@ -138,8 +138,8 @@ def span_owners(attributes: Mapping[str, Any], beneath: Mapping[str, str] = _NOB
     return {**beneath, **opaque_owners(own, beneath)} if own else beneath
 
 
-def _label_of(attribute: str) -> str:
-    """The key of the label that an attribute is; empty for one that is none."""
-    if attribute.startswith(LABEL_ATTRIBUTE) and attribute != LABEL_ATTRIBUTE:
+def _label_of(attribute: object) -> str:
+    """The key of the label that an attribute is; empty for one that is none. Not all are text, whoever sent them."""
+    if isinstance(attribute, str) and attribute.startswith(LABEL_ATTRIBUTE) and attribute != LABEL_ATTRIBUTE:
         return LABEL + attribute.removeprefix(LABEL_ATTRIBUTE)
     return ""

@@ -104,6 +104,12 @@ AICOST_OUTCOME_ID: Final = "aicost.outcome.id"
 AICOST_OUTCOME_NAME: Final = "aicost.outcome.name"
 """The unit of value delivered."""
 
+AICOST_OUTCOME_UNIT: Final = "aicost.outcome.unit"
+"""What the value is counted in: a currency, or any word."""
+
+AICOST_OUTCOME_VALUE: Final = "aicost.outcome.value"
+"""What all of them are worth together, a decimal string in `aicost.outcome.unit`."""
+
 AICOST_PHASE: Final = "aicost.phase"
 """The phase of its life that the work is in: research, development, production."""
 

@@ -144,7 +144,7 @@ class Counts:
         if value is None:
             return None
         try:
-            number = Decimal(repr(value) if isinstance(value, float) else str(value))
+            number = Decimal(float.__repr__(value) if isinstance(value, float) else str(value))
         except (InvalidOperation, ValueError):  # an int of more digits than may become text
             number = Decimal("NaN")
         if is_sane(number, most) and not isinstance(value, bool):
