@@ -220,7 +220,15 @@ def crash(arguments: list[str]) -> None:
     """The kill tests at full size."""
     python = environment(".venv", "newest.txt")
     run(
-        [python, "-m", "pytest", "tests/ledger/test_crash.py", "tests/journal/test_crash.py", *arguments],
+        [
+            python,
+            "-m",
+            "pytest",
+            "tests/ledger/test_crash.py",
+            "tests/ledger/test_kill.py",
+            "tests/journal/test_crash.py",
+            *arguments,
+        ],
         AICOST_TEST_KILLS="1000",
     )
 

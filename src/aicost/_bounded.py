@@ -15,16 +15,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def short(text: str) -> str:
-    """`text`, or its beginning and a digest of it if it is longer than `LONGEST_NAME`: two texts stay two.
+def short(text: str, most: int = LONGEST_NAME) -> str:
+    """`text`, or its beginning and a digest of it if it has more than `most` characters: two texts stay two.
 
     >>> short("gpt-4o"), len(short("a" * 1_000_000))
     ('gpt-4o', 256)
     """
-    if len(text) <= LONGEST_NAME:
+    if len(text) <= most:
         return text
     digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    return f"{text[: LONGEST_NAME - 1 - len(digest)]}~{digest}"
+    return f"{text[: most - 1 - len(digest)]}~{digest}"
 
 
 def remembered(most: int) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -59,6 +59,7 @@ BREAKS = {
     ),
     "what is corrected is there": (f"DELETE FROM entries WHERE id = {CORRECTED}", "it corrects " + IDS["corrected"]),
     "an entry names its context, subject and layout": ("DELETE FROM layouts", IDS["plain"]),
+    "an entry can be read": (f"UPDATE entries SET details = '[1]' WHERE id = {PLAIN}", IDS["plain"]),
     "an amount is of one sign, its parts below one": (
         f"UPDATE entries SET amount_nano = -1 WHERE id = {PLAIN}",
         IDS["plain"],

@@ -134,6 +134,31 @@ def test_any_order_repetition_and_splitting_gives_the_same_sums(data: st.DataObj
     assert outcome(told, []) == outcome(other, breaks)
 
 
+@pytest.mark.parametrize("reverse", [False, True], ids=["link first", "link last"])
+@pytest.mark.parametrize("breaks", [[], [0]], ids=["at once", "one by one"])
+def test_a_view_that_tells_whose_work_it_is_and_nothing_else_counts_for_that(reverse: bool, breaks: list[int]) -> None:
+    caller, below = (UsageEvent(one, "p", "chat", "m", {"input": 3}, 1_000, 1_005) for one in IDS[:3:2])
+    link = replace(below, usage=None, complete=False, chargeable=Chargeable.POSSIBLY, origin=Origin(upstream_id=IDS[0]))
+    views = [link, below] if not reverse else [below, link]
+    told = [lambda ledger, one=one: ledger.record([(one, charge_of(one))]) for one in (caller, *views)]
+    ((_, _, atto, attempts, *_),) = outcome(told, [*breaks, 1] if breaks else [])[""]
+    assert (atto, attempts) == (9, 1), "the attempt below counts, and not the caller's beside it"
+
+
+def test_a_view_that_does_not_say_its_run_leaves_the_run_its_name() -> None:
+    first = UsageEvent(
+        IDS[0], "p", "chat", "m", {"input": 3}, 1_000, 1_005, run_id="run-a", workflow="w", complete=False
+    )
+    more = replace(first, usage={"input": 3, "output": 1}, run_id=None, workflow=None, complete=True)
+    told = [
+        lambda ledger: ledger.record([(first, charge_of(first))]),
+        lambda ledger: ledger.start_run("run-a", workflow="named", started_ns=900),
+        lambda ledger: ledger.record([(more, charge_of(more))]),
+    ]
+    for breaks in ([], [0, 1]):
+        assert [row[0] for row in outcome(told, breaks)["workflow"]] == [("named",)]
+
+
 def seen(n: int, usage: dict[str, int], **known: Any) -> UsageEvent:
     return UsageEvent(IDS[n], "p", "chat", "m", usage, 1_000, 1_005, **known)
 

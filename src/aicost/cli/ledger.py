@@ -62,11 +62,12 @@ def ingest(ledger: Path | None, as_json: bool) -> None:
 @json_option
 def migrate(ledger: Path | None, as_json: bool) -> None:
     """Make an older ledger one of this version; its totals are proven equal. Whoever writes to one does so, too."""
-    from aicost.ledger.connection import connect
+    from aicost.ledger.connection import as_ledger_error, connect
     from aicost.ledger.schema import SCHEMA_VERSION
 
     path = ledger_path(ledger)
-    connect(path, synchronous="FULL", timeout_s=30.0).close()
+    with as_ledger_error(f"cannot migrate ledger {path}", "make it writable, or restore a copy"):
+        connect(path, synchronous="FULL", timeout_s=30.0).close()
     if as_json:
         print_json({"ledger": str(path), "schema": SCHEMA_VERSION})
     else:

@@ -40,7 +40,10 @@ CHECKED = struct.Struct("<IQ")
 MOST_BYTES = 2**30
 """Of one record."""
 
-_NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})\.segment")
+LATEST = 2**63 - 1
+"""When a segment may have been begun: a name that tells of a later time is somebody else's."""
+
+_NAME = re.compile(r"([0-7][0-9a-f]{15})-([0-9a-f]{32})\.segment")
 _CHUNK = 2**18
 
 

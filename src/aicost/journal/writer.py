@@ -19,7 +19,7 @@ from aicost._errors import AicostError
 from aicost._later import in_collector, later
 
 from . import held
-from .segments import MOST_BYTES, RECORD_HEADER, Segment, newest_in, size_of
+from .segments import LATEST, MOST_BYTES, RECORD_HEADER, Segment, newest_in, size_of
 
 _log = logging.getLogger("aicost.journal")
 
@@ -225,6 +225,7 @@ class Journal:
         newest = newest_in(self.folder)
         for _ in range(_TRIES):  # a reader who looks whether it is held may hold it for a moment, or delete it as empty
             newest = max(time.time_ns(), newest + 1, self._segment.begun + 1 if self._segment is not None else 0)
+            newest = min(newest, LATEST)
             segment = Segment.of(self._writer, newest)
             file = held.take(self.folder / segment.name, _FLAGS)
             if file is not None:

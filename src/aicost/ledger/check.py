@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from aicost._errors import LedgerError
 
 from .columns import AMOUNTS, CONTEXT, SUBJECT, digest_of, whole
-from .connection import connect_read_only
+from .connection import as_ledger_error, connect_read_only
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
 from .rows import NO_LAYOUT, quantities_of
@@ -86,9 +87,13 @@ def check(path: Path) -> Iterator[Broken]:
     Raises `LedgerError` for what is no ledger. Where the file itself is damaged, that is all it says.
     """
     try:
-        yield from _broken(path)
-    except (sqlite3.DatabaseError, LedgerError) as error:
-        if isinstance(error, LedgerError) and not isinstance(error.__cause__, sqlite3.DatabaseError):
+        with as_ledger_error(f"cannot read ledger {path}", "restore a copy, or try `sqlite3 FILE .recover`"):
+            yield from _broken(path)
+    except LedgerError as error:
+        cause = error.__cause__
+        # Text that is none is said by the same error as a file that cannot be opened.
+        is_closed = isinstance(cause, sqlite3.OperationalError) and "decode" not in str(cause)
+        if cause is None or is_closed or isinstance(cause, OSError):
             raise
         yield Broken("the file is whole", str(path), str(error))
 
@@ -115,7 +120,7 @@ def _digests(db: sqlite3.Connection) -> Iterator[Broken]:
                 )
     for number, *values in db.execute(f"SELECT id, {', '.join(SUBJECT)} FROM subjects"):
         is_forgotten = all(value is None for value in values)
-        if not is_forgotten and digest_of(SUBJECT, values) != number and values[0] is not None:
+        if not is_forgotten and digest_of(SUBJECT, values) != number:
             yield Broken("an id of what is interned is a digest of it", f"subjects {number}", "it is of something else")
 
 
@@ -123,12 +128,18 @@ def _lines(db: sqlite3.Connection) -> Iterator[Broken]:
     """The lines of an entry sum to its amount, unless a provider's own cost is the amount, or no line has a price."""
     quantities = ", ".join(f"e.{name}" for name in QUANTITY_COLUMNS)
     rows = db.execute(
-        "SELECT e.id, e.n, e.amount_units, e.amount_nano, e.amount_atto, c.charge_status, e.quantities, l.meters, "
-        f"{quantities} FROM entries e JOIN contexts c ON c.id = e.context LEFT JOIN layouts l ON l.id = e.layout"
+        "SELECT e.id, e.n, e.amount_units, e.amount_nano, e.amount_atto, c.charge_status, e.quantities, e.details, "
+        f"l.meters, {quantities} FROM entries e JOIN contexts c ON c.id = e.context "
+        "LEFT JOIN layouts l ON l.id = e.layout"
     )
-    for identity, _, units, nano, rest, status, text, meters, *columns in rows:
-        layout = layout_of(meters or NO_LAYOUT)
-        told = quantities_of(text) if text is not None else columns[: len(layout)]
+    for identity, _, units, nano, rest, status, text, details, meters, *columns in rows:
+        try:
+            dict(json.loads(details or "{}"))
+            layout = layout_of(meters or NO_LAYOUT)
+            told = quantities_of(text) if text is not None else columns[: len(layout)]
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            yield Broken("an entry can be read", identity.hex(), repr(error))
+            continue
         amount = whole(units, nano, rest)
         if any(quantity is None for quantity in told):
             yield Broken("an entry has a quantity for each meter of its layout", identity.hex(), "one is missing")

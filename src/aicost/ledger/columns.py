@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from aicost._bounded import short
 from aicost.semconv.dimensions import DIMENSIONS
 
 SUBJECT_KEYS = tuple(one.key for one in DIMENSIONS if one.source == "subject")
@@ -66,6 +67,22 @@ AMOUNTS = ("list", "contracted", "amount", "invoiced", "at_most")
 """Amounts of an entry, each in three columns: whole units, 1e-9 and 1e-18 of the currency."""
 
 NANO = 10**9
+
+LONGEST_TEXT = 2_048
+"""Characters of a text that are kept; of a longer one its beginning, and a digest of it."""
+MOST = 2**63 - 1
+"""What a column of whole numbers can hold. A time beyond it, which nobody can mean, is the last there is."""
+
+
+def fitting(value: Any) -> Any:
+    """What a store can hold of a value, and of those inside it."""
+    if isinstance(value, str):
+        return short(value, LONGEST_TEXT)
+    if type(value) is int:
+        return min(max(value, -MOST), MOST)
+    if isinstance(value, Mapping):
+        return {fitting(key): fitting(one) for key, one in value.items()}
+    return [fitting(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def limbs(atto: int | None) -> tuple[int | None, int | None, int | None]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aicost import _owner_only
@@ -14,6 +17,28 @@ from .schema import SCHEMA_VERSION, TABLES, VIEWS, missing_columns, version_of
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """To what the write-ahead log is cut back after a long reader has let it grow."""
+
+
+def located(path: str | os.PathLike[str]) -> Path:
+    """Where a ledger is, links followed: its journal and SQLite's log are beside the file itself, and stay there.
+
+    Whatever becomes the current folder, and whatever the name: SQLite takes ":memory:" for none.
+    """
+    return Path(os.path.realpath(Path(path).expanduser()))
+
+
+@contextmanager
+def as_ledger_error(what: str, way_out: str) -> Iterator[None]:
+    """Raise what goes wrong with a ledger's file in this block as one `LedgerError`.
+
+    Where bytes of it are damaged, SQLite may notice, or give them out: then it is our reading that fails.
+    """
+    try:
+        yield
+    except (sqlite3.Error, OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
+        is_ours = not isinstance(error, (sqlite3.Error, OSError))
+        why = f"it is damaged ({error!r})" if is_ours else getattr(error, "strerror", None) or error
+        raise LedgerError(f"{what}: {why}; {way_out}") from error
 
 
 def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connection:
@@ -58,7 +83,7 @@ def connect_read_only(path: Path, *, timeout_s: float) -> sqlite3.Connection:
             return _snapshot(path, "mode=ro&immutable=1", timeout_s)
         except sqlite3.Error as second:
             raise LedgerError(f"cannot read ledger {path}: {second}") from second
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise LedgerError(f"{path} is not an aicost ledger: {error}") from error
 
 

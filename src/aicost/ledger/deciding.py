@@ -119,7 +119,7 @@ class Decider:
         names = {one.event_id for one in told}
         names.update(name for one in told if one.origin is not None for name in _names_of(one))
         self._load_aliases(names)
-        self._run_names.update(known.run_names({one.run_id for one in told if one.run_id is not None}))
+        self._load_run_names(told)
 
     def take(self, record: Charges, writer: str, number: int) -> None:
         """Decide on what one record tells."""
@@ -144,14 +144,15 @@ class Decider:
             event = self._events[identity] = KnownEvent(identity)
             if identity.hex() != record.event_id:
                 self.made.names[record.event_id] = identity
-        elif any(_is_covered(record, by) for by in event.views):
+        # Whose work an attempt is may be told by a view that tells nothing else.
+        if origin is not None and (origin.gateway or origin.upstream_id is not None):
+            self._alias(record, identity, origin)
+        if any(_is_covered(record, by) for by in event.views):
             return
         first = not event.views
         event.views.append(record)
         if not first or event.is_elsewhere:
             self.made.views.append((identity, view_digest(record), record))
-        if origin is not None and (origin.gateway or origin.upstream_id is not None):
-            self._alias(record, identity, origin)
         self._decide(event)
 
     def _sighting(self, seen: SightingRecord) -> None:
@@ -256,6 +257,8 @@ class Decider:
                 self.made.seen.append(Seen(event.id, "contradiction", "", best.event_id, "", view))
         in_order = sorted(event.views, key=lambda view: (-_began(view), _rank(view)), reverse=True)
         kept = {name: _first(in_order, name) for name in _KEPT}
+        # Of another run the name may be one that it got since.
+        kept["workflow"] = _first((view for view in in_order if view.run_id in (None, kept["run_id"])), "workflow")
         attribution, evidence = _owners(in_order)
         return best._replace(attribution=attribution, evidence=evidence, **kept)
 
@@ -264,7 +267,15 @@ class Decider:
         if wanted:
             found = self._known.events(wanted)
             self._events.update(found)
-            self._load_aliases(name for event in found.values() for view in event.views for name in _names_of(view))
+            views = [view for event in found.values() for view in event.views]
+            self._load_aliases(name for view in views for name in _names_of(view))
+            # A view that is told now may not say in which run it was, where one that was told before did.
+            self._load_run_names(views)
+
+    def _load_run_names(self, views: Iterable[ChargeRecord]) -> None:
+        wanted = {view.run_id for view in views if view.run_id is not None} - self._run_names.keys()
+        if wanted:
+            self._run_names.update(self._known.run_names(wanted))
 
     def _load_aliases(self, names: Iterable[str]) -> None:
         for one in self._known.aliases(names):
@@ -312,6 +323,7 @@ def _rank(view: ChargeRecord) -> tuple[Any, ...]:
 
     Of two that say as much the one of the attempt itself, which begins after the span around it and ends before.
     """
+    view = view._replace(workflow=None)  # an entry has the name its run got since: that is nothing a view knows
     rated = sum(rate_id is not None for rate_id in layout_of(view.layout).rate_ids)
     said = rated + sum(value is not None for value in view)
     counted = sum(view.quantities)

@@ -9,12 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from aicost._errors import LedgerError
 from aicost.scopes.ids import opaque
 from aicost.semconv.dimensions import LABEL
 
 from .columns import SUBJECT, SUBJECT_KEYS
-from .connection import connect
+from .connection import as_ledger_error, connect
 from .ingest import READ_TIMEOUT_S, journal_of, take_in_all
 
 _KEY = "user_id"
@@ -39,7 +38,7 @@ def forget_user(path: Path, user_id: str) -> Forgotten:
     """
     take_in_all(path)
     ids = {user_id, opaque(_KEY, user_id)}
-    try:
+    with as_ledger_error(f"cannot write ledger {path}", "make it writable, or look at it with `aicost ledger check`"):
         with closing(connect(path, synchronous="FULL", timeout_s=READ_TIMEOUT_S)) as db:
             db.execute("PRAGMA secure_delete = ON")  # or the text stays in free pages
             db.execute("BEGIN IMMEDIATE")
@@ -48,11 +47,9 @@ def forget_user(path: Path, user_id: str) -> Forgotten:
             others = sum(named) + _views(db, ids)
             db.execute("COMMIT")
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as error:
-        raise LedgerError(f"cannot write ledger {path}: {error}") from error
-    damaged = list(journal_of(path).glob("*.damaged"))
-    for file in damaged:
-        file.unlink()
+        damaged = list(journal_of(path).glob("*.damaged"))
+        for file in damaged:
+            file.unlink()
     return Forgotten(subjects, others, len(damaged))
 
 

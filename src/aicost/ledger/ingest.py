@@ -19,8 +19,9 @@ from aicost import _forks, journal
 from aicost._errors import LedgerError
 from aicost.journal.segments import found_in
 
-from .connection import connect, connect_read_only
+from .connection import as_ledger_error, connect, connect_read_only
 from .records import JournalRecord, read_record
+from .schema import version_of
 from .sqlite import SqliteStore
 
 _log = logging.getLogger("aicost.ledger")
@@ -60,6 +61,8 @@ class Ingester:
 
         Raises `LedgerError`, `sqlite3.Error` and `OSError` for a store that cannot be written.
         """
+        if not self.folder.exists():
+            return True
         with journal.ingesting(self.folder, wait_s=wait_s) as is_alone:
             if not is_alone:
                 return False
@@ -79,8 +82,9 @@ class Ingester:
             if there:
                 # What was acknowledged was on the disk, if it was to be: it is in the store before it is gone here.
                 _sync(Path(f"{self.path}-wal"))
-            released = journal.release(self.folder, places, damaged=self._damaged)
-            gone = [segment for segment in released if segment in places]
+            journal.release(self.folder, places, damaged=self._damaged)
+            # Those of before, too: whoever released them may have been killed before this.
+            gone = places.keys() - {segment.name for segment, _ in found_in(self.folder)}
             if gone:
                 store.forget_places(gone)
         return True
@@ -133,6 +137,7 @@ class Ingester:
             db.execute("ROLLBACK")
         _begin(db, until)
         try:
+            version_of(db, self.path)  # a newer version may have made it its own since it was opened
             if read:
                 store.take_in(read)
             if unread:
@@ -190,10 +195,10 @@ def take_in(path: Path) -> int | None:
         return None
     ingester = Ingester(path)
     try:
-        with closing(ingester):
+        with as_ledger_error("", ""), closing(ingester):
             if ingester.ingest(wait_s=READ_TIMEOUT_S):
                 return 0
-    except (sqlite3.Error, OSError):
+    except LedgerError:  # whoever reads is told
         pass
     return _waiting(path, folder)
 
@@ -209,24 +214,22 @@ class TakenIn(NamedTuple):
 def take_in_all(path: Path) -> TakenIn:
     """Take in what waits in a ledger's journal. Raises `LedgerError` where that cannot be done."""
     folder = journal_of(path)
-    ingester = Ingester(path)
-    try:
-        with closing(ingester):
-            if not folder.is_dir():
+    way_out = f"free space, or make {path} writable"
+    with as_ledger_error(f"cannot take in {folder}", way_out), closing(Ingester(path)) as ingester:
+        if not folder.is_dir():
+            with closing(connect_read_only(path, timeout_s=READ_TIMEOUT_S)):
                 return TakenIn(0, 0)
-            waits = _waiting(path, folder)
-            if not ingester.ingest(wait_s=READ_TIMEOUT_S):
-                raise LedgerError(f"another process takes in {folder}; try again")
-            return TakenIn(waits, ingester.unread)
-    except (sqlite3.Error, OSError) as error:
-        raise LedgerError(f"cannot take in {folder}: {error}; free space, or make {path} writable") from error
+        waits = _waiting(path, folder)
+        if not ingester.ingest(wait_s=READ_TIMEOUT_S):
+            raise LedgerError(f"cannot take in {folder}: another process does, or it cannot be written; try again")
+        return TakenIn(waits, ingester.unread)
 
 
 def _waiting(path: Path, folder: Path) -> int:
     try:
         with closing(connect_read_only(path, timeout_s=READ_TIMEOUT_S)) as db:
             places = SqliteStore(db).places()
-    except (LedgerError, sqlite3.Error):
+    except (LedgerError, sqlite3.Error, ValueError):
         places = {}
     return journal.waiting(folder, places)
 
@@ -244,7 +247,10 @@ def _sync(file: Path) -> None:
 
 def _may_pass(error: Exception) -> bool:
     """Whether the same may succeed later: the file is at fault, not what is written."""
-    return isinstance(error, sqlite3.OperationalError) or type(error) in (sqlite3.DatabaseError, sqlite3.InternalError)
+    return isinstance(error, (sqlite3.OperationalError, LedgerError)) or type(error) in (
+        sqlite3.DatabaseError,
+        sqlite3.InternalError,
+    )
 
 
 def _begin(db: sqlite3.Connection, until: float) -> None:

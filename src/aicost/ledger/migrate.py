@@ -51,11 +51,17 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     """Make the ledger one of this schema, if it is older. Raises `LedgerError` if its totals would not be the same."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        # Looked at again: another process may have done it while this one waited.
+        # Looked at again: another process may have done it while this one waited. Only a question to a table makes
+        # SQLite see that: `DROP VIEW` goes by the tables it knows of.
+        db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
         known = db.execute("PRAGMA user_version").fetchone()[0]
         if known < _FIRST_OF_ENTRIES:
             _log.info("ledger %s is of an older version and is migrated; this may take a while", path)
-            _migrate(db, known, path)
+            try:
+                _migrate(db, known, path)
+            except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+                way_out = "restore a copy, or go on in another file"
+                raise LedgerError(f"ledger {path} cannot be migrated: it is damaged ({error!r}); {way_out}") from error
         else:
             _add_what_is_new(db)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -219,7 +225,8 @@ def _enter(db: sqlite3.Connection, interner: Interner, entries: list[Row], names
 def _record(row: dict[str, Any], lines: Sequence[Row]) -> ChargeRecord:
     """A charge of old. What a column does not say it does not know."""
     charge = _charge(row, lines)
-    declared = {"gateway_declared": bool(row.get("gateway_declared"))}
+    # A column of text, where `False` was written as '0'; in the payload of a sighting it is no text.
+    declared = {"gateway_declared": str(row.get("gateway_declared")) in ("1", "True")}
     origin = Origin._make((row | declared).get(name) for name in _ORIGIN)
     status, chargeable = row["charge_status"], row["billed"]
     # Of a call in no step, the operation stood in.

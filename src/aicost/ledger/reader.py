@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import wraps
 from os import PathLike
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
 from aicost._money import to_text
@@ -20,7 +21,7 @@ from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .columns import entry_id, pack, unpack, whole
-from .connection import connect_read_only
+from .connection import as_ledger_error, connect_read_only, located
 from .ingest import READ_TIMEOUT_S, take_in
 from .query import COLUMNS, EVERYTHING, METER, RUN, SUBJECTS, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
 from .records import ChargeRecord, layout_of
@@ -139,6 +140,23 @@ class EntryRow(NamedTuple):
     record: ChargeRecord
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _answer(
+    method: Callable[Concatenate[LedgerReader, P], R],
+) -> Callable[Concatenate[LedgerReader, P], R]:
+    """A method that raises `LedgerError` for whatever a damaged file makes of it."""
+
+    @wraps(method)
+    def asked(self: LedgerReader, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._reading():
+            return method(self, *args, **kwargs)
+
+    return asked
+
+
 class LedgerReader:
     """A ledger file open for questions. Use it as a context manager.
 
@@ -151,16 +169,25 @@ class LedgerReader:
 
         Where it may not be written, what waits stays there: `waiting` says how many bytes.
         """
-        file = Path(path).expanduser()
+        file = located(path)
+        self._path = file
+        with self._reading():
+            self._open()
+
+    def _open(self) -> None:
+        file = self._path
         self.waiting = take_in(file)
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
         if not file.is_file():
             raise LedgerError(
                 f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"
             )
-        self._path = file
         self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
         self._layouts: dict[int, Layout] = {}
+
+    def _reading(self) -> AbstractContextManager[None]:
+        way_out = "restore a copy, or try `sqlite3 FILE .recover`"
+        return as_ledger_error(f"cannot read ledger {self._path}", way_out)
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -168,10 +195,12 @@ class LedgerReader:
     def __exit__(self, *exc_info: object) -> None:
         self._db.close()
 
+    @_answer
     def answer(self, query: Query) -> list[Sums]:
         """The sums that a question asks for, the dearest first, by stretch of time if it asks for that."""
         return summed(query, self._groups(query))
 
+    @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
         condition, values = self._where(where)
@@ -188,6 +217,7 @@ class LedgerReader:
             gaps, key=lambda gap: (-gap.count, gap.model, gap.provider, gap.reason, gap.status, gap.chargeable)
         )
 
+    @_answer
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
         """Views that are no money, by what they are and why, with what they would have come to."""
         condition, values = self._where(where, book=None)
@@ -209,14 +239,18 @@ class LedgerReader:
             for r in rows
         ]
 
+    @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
         """What counts, in the order it began, one record per attempt."""
         return sorted(self._records(where), key=lambda one: (one.started_ns, one.attempt))
 
     def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
         """Every attempt with its usage, as it can be priced again, in the order they began."""
-        return (_recorded(one) for one in self._records(where, "ORDER BY e.charge_start, e.id"))
+        with self._reading():
+            for one in self._records(where, "ORDER BY e.charge_start, e.id"):
+                yield _recorded(one)
 
+    @_answer
     def history(self, event_id: str) -> list[EntryRow]:
         """All entries of an event, in the order they were made."""
         asked = f"{READ_ENTRY} WHERE e.id = ?1 OR e.event = ?1 ORDER BY e.number"
@@ -227,12 +261,14 @@ class LedgerReader:
             found.append(EntryRow(row["entry_id"].hex(), row["n"], corrects and corrects.hex(), record.atto, record))
         return found
 
+    @_answer
     def rate(self, rate_card: str | None, rate_id: str | None) -> dict[str, Any]:
         """What is known of where a rate came from, as it was when it was applied."""
         asked = "SELECT about FROM rates WHERE rate_card = ? AND rate_id = ?"
         rows = self._rows(asked, (rate_card, rate_id))
         return dict(json.loads(rows[0]["about"])) if rows else {}
 
+    @_answer
     def runs(self, root_or_run: str) -> list[RunRow]:
         """A run and all runs inside it. The outermost one may be known by those alone, where its span never came."""
         # The runs of one tree share its root, so only they are searched for children.
@@ -245,12 +281,14 @@ class LedgerReader:
         )
         return [_run(row) for row in rows]
 
+    @_answer
     def steps(self, run_ids: Sequence[str]) -> list[StepRow]:
         """The steps of runs in the order they began."""
         select = "SELECT * FROM steps WHERE run_id = ?"
         found = [_step(row) for run_id in dict.fromkeys(run_ids) for row in self._rows(select, (pack(run_id),))]
         return sorted(found, key=lambda row: row.started_ns)
 
+    @_answer
     def resolve(self, identifier: str) -> tuple[str, str]:
         """What an id, or the start of one (6 characters or more), names: ("run" | "span" | "event", full id).
 
@@ -306,23 +344,21 @@ class LedgerReader:
 
     def _cursor(self, select: str, values: Sequence[Any]) -> Iterator[sqlite3.Row]:
         sound = [wellformed(value) if isinstance(value, str) else value for value in values]  # as such text is stored
-        try:
-            yield from self._db.execute(select, sound)
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"cannot read ledger {self._path}: {error}; restore a copy, or try `sqlite3 FILE .recover`"
-            ) from error
+        for row in self._db.execute(select, sound):  # noqa: UP028 - `yield from` would close the cursor of a closed one
+            yield row
 
     def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
         condition, values = self._where(where)
-        for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} {order}", values):
-            yield self._record(row)
+        with self._reading():
+            for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} {order}", values):
+                yield self._record(row)
 
     def _record(self, row: sqlite3.Row) -> ChargeRecord:
         event = row["event"] if row["event"] is not None else row["entry_id"]
         record = record_of(
             dict(zip(row.keys(), row, strict=True)), row["name"] or event.hex(), row["meters"] or NO_LAYOUT
         )
+        layout_of(record.layout)  # or whoever asks for its lines would find out that it is none
         if record.workflow is None and record.run_id is not None:
             named = self._rows("SELECT workflow FROM runs WHERE run_id = ?", (row["run_id"],))
             record = record._replace(workflow=named[0]["workflow"] if named else None)

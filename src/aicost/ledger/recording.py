@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from aicost import _forks, _owner_only
-from aicost._errors import LedgerError
 from aicost._later import Worker, in_collector, later
 from aicost._owner_rules import OwnerRule, OwnerTable
 from aicost.journal import Journal, JournalFullError
@@ -28,7 +27,7 @@ from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
-from .connection import connect
+from .connection import as_ledger_error, connect, located
 from .ingest import Ingester, journal_of, let_fork
 from .records import charges_record, record
 from .schema import version_of
@@ -115,17 +114,11 @@ class Ledger:
         `max_bytes` bounds what may wait in its journal; `owners` say whose is what does not say so itself. Raises
         `LedgerError` when the path cannot be written, or holds something else or a newer ledger.
         """
-        file = Path(path).expanduser()
-        try:
+        with as_ledger_error(f"cannot open ledger {path}", "choose a writable path or another file"):
+            file = located(path)
             _owner_only.make_folder(file.parent)
             _prepare(file)
             return cls(file, rates, durability, max_bytes, segment_bytes, owners)
-        except OSError as error:
-            raise LedgerError(
-                f"cannot open ledger {file}: {error.strerror or error}; choose a writable path"
-            ) from error
-        except sqlite3.Error as error:
-            raise LedgerError(f"cannot open ledger {file}: {error}; choose a writable path or another file") from error
 
     def record(
         self,
@@ -265,7 +258,7 @@ class Ledger:
         """Whether all was taken in; False where another is at it, or has the store, and None where it cannot be."""
         try:
             is_done = self._ingester.ingest(wait_s=wait_s)
-        except (sqlite3.Error, LedgerError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a damaged file may make anything of it
             if "locked" in str(error):
                 return False
             way_out = "Charges wait in its journal; free space or make it writable."

@@ -20,6 +20,7 @@ from aicost.pricing.sighting import Sighting
 from aicost.usage.event import Origin, UsageEvent
 from aicost.usage.meters import Quantity
 
+from .columns import LONGEST_TEXT, MOST, fitting
 from .told import Told, ToldOutcome, ToldRun, ToldStep
 
 RECORD_VERSION = 1
@@ -267,32 +268,39 @@ def read_record(data: bytes) -> JournalRecord | None:
     kind, _, *values = json.loads(data)
     if _MAY_BE_ODD(data):
         values = _sound(values)
+    is_long = len(data) > LONGEST_TEXT
     if kind == "charges":
         charges, *more = values
         seen, replaces, told, rates, *_ = more or ((), (), None, ())
         return Charges(
-            [charge_of(fields) for fields in charges],
-            [SightingRecord._make([*about, charge_of(fields)]) for *about, fields in seen],
-            replaces,
-            None if told is None else _told(told),
+            [charge_of(fields, is_long=is_long) for fields in charges],
+            [SightingRecord._make([*about, charge_of(fields, is_long=is_long)]) for *about, fields in seen],
+            fitting(replaces),
+            None if told is None else _told(fitting(told)),
             [(card, rate, about) for card, rate, about in rates],
         )
     if kind == "began":
-        return Began(*values[: len(Began._fields)])
+        table, said, *_ = values
+        return Began(table, [*fitting(said[:_RUN_ATTRIBUTION]), *said[_RUN_ATTRIBUTION:]])
     if kind == "ended":
-        return Ended(*values[: len(Ended._fields)])
+        return Ended(*fitting(values[: len(Ended._fields)]))
     if kind == "outcome":
-        return ToldOutcome(*values[: len(ToldOutcome._fields)])
+        return ToldOutcome(*fitting(values[: len(ToldOutcome._fields)]))
     return None
 
 
 _QUANTITIES = ChargeRecord._fields.index("quantities")
 _ORIGIN = ChargeRecord._fields.index("origin")
 _FIELDS = len(ChargeRecord._fields)
+_STARTED, _ENDED, _AMOUNT = map(ChargeRecord._fields.index, ("started_ns", "ended_ns", "atto"))
+_RUN_ATTRIBUTION = 7
+"""Of the values that a run begins with: JSON, of what was bounded before."""
 
 
-def charge_of(fields: list[Any]) -> ChargeRecord:
-    """The record that `charge_fields` has made."""
+def charge_of(fields: list[Any], *, is_long: bool = False) -> ChargeRecord:
+    """The record that `charge_fields` has made. If it is long, some text in it may be."""
+    if is_long or not -MOST <= fields[_STARTED] <= MOST or not -MOST <= fields[_ENDED] <= MOST:
+        fields[:_AMOUNT] = fitting(fields[:_AMOUNT])
     quantities = fields[_QUANTITIES]
     if not _are_whole(quantities):
         fields[_QUANTITIES] = [Decimal(one) if isinstance(one, str) else one for one in quantities]

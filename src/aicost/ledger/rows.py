@@ -17,6 +17,7 @@ from .columns import (
     DIMENSION_KEYS,
     FACTS,
     MAX_COLUMN,
+    MOST,
     QUANTITIES,
     SUBJECT,
     SUBJECT_KEYS,
@@ -161,7 +162,7 @@ def entry_row(
         event,
         0,
         record.started_ns,
-        max(record.ended_ns - record.started_ns, 0),
+        min(max(record.ended_ns - record.started_ns, 0), MOST),
         None,
         interner.context(record),
         interner.subject(record.attribution),
@@ -251,14 +252,21 @@ def amount_of(row: Mapping[str, Any], name: str = "amount") -> int | None:
 
 
 def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecord:
-    """The record that an entry was made of; `row` has the columns of its context and subject, too."""
+    """The record that an entry was made of; `row` has the columns of its context and subject, too.
+
+    Raises `LookupError`, `TypeError` or `ValueError` for one that is damaged.
+    """
+    if row["currency"] is None:
+        raise LookupError(f"the context of {event_id} is gone")
     if row["quantities"] is not None:
         quantities = quantities_of(row["quantities"])
     else:
         quantities = [row[name] for name in QUANTITY_COLUMNS[: len(layout_of(layout).meters)]]
-    details = json.loads(row["details"]) if row["details"] else {}
+    if None in quantities:
+        raise LookupError(f"a quantity of {event_id} is gone")
+    details = dict(json.loads(row["details"])) if row["details"] else {}
     run = unpack(row["run_id"])
-    labels = json.loads(row["labels"]) if row["labels"] else {}
+    labels = dict(json.loads(row["labels"])) if row["labels"] else {}
     attribution = {key: row[key] for key in (*DIMENSION_KEYS, *SUBJECT_KEYS) if row[key] is not None}
     attribution |= {LABEL + key: value for key, value in labels.items()}
     origin = Origin(

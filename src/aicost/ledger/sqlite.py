@@ -37,7 +37,7 @@ _PUT_SIGHTING = f"INSERT OR REPLACE INTO sightings VALUES ({', '.join('?' * 15)}
 _PUT_PLACE = "INSERT INTO places VALUES (?, ?) ON CONFLICT (segment) DO UPDATE SET offset = excluded.offset"
 
 READ_ENTRY = (
-    "SELECT e.*, c.*, s.*, e.id AS entry_id, l.meters, w.name FROM entries e JOIN contexts c ON c.id = e.context "
+    "SELECT e.*, c.*, s.*, e.id AS entry_id, l.meters, w.name FROM entries e LEFT JOIN contexts c ON c.id = e.context "
     "LEFT JOIN subjects s ON s.id = e.subject LEFT JOIN layouts l ON l.id = e.layout "
     "LEFT JOIN names w ON w.id = COALESCE(e.event, e.id) "
 )
