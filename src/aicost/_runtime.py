@@ -235,7 +235,7 @@ def record_usage(
     `aicost.usage.meters`), whole numbers or `Decimal`. Each call of this is a charge of its own, unless
     `idempotency_key` says that it is one that was recorded before: the same key of the same provider is one charge, in
     any process. Never raises, and never loses the call: a quantity that is no such number of at least 0 is left out and
-    flagged, and without any usage the call is one that reported none.
+    flagged. `{}` says that nothing was used; what is no mapping, or None, that the call reported nothing.
 
     >>> aicost.record_usage(provider="acme", model="m", operation="chat", usage={"input": 120, "output": 40})
     """

@@ -50,7 +50,7 @@ def test_a_person_is_gone_and_every_sum_is_as_it_was(path: Path) -> None:
         assert USER in {row.key for row in reader.answer(Query(("user",)))}
     assert USER.encode() in files(path)
     done = CliRunner().invoke(cli, ["ledger", "forget", "--user", USER, "--ledger", str(path)])
-    assert (done.exit_code, done.output.startswith("forgotten: ")) == (0, True), done.output
+    assert (done.exit_code, done.output.startswith(f"{USER} is forgotten: 2 subjects")) == (0, True), done.output
     with LedgerReader(path) as reader:
         assert {by: reader.answer(Query((by,))) for by in before} == before
         assert {row.key: row.atto for row in reader.answer(Query(("user",)))} == {None: 2 + 7 + 13, "other": 11}

@@ -32,10 +32,11 @@ ledger_option: Callable[[Any], Any] = click.option(
 def ledger_path(given: Path | None) -> Path:
     """The ledger a command reads: the one given, the one configured, or the default one if it is there."""
     from aicost.ledger.connection import as_ledger_error, located
+    from aicost.ledger.ingest import journal_of
 
     path = load(ledger=given).ledger_or_default
     with as_ledger_error(f"cannot read ledger {path}", "make it readable"):
-        if not located(path).is_file():
+        if not (located(path).is_file() or journal_of(located(path)).is_dir()):  # which has all that was acknowledged
             raise LedgerError(f"no ledger at {path}; name one with --ledger, or record one with AICOST_LEDGER={path}")
         return located(path)
 

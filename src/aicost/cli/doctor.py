@@ -95,18 +95,18 @@ def _ledger(settings: Settings) -> dict[str, Any]:
             pass
     except OSError as error:
         return _check("ledger", "error", f"{path} cannot be written ({error.strerror}); choose another AICOST_LEDGER")
-    return _check("ledger", "ok", str(path) + _seen_besides(path))
+    try:
+        return _check("ledger", "ok", str(path) + _seen_besides(path))
+    except AicostError as error:
+        return _check("ledger", "error", str(error))
 
 
 def _seen_besides(path: Path) -> str:
     """What a ledger has of views that are no money."""
     if not path.exists():
         return ""
-    try:
-        with LedgerReader(path) as ledger:
-            seen = [f"{s.count} {s.kind} ({readable(s.atto, s.currency or 'USD')})" for s in ledger.sightings()]
-    except AicostError as error:
-        return f"; cannot be read: {error}"
+    with LedgerReader(path) as ledger:
+        seen = [f"{s.count} {s.kind} ({readable(s.atto, s.currency or 'USD')})" for s in ledger.sightings()]
     return f"; seen besides what is counted: {', '.join(seen)}" if seen else ""
 
 
@@ -118,7 +118,8 @@ def _exporter(settings: Settings) -> dict[str, Any]:
 
 
 def _said(settings: Settings) -> str:
-    said = [f"{name}={getattr(settings, name)!r}" for name in sorted(settings.model_fields_set)]
+    values = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
+    said = [f"{name}={str(value) if isinstance(value, Path) else value!r}" for name, value in values.items()]
     return ", ".join(said) or "all defaults"
 
 

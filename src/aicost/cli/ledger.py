@@ -86,4 +86,6 @@ def forget(user_id: str, ledger: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(done._asdict())
     else:
-        click.echo(f"forgotten: {done.subjects} subjects, {done.others} runs, outcomes and views")
+        parts = (done.subjects, "subjects"), (done.others, "runs, outcomes and views"), (done.files, "damaged segments")
+        found = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+        click.echo(f"{user_id} is forgotten: {found}" if found else f"nothing here names {user_id}")

@@ -60,8 +60,11 @@ def command(
     Times are in UTC, as in the bills of providers.
     """
     from aicost.reports.summary import build_report, render, to_json
+    from aicost.scopes.ids import opaque
 
-    where = Filter(workflow=workflow, run_id=run_id, **owners)
+    # As an id was kept that looked like personal data.
+    kept: dict[str, Any] = {key: value and opaque(key, value) for key, value in owners.items()}
+    where = Filter(workflow=workflow, run_id=run_id, **kept)
     report = build_report(ledger_path(ledger), by or ("workflow", "model"), where, period)
     if as_json:
         print_json(to_json(report))

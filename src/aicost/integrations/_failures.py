@@ -14,6 +14,7 @@ _NOT_SENT = {
     "ConnectError",
     "ConnectTimeout",
     "ConnectTimeoutError",
+    "ConnectionRefusedError",
     "ConnectionTimeoutError",
     "EndpointConnectionError",
     "InvalidURL",
@@ -28,6 +29,7 @@ _NOT_SENT = {
     "UnsupportedProtocol",
     "WriteError",
     "WriteTimeout",
+    "gaierror",
 }
 MAYBE_CHARGEABLE_STATUS = {408, 499, 504, 524}
 """A gateway that gave up on the model says nothing of what the model went on to do."""

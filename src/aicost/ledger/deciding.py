@@ -255,7 +255,7 @@ class Decider:
                     "ledger: %s was seen twice with different usage; the view that counts more counts", best.event_id
                 )
                 self.made.seen.append(Seen(event.id, "contradiction", "", best.event_id, "", view))
-        in_order = sorted(event.views, key=lambda view: (-_began(view), _rank(view)), reverse=True)
+        in_order = sorted(event.views, key=_order)
         kept = {name: _first(in_order, name) for name in _KEPT}
         # Of another run the name may be one that it got since.
         kept["workflow"] = _first((view for view in in_order if view.run_id in (None, kept["run_id"])), "workflow")
@@ -302,9 +302,9 @@ def _first(views: Iterable[ChargeRecord], name: str) -> Any:
     return next((value for value in map(get, views) if value is not None), None)
 
 
-def _began(view: ChargeRecord) -> int:
-    """When a view says it began, in eighths of a second: a span begins a little before the attempt that it is of."""
-    return view.started_ns >> 27
+def _order(view: ChargeRecord) -> tuple[bool, int, bytes]:
+    """Who is asked first whose work it was: who saw the attempt itself before who heard of it, then who began first."""
+    return view.api == "reported", view.started_ns, view_digest(view)
 
 
 def _owners(in_order: Sequence[ChargeRecord]) -> tuple[dict[str, str], str | None]:
@@ -354,7 +354,7 @@ def _is_covered(view: ChargeRecord, by: ChargeRecord) -> bool:
     if view == by:
         return True
     tells_less = _billed(view) == _billed(by) or _is_less(view, by)
-    if not tells_less or _began(by) > _began(view) or _rank(view) > _rank(by):
+    if not tells_less or _order(by) > _order(view) or _rank(view) > _rank(by):
         return False
     same = all(getattr(view, name) in (None, getattr(by, name)) for name in _KEPT)
     same = same and by.evidence in (None, view.evidence) and {*_names_of(view)} <= {*_names_of(by)}

@@ -84,8 +84,10 @@ class Filter:
         self.event_id = event_id
         given = {_NAMES.get(name, name): value for name, value in dimensions.items() if value is not None}
         for name in given:
-            if name in (METER, RUN):
-                raise LedgerError(f"cannot narrow a question to one {name} like this")
+            if name == RUN:
+                raise LedgerError("a run is `run_id` in a filter")
+            if name == METER:
+                raise LedgerError("a question cannot be narrowed to a meter; group by it")
             _check(name)
         self.dimensions: Mapping[str, str] = given
 
@@ -111,6 +113,9 @@ class Query:
 
     def __post_init__(self) -> None:
         """Raises `LedgerError` for a dimension, bucket or book nobody knows."""
+        given: object = self.group_by
+        if isinstance(given, str):  # each of its letters would be one
+            raise LedgerError(f"group_by is a tuple of dimensions: ({self.group_by!r},)")
         for name in self.group_by:
             _check(name)
         if self.bucket not in (None, *BUCKETS):
@@ -358,4 +363,4 @@ def start_of(bucket: Bucket, hour: int) -> datetime:
 
 def _check(name: str) -> None:
     if name not in BREAKDOWNS and not (name.startswith(LABEL) and len(name) > len(LABEL)):
-        raise LedgerError(f"cannot break down by {name!r}; choose one of {', '.join(BREAKDOWNS)}, or label:KEY")
+        raise LedgerError(f"no dimension is called {name!r}; choose one of {', '.join(BREAKDOWNS)}, or label:KEY")

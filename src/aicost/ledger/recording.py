@@ -226,7 +226,8 @@ class Ledger:
         except JournalFullError as error:
             self.lost += charges
             self._known_rates.clear()
-            self._say_once(f"ledger %s cannot be written ({error}); what does not fit is counted as lost. Free space.")
+            way_out = "What does not fit is counted as lost: free space, or raise journal_max_bytes."
+            self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
             return False
         if not self._is_due:
             self._is_due = True
