@@ -128,9 +128,11 @@ def test_a_stretch_of_time_or_book_nobody_knows_is_refused_with_those_there_are(
         Query(bucket="year")  # type: ignore[arg-type]
     with pytest.raises(LedgerError, match="'billed'; choose one of metered, invoiced, allocated"):
         Query(book="billed")  # type: ignore[arg-type]
-    for name in ("meter", "run"):
-        with pytest.raises(LedgerError, match="cannot narrow"):
+    for name, way_out in (("meter", "group by it"), ("run", "`run_id`")):
+        with pytest.raises(LedgerError, match=way_out):
             Filter(**{name: "v"})
+    with pytest.raises(LedgerError, match=r"\('tenant',\)"):
+        Query("tenant")  # type: ignore[arg-type]
 
 
 def some_charge(status: str, amount: int) -> Charge:
