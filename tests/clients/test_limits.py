@@ -210,7 +210,7 @@ ASKED: list[tuple[str, str, str, Callable[[Any], Any], int | None]] = [
         None,
     ),
     ("voyageai", "embed", "vectors", lambda c: c.embed(["x"], model="voyage-3.5"), 0),
-    ("huggingface_hub", "chat", "whoever serves it", lambda c: c.chatcompletion(HELLO, max_tokens=10), None),
+    ("huggingface_hub", "chat", "whoever serves it", lambda c: c.chat_completion(HELLO, max_tokens=10), None),
     ("litellm", "anthropic", "its own way", _lite("anthropic/claude-sonnet-4-5", max_tokens=33), 33),
 ]
 

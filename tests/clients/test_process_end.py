@@ -101,7 +101,7 @@ def test_what_is_open_at_the_end_is_finished_once_by_who_opened_it(
     assert done.returncode == 0, done.stderr
     with LedgerReader(ledger_path) as ledger:
         rows = ledger.charges()
-    assert [row["billed"] for row in rows] == ["possibly"] * (1 if how == "none" else 2), done.stderr
+    assert [row.chargeable for row in rows] == ["possibly"] * (1 if how == "none" else 2), done.stderr
     assert len({row.event_id for row in rows}) == len(rows)
 
 

@@ -159,7 +159,7 @@ def test_retries_and_fallbacks_are_linked(app: App, emulator: ProviderEmulator, 
     assert run.fallbacks == 1
     if mode != "stream":
         third, fourth = again
-        assert (fourth["retry_of"], fourth["fallback_of"]) == (third.event_id, None)
+        assert (fourth.retry_of, fourth.fallback_of) == (third.event_id, None)
         assert run.app_retries == 1
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import aicost
+from aicost.ledger.columns import unpack
 from aicost.testing import ProviderEmulator
 from tests.conftest import App
 
@@ -35,11 +37,16 @@ ALL = [
 every_loop = pytest.mark.parametrize("loop", ALL, ids=str)
 
 
-def rows(app: App, table: str) -> list[dict[str, Any]]:
+def rows(app: App, table: str) -> list[Any]:
+    """The runs or steps of a ledger, their ids as text."""
     aicost.flush()
     with closing(sqlite3.connect(app.ledger_path)) as ledger:
         ledger.row_factory = sqlite3.Row
-        return [dict(row) for row in ledger.execute(f"SELECT * FROM {table} ORDER BY started_ns")]
+        found = [dict(row) for row in ledger.execute(f"SELECT * FROM {table} ORDER BY started_ns")]
+    return [
+        SimpleNamespace(**{name: unpack(one) if isinstance(one, bytes) else one for name, one in row.items()})
+        for row in found
+    ]
 
 
 def span_tokens(app: App) -> list[int]:

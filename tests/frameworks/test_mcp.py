@@ -46,14 +46,14 @@ def test_a_tool_is_a_step_on_both_sides_of_one_trace(app: App) -> None:
         (there,) = [s for s in receiver.spans if attributes_of(s).get("gen_ai.tool.name") == "search"]
     (here,) = [s for s in app.spans if s.name == "execute_tool search"]
     assert there.trace_id.hex() == f"{here.context.trace_id:032x}"
-    assert [(s["name"], s["kind"], s["status"]) for s in rows(app, "steps")] == [("search", "tool", "ok")]
+    assert [(s.name, s.kind, s.status) for s in rows(app, "steps")] == [("search", "tool", "ok")]
 
 
 def test_a_tool_that_fails_is_a_step_that_failed(app: App) -> None:
     with OtlpReceiver() as receiver, aicost.run_scope("nightly"):
         result = call("broken", receiver)
     assert getattr(result, "is_error", None) or getattr(result, "isError", None)
-    assert [(s["name"], s["status"]) for s in rows(app, "steps")] == [("broken", "failed")]
+    assert [(s.name, s.status) for s in rows(app, "steps")] == [("broken", "failed")]
 
 
 @pytest.mark.parametrize("allowed", [True, False])
