@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -102,8 +103,8 @@ TROUBLE: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
     "text that is none": (
         changed("UPDATE contexts SET model = CAST(x'ff' AS TEXT)"), frozenset({"check", "report", "explain"}),
     ),
-    "a context that is gone": (changed("DELETE FROM contexts"), frozenset({"check", "explain"})),
-    "gone": (lambda path: path.unlink(), ALL),
+    "a context that is gone": (changed("DELETE FROM contexts"), frozenset({"check", "explain", "report"})),
+    "gone": (lambda path: (path.unlink(), shutil.rmtree(journal_of(path))), ALL),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), ALL),
 }  # fmt: skip
 """What is done to a ledger, and which commands cannot do their work then."""

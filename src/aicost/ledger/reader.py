@@ -353,7 +353,13 @@ class LedgerReader:
             for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} {order}", values):
                 yield self._record(row)
 
+    def _check_context(self, row: sqlite3.Row) -> None:
+        """Raise `LedgerError` for entries whose context is gone: no sum may go without them."""
+        if row["currency"] is None:
+            raise LedgerError(f"ledger {self._path} is damaged: context {row['context']} is gone; restore a copy")
+
     def _record(self, row: sqlite3.Row) -> ChargeRecord:
+        self._check_context(row)
         event = row["event"] if row["event"] is not None else row["entry_id"]
         record = record_of(
             dict(zip(row.keys(), row, strict=True)), row["name"] or event.hex(), row["meters"] or NO_LAYOUT
@@ -398,11 +404,12 @@ class LedgerReader:
             f"{quantities} FROM entries e {condition} GROUP BY {group}) "
             f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
             + (f", {', '.join(f's.{name}' for name in whose)}" if columns["subject"] else "")
-            + " FROM g JOIN contexts c ON c.id = g.context"
+            + " FROM g LEFT JOIN contexts c ON c.id = g.context"
             + (" LEFT JOIN subjects s ON s.id = g.subject" if columns["subject"] else ""),
             values,
         )
         for row in rows:
+            self._check_context(row)
             yield AlikeEntries(
                 tuple([_key(name, row) for name in names]),
                 None if query.bucket is None else start_of(query.bucket, row["hour"]),
