@@ -356,7 +356,7 @@ class LedgerReader:
     def _check_context(self, row: sqlite3.Row) -> None:
         """Raise `LedgerError` for entries whose context is gone: no sum may go without them."""
         if row["currency"] is None:
-            raise LedgerError(f"ledger {self._path} is damaged: context {row['context']} is gone; restore a copy")
+            raise LedgerError(f"cannot read ledger {self._path}: its context {row['context']} is gone; restore a copy")
 
     def _record(self, row: sqlite3.Row) -> ChargeRecord:
         self._check_context(row)
