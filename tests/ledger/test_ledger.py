@@ -299,7 +299,7 @@ def test_an_ambiguous_start_lists_what_it_may_be(path: Path) -> None:
 
 
 def test_an_unknown_dimension_lists_the_known_ones(busy: Path) -> None:
-    with LedgerReader(busy) as reader, pytest.raises(LedgerError, match="called 'colour'; choose one of tenant, customer"):
+    with LedgerReader(busy) as reader, pytest.raises(LedgerError, match="'colour'; choose one of tenant, customer"):
         reader.answer(Query(("colour",)))
 
 
