@@ -132,7 +132,7 @@ def test_a_subgraph_is_a_step_with_steps_in_it(app: App, emulator: ProviderEmula
     outer.compile(name="outer").invoke({})
     assert_counted_once(app, emulator)
     steps = {step.name: step for step in rows(app, "steps")}
-    assert steps["look"]["parent_step_id"] is not None
+    assert steps["look"].parent_step_id is not None
     assert [row.step for row in app.charges()] == ["look"]
     assert len(rows(app, "runs")) == 1
 
