@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import wraps
 from os import PathLike
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
 from aicost._money import to_text
 from aicost._wellformed import wellformed
 from aicost.pricing.charge import Layout
 from aicost.pricing.kernel import Inquiry
-from aicost.semconv.dimensions import LABEL
 from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
+from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
 from .columns import entry_id, pack, unpack, whole
 from .connection import as_ledger_error, connect_read_only, located
 from .ingest import READ_TIMEOUT_S, take_in
-from .query import COLUMNS, EVERYTHING, METER, RUN, SUBJECTS, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
+from .query import EVERYTHING, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
-from .schema import BOOKS, QUANTITY_COLUMNS
+from .schema import QUANTITY_COLUMNS
+from .selection import conditions_of, groups_sql, key_in, where_sql
 from .sqlite import READ_ENTRY
-
-# What bought nothing: a call that failed after it was billed, and what was called in a step or run that failed, or is
-# inside of one that did. `is_waste` in `aicost.scopes.runs` says the same of a run that is going on. Steps are found
-# by their run, which has an index: a step is in the run of the one around it.
-_FAILED = """
-WITH RECURSIVE failed_steps(step_id, run_id) AS (
-    SELECT step_id, run_id FROM steps WHERE status = 'failed'
-    UNION SELECT s.step_id, s.run_id FROM failed_steps f CROSS JOIN steps s
-    ON s.run_id = f.run_id AND s.parent_step_id = f.step_id
-),
-failed_runs(run_id) AS (
-    SELECT run_id FROM runs
-    WHERE status = 'failed' OR parent_step_id IN (SELECT step_id FROM failed_steps)
-    UNION SELECT r.run_id FROM failed_runs f CROSS JOIN runs r ON r.parent_run_id = f.run_id
-)
-"""
-_FAILED_INSIDE = "(e.step_id IN (SELECT step_id FROM failed_steps) OR e.run_id IN (SELECT run_id FROM failed_runs))"
 
 _IDS = (
     ("run", "runs", "run_id"),
@@ -54,90 +37,7 @@ _IDS = (
     ("event", "entries", "id"),
     ("event", "names", "name"),
 )
-# What a run or step is called may be known only after what was called in it: then nothing names it there.
-_LATE = {
-    "workflow": "SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id",
-    "step": "SELECT s.name FROM steps s WHERE s.step_id = e.step_id",
-}
-_MOST_NS = 2**63 - 1
-"""The last time that an entry may have, in nanoseconds."""
 _COUNTS = "e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Charges whose amount is not, or not fully, known: which model, why, how many."""
-
-    provider: str
-    model: str
-    status: str
-    chargeable: str
-    reason: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sightings:
-    """Views of one kind that are no money: how many, and what they would have come to in 1e-18 of the currency.
-
-    `kind` is `joined`, `differs`, `replaced` or `contradiction` (`aicost.pricing.sighting`).
-    """
-
-    kind: str
-    reason: str
-    currency: str
-    count: int
-    atto: int | None
-    unknown: int = 0
-    """Of how many it is not known what they would have come to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An attempt as it was recorded: the question of its price, and the answer it got then."""
-
-    event_id: str
-    inquiry: Inquiry
-    currency: str
-    atto: int | None
-
-
-class RunRow(NamedTuple):
-    """A run. Times are nanoseconds since the epoch."""
-
-    run_id: str
-    root_run_id: str
-    parent_run_id: str | None
-    parent_step_id: str | None
-    workflow: str
-    version: str | None
-    status: str
-    started_ns: int
-    ended_ns: int | None
-    attribution: Mapping[str, str]
-
-
-class StepRow(NamedTuple):
-    """A step of a run."""
-
-    step_id: str
-    run_id: str
-    parent_step_id: str | None
-    name: str
-    kind: str
-    status: str
-    started_ns: int
-    ended_ns: int | None
-
-
-class EntryRow(NamedTuple):
-    """One entry of an event's history. `n` is -1 of a reversal; amounts are in 1e-18."""
-
-    id: str
-    n: int
-    corrects: str | None
-    atto: int | None
-    record: ChargeRecord
 
 
 P = ParamSpec("P")
@@ -203,7 +103,7 @@ class LedgerReader:
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
-        condition, values = self._where(where)
+        condition, values = where_sql(where)
         rows = self._rows(
             f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
             "SELECT provider, model, charge_status, chargeable, COALESCE(reason, ''), SUM(g.n) FROM g "
@@ -220,7 +120,7 @@ class LedgerReader:
     @_answer
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
         """Views that are no money, by what they are and why, with what they would have come to."""
-        condition, values = self._where(where, book=None)
+        condition, values = where_sql(where, book=None)
         rows = self._rows(
             "SELECT e.kind, e.reason, c.currency, COUNT(*) AS n, COUNT(e.units) AS known, SUM(e.units) AS units, "
             "SUM(e.nano) AS nano, SUM(e.atto) AS atto FROM sightings e JOIN contexts c ON c.id = e.context "
@@ -300,7 +200,7 @@ class LedgerReader:
         for is_whole in (True, False):
             found: set[tuple[str, str]] = set()
             for kind, table, column in _IDS:
-                for condition, values in _conditions(identifier, is_whole=is_whole):
+                for condition, values in conditions_of(identifier, is_whole=is_whole):
                     of_entry = table == "entries" and kind == "event"
                     # First entries apart from corrections: of one event those may be more than the limit.
                     for which in (" AND event IS NULL", " AND event IS NOT NULL") if of_entry else ("",):
@@ -323,7 +223,7 @@ class LedgerReader:
 
     def _refuse_sighting(self, identifier: str) -> None:
         named = [row["id"] for row in self._rows("SELECT id FROM names WHERE name = ?", (identifier,))]
-        for condition, values in (*(("{0} = ?", (one,)) for one in named), *_conditions(identifier, is_whole=False)):
+        for condition, values in (*(("{0} = ?", (one,)) for one in named), *conditions_of(identifier, is_whole=False)):
             asked = f"SELECT event, kind, reason, counted_by FROM sightings WHERE {condition.format('event')} LIMIT 1"
             for seen in self._rows(asked, values):
                 why = f"{seen['kind']}, {seen['reason']}" if seen["reason"] else seen["kind"]
@@ -348,7 +248,7 @@ class LedgerReader:
             yield row
 
     def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
-        condition, values = self._where(where)
+        condition, values = where_sql(where)
         with self._reading():
             for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} {order}", values):
                 yield self._record(row)
@@ -374,44 +274,10 @@ class LedgerReader:
         return record
 
     def _groups(self, query: Query) -> Iterator[AlikeEntries]:
-        condition, values = self._where(query.where, book=query.book)
-        names = query.group_by
-        columns = {
-            "subject": any(name in SUBJECTS or name.startswith(LABEL) for name in names),
-            "run_id": RUN in names,
-            **{
-                f"({late} AND e.context IN (SELECT id FROM contexts WHERE {name} IS NULL)) AS late_{name}": name
-                in names
-                for name, late in _LATE.items()
-            },
-            # Rounded down: `/` rounds towards 1970.
-            "e.charge_start / 3600000000000 - (e.charge_start % 3600000000000 < 0) AS hour": query.bucket is not None,
-        }
-        more = [column for column, is_asked in columns.items() if is_asked]
-        group = ", ".join(str(n + 1) for n in range(len(more) + 5))
-        quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
-        selected = ", ".join([*more, "e.context", "e.layout", "e.quantities", f"{_FAILED_INSIDE} AS failed"])
-        facts = dict.fromkeys(("currency", "status", "chargeable", "charge_status", *_columns_of(names, COLUMNS)))
-        whose = ["labels", *_columns_of(names, SUBJECTS)]
-        # Contexts are as many as there are, and are looked up once the entries are few.
-        rows = self._cursor(
-            f"{_FAILED}, g AS (SELECT {selected}, e.amount_units IS NOT NULL AS known, "
-            "SUM(e.n) AS n, COUNT(*) AS rows, SUM(e.amount_units) AS units, SUM(e.amount_nano) AS nano, "
-            "SUM(e.amount_atto) AS atto, SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
-            "SUM(CASE WHEN e.fallback_of IS NOT NULL THEN e.n ELSE 0 END) AS fallbacks, "
-            "SUM(e.at_most_units) AS most_units, SUM(e.at_most_nano) AS most_nano, SUM(e.at_most_atto) AS most_atto, "
-            "SUM(CASE WHEN e.at_most_units IS NOT NULL THEN e.n ELSE 0 END) AS bounded, "
-            f"{quantities} FROM entries e {condition} GROUP BY {group}) "
-            f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
-            + (f", {', '.join(f's.{name}' for name in whose)}" if columns["subject"] else "")
-            + " FROM g LEFT JOIN contexts c ON c.id = g.context"
-            + (" LEFT JOIN subjects s ON s.id = g.subject" if columns["subject"] else ""),
-            values,
-        )
-        for row in rows:
+        for row in self._cursor(*groups_sql(query)):
             self._check_context(row)
             yield AlikeEntries(
-                tuple([_key(name, row) for name in names]),
+                tuple([key_in(name, row) for name in query.group_by]),
                 None if query.bucket is None else start_of(query.bucket, row["hour"]),
                 row["currency"],
                 row["status"],
@@ -447,83 +313,6 @@ class LedgerReader:
             (row,) = self._rows("SELECT meters FROM layouts WHERE id = ?", (number,))
             known = self._layouts[number] = layout_of(row["meters"])
         return known
-
-    def _where(self, where: Filter, *, book: str | None = "metered") -> tuple[str, list[Any]]:
-        """The condition on entries `e` of a book; on sightings, which are of none, if that is None."""
-        parts: list[str] = [] if book is None else [f"e.book = {BOOKS.index(book)}"]
-        values: list[Any] = []
-
-        def narrow(condition: str, value: Any) -> None:
-            if value is not None:
-                parts.append(condition)
-                values.append(max(value, -_MOST_NS) if isinstance(value, int) else value)
-
-        if where.since_ns is not None and where.since_ns > _MOST_NS:
-            parts.append("0")
-        else:
-            narrow("e.charge_start >= ?", where.since_ns)
-        if where.until_ns is None or where.until_ns <= _MOST_NS:
-            narrow("e.charge_start < ?", where.until_ns)
-        narrow("e.run_id = ?", pack(where.run_id))
-        narrow("e.span_id = ?", pack(where.span_id))
-        if where.event_id is not None:
-            identity = entry_id(where.event_id)
-            if book is None:
-                narrow("e.event = ?", identity)
-            else:
-                parts.append("(e.id = ? OR e.event = ?)")
-                values += [identity, identity]
-        for name, value in where.dimensions.items():
-            if name in _LATE and (book is not None or name != "step"):  # a sighting is in no step
-                late = _LATE[name]
-                parts.append(f"COALESCE((SELECT x.{name} FROM contexts x WHERE x.id = e.context), ({late})) = ?")
-                values.append(value)
-            elif name in COLUMNS:
-                narrow(f"e.context IN (SELECT id FROM contexts WHERE {COLUMNS[name]} = ?)", value)
-            elif name in SUBJECTS:
-                narrow(f"e.subject IN (SELECT id FROM subjects WHERE {SUBJECTS[name]} = ?)", value)
-            else:
-                # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
-                said = "SELECT s.id FROM subjects s, json_each(s.labels) l WHERE l.key = ? AND l.value = ?"
-                parts.append(f"e.subject IN ({said})")
-                values += [name.removeprefix(LABEL), value]
-        return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1"), values
-
-
-def _columns_of(names: Iterable[str], columns: Mapping[str, str]) -> list[str]:
-    return [columns[name] for name in names if name in columns]
-
-
-def _key(name: str, row: sqlite3.Row) -> str | None:
-    """The value of a dimension in a row; None where it has none."""
-    if name == METER:
-        return None
-    if name == RUN:
-        return unpack(row["run_id"])
-    value: str | None
-    if name in COLUMNS:
-        value = row[COLUMNS[name]]
-        return row[f"late_{name}"] if value is None and name in ("workflow", "step") else value
-    if name in SUBJECTS:
-        value = row[SUBJECTS[name]]
-        return value
-    value = json.loads(row["labels"] or "{}").get(name.removeprefix(LABEL))
-    return value
-
-
-def _conditions(identifier: str, *, is_whole: bool) -> list[tuple[str, tuple[Any, ...]]]:
-    """How an id is looked for, as text and as bytes; an index can serve each."""
-    if is_whole:
-        forms = [identifier, pack(identifier)]
-        return [("{0} = ?", (form,)) for form in dict.fromkeys(forms)]
-    found: list[tuple[str, tuple[Any, ...]]] = [
-        ("{0} >= ? AND {0} < ?", (identifier, identifier + "\U0010ffff")),
-    ]
-    if not identifier.strip("0123456789abcdef") and len(identifier) <= 32:
-        low = bytes.fromhex(identifier + "0" * (len(identifier) % 2))
-        high = bytes.fromhex(identifier + "f" * (len(identifier) % 2)) + b"\xff" * 16
-        found.append(("{0} >= ? AND {0} <= ?", (low, high)))
-    return found
 
 
 def _run(row: sqlite3.Row) -> RunRow:

@@ -67,8 +67,6 @@ ENTRY = (
 """The columns of an entry, in their order."""
 
 TABLES = f"""
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
 -- The facts that many entries share. The id is a digest of them.
 CREATE TABLE IF NOT EXISTS contexts (
     id INTEGER PRIMARY KEY,

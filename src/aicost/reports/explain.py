@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.tree import Tree
 
+from aicost.ledger.answers import EntryRow, RunRow, StepRow
 from aicost.ledger.query import Filter
-from aicost.ledger.reader import EntryRow, LedgerReader, RunRow, StepRow
+from aicost.ledger.reader import LedgerReader
 from aicost.ledger.records import ChargeRecord
 from aicost.pricing.charge import ChargeLine
 

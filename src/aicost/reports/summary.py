@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from aicost._wellformed import printable
+from aicost.ledger.answers import Gap, Sightings
 from aicost.ledger.query import EVERYTHING, Filter, Query, Sums
-from aicost.ledger.reader import Gap, LedgerReader, Sightings
+from aicost.ledger.reader import LedgerReader
 
 from .amounts import exact, readable
 from .periods import ALL_TIMES, TIME_ZONE, Period

@@ -47,7 +47,7 @@ def is_waste(event: UsageEvent, around: RunOrStep | None) -> bool:
 
     `around` is the innermost step or run it was made in. What is around that counts as well: the steps and the run
     around a step, the step or run in which a run was opened, and so on. The ledger says the same in SQL
-    (`aicost.ledger.query`).
+    (`aicost.ledger.selection`).
     """
     return event.status is not RequestStatus.SUCCESS or is_in_failed(around)
 

@@ -1,0 +1,87 @@
+"""What a ledger answers with, beside sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aicost.pricing.kernel import Inquiry
+
+from .records import ChargeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Charges whose amount is not, or not fully, known: which model, why, how many."""
+
+    provider: str
+    model: str
+    status: str
+    chargeable: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Views of one kind that are no money: how many, and what they would have come to in 1e-18 of the currency.
+
+    `kind` is `joined`, `differs`, `replaced` or `contradiction` (`aicost.pricing.sighting`).
+    """
+
+    kind: str
+    reason: str
+    currency: str
+    count: int
+    atto: int | None
+    unknown: int = 0
+    """Of how many it is not known what they would have come to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An attempt as it was recorded: the question of its price, and the answer it got then."""
+
+    event_id: str
+    inquiry: Inquiry
+    currency: str
+    atto: int | None
+
+
+class RunRow(NamedTuple):
+    """A run. Times are nanoseconds since the epoch."""
+
+    run_id: str
+    root_run_id: str
+    parent_run_id: str | None
+    parent_step_id: str | None
+    workflow: str
+    version: str | None
+    status: str
+    started_ns: int
+    ended_ns: int | None
+    attribution: Mapping[str, str]
+
+
+class StepRow(NamedTuple):
+    """A step of a run."""
+
+    step_id: str
+    run_id: str
+    parent_step_id: str | None
+    name: str
+    kind: str
+    status: str
+    started_ns: int
+    ended_ns: int | None
+
+
+class EntryRow(NamedTuple):
+    """One entry of an event's history. `n` is -1 of a reversal; amounts are in 1e-18."""
+
+    id: str
+    n: int
+    corrects: str | None
+    atto: int | None
+    record: ChargeRecord
