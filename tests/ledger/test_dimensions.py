@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from aicost import LedgerError
 from aicost.ledger import Ledger
-from aicost.ledger.query import BREAKDOWNS, BUCKETS, Bucket, Filter, Query, Sums
+from aicost.ledger.query import BREAKDOWNS, BUCKETS, Bucket, Filter, Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.sums import Sums
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.semconv.dimensions import DIMENSIONS, LABEL
 from aicost.usage.event import Chargeable, Origin, RequestStatus, UsageEvent

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from aicost._wellformed import printable
 from aicost.ledger.answers import Gap, Sightings
-from aicost.ledger.query import EVERYTHING, Filter, Query, Sums
+from aicost.ledger.query import EVERYTHING, Filter, Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.sums import Sums
 
 from .amounts import exact, readable
 from .periods import ALL_TIMES, TIME_ZONE, Period
