@@ -242,9 +242,7 @@ class Sums:
             self.more_atto += group.at_most_atto - group.atto
 
 
-ADDITIVE: tuple[str, ...] = tuple(
-    one.name for one in fields(Sums) if one.type == "int" and one.name != "others"
-)
+ADDITIVE: tuple[str, ...] = tuple(one.name for one in fields(Sums) if one.type == "int" and one.name != "others")
 """The sums that are one number."""
 
 
@@ -273,7 +271,6 @@ def combined(rows: Iterable[Sums], keys: Keys, start: datetime | None, currency:
             made.waste[cause] += atto
         for kind, tokens in row.tokens.items():
             made.tokens[kind] = added((made.tokens[kind], tokens))
-        made.others += row.others or 1
     return made
 
 
@@ -284,16 +281,15 @@ def first_keys(rows: Iterable[Sums], n: int) -> dict[str, list[Keys]]:
         mine = whole.setdefault(row.currency, {})
         mine[row.keys] = mine.get(row.keys, 0) + row.atto
     return {
-        currency: sorted(mine, key=lambda keys: (-mine[keys], _in_order(keys)))[:n]  # noqa: B023 - called at once
-        for currency, mine in whole.items()
+        currency: sorted(mine, key=lambda keys: (-mine[keys], _in_order(keys)))[:n] for currency, mine in whole.items()
     }
 
 
 def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> list[Sums]:
     """The rows of these keys, and for each currency and stretch of time one more, `Other`, for all the others.
 
-    It closes the sums: in each measure that adds up the rows have the same total as before. `others` says how many it is
-    of. What is no sum, it has not.
+    It closes the sums: in each measure that adds up the rows have the same total as before. `others` says how many it
+    is of. What is no sum, it has not.
     """
     apart = {currency: frozenset(keys) for currency, keys in kept.items()}
     stay: list[Sums] = []
@@ -303,14 +299,17 @@ def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> li
             stay.append(row)
         else:
             rest.setdefault((row.start, row.currency), []).append(row)
-    closing = [combined(some, (OTHER,) * len(some[0].keys), *key) for key, some in rest.items()]
-    return sorted([*stay, *closing], key=_order)
+    for key, some in rest.items():
+        closing = combined(some, (OTHER,) * len(some[0].keys), *key)
+        closing.others = sum(row.others or 1 for row in some)
+        stay.append(closing)
+    return sorted(stay, key=_order)
 
 
 def summed(
     query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Iterable[Value]] | None = None
 ) -> list[Sums]:
-    """The answer to a question from what a store found, the dearest first. `values` are those of each measure asked for.
+    """The answer to a question from what a store found, the dearest first, with the values of each measure asked for.
 
     By `meter` the amounts add up to the total, and a call counts with each of its meters; None is what no meter
     explains, such as a cost that the provider reported.
