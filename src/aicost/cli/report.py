@@ -122,14 +122,14 @@ def command(
 
     Without --by it is by workflow and model. Times are in UTC, as in the bills of providers.
     """
+    from aicost.reports.per_unit import PerUnit
     from aicost.reports.rendering import render
     from aicost.reports.report_data import to_csv, to_json
-    from aicost.reports.summary import Asked, build_report
-    from aicost.reports.units import PerUnit
+    from aicost.reports.summary import ReportRequest, build_report
 
     if as_json and csv_file is not None:
         raise click.UsageError("give --json or --csv")
-    asked = Asked(
+    asked = ReportRequest(
         by=tuple(dict.fromkeys(by)) or (() if every is not None else ("workflow", "model")),
         where=_narrowed([*conditions, *owners.items(), ("workflow", workflow), (RUN, run_id)]),
         period=period,

@@ -17,7 +17,7 @@ import aicost
 from aicost._errors import ConfigError
 from aicost._money import to_decimal
 from aicost.reports.report_data import to_json
-from aicost.reports.summary import Asked, Report, build_report
+from aicost.reports.summary import Report, ReportRequest, build_report
 from aicost.testing.emulator import ProviderEmulator
 from aicost.testing.receiver import OtlpReceiver
 
@@ -129,7 +129,7 @@ async def _answer_all(clients: Clients, progress: Progress) -> tuple[str, ...]:
 def _accounts(
     ledger: Path, run_ids: tuple[str, ...], bill: Decimal | None, unseen: Decimal | None, spans: int | None
 ) -> DemoResult:
-    report = build_report(ledger, Asked(BY))
-    tables = tuple(build_report(ledger, Asked((name,))) for name in BY)
+    report = build_report(ledger, ReportRequest(BY))
+    tables = tuple(build_report(ledger, ReportRequest((name,))) for name in BY)
     total = to_decimal(sum(line.sums.atto for line in report.totals))
     return DemoResult(report, tables, ledger, total, bill, unseen, spans, run_ids)

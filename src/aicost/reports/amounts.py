@@ -33,6 +33,4 @@ def readable(atto: int | None, currency: str) -> str:
     if amount and not Decimal(text.replace(",", "")):
         text = format(amount, "f")
     sign = _SIGNS.get(currency)
-    if sign is None:
-        return f"{text} {currency}"
-    return f"-{sign}{text[1:]}" if text.startswith("-") else f"{sign}{text}"
+    return f"{sign}{text}" if sign else f"{text} {currency}"

@@ -277,7 +277,7 @@ def _changed(line: Line) -> Cell:
 
 
 def _signed(atto: int, currency: str) -> str:
-    return f"{'+' if atto > 0 else ''}{readable(atto, currency)}"
+    return f"{'+' if atto > 0 else '-' if atto < 0 else ''}{readable(abs(atto), currency)}"
 
 
 def _not_known(line: Line) -> Cell:

@@ -18,14 +18,14 @@ from aicost.pricing.card import RateCard
 
 from .comparison import Change, Volume, change
 from .conversion import day_or_hour, in_currency
+from .per_unit import PerUnit
 from .periods import ALL_TIMES, Period
-from .units import PerUnit
 
 _COMPARED_BY = ("provider", "model", "status")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReportRequest:
     """What a report is asked for."""
 
     by: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Line:
 class Report:
     """Totals per currency, the table asked for, every gap in what is known, and views that are no money."""
 
-    asked: Asked
+    asked: ReportRequest
     now: datetime
     totals: tuple[Line, ...]
     rows: tuple[Line, ...]
@@ -91,7 +91,7 @@ class Report:
         return self.asked.period.since is not None and self.asked.period.since > self.now
 
 
-def build_report(path: str | Path, asked: Asked, now: datetime | None = None) -> Report:
+def build_report(path: str | Path, asked: ReportRequest, now: datetime | None = None) -> Report:
     """Read a report from a ledger. Raises `LedgerError` for a file or dimension that is not there."""
     now = datetime.now(timezone.utc) if now is None else now
     with LedgerReader(path) as ledger:
@@ -99,7 +99,7 @@ def build_report(path: str | Path, asked: Asked, now: datetime | None = None) ->
 
 
 class _Builder:
-    def __init__(self, ledger: LedgerReader, asked: Asked, now: datetime) -> None:
+    def __init__(self, ledger: LedgerReader, asked: ReportRequest, now: datetime) -> None:
         self.ledger = ledger
         self.asked = asked
         self.now = now
@@ -216,7 +216,7 @@ def _with_missing(
     rows: list[Sums],
     counts: Mapping[tuple[Keys, datetime | None], int],
     before: Sequence[Sums] | None,
-    asked: Asked,
+    asked: ReportRequest,
 ) -> list[Sums]:
     """Rows for what cost nothing now, and did before or delivered something, so that all columns add up."""
     if not asked.by and asked.every is None:

@@ -12,10 +12,10 @@ from aicost.ledger.query import METER, REQUEST, check_dimension
 from aicost.ledger.sums import Keys, Sums
 from aicost.semconv.dimensions import LABEL
 
-OUTCOME = "outcome:"
-COMPLETED = "completed-workflow"
-TOKENS = "1M-tokens"
-FORMS = f"{REQUEST}, run, {COMPLETED}, {TOKENS}, {OUTCOME}NAME, or a dimension"
+_OUTCOME = "outcome:"
+_COMPLETED = "completed-workflow"
+_TOKENS = "1M-tokens"
+_FORMS = f"{REQUEST}, run, {_COMPLETED}, {_TOKENS}, {_OUTCOME}NAME, or a dimension"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +26,35 @@ class PerUnit:
 
     def __post_init__(self) -> None:
         if self.outcome == "":
-            raise LedgerError(f"{OUTCOME}NAME needs the name of an outcome")
-        if self.outcome is None and self.name not in (REQUEST, COMPLETED, TOKENS):
+            raise LedgerError(f"{_OUTCOME}NAME needs the name of an outcome")
+        if self.outcome is None and self.name not in (REQUEST, _COMPLETED, _TOKENS):
             if self.name == METER:
-                raise LedgerError(f"nothing costs something per meter; give {FORMS}")
+                raise LedgerError(f"nothing costs something per meter; give {_FORMS}")
             try:
                 check_dimension(self.name)
             except LedgerError as error:
-                raise LedgerError(f"{error}; or divide by {REQUEST}, {COMPLETED}, {TOKENS} or {OUTCOME}NAME") from None
+                raise LedgerError(
+                    f"{error}; or divide by {REQUEST}, {_COMPLETED}, {_TOKENS} or {_OUTCOME}NAME"
+                ) from None
 
     @property
     def outcome(self) -> str | None:
         """The name of the outcome, if it is one."""
-        return self.name.removeprefix(OUTCOME) if self.name.startswith(OUTCOME) else None
+        return self.name.removeprefix(_OUTCOME) if self.name.startswith(_OUTCOME) else None
 
     @property
     def plural(self) -> str:
         """How many of what a column says."""
         name = self.outcome or self.name.removeprefix(LABEL)
-        said = {TOKENS: "M tokens", COMPLETED: "completed", REQUEST: "requests"}
+        said = {_TOKENS: "M tokens", _COMPLETED: "completed", REQUEST: "requests"}
         return said.get(self.name, f"{name}s")
 
     @property
     def measures(self) -> tuple[str, ...]:
         """What a query has to be asked for."""
-        if self.name == COMPLETED:
+        if self.name == _COMPLETED:
             return ("runs",)
-        return () if self.name == TOKENS or self.outcome is not None else ("cost_each",)
+        return () if self.name == _TOKENS or self.outcome is not None else ("cost_each",)
 
     @property
     def of_query(self) -> str:
@@ -63,9 +65,9 @@ class PerUnit:
         """How many units a row has; None where nobody can say, as of different runs in a row for all others."""
         if self.outcome is not None:
             return Fraction(outcomes.get((sums.keys, sums.start), 0))
-        if self.name == TOKENS:
+        if self.name == _TOKENS:
             return Fraction(sums.all_tokens) / 10**6
         if self.name == REQUEST:
             return Fraction(sums.calls)
-        found = sums.completed_runs if self.name == COMPLETED else sums.units
+        found = sums.completed_runs if self.name == _COMPLETED else sums.units
         return None if found is None else Fraction(found)
