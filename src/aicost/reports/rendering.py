@@ -351,7 +351,7 @@ def _print_outcomes(report: Report, console: Console) -> None:
         if worth:
             said += f"; worth {', '.join(worth)}"
         if one is (report.outcomes or ())[0]:
-            console.print("Delivered, and what all that was spent comes to for one:")
+            console.print("Delivered, and what one cost, of all that was spent:")
         console.print(printable(said), highlight=False, markup=False)
 
 
