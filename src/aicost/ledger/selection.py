@@ -23,12 +23,12 @@ _LATE = {
 }
 
 
-def groups_sql(query: Query, source: Snapshot) -> Condition:
+def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
     """What finds the entries a question is about, those that are alike in all that it asks in one row."""
-    dialect = source.dialect
+    dialect = snapshot.dialect
     condition, values = where_sql(query.where, dialect, book=query.book)
     names = query.group_by
-    before, failed_steps, failed_runs = source.failed()
+    before, failed_steps, failed_runs = snapshot.failed()
     failed = (
         f"CASE WHEN e.step_id IN (SELECT step_id FROM {failed_steps}) "
         f"OR e.run_id IN (SELECT run_id FROM {failed_runs}) THEN 1 ELSE 0 END"

@@ -280,9 +280,9 @@ class _States:
                 self._store.replace(STATES[name], rows)
 
 
-def places_in(source: Snapshot) -> dict[str, int]:
+def places_in(snapshot: Snapshot) -> dict[str, int]:
     """How far a store has taken in each segment of the journal."""
-    return {row["segment"]: row["reached"] for row in source.rows("SELECT segment, reached FROM places")}
+    return {row["segment"]: row["reached"] for row in snapshot.rows("SELECT segment, reached FROM places")}
 
 
 def put_interned(put: Callable[[LedgerTable, Sequence[Row]], None], interner: Interner) -> None:
