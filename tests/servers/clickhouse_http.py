@@ -6,6 +6,7 @@ Ours is what a server has around it, made after its documentation, its source (`
 
 - requests: GET and POST, bodies chunked or compressed (lz4, zstd, gzip, deflate), statements in the URL, the body or
   both, forms; settings and `param_*` as URL parameters; `database`; `session_id` with its lock; GET only reads
+  (and knows no session)
 - answers: whole ones, never a stream; compressed if asked for; status codes; `X-ClickHouse-*` headers
 - one user with a password, in a header, as basic authentication or in the URL
 - one statement in a request: the engine alone would take more
@@ -19,6 +20,7 @@ from __future__ import annotations
 import base64
 import email
 import gzip
+import io
 import json
 import os
 import re
@@ -27,8 +29,9 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -43,7 +46,7 @@ else:
     from backports import zstd
 
 DECOMPRESS = {
-    "lz4": lz4.frame.decompress,
+    "lz4": lambda body: lz4.frame.open(io.BytesIO(body)).read(),  # of any number of frames
     "zstd": zstd.decompress,
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,
@@ -77,12 +80,14 @@ STATUS = {
 STATUS_OF = {name: status for status, names in STATUS.items() for name in names.split()}
 
 INSERT = re.compile(
-    rb"""\s*INSERT\s+INTO\b .*? (?<![`"]) \b (?: (?P<inline>VALUES|SELECT|WITH)\b | FORMAT\s+(?P<format>\w+) [ \t;]* \r?\n? )""",
+    rb"""\s*INSERT\s+INTO\b .*? (?<![`"]) \b
+    (?: (?P<inline>VALUES|SELECT|WITH)\b | FORMAT\s+(?P<format>\w+) [ \t;]* \r?\n? )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+"""With its data written as a query, or behind the name of a format."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An error of the server's own, told as the engine tells its."""
 
     def __init__(self, code: int, name: str, text: str) -> None:
@@ -93,6 +98,23 @@ def _literal(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+class Session:
+    """What outlives a request: temporary tables, and settings that a statement has set."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self.connect = connect
+        self.lock = threading.Lock()
+        self.used = time.monotonic()
+
+    @cached_property
+    def connection(self) -> Any:
+        return self.connect()
+
+    def idle(self) -> float:
+        """Seconds since its last request."""
+        return time.monotonic() - self.used
+
+
 class Engine:
     """The engine with its data in a folder: each request has a connection of its own, or its session's."""
 
@@ -100,7 +122,7 @@ class Engine:
         self._folder = str(folder)
         self._kept = chdb.connect(self._folder)  # the engine lives as long as any connection
         self.version = self._kept.query("SELECT version()", "TSVRaw").bytes().decode().strip()
-        self._sessions: dict[str, tuple[Any, threading.Lock]] = {}
+        self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -114,20 +136,48 @@ class Engine:
                 connection.close()
             return
         with self._lock:
-            if session not in self._sessions:
-                self._sessions[session] = self._connect(), threading.Lock()
-            connection, lock = self._sessions[session]
-        if not lock.acquire(blocking=False):
-            raise Refused(373, "SESSION_IS_LOCKED", f"Session {session} is locked by a concurrent client")
+            for name, known in list(self._sessions.items()):
+                if known.idle() > 60 and not known.lock.locked():  # as `default_session_timeout` has it
+                    self._sessions.pop(name).connection.close()
+            held = self._sessions.setdefault(session, Session(self._connect))
+            locked = held.lock.acquire(blocking=False)
+        if not locked:
+            raise RefusedError(373, "SESSION_IS_LOCKED", f"Session {session} is locked by a concurrent client")
         try:
-            yield connection
+            yield held.connection
         finally:
-            lock.release()
+            held.used = time.monotonic()
+            held.lock.release()
 
     def _connect(self) -> Any:
         connection = chdb.connect(self._folder)
         connection.query("SET implicit_select = 0")  # as a server has it
         return connection
+
+
+@contextmanager
+def configured(connection: Any, settings: dict[str, str], *, shared: bool) -> Iterator[None]:
+    """Settings of one request; they do not stay in a connection that is used again."""
+    for name in settings:
+        if not re.fullmatch(r"\w+", name):
+            raise RefusedError(115, "UNKNOWN_SETTING", f"Unknown setting '{name}'")
+    before: dict[str, str] = {}
+    if shared and settings:
+        names = ", ".join(map(_literal, settings))
+        found = connection.query(
+            f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names})", "JSONCompactEachRow"
+        )
+        before = dict(json.loads(line) for line in found.bytes().splitlines())
+    told = []
+    try:
+        for name, value in settings.items():
+            connection.query(f"SET {name} = {_literal(value)}")
+            told.append(name)
+        yield
+    finally:
+        if shared:
+            for name in told:
+                connection.query(f"SET {name} = {_literal(before[name]) if name in before else 'DEFAULT'}")
 
 
 class Answer:
@@ -138,10 +188,12 @@ class Answer:
         self.summary = {"read_rows": read, "written_rows": written, "result_rows": returned}
 
 
-def execute(connection: Any, statement: bytes, shape: str) -> Answer:
+def execute(connection: Any, statement: bytes, shape: str, parameters: dict[str, str]) -> Answer:
     """Runs one statement, with its data behind it if it inserts some."""
     insert = INSERT.match(statement)
     if insert is not None and insert["format"] is not None:
+        if parameters:
+            raise RefusedError(48, "NOT_IMPLEMENTED", "These tests have no parameters in an INSERT with data")
         head = statement[: insert.start("format")].decode().rstrip()
         _single(connection, f"{head} {insert['format'].decode()}")
         inserting = connection.send_insert(head[: -len("FORMAT")], insert["format"].decode())
@@ -152,9 +204,9 @@ def execute(connection: Any, statement: bytes, shape: str) -> Answer:
             inserting.cancel()
             raise
         return Answer(b"", shape, written=done.rows_written)
-    text = statement.decode("utf-8", "surrogateescape")
+    text = statement.decode()
     _single(connection, text if insert is None or insert["inline"].upper() != b"VALUES" else text[: insert.end()])
-    result = connection.query(text, shape)
+    result = connection.query(text, shape, params=parameters)
     said = re.search(r"\bFORMAT\s+(\w+)[\s;]*$", text, re.IGNORECASE)
     return Answer(
         result.bytes() or b"",
@@ -167,8 +219,7 @@ def execute(connection: Any, statement: bytes, shape: str) -> Answer:
 
 def _single(connection: Any, text: str) -> None:
     """Refuses what is not one statement, in the engine's words."""
-    quoted = text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-    connection.query("SELECT formatQuery({_asked:String}) FORMAT Null", params={"_asked": quoted})
+    connection.query(f"SELECT formatQuery({_literal(text)}) FORMAT Null")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -187,6 +238,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/ping":
             self._send(200, b"Ok.\n", {})
         else:
+            values.pop("session_id", None)
             self._run({**values, "readonly": "2"}, b"")
 
     def do_POST(self) -> None:
@@ -230,10 +282,16 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._check_user(values)
             if error := behaviour.get("error"):
-                raise Refused(*error)
-            with self.server.engine.connection(values.get("session_id") or None) as connection:
-                self._prepare(connection, values)
-                answer = execute(connection, statement, values.get("default_format") or "TabSeparated")
+                raise RefusedError(*error)
+            session = values.get("session_id") or None
+            shape = values.get("default_format") or "TabSeparated"
+            parameters = {name[6:]: value for name, value in values.items() if name.startswith("param_")}
+            settings = {name: v for name, v in values.items() if name not in RESERVED and name[:6] != "param_"}
+            with self.server.engine.connection(session) as connection:
+                if database := values.get("database"):
+                    connection.query(f"USE `{database}`")
+                with configured(connection, settings, shared=session is not None):
+                    answer = execute(connection, statement, shape, parameters)
         except Exception as error:
             self._send_error(str(error), headers)
             return
@@ -260,17 +318,7 @@ class Handler(BaseHTTPRequestHandler):
             user, _, password = base64.b64decode(encoded).decode().partition(":")
         if (user, password) != self.server.login:
             text = "Authentication failed: password is incorrect, or there is no user with such name"
-            raise Refused(516, "AUTHENTICATION_FAILED", f"{user}: {text}")
-
-    def _prepare(self, connection: Any, values: dict[str, str]) -> None:
-        if database := values.get("database"):
-            connection.query(f"USE `{database}`")
-        chosen = {name: value for name, value in values.items() if name not in RESERVED}
-        # What only reads may not be told before the rest.
-        for name in sorted(chosen, key=lambda name: name == "readonly"):
-            if not re.fullmatch(r"\w+", name):
-                raise Refused(115, "UNKNOWN_SETTING", f"Unknown setting '{name}'")
-            connection.query(f"SET {name} = {_literal(chosen[name])}")
+            raise RefusedError(516, "AUTHENTICATION_FAILED", f"{user}: {text}")
 
     def _send_error(self, text: str, headers: dict[str, str]) -> None:
         code = re.search(r"Code: (\d+)\.", text)
