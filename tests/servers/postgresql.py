@@ -71,17 +71,16 @@ class PostgresqlServer:
         if owner:
             os.chown(folder, owner["user"], owner["group"])
             os.chown(password, owner["user"], owner["group"])
-        made = subprocess.run(
-            [
-                self._bin / "initdb",
-                *("--pgdata", self.data, "--username", "postgres", "--pwfile", password),
-                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
-            ],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            **owner,
-        )
+        command = [
+            *(self._bin / "initdb", "--pgdata", self.data, "--username", "postgres", "--pwfile", password),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+        ]
+        try:
+            made = subprocess.run(command, capture_output=True, text=True, cwd=folder, **owner)
+        except PermissionError:
+            pytest.fail(
+                f"root's tests need a PostgreSQL that other users may run, and {self._bin} is not", pytrace=False
+            )
         if made.returncode:
             pytest.fail(f"initdb failed: {made.stderr}", pytrace=False)
 
