@@ -47,7 +47,7 @@ class Breakdown(click.ParamType):  # type: ignore[type-arg] # generic from click
         return f"[{'|'.join(BREAKDOWNS)}]"
 
 
-class Condition(Breakdown):
+class Narrowing(Breakdown):
     """`D=V`: a dimension and its value."""
 
     name = "condition"
@@ -85,7 +85,7 @@ def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--top", type=click.IntRange(min=1), help="Only so many rows, the dearest; the others are one more.")
 @click.option("--measure", "measures", multiple=True, type=click.Choice(["runs", "latency"]), help="Show these, too.")
 @click.option("--compare", type=click.Choice(["previous"]), help="With as long a time just before, and why it changed.")
-@click.option("--where", "conditions", multiple=True, type=Condition(), help="Only this; may be repeated.")
+@click.option("--where", "conditions", multiple=True, type=Narrowing(), help="Only this; may be repeated.")
 @period_options
 @owner_options
 @click.option("--workflow", help="Only this workflow.")

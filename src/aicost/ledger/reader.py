@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
 from aicost._money import to_text
@@ -18,18 +18,21 @@ from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
-from .columns import entry_id
+from .columns import MOST, entry_id
 from .connection import as_ledger_error, located
 from .engines import engine_of, is_url
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
-from .query import EVERYTHING, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
+from .outcomes import OutcomeRow
+from .query import EVERYTHING, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import COUNTS
 from .selection import conditions_of, groups_sql, key_in, where_sql
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
+from .sums import AlikeEntries, Part, Sums, Value, summed
+from .value_selection import values_of, values_sql
 from .writing import READ_ENTRY
 
 _IDS: tuple[tuple[str, str, str, Kind], ...] = (
@@ -40,6 +43,8 @@ _IDS: tuple[tuple[str, str, str, Kind], ...] = (
     ("event", "entries", "id", "id"),
     ("event", "names", "name", "text"),
 )
+
+_FAILED_INSIDE: tuple[Literal["step", "run"] | None, ...] = (None, "run", "step")
 
 Found = Mapping[str, Any]
 
@@ -106,7 +111,7 @@ class LedgerReader:
     @_answer
     def answer(self, query: Query) -> list[Sums]:
         """The sums that a question asks for, the dearest first, by stretch of time if it asks for that."""
-        return summed(query, self._groups(query))
+        return summed(query, self._groups(query), {measure: self._values(query, measure) for measure in query.measures})
 
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
@@ -149,6 +154,29 @@ class LedgerReader:
                 int(r["n"] - r["known"]),
             )
             for r in rows
+        ]
+
+    @_answer
+    def outcomes(self, where: Filter = EVERYTHING) -> list[OutcomeRow]:
+        """Outcomes of a stretch of time, as they are kept; by all else of `where`, `outcome_sums` goes."""
+        asked = (
+            "SELECT o.name, o.count, o.at_ns, o.run_id, r.workflow, o.attribution, o.value, o.unit FROM outcomes o "
+            "LEFT JOIN runs r ON r.run_id = o.run_id WHERE o.at_ns >= ? AND o.at_ns <= ?"
+        )
+        since = -MOST if where.since_ns is None else min(max(where.since_ns, -MOST), MOST)
+        until = MOST if where.until_ns is None else min(max(where.until_ns, -MOST), MOST)
+        return [
+            OutcomeRow(
+                row["name"],
+                row["count"],
+                row["at_ns"],
+                self._dialect.identifier_text(row["run_id"]),
+                row["workflow"],
+                json.loads(row["attribution"]),
+                row["value"],
+                row["unit"],
+            )
+            for row in self._rows(asked, (since, until))
         ]
 
     @_answer
@@ -297,16 +325,21 @@ class LedgerReader:
                 row["status"],
                 row["chargeable"],
                 row["charge_status"],
-                bool(row["failed"]) or row["status"] != "success",
+                row["confidence"],
+                _FAILED_INSIDE[row["failed"]],
+                bool(row["is_fallback"]),
                 bool(row["known"]),
                 int(row["n"]),
                 int(row["app_retries"]),
-                int(row["fallbacks"]),
                 self._dialect.atto(row, "amount") or 0,
                 self._dialect.atto(row, "at_most"),
                 int(row["bounded"]),
                 self._parts(row),
             )
+
+    def _values(self, query: Query, measure: str) -> Iterator[Value]:
+        rows = self._snapshot.rows(*values_sql(query, measure, self._dialect))
+        return values_of(query, measure, self._dialect, rows)
 
     def _parts(self, row: Found) -> list[Part]:
         """The lines of a group, added up."""

@@ -46,30 +46,28 @@ class AlikeEntries(NamedTuple):
     status: str
     chargeable: str
     charge_status: str
-    is_wasted: bool
+    confidence: str | None
+    failed_inside: Literal["step", "run"] | None
+    """What failed around them: a step or one around it; or else the run, or something that it was opened in."""
+    is_fallback: bool
+    """Whether they went to another model or provider after one had failed."""
     is_known: bool
     n: int
     app_retries: int
-    fallbacks: int
     atto: int
     at_most_atto: int | None
     bounded: int
     """How many of those that are not fully known have a most."""
     parts: Sequence[Part]
-    confidence: str | None = None
-    failed_inside: Literal["step", "run"] | None = None
-    """What failed around them: a step, maybe further out, or only a run."""
-    is_fallback: bool = False
-    """Whether they went to another model or provider after one had failed."""
 
     @property
     def waste_cause(self) -> WasteCause | None:
         """Why what they cost bought nothing; None if it did."""
         if self.status != "success":
             return "retry" if self.status == "retry" else "failed_call"
-        if self.failed_inside is not None:
-            return "failed_step" if self.failed_inside == "step" else "failed_run"
-        return "failed_run" if self.is_wasted else None
+        if self.failed_inside is None:
+            return None
+        return "failed_step" if self.failed_inside == "step" else "failed_run"
 
     @property
     def is_certain(self) -> bool:
@@ -199,7 +197,7 @@ class Sums:
         else:
             self.calls += n
         self.app_retries += group.app_retries
-        self.fallbacks += group.fallbacks
+        self.fallbacks += n if group.is_fallback else 0
         if group.chargeable == "possibly":
             self.possibly_billed += n
 

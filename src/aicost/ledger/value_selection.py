@@ -1,0 +1,115 @@
+"""Questions whose answer is no sum, in SQL: how many different runs, how long it took, what one unit costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from aicost.semconv.dimensions import LABEL
+
+from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
+from .selection import HOUR_NS, LATE, where_sql
+from .sql_dialects import Condition, SqlDialect
+from .sums import Value
+
+_FOUND = "FROM g JOIN contexts c ON c.id = g.context LEFT JOIN subjects s ON s.id = g.subject"
+
+
+def values_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
+    """What finds the values of a measure, with how often each is there, by the keys, which are `key_0` and so on.
+
+    First entries that are alike are put together (`g`), as they are for sums, so that contexts and subjects are looked
+    up once for each kind. What was entered and taken back is gone with that: its `n` is 0.
+    """
+    alike, values = _alike_sql(query, measure, dialect)
+    by = [f"{_key(name, dialect, values)} AS key_{n}" for n, name in enumerate(query.group_by)]
+    by += ["c.currency AS currency", *(["g.hour AS hour"] if query.bucket is not None else [])]
+    weight = "SUM(g.n) AS weight"
+    if measure == "runs":
+        select = _runs_sql(by)
+    elif measure == "latency":
+        select = _grouped([*by, "g.value AS value"], [weight], _FOUND)
+    elif _is_of_unit(query, measure):
+        billed = "CASE WHEN c.chargeable <> 'no' THEN g.n ELSE 0 END"
+        counted = [f"SUM({billed}) AS billed", f"SUM(g.known * {billed}) AS known", weight]
+        amount = dialect.sum_of_money("g.amount", "amount")
+        select = _grouped([*by, f"{_key(query.unit, dialect, values)} AS unit"], [*counted, amount], _FOUND)
+    else:
+        amounts = [f"g.{column} AS {column}" for column in dialect.columns_of_money("amount")]
+        select = _grouped([*by, *amounts], [weight], f"{_FOUND} WHERE c.status <> 'retry'")
+    return f"WITH g AS ({alike}) {select}", values
+
+
+def values_of(query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Mapping[str, Any]]) -> Iterator[Value]:
+    """What `values_sql` finds. The value of a run is whether it has ended well."""
+    of_unit = _is_of_unit(query, measure)
+    text_of = [dialect.identifier_text if name == RUN else str for name in query.group_by]
+    for row in rows:
+        keys = [None if (key := row[f"key_{n}"]) is None else text(key) for n, text in enumerate(text_of)]
+        start = None if query.bucket is None else start_of(query.bucket, row["hour"])
+        if measure != "cost_each":
+            value: int | None = row["value"]
+        elif of_unit:
+            if row["unit"] is None:
+                continue  # it belongs to none
+            value = (dialect.atto(row, "amount") or 0) if row["known"] or not row["billed"] else None
+        else:
+            value = dialect.atto(row, "amount")
+        yield Value(tuple(keys), start, row["currency"], value, 1 if of_unit else int(row["weight"]))
+
+
+def _is_of_unit(query: Query, measure: str) -> bool:
+    return measure == "cost_each" and query.unit != REQUEST
+
+
+def _alike_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
+    condition, values = where_sql(query.where, dialect, book=query.book)
+    names = (*query.group_by, query.unit) if _is_of_unit(query, measure) else query.group_by
+    late = [name for name in names if name in LATE]
+    keys = ["e.context AS context", "e.subject AS subject"]
+    keys += [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in dict.fromkeys(late)]
+    if query.bucket is not None:
+        keys.append(f"{dialect.rounded_down('e.charge_start', HOUR_NS)} AS hour")
+    if RUN in names or measure == "runs":
+        keys.append("e.run_id AS run_id")
+    sums = ["SUM(e.n) AS n"]
+    if measure == "latency":
+        keys.append("e.charge_ns AS value")
+    elif _is_of_unit(query, measure):
+        keys.append(f"CASE WHEN {dialect.is_known('e.amount')} THEN 1 ELSE 0 END AS known")
+        sums.append(dialect.sum_of_money("e.amount", "amount"))
+    elif measure == "cost_each":
+        # A reversal has the amount negated: it is of the same value.
+        keys += [f"e.n * e.{column} AS {column}" for column in dialect.columns_of_money("amount")]
+    entries = f"FROM entries e{' JOIN contexts c ON c.id = e.context' if late else ''} {condition}"
+    return f"SELECT {', '.join((*keys, *sums))} {entries} GROUP BY {_ordinals(keys)}", values
+
+
+def _runs_sql(by: list[str]) -> str:
+    of_run = [*by, "CASE WHEN r.status = 'ok' THEN 1 ELSE 0 END AS value", "g.run_id AS run_id"]
+    known = f"{_FOUND} LEFT JOIN runs r ON r.run_id = g.run_id WHERE g.run_id IS NOT NULL"
+    names = [column.rpartition(" AS ")[2] for column in of_run[:-1]]
+    each = _grouped(of_run, [], known)
+    return f"SELECT {', '.join(names)}, COUNT(*) AS weight FROM ({each}) each_run GROUP BY {_ordinals(names)}"
+
+
+def _grouped(by: list[str], counted: list[str], found: str) -> str:
+    return f"SELECT {', '.join((*by, *counted))} {found} GROUP BY {_ordinals(by)} HAVING SUM(g.n) <> 0"
+
+
+def _key(name: str, dialect: SqlDialect, values: list[Any]) -> str:
+    """What says the value of a dimension, of what is in `g`, with its context and subject."""
+    if name == RUN:
+        return "g.run_id"
+    if name in LATE:
+        return f"COALESCE(c.{name}, g.late_{name})"
+    if name in COLUMNS:
+        return f"c.{COLUMNS[name]}"
+    if name in SUBJECTS:
+        return f"s.{SUBJECTS[name]}"
+    values.append(name.removeprefix(LABEL))
+    return dialect.label("s.labels")
+
+
+def _ordinals(columns: list[str]) -> str:
+    return ", ".join(str(n) for n, _ in enumerate(columns, 1))
