@@ -49,7 +49,8 @@ ENTRIES = st.tuples(
     st.fixed_dictionaries(
         {"started_ns": st.sampled_from(SOME_TIMES), "model": st.sampled_from("mn")},
         optional={
-            "run_id": st.sampled_from((None, "run-000001", "run-000002")),
+            "run_id": st.sampled_from((None, "run-000001", "run-000002", "run-000003")),
+            "took_ns": st.integers(0, 9),
             "step_id": st.sampled_from(("s-1", "s-2")),
             "status": st.sampled_from((RequestStatus.SUCCESS, RequestStatus.RETRY, RequestStatus.FAILURE)),
             "attribution": st.fixed_dictionaries(
@@ -79,17 +80,21 @@ def additive(row: Sums) -> dict[str, Any]:
 
 
 def told_to(path: Path, told: list[Told]) -> Path:
-    """A ledger that was told of all this, of a run with a step that failed, and of another run that failed."""
+    """A ledger that was told of all this, of a run with a step that failed, of one that failed and one that did not."""
     ledger = Ledger.open(path)
     ledger.start_run("run-000001", workflow="w", started_ns=0)
     ledger.start_step("s-1", run_id="run-000001", name="bad", kind="step", started_ns=0)
     ledger.end_step("s-1", status="failed", ended_ns=1)
     ledger.start_run("run-000002", workflow="v", started_ns=0)
     ledger.end_run("run-000002", status="failed", ended_ns=1)
+    ledger.start_run("run-000003", workflow="w", started_ns=0)
+    ledger.end_run("run-000003", status="ok", ended_ns=1)
     for n, (name, status, amount, known) in enumerate(told):
         chargeable = {"free": Chargeable.NO, "unseen": Chargeable.POSSIBLY, "at most": Chargeable.POSSIBLY}
         usage = None if status in chargeable else {"input": 10, "output": n}
-        more = {"chargeable": chargeable.get(status, Chargeable.YES), "usage": usage, "ended_ns": known["started_ns"]}
-        ledger.record([(event(name, **{**known, **more}), some_charge(status, amount))])
+        ended = known["started_ns"] + known.get("took_ns", 0)
+        more = {"chargeable": chargeable.get(status, Chargeable.YES), "usage": usage, "ended_ns": ended}
+        said = {key: value for key, value in known.items() if key != "took_ns"}
+        ledger.record([(event(name, **{**said, **more}), some_charge(status, amount))])
     ledger.close()
     return path

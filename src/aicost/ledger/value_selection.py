@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from aicost.semconv.dimensions import LABEL
@@ -10,7 +11,7 @@ from aicost.semconv.dimensions import LABEL
 from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
 from .selection import HOUR_NS, LATE, where_sql
 from .sql_dialects import Condition, SqlDialect
-from .sums import Value
+from .sums import Keys, Value
 
 _FOUND = "FROM g JOIN contexts c ON c.id = g.context LEFT JOIN subjects s ON s.id = g.subject"
 
@@ -26,7 +27,7 @@ def values_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
     by += ["c.currency AS currency", *(["g.hour AS hour"] if query.bucket is not None else [])]
     weight = "SUM(g.n) AS weight"
     if measure == "runs":
-        select = _runs_sql(by)
+        select = _runs_sql(by, is_counted=query.bucket is None)
     elif measure == "latency":
         select = _grouped([*by, "g.value AS value"], [weight], _FOUND)
     elif _is_of_unit(query, measure):
@@ -42,20 +43,24 @@ def values_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
 
 def values_of(query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Mapping[str, Any]]) -> Iterator[Value]:
     """What `values_sql` finds. The value of a run is whether it has ended well."""
-    of_unit = _is_of_unit(query, measure)
     text_of = [dialect.identifier_text if name == RUN else str for name in query.group_by]
+    units: dict[tuple[Keys, datetime | None, str, Any], tuple[int, int, int]] = {}
     for row in rows:
-        keys = [None if (key := row[f"key_{n}"]) is None else text(key) for n, text in enumerate(text_of)]
+        keys = tuple([None if (key := row[f"key_{n}"]) is None else text(key) for n, text in enumerate(text_of)])
         start = None if query.bucket is None else start_of(query.bucket, row["hour"])
-        if measure != "cost_each":
-            value: int | None = row["value"]
-        elif of_unit:
-            if row["unit"] is None:
-                continue  # it belongs to none
-            value = (dialect.atto(row, "amount") or 0) if row["known"] or not row["billed"] else None
+        if _is_of_unit(query, measure):
+            if row["unit"] is not None:  # else it belongs to none
+                unit = (keys, start, row["currency"], row["unit"])
+                billed, known, atto = units.get(unit, (0, 0, 0))  # of another hour of the same stretch of time
+                atto += dialect.atto(row, "amount") or 0
+                units[unit] = (billed + int(row["billed"]), known + int(row["known"]), atto)
+        elif measure == "runs" and query.bucket is not None:
+            units[keys, start, row["currency"], row["run_id"]] = (1, 1, row["value"])
         else:
-            value = dialect.atto(row, "amount")
-        yield Value(tuple(keys), start, row["currency"], value, 1 if of_unit else int(row["weight"]))
+            value = dialect.atto(row, "amount") if measure == "cost_each" else row["value"]
+            yield Value(keys, start, row["currency"], value, int(row["weight"]))
+    for (keys, start, currency, _), (billed, known, found) in units.items():
+        yield Value(keys, start, currency, found if known or not billed else None, 1)
 
 
 def _is_of_unit(query: Query, measure: str) -> bool:
@@ -85,11 +90,14 @@ def _alike_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
     return f"SELECT {', '.join((*keys, *sums))} {entries} GROUP BY {_ordinals(keys)}", values
 
 
-def _runs_sql(by: list[str]) -> str:
+def _runs_sql(by: list[str], *, is_counted: bool) -> str:
+    """Each run, or how many there are: of hours it is to be told in which stretches of time each is."""
     of_run = [*by, "CASE WHEN r.status = 'ok' THEN 1 ELSE 0 END AS value", "g.run_id AS run_id"]
     known = f"{_FOUND} LEFT JOIN runs r ON r.run_id = g.run_id WHERE g.run_id IS NOT NULL"
     names = [column.rpartition(" AS ")[2] for column in of_run[:-1]]
     each = _grouped(of_run, [], known)
+    if not is_counted:
+        return each
     return f"SELECT {', '.join(names)}, COUNT(*) AS weight FROM ({each}) each_run GROUP BY {_ordinals(names)}"
 
 
