@@ -31,7 +31,7 @@ from .schema import COUNTS
 from .selection import conditions_of, groups_sql, key_in, where_sql
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
-from .sums import AlikeEntries, Part, Sums, Value, summed
+from .sums import AlikeEntries, Part, RowKey, Sums, Weights, summed
 from .value_selection import values_of, values_sql
 from .writing import READ_ENTRY
 
@@ -337,7 +337,7 @@ class LedgerReader:
                 self._parts(row),
             )
 
-    def _values(self, query: Query, measure: str) -> Iterator[Value]:
+    def _values(self, query: Query, measure: str) -> Mapping[RowKey, Weights]:
         rows = self._snapshot.rows(*values_sql(query, measure, self._dialect))
         return values_of(query, measure, self._dialect, rows)
 

@@ -76,14 +76,11 @@ class AlikeEntries(NamedTuple):
         return self.chargeable == "yes" and self.charge_status in statuses and self.confidence in degrees
 
 
-class Value(NamedTuple):
-    """A value that entries of one kind have, and how often: of what is no sum. None is not known."""
+RowKey = tuple[Keys, datetime | None, str]
+"""What tells a row apart: the values of the dimensions asked for, when its stretch of time begins, its currency."""
 
-    keys: Keys
-    start: datetime | None
-    currency: str
-    value: int | None
-    weight: int
+Weights = Mapping[int | None, int]
+"""Values that entries of a row have, and how often each is there: of what is no sum. None is not known."""
 
 
 @dataclass(slots=True)
@@ -305,7 +302,7 @@ def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> li
 
 
 def summed(
-    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Iterable[Value]] | None = None
+    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Mapping[RowKey, Weights]] | None = None
 ) -> list[Sums]:
     """The answer to a question from what a store found, the dearest first, with the values of each measure asked for.
 
@@ -313,7 +310,7 @@ def summed(
     explains, such as a cost that the provider reported.
     """
     at = query.group_by.index(METER) if METER in query.group_by else None
-    made: dict[tuple[Keys, datetime | None, str], Sums] = {}
+    made: dict[RowKey, Sums] = {}
 
     def of(keys: Keys, group: AlikeEntries) -> Sums:
         key = (keys, group.start, group.currency)
@@ -350,21 +347,18 @@ def summed(
     return sorted(rows, key=_order)
 
 
-def _put_values(measure: str, values: Iterable[Value], rows: Sequence[Sums]) -> None:
+def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[Sums]) -> None:
     """Fill in what is no sum."""
-    by_row: dict[tuple[Keys, datetime | None, str], list[tuple[int | None, int]]] = {}
-    for one in values:
-        by_row.setdefault((one.keys, one.start, one.currency), []).append((one.value, one.weight))
     for row in rows:
-        mine = by_row.get((row.keys, row.start, row.currency), [])
-        known = [(value, weight) for value, weight in mine if value is not None]
+        weights = values.get((row.keys, row.start, row.currency), {})
         if measure == "runs":  # the value of each is whether it has ended well
-            row.runs = sum(weight for _, weight in known)
-            row.completed_runs = sum(weight for value, weight in known if value)
-        elif measure == "latency":
+            row.runs, row.completed_runs = sum(weights.values()), weights.get(1, 0)
+            continue
+        known = {value: weight for value, weight in weights.items() if value is not None}
+        if measure == "latency":
             row.latency_ns = quantiles(known)
         else:
-            row.units, row.cost_each = sum(weight for _, weight in mine), quantiles(known)
+            row.units, row.cost_each = sum(weights.values()), quantiles(known)
 
 
 def _order(row: Sums) -> tuple[Any, ...]:
