@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from aicost.ledger.quantiles import MEDIAN, P95, quantiles
 
 
-def weighed(values: Iterable[tuple[int, int]]) -> dict[int, int]:
+def weighed(values: Iterable[tuple[int, int]]) -> dict[int | None, int]:
     """How often each value is there."""
-    weights: Counter[int] = Counter()
+    weights: Counter[int | None] = Counter()
     for value, weight in values:
         weights[value] += weight
     return dict(weights)

@@ -8,8 +8,8 @@ from fractions import Fraction
 MEDIAN, P95 = Fraction(1, 2), Fraction(95, 100)
 
 
-def quantiles(weights: Mapping[int, int], at: Sequence[Fraction] = (MEDIAN, P95)) -> tuple[int, ...] | None:
-    """Of values, each with how often it is there, those at these places; None where nothing is.
+def quantiles(weights: Mapping[int | None, int], at: Sequence[Fraction] = (MEDIAN, P95)) -> tuple[int, ...] | None:
+    """Of values, each with how often it is there, those at these places; None where nothing is. None is no value.
 
     By nearest rank: the value at `q` is the least one that at least `q` of all values do not exceed. So it is always a
     value that is there, and the median of an even number of them is the lower of the two in the middle. Rows are
@@ -18,8 +18,8 @@ def quantiles(weights: Mapping[int, int], at: Sequence[Fraction] = (MEDIAN, P95)
     >>> quantiles({10: 1, 20: 1, 30: 0, 40: 1})
     (20, 40)
     """
-    there = sorted([value for value, weight in weights.items() if weight > 0])
-    total = sum([weight for weight in weights.values() if weight > 0])
+    there = sorted([value for value, weight in weights.items() if weight > 0 and value is not None])
+    total = sum([weights[value] for value in there])
     if not total:
         return None
     ranks = [max(1, -(-q.numerator * total // q.denominator)) for q in at]

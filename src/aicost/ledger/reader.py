@@ -18,12 +18,12 @@ from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
-from .columns import MOST, entry_id
+from .columns import entry_id
 from .connection import as_ledger_error, located
 from .engines import engine_of, is_url
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
-from .outcomes import OutcomeRow
+from .outcomes import OutcomeRow, outcome_of, outcomes_sql
 from .query import EVERYTHING, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
@@ -116,17 +116,35 @@ class LedgerReader:
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
-        condition, values = where_sql(where, self._dialect)
+        dialect = self._dialect
+        condition, values = where_sql(where, dialect)
+        by = "provider, model, charge_status, chargeable, COALESCE(reason, '')"
+        bounded = f"SUM(CASE WHEN {dialect.is_known('e.at_most')} THEN e.n ELSE 0 END) AS bounded"
+
+        def amounts(table: str) -> str:
+            return ", ".join([dialect.sum_of_money(f"{table}.{name}", name) for name in ("amount", "at_most")])
+
         rows = self._rows(
-            f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
-            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, '') AS why, SUM(g.n) AS n FROM g "
-            "JOIN contexts c ON c.id = g.context "
+            f"WITH g AS (SELECT e.context, SUM(e.n) AS n, {bounded}, {amounts('e')} "
+            f"FROM entries e {condition} GROUP BY 1) "
+            f"SELECT {by} AS why, currency, SUM(g.n) AS n, SUM(g.bounded) AS bounded, "
+            f"{amounts('g')} FROM g JOIN contexts c ON c.id = g.context "
             "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
-            "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
+            "GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(g.n) <> 0",
             values,
         )
         gaps = [
-            Gap(row["provider"], row["model"], row["charge_status"], row["chargeable"], row["why"], int(row["n"]))
+            Gap(
+                row["provider"],
+                row["model"],
+                row["charge_status"],
+                row["chargeable"],
+                row["why"],
+                int(row["n"]),
+                row["currency"],
+                dialect.atto(row, "amount"),
+                dialect.atto(row, "at_most") if row["bounded"] == row["n"] else None,
+            )
             for row in rows
         ]
         return sorted(
@@ -159,25 +177,8 @@ class LedgerReader:
     @_answer
     def outcomes(self, where: Filter = EVERYTHING) -> list[OutcomeRow]:
         """Outcomes of a stretch of time, as they are kept; by all else of `where`, `outcome_sums` goes."""
-        asked = (
-            "SELECT o.name, o.count, o.at_ns, o.run_id, r.workflow, o.attribution, o.value, o.unit FROM outcomes o "
-            "LEFT JOIN runs r ON r.run_id = o.run_id WHERE o.at_ns >= ? AND o.at_ns <= ?"
-        )
-        since = -MOST if where.since_ns is None else min(max(where.since_ns, -MOST), MOST)
-        until = MOST if where.until_ns is None else min(max(where.until_ns, -MOST), MOST)
-        return [
-            OutcomeRow(
-                row["name"],
-                row["count"],
-                row["at_ns"],
-                self._dialect.identifier_text(row["run_id"]),
-                row["workflow"],
-                json.loads(row["attribution"]),
-                row["value"],
-                row["unit"],
-            )
-            for row in self._rows(asked, (since, until))
-        ]
+        rows = self._rows(*outcomes_sql(where.since_ns, where.until_ns))
+        return [outcome_of(row, self._dialect.identifier_text(row["run_id"])) for row in rows]
 
     @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:

@@ -354,11 +354,10 @@ def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[S
         if measure == "runs":  # the value of each is whether it has ended well
             row.runs, row.completed_runs = sum(weights.values()), weights.get(1, 0)
             continue
-        known = {value: weight for value, weight in weights.items() if value is not None}
         if measure == "latency":
-            row.latency_ns = quantiles(known)
+            row.latency_ns = quantiles(weights)
         else:
-            row.units, row.cost_each = sum(weights.values()), quantiles(known)
+            row.units, row.cost_each = sum(weights.values()), quantiles(weights)
 
 
 def _order(row: Sums) -> tuple[Any, ...]:
