@@ -23,7 +23,7 @@ from aicost.ledger import Ledger
 from aicost.ledger.outcomes import can_tell
 from aicost.ledger.query import BREAKDOWNS, BUCKETS, Bucket, Filter
 from aicost.pricing.card import RateCard
-from aicost.pricing.charge import ChargeStatus
+from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.reports.amounts import readable
 from aicost.reports.per_unit import PerUnit
 from aicost.reports.periods import Period, parse_period
@@ -345,7 +345,9 @@ def test_what_cost_nothing_any_more_is_compared_too(path: Path) -> None:
     spent(path, ("2026-10-20", 2 * DOLLAR))
     asked = ReportRequest(("model",), period=parse_period("2026-11", NOW), compare=True)
     report = build_report(path, asked, NOW)
-    assert shown(report).startswith("$0.00 in 2026-11 (25 of 30 days), -100 % on the 25 days before; certain\n")
+    assert shown(report).startswith(
+        "$0.00 in 2026-11 (25 of 30 days), -100 % on the 25 days before; all of it is certain\n"
+    )
     data = to_json(report)
     assert [(row["amount"], row["before"], row["change"]) for row in (*data["totals"], *data["rows"])] == [
         ("0", "2", "-2")
@@ -356,3 +358,24 @@ def test_what_cost_nothing_any_more_is_compared_too(path: Path) -> None:
 def test_a_currency_is_shown_as_it_is(path: Path, currency: str) -> None:
     recorded(path, (event(status=RequestStatus.FAILURE), priced(DOLLAR, currency=currency)))
     assert currency.replace("\x1b", "\\x1b") in shown(build_report(path, ReportRequest(), NOW)).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("charges", "said"),
+    [
+        ([priced(982), priced(18, status=ChargeStatus.ESTIMATED)], "98.2 % certain"),
+        ([priced(9999), priced(1, status=ChargeStatus.ESTIMATED)], "99.9 % certain"),
+        ([priced(1), priced(10**20, status=ChargeStatus.ESTIMATED)], "0 % certain"),
+        ([priced(5)], "all of it is certain"),
+        ([priced(0)], "all of it is certain"),
+        ([priced(5), unpriced()], "all that is known is certain, nobody can say at most what"),
+        ([unpriced()], "nothing of it is known, nobody can say at most what"),
+        (
+            [priced(1), priced(1, status=ChargeStatus.PARTIAL, at_most_atto=DOLLAR)],
+            "50 % certain, at most $1.00",
+        ),
+    ],
+)
+def test_how_much_is_certain_is_never_rounded_up(path: Path, charges: list[Charge], said: str) -> None:
+    recorded(path, *((event(f"e-{n}"), charge) for n, charge in enumerate(charges)))
+    assert shown(build_report(path, ReportRequest(), NOW)).splitlines()[0].partition("; ")[2] == said
