@@ -20,7 +20,7 @@ from aicost.usage.meters import Quantity
 from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
 from .columns import entry_id
 from .connection import as_ledger_error, located
-from .engines import engine_of, is_url
+from .engines import engine_of, is_url, shown
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
 from .query import EVERYTHING, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
@@ -76,7 +76,7 @@ class LedgerReader:
         self.waiting: int | None = 0
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
         if isinstance(path, str) and is_url(path):
-            self._path = path
+            self._path = shown(path)
             self._snapshot = engine_of(path).open_snapshot(path, timeout_s=READ_TIMEOUT_S)
         else:
             file = located(path)
@@ -94,7 +94,7 @@ class LedgerReader:
         return SqliteSnapshot.open(file, timeout_s=READ_TIMEOUT_S)
 
     def _reading(self) -> AbstractContextManager[None]:
-        way_out = "restore a copy, or try `sqlite3 FILE .recover`"
+        way_out = "restore a copy" if is_url(self._path) else "restore a copy, or try `sqlite3 FILE .recover`"
         return as_ledger_error(f"cannot read ledger {self._path}", way_out)
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
