@@ -243,7 +243,7 @@ def test_text_of_any_length_costs_no_charge(where: Where, known: dict[str, Any])
 
     chance = random.Random(1)  # text that cannot be compressed, as an index might do
     letters = "".join(chr(chance.randrange(0x4E00, 0x9FFF)) for _ in range(3000))
-    odd = {name: value + letters if isinstance(value, str) else value for name, value in known.items()}
+    odd = {name: letters + value if isinstance(value, str) else value for name, value in known.items()}
     for one in (known, odd):
         where.recorded((event(**{"event_id": f"e-{one is odd}", **one}), priced(1)))
     with where.reader() as reader:
