@@ -229,7 +229,7 @@ def execute(connection: Any, statement: bytes, shape: str, parameters: dict[str,
 
 
 def _execute_through(connection: Any, statement: re.Match[bytes], data: bytes) -> Answer:
-    """Runs an `INSERT ... SELECT ... FROM input()`, of which the engine alone has no data: it reads them from a file."""
+    """Runs an `INSERT ... SELECT ... FROM input()`; the engine alone has no input, but reads a file."""
     with tempfile.NamedTemporaryFile(suffix=".data") as file:
         file.write(data)
         file.flush()

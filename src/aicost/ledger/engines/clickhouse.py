@@ -1,9 +1,9 @@
 """A ledger in ClickHouse, by its HTTP interface and clickhouse-connect (read: 1.12).
 
-ClickHouse has no transactions. One is made of what it has: who makes the table `ingest_lock` has the lock; all rows of a
-transaction have its number; each insert is refused by the server itself unless the lock still is of that number; and one
-insert into `places`, of one part, ends it: what it says of segments of the journal, and the number. Readers read up to
-the number they found. What a writer that died has left behind is removed by whoever has the lock next, before it writes.
+ClickHouse has no transactions. One is made of what it has: who makes the table `ingest_lock` has the lock; all rows of
+a transaction have its number; each insert is refused by the server itself unless the lock still is of that number; and
+one insert, of one part, ends it: how far segments of the journal were taken in, and the number. Readers read up to the
+number they found. What a writer that died has left behind is removed by whoever has the lock next, before it writes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, Not
 
 from aicost import _forks
 from aicost._errors import LedgerError
-from aicost._wellformed import wellformed
-from aicost.ledger.schema import CONTEXTS, ENTRIES, PEOPLE, PLACES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
-from aicost.ledger.sql_dialects import SqlDialect
-from aicost.ledger.store import Row
-
-from .clickhouse_client import Connection, Guarded, bound, literal
-from .clickhouse_tables import (
+from aicost.ledger.clickhouse_client import Connection, Guarded, bound, literal
+from aicost.ledger.clickhouse_tables import (
     BEING_MADE,
     CLICKHOUSE,
     CREATED,
@@ -40,6 +35,9 @@ from .clickhouse_tables import (
     physical,
     type_of,
 )
+from aicost.ledger.schema import CONTEXTS, ENTRIES, PEOPLE, PLACES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
+from aicost.ledger.sql_dialects import SqlDialect
+from aicost.ledger.store import Row
 
 LEASE_S = 30.0
 """How long a lock is left to a writer that gives no sign of life, by the server's clock."""
@@ -79,13 +77,18 @@ class ClickhouseSnapshot:
 
     def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[Mapping[str, Any]]:
         """What SQL finds."""
-        sound = [wellformed(value) if isinstance(value, str) else value for value in values]
-        return self._db.stream(bound(select, sound), {**_SETTINGS, "additional_table_filters": self._filters()})
+        return iter(self._db.ask(bound(select, values), self._settings()))
+
+    def stream(self, select: str, values: Sequence[Any] = ()) -> Iterator[Mapping[str, Any]]:
+        """What SQL finds, however much that is."""
+        return self._db.stream(bound(select, values), self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        return {**_SETTINGS, "additional_table_filters": self._filters()}
 
     def _filters(self) -> dict[str, str]:
         until = (self.until + 1) << INSERTS_BITS
-        filters = {physical(table): f"block < {until}" for table in TABLES if table is not PLACES}
-        return {**filters, PLACES.name: "segment <> ''"}
+        return {physical(table): f"block < {until}" for table in TABLES if table is not PLACES}
 
     def failed(self) -> tuple[str, str, str]:
         """What steps and runs failed."""
@@ -133,6 +136,8 @@ class ClickhouseStore(ClickhouseSnapshot):
             self.until = _opened(self._db).until
         return super().rows(select, values)
 
+    stream = rows
+
     @contextmanager
     def transaction(self, until: float) -> Iterator[None]:
         """Begin to write, and wait for whoever else writes."""
@@ -150,7 +155,11 @@ class ClickhouseStore(ClickhouseSnapshot):
 
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows that are not there."""
-        self._add(table, table.columns, rows)
+        at = [table.names(self.dialect).index(name) for name in table.key]
+        new: dict[Any, Row] = {}
+        for row in rows:
+            new.setdefault(tuple([row[n] for n in at]), row)
+        self._add(table, table.columns, list(new.values()))
 
     def replace(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows, or take the place of those there."""
@@ -188,7 +197,7 @@ class ClickhouseStore(ClickhouseSnapshot):
         block = (number << INSERTS_BITS) | min(self._inserts, (1 << INSERTS_BITS) - 1)
         self._inserts += 1
         data = [
-            [_in_atto(value) for value in values] if kind.find("Int128") >= 0 else values
+            [_in_atto(value) for value in values] if "Int128" in kind else values
             for kind, values in zip(door.types, zip(*rows, strict=True), strict=True)
         ]
         sent = ", ".join(f"{name} {kind}" for name, kind in zip(door.names, door.types, strict=True))
@@ -337,7 +346,9 @@ _TABLES = (
     "SELECT name, comment, toUnixTimestamp(metadata_modification_time) AS changed_s FROM system.tables "
     "WHERE database = currentDatabase()"
 )
-_NOW = "SELECT max(reached) AS until, toUnixTimestamp64Micro(now64(6)) AS now_us FROM places FINAL WHERE segment = ''"
+_NOW = (
+    "SELECT max(reached) AS until, toUnixTimestamp64Micro(now64(6)) AS now_us FROM places_told FINAL WHERE segment = ''"
+)
 
 
 def _check(db: Connection, tables: Mapping[str, str]) -> None:
@@ -357,7 +368,8 @@ def _check(db: Connection, tables: Mapping[str, str]) -> None:
         )
     if int(known[1]) > SCHEMA_VERSION:
         raise LedgerError(
-            f"ledger {db.name} was written by a newer aicost (schema {known[1]}, this one knows {SCHEMA_VERSION}); upgrade"
+            f"ledger {db.name} was written by a newer aicost "
+            f"(schema {known[1]}, this one knows {SCHEMA_VERSION}); upgrade"
         )
 
 
@@ -388,7 +400,7 @@ def open_snapshot(url: str, *, timeout_s: float) -> ClickhouseSnapshot:
 
 
 def open_store(url: str, *, timeout_s: float) -> ClickhouseStore:
-    """For writing; the tables are made if there are none. Raises `LedgerError` for what cannot be reached or is none."""
+    """For writing; the tables are made if there are none. Raises `LedgerError` for what cannot be reached."""
     db = Connection(url, timeout_s)
     try:
         tables = {row["name"]: row["comment"] for row in db.ask(_TABLES)}

@@ -9,11 +9,10 @@ transaction can be read at any time later, by a condition on `block`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aicost.ledger.columns import CONTEXT, SUBJECT
-from aicost.ledger.schema import (
-    COUNTS,
+from .columns import CONTEXT, SUBJECT
+from .schema import (
     ENTRIES,
     OUTCOMES,
     PLACES,
@@ -25,7 +24,7 @@ from aicost.ledger.schema import (
     LedgerTable,
     StoredColumn,
 )
-from aicost.ledger.sql_dialects import Kind, SqlDialect
+from .sql_dialects import Kind, SqlDialect
 
 LOCK = "ingest_lock"
 """The table that whoever writes has: to make it is to have the lock, as only one can."""
@@ -40,7 +39,8 @@ INSERTS_BITS = 12
 """Bits of a block that number the inserts of a transaction."""
 
 STATES = (RUNS, STEPS, OUTCOMES, SIGHTINGS)
-"""Tables whose rows are replaced; `places` is one, too, but written by what ends a transaction."""
+"""Tables whose rows are replaced. `places` is one, too: what ends a transaction writes to it, and the row of no segment
+says which was the last."""
 
 _TYPES: dict[Kind, str] = {
     "id": "FixedString(16)",
@@ -111,7 +111,7 @@ def door_of(columns: Sequence[StoredColumn]) -> Door:
 
 def physical(table: LedgerTable) -> str:
     """The name of the table that rows are in."""
-    return f"{table.name}_told" if table in STATES else table.name
+    return f"{table.name}_told" if table in STATES or table is PLACES else table.name
 
 
 def _created(table: LedgerTable) -> str:
@@ -151,7 +151,7 @@ def _latest(table: LedgerTable) -> str:
     )
 
 
-_ENDED = f"(SELECT bitShiftLeft(toUInt64(max(reached) + 1), {INSERTS_BITS}) FROM places FINAL WHERE segment = '')"
+_ENDED = f"(SELECT bitShiftLeft(toUInt64(max(reached) + 1), {INSERTS_BITS}) FROM places_told FINAL WHERE segment = '')"
 
 # What counts, one row per attempt, for whoever asks in SQL: exact, and of transactions that ended.
 _CHARGES = (
@@ -161,7 +161,8 @@ _CHARGES = (
     + ", ".join(f"s.{name} AS {name}" for name in SUBJECT)
     + ", e.charge_start AS started_ns, e.charge_start + e.charge_ns AS ended_ns, e.attempt AS attempt, "
     "e.retry_count AS retry_count, e.run_id AS run_id, e.step_id AS step_id, e.span_id AS span_id, "
-    "e.request_id AS request_id, e.response_id AS response_id, e.amount AS amount "
+    "e.request_id AS request_id, e.response_id AS response_id, e.amount AS amount, e.at_most AS at_most, "
+    "fromUnixTimestamp64Nano(e.charge_start, 'UTC') AS started_at "
     "FROM entries AS e FINAL JOIN contexts AS c FINAL ON c.id = e.context "
     "LEFT JOIN subjects AS s FINAL ON s.id = e.subject "
     "LEFT JOIN names AS w FINAL ON w.id = COALESCE(e.event, e.id) "
@@ -192,6 +193,7 @@ failed_runs AS (
 CREATED = {
     **{physical(table): _created(table) for table in TABLES},
     **{table.name: _latest(table) for table in STATES},
+    "places": "CREATE VIEW IF NOT EXISTS places AS SELECT segment, reached FROM places_told FINAL WHERE segment <> ''",
     "charges": _CHARGES,
 }
 """The statements that make a ledger, by what each makes. Each can be run again."""

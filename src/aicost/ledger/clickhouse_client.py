@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -11,10 +11,11 @@ from clickhouse_connect import get_client
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httputil import get_pool_manager
-from clickhouse_connect.driver.insert import InsertContext
+from clickhouse_connect.driver.insert import InsertBlock, InsertContext
 
 from aicost import _forks
 from aicost._errors import LedgerError
+from aicost._wellformed import wellformed
 
 from .clickhouse_tables import Door
 
@@ -34,7 +35,7 @@ class Connection:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        options: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
         self._secure = options.pop("secure", "").lower() in ("1", "true", "yes")
         self._options = options
         try:
@@ -125,7 +126,7 @@ def _why(error: Exception) -> str:
     return str(cause or error).partition("\n")[0][:500]
 
 
-class Guarded(InsertContext):  # type: ignore[misc]  # the client has no types of its own
+class Guarded(InsertContext):
     """Rows that are sent with a statement of ours, by columns."""
 
     def __init__(self, statement: str, door: Door, data: Sequence[Sequence[Any]]) -> None:
@@ -133,7 +134,7 @@ class Guarded(InsertContext):  # type: ignore[misc]  # the client has no types o
         super().__init__("", door.names, types, data, column_oriented=True, settings=dict(_INSERTS))
         self._statement = statement.encode()
 
-    def next_block(self) -> Iterator[Any]:
+    def next_block(self) -> Generator[InsertBlock, None, None]:
         """The rows in parts; before the first goes the statement."""
         for block in super().next_block():
             yield block._replace(prefix=self._statement if block.prefix else b"")
@@ -151,7 +152,8 @@ def literal(value: Any) -> str:
         return str(int(value))
     if isinstance(value, bytes):
         return "'" + "".join(f"\\x{byte:02x}" for byte in value) + "'"
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    text: str = wellformed(str(value))  # as such text is stored
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def bound(select: str, values: Sequence[Any]) -> str:
