@@ -20,7 +20,7 @@ from aicost.usage.meters import Quantity
 from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
 from .columns import entry_id
 from .connection import as_ledger_error, located
-from .engines import engine_of, is_url
+from .engines import engine_of, is_url, shown
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
 from .outcomes import OutcomeRow, outcome_of, outcomes_sql
@@ -81,7 +81,7 @@ class LedgerReader:
         self.waiting: int | None = 0
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
         if isinstance(path, str) and is_url(path):
-            self._path = path
+            self._path = shown(path)
             self._snapshot = engine_of(path).open_snapshot(path, timeout_s=READ_TIMEOUT_S)
         else:
             file = located(path)
@@ -99,7 +99,7 @@ class LedgerReader:
         return SqliteSnapshot.open(file, timeout_s=READ_TIMEOUT_S)
 
     def _reading(self) -> AbstractContextManager[None]:
-        way_out = "restore a copy, or try `sqlite3 FILE .recover`"
+        way_out = "restore a copy" if is_url(self._path) else "restore a copy, or try `sqlite3 FILE .recover`"
         return as_ledger_error(f"cannot read ledger {self._path}", way_out)
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
@@ -295,7 +295,7 @@ class LedgerReader:
     def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
         condition, values = where_sql(where, self._dialect)
         with self._reading():
-            for row in self._snapshot.rows(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
+            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
                 yield self._record(row)
 
     def _check_context(self, row: Found) -> None:
