@@ -86,7 +86,7 @@ def told_to(path: Path, told: list[Told]) -> Path:
 
 
 def tell(ledger: Ledger, told: list[Told]) -> None:
-    """Tell a ledger of all this, of a run with a step that failed, of one that failed and one that did not; close it."""
+    """Tell a ledger of all this, of a run with a failed step, of one that failed and one that did not; and close it."""
     ledger.start_run("run-000001", workflow="w", started_ns=0)
     ledger.start_step("s-1", run_id="run-000001", name="bad", kind="step", started_ns=0)
     ledger.end_step("s-1", status="failed", ended_ns=1)
