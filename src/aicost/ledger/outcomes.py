@@ -104,7 +104,12 @@ def outcome_sums(
         if row.value is not None and row.unit is not None:
             sums.worth[row.unit] = added((sums.worth.get(row.unit, 0), Decimal(row.value)))
             sums.valued[row.unit] = sums.valued.get(row.unit, 0) + row.units
-    return sorted(made.values(), key=lambda one: (-one.count, one.name))
+    return sorted(made.values(), key=_order)
+
+
+def _order(one: OutcomeSums) -> tuple[Any, ...]:
+    start = 0.0 if one.start is None else one.start.timestamp()
+    return (-one.count, one.name, start, [(key is None, key or "") for key in one.keys])
 
 
 def _value(row: OutcomeRow, name: str) -> str | None:
