@@ -90,7 +90,7 @@ def open_snapshot(url: str, *, timeout_s: float) -> PostgresqlSnapshot:
 
 
 def open_store(url: str, *, timeout_s: float) -> PostgresqlStore:
-    """For writing; the tables are made if there are none. Raises `LedgerError` for what cannot be reached or written."""
+    """For writing; the tables are made if there are none. Raises `LedgerError` for what cannot be reached or made."""
     return PostgresqlStore(url, timeout_s=timeout_s)
 
 
