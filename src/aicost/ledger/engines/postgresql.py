@@ -77,7 +77,12 @@ Found = Mapping[str, Any]
 class PostgresqlDialect(SqlDialect):
     """PostgreSQL: many ids are one value, an array."""
 
+    at_a_time = 5_000
+
     def among(self, column: str, ids: Sequence[Any]) -> Condition:
+        if isinstance(ids[0], bytes):  # spelled here in a fifth of the time
+            spelled = '","'.join([f"\\\\x{one.hex()}" for one in ids])
+            return f"{column} = ANY(CAST(? AS bytea[]))", [f'{{"{spelled}"}}']
         return f"{column} = ANY(?)", [list(ids)]
 
 
