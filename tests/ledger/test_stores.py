@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from aicost import LedgerError
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
-from aicost.ledger.query import BREAKDOWNS, BUCKETS, METER, RUN, Filter, Query, Sums
+from aicost.ledger.query import BREAKDOWNS, BUCKETS, METER, RUN, Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.schema import ENTRIES, PLACES, RUNS, TABLES, UNREAD
+from aicost.ledger.sums import Sums
 from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
 from aicost.ledger.writing import Writer, places_in
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
 from aicost._money import to_text
@@ -23,13 +23,16 @@ from .connection import as_ledger_error, located
 from .engines import engine_of, is_url, shown
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
-from .query import EVERYTHING, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
+from .outcomes import OutcomeRow, outcome_of, outcomes_sql
+from .query import EVERYTHING, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import COUNTS
 from .selection import conditions_of, groups_sql, key_in, where_sql
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
+from .sums import AlikeEntries, Part, RowKey, Sums, Weights, summed
+from .value_selection import values_of, values_sql
 from .writing import READ_ENTRY
 
 _IDS: tuple[tuple[str, str, str, Kind], ...] = (
@@ -40,6 +43,8 @@ _IDS: tuple[tuple[str, str, str, Kind], ...] = (
     ("event", "entries", "id", "id"),
     ("event", "names", "name", "text"),
 )
+
+_FAILED_INSIDE: tuple[Literal["step", "run"] | None, ...] = (None, "run", "step")
 
 Found = Mapping[str, Any]
 
@@ -106,22 +111,40 @@ class LedgerReader:
     @_answer
     def answer(self, query: Query) -> list[Sums]:
         """The sums that a question asks for, the dearest first, by stretch of time if it asks for that."""
-        return summed(query, self._groups(query))
+        return summed(query, self._groups(query), {measure: self._values(query, measure) for measure in query.measures})
 
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
-        condition, values = where_sql(where, self._dialect)
+        dialect = self._dialect
+        condition, values = where_sql(where, dialect)
+        by = "provider, model, charge_status, chargeable, COALESCE(reason, '')"
+        bounded = f"SUM(CASE WHEN {dialect.is_known('e.at_most')} THEN e.n ELSE 0 END) AS bounded"
+
+        def amounts(table: str) -> str:
+            return ", ".join([dialect.sum_of_money(f"{table}.{name}", name) for name in ("amount", "at_most")])
+
         rows = self._rows(
-            f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
-            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, '') AS why, SUM(g.n) AS n FROM g "
-            "JOIN contexts c ON c.id = g.context "
+            f"WITH g AS (SELECT e.context, SUM(e.n) AS n, {bounded}, {amounts('e')} "
+            f"FROM entries e {condition} GROUP BY 1) "
+            f"SELECT {by} AS why, currency, SUM(g.n) AS n, SUM(g.bounded) AS bounded, "
+            f"{amounts('g')} FROM g JOIN contexts c ON c.id = g.context "
             "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
-            "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
+            "GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(g.n) <> 0",
             values,
         )
         gaps = [
-            Gap(row["provider"], row["model"], row["charge_status"], row["chargeable"], row["why"], int(row["n"]))
+            Gap(
+                row["provider"],
+                row["model"],
+                row["charge_status"],
+                row["chargeable"],
+                row["why"],
+                int(row["n"]),
+                row["currency"],
+                dialect.atto(row, "amount"),
+                dialect.atto(row, "at_most") if row["bounded"] == row["n"] else None,
+            )
             for row in rows
         ]
         return sorted(
@@ -150,6 +173,12 @@ class LedgerReader:
             )
             for r in rows
         ]
+
+    @_answer
+    def outcomes(self, where: Filter = EVERYTHING) -> list[OutcomeRow]:
+        """Outcomes of a stretch of time, as they are kept; by all else of `where`, `outcome_sums` goes."""
+        rows = self._rows(*outcomes_sql(where.since_ns, where.until_ns))
+        return [outcome_of(row, self._dialect.identifier_text(row["run_id"])) for row in rows]
 
     @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
@@ -297,16 +326,21 @@ class LedgerReader:
                 row["status"],
                 row["chargeable"],
                 row["charge_status"],
-                bool(row["failed"]) or row["status"] != "success",
+                row["confidence"],
+                _FAILED_INSIDE[row["failed"]],
+                bool(row["is_fallback"]),
                 bool(row["known"]),
                 int(row["n"]),
                 int(row["app_retries"]),
-                int(row["fallbacks"]),
                 self._dialect.atto(row, "amount") or 0,
                 self._dialect.atto(row, "at_most"),
                 int(row["bounded"]),
                 self._parts(row),
             )
+
+    def _values(self, query: Query, measure: str) -> Mapping[RowKey, Weights]:
+        rows = self._snapshot.rows(*values_sql(query, measure, self._dialect))
+        return values_of(query, measure, self._dialect, rows)
 
     def _parts(self, row: Found) -> list[Part]:
         """The lines of a group, added up."""

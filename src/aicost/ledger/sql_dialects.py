@@ -90,6 +90,10 @@ class SqlDialect:
         """Whether labels, a JSON object, say of a key, the first `?`, what the second is."""
         return f"CAST({column} AS jsonb) ->> ? = ?"
 
+    def label(self, column: str) -> str:
+        """What labels, a JSON object, say of a key, the `?`."""
+        return f"(CAST({column} AS jsonb) ->> ?)"
+
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         """How ids that begin with this are looked for; an index can serve each."""
         if kind == "id":
@@ -140,6 +144,9 @@ class SqliteDialect(SqlDialect):
     def has_label(self, column: str) -> str:
         # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
         return f"EXISTS (SELECT 1 FROM json_each({column}) l WHERE l.key = ? AND l.value = ?)"
+
+    def label(self, column: str) -> str:
+        return f"(SELECT l.value FROM json_each({column}) l WHERE l.key = ?)"
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         as_text = super().beginning(column, start, "text")
