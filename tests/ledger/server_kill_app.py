@@ -6,8 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import psycopg
-
 from aicost import LedgerError, journal
 from aicost.ledger.engines import engine_of
 from aicost.ledger.records import read_record
@@ -34,7 +32,7 @@ def main() -> None:
         try:
             take_in_all(folder, url)
             return
-        except (LedgerError, psycopg.Error):
+        except LedgerError:  # noqa: PERF203 - trying again is the point
             time.sleep(0.05)
 
 

@@ -49,6 +49,9 @@ class Store(Snapshot, Protocol):
         """All of what is written in this block or nothing, by nobody else meanwhile; waits for others until then, a
         time of `time.monotonic()`. Sees that the store is still there, and of this schema."""
 
+    def erasing(self, until: float) -> AbstractContextManager[None]:
+        """A transaction in which rows of any table may be replaced or deleted, and nothing that they said is kept."""
+
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows; those whose key is there already are nothing new."""
 

@@ -208,7 +208,7 @@ class _Base:
             said = " ".join(str(error).split()) or type(error).__name__
             if self._password:  # which no message has, as far as anybody knows
                 said = said.replace(self._password, "***")
-            raise LedgerError(f"{what} ledger {self.name}: {said}") from None
+            raise LedgerError(f"{what} ledger {self.name}: {said}") from error
 
     def failed(self) -> tuple[str, str, str]:
         """What steps and runs failed."""
@@ -301,17 +301,20 @@ class PostgresqlStore(_Base):
 
     def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[Found]:
         """What SQL finds."""
-        return iter(self._say(select, values))
+        with self._as_ledger_error("cannot read"):
+            return iter(self._say(select, values))
 
     stream = rows
 
     @contextmanager
     def transaction(self, until: float) -> Iterator[None]:
-        """Begin to write, and wait for whoever else writes."""
-        with self._locked(until):
+        """Begin to write, and wait for whoever else writes. All that goes wrong in it is a `LedgerError` after it."""
+        with self._as_ledger_error("cannot write"), self._locked(until):
             if self._version() is None:
                 raise LedgerError(f"ledger {self.name} is gone")
             yield
+
+    erasing = transaction  # the space is the server's to use again, and its log and backups its owner's to look after
 
     @contextmanager
     def _locked(self, until: float) -> Iterator[None]:
@@ -324,7 +327,7 @@ class PostgresqlStore(_Base):
         except BaseException as error:
             self._months = months
             if isinstance(error, _SilentError):
-                self._db.close()
+                self._db.close()  # it would only be waited for again
             with suppress(psycopg.Error):
                 self._say("ROLLBACK")
             raise
@@ -337,10 +340,10 @@ class PostgresqlStore(_Base):
             try:
                 self._say(_LOCK)
                 return
-            except psycopg.errors.LockNotAvailable:
+            except psycopg.errors.LockNotAvailable as error:
                 self._say("ROLLBACK")
                 if time.monotonic() >= until or _forks.is_awaited():
-                    raise
+                    raise LedgerError(f"ledger {self.name} is locked by another writer; try again") from error
 
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows that are not there."""
@@ -413,11 +416,12 @@ class PostgresqlStore(_Base):
     @staticmethod
     def may_pass(error: Exception) -> bool:
         """Whether the same may succeed later: the server is at fault, not what is written."""
-        if isinstance(error, (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)):
+        cause = error.__cause__ or error
+        if isinstance(cause, (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)):
             return False
-        if isinstance(error, psycopg.Error):  # without a state it is psycopg's own: it cannot say a value to a server
-            return error.sqlstate is not None or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        return isinstance(error, (LedgerError, OSError))
+        if isinstance(cause, psycopg.Error):  # without a state it is psycopg's own: it cannot say a value to a server
+            return cause.sqlstate is not None or isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))
+        return isinstance(cause, (LedgerError, OSError))
 
 
 def _read(url: str) -> tuple[str, dict[str, Any]]:

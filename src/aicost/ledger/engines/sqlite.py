@@ -115,6 +115,14 @@ class SqliteStore(SqliteSnapshot):
                 db.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def erasing(self, until: float) -> Iterator[None]:
+        """A transaction after which nothing of what it took away is in the file, or in the log beside it."""
+        self.db.execute("PRAGMA secure_delete = ON")  # or the text stays in free pages
+        with self.transaction(until):
+            yield
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _begin(self, until: float) -> None:
         # SQLite itself waits ever longer between two looks, and then misses a file that others write all the time.
         while True:
