@@ -35,6 +35,9 @@ class Snapshot(Protocol):
 class Store(Snapshot, Protocol):
     """A store as it is written. Not for two threads at a time."""
 
+    batch_bytes: int
+    """How much of a journal one transaction best takes in."""
+
     @property
     def is_usable(self) -> bool:
         """Whether this process may go on with it; else it is closed, and opened anew."""

@@ -102,6 +102,8 @@ class ClickhouseSnapshot:
 class ClickhouseStore(ClickhouseSnapshot):
     """A database open for writing."""
 
+    batch_bytes = 2**21
+
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._generation = _forks.generation

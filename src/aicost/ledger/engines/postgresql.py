@@ -260,6 +260,9 @@ class PostgresqlSnapshot(_Base):
 class PostgresqlStore(_Base):
     """A ledger open for writing."""
 
+    batch_bytes = 2**21
+    """Two thousand charges or so: what a transaction costs by itself is little then."""
+
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._months: set[Month] = set()
         self._in_rooms: set[str] = set()

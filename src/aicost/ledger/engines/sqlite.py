@@ -76,6 +76,9 @@ class SqliteSnapshot:
 class SqliteStore(SqliteSnapshot):
     """A file open for writing."""
 
+    batch_bytes = 2**17
+    """A hundred charges or so. More in one go is slower: so many objects keep the garbage collector busy."""
+
     def __init__(self, path: Path, *, synchronous: str, timeout_s: float) -> None:
         """Raises `LedgerError`, `sqlite3.Error` or `OSError` for what cannot be written, or is no ledger."""
         super().__init__(connect(path, synchronous=synchronous, timeout_s=max(timeout_s, 1.0)))
