@@ -49,11 +49,6 @@ def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
         "known": (f"CASE WHEN {dialect.is_known('e.amount')} THEN 1 ELSE 0 END", True),
     }
     keys = {name: key for name, key in keys.items() if key[1]}
-    late = [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in LATE if name in names]
-    # ClickHouse groups by columns only.
-    entries = (
-        f"(SELECT e.*, {', '.join(late)} FROM entries e JOIN contexts c ON c.id = e.context)" if late else "entries"
-    )
     selected = ", ".join(f"{column} AS {name}" for name, (column, _) in keys.items())
     bounded = dialect.is_known("e.at_most")
     quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
@@ -65,7 +60,7 @@ def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
         f"SUM(e.n) AS n, COUNT(*) AS row_count, {dialect.sum_of_money('e.amount', 'amount')}, "
         "SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
         f"{dialect.sum_of_money('e.at_most', 'at_most')}, "
-        f"SUM(CASE WHEN {bounded} THEN e.n ELSE 0 END) AS bounded, {quantities} FROM {entries} e {condition} "
+        f"SUM(CASE WHEN {bounded} THEN e.n ELSE 0 END) AS bounded, {quantities} FROM {entries_of(names)} e {condition} "
         f"GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}) "
         f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
         + (f", {', '.join(f's.{name}' for name in whose)}" if "subject" in keys else "")
@@ -73,6 +68,13 @@ def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
         + (" LEFT JOIN subjects s ON s.id = g.subject" if "subject" in keys else "")
     )
     return select, values
+
+
+def entries_of(names: tuple[str, ...]) -> str:
+    """The entries, with what a run or step was called only later as `late_workflow` and `late_step`, where asked."""
+    late = [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in LATE if name in names]
+    # ClickHouse groups by columns only.
+    return f"(SELECT e.*, {', '.join(late)} FROM entries e JOIN contexts c ON c.id = e.context)" if late else "entries"
 
 
 def where_sql(where: Filter, dialect: SqlDialect, *, book: str | None = "metered") -> Condition:
@@ -110,7 +112,7 @@ def where_sql(where: Filter, dialect: SqlDialect, *, book: str | None = "metered
         elif name in SUBJECTS:
             narrow(f"e.subject IN (SELECT id FROM subjects WHERE {SUBJECTS[name]} = ?)", value)
         else:
-            said = f"SELECT s.id FROM subjects s WHERE s.labels IS NOT NULL AND {dialect.has_label('s.labels')}"
+            said = f"SELECT s.id FROM subjects s WHERE s.labels IS NOT NULL AND {dialect.label('s.labels')} = ?"
             parts.append(f"e.subject IN ({said})")
             values += [name.removeprefix(LABEL), value]
     return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1 = 1"), values

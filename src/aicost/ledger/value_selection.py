@@ -9,7 +9,7 @@ from typing import Any
 from aicost.semconv.dimensions import LABEL
 
 from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
-from .selection import HOUR_NS, LATE, where_sql
+from .selection import HOUR_NS, LATE, entries_of, where_sql
 from .sql_dialects import Condition, SqlDialect
 from .sums import RowKey
 
@@ -103,15 +103,14 @@ def _is_of_unit(query: Query, measure: str) -> bool:
 def _alike_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
     condition, values = where_sql(query.where, dialect, book=query.book)
     names = (*query.group_by, query.unit) if _is_of_unit(query, measure) else query.group_by
-    late = [name for name in names if name in LATE]
     keys = ["e.context AS context", *(["e.subject AS subject"] if _asks_for_subjects(query, measure) else [])]
-    keys += [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in dict.fromkeys(late)]
+    keys += [f"e.late_{name} AS late_{name}" for name in LATE if name in names]
     if query.bucket is not None:
         keys.append(f"{dialect.rounded_down('e.charge_start', HOUR_NS)} AS hour")
     if RUN in names or measure == "runs":
         keys.append("e.run_id AS run_id")
     sums = ["SUM(e.n) AS n"]
-    entries = f"FROM entries e{' JOIN contexts c ON c.id = e.context' if late else ''} {condition}"
+    entries = f"FROM {entries_of(names)} e {condition}"
     if measure == "latency":
         return f"SELECT {', '.join((*keys, 'e.charge_ns AS value', 'e.n AS n'))} {entries}", values
     if _is_of_unit(query, measure):
