@@ -13,10 +13,13 @@ from aicost._errors import LedgerError
 
 from .columns import AMOUNTS, CONTEXT, SUBJECT, digest_of, whole
 from .connection import as_ledger_error, connect_read_only
+from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
+from .rollups import differences
 from .rows import NO_LAYOUT, quantities_of
 from .sql_dialects import QUANTITY_COLUMNS, SQLITE
+from .store import Snapshot
 
 
 class Broken(NamedTuple):
@@ -109,6 +112,7 @@ def _broken(path: Path) -> Iterator[Broken]:
         yield from _digests(db)
         yield from _lines(db)
         yield from _groupings(db)
+        yield from _sums(SqliteSnapshot(db))
 
 
 def _digests(db: sqlite3.Connection) -> Iterator[Broken]:
@@ -151,6 +155,12 @@ def _lines(db: sqlite3.Connection) -> Iterator[Broken]:
             yield Broken(
                 "the lines of an entry sum to its amount", identity.hex(), f"{sum(known)} and {amount} (1e-18)"
             )
+
+
+def _sums(snapshot: Snapshot) -> Iterator[Broken]:
+    for table, row in differences(snapshot):
+        why = "they are not those of the entries; make them anew with `aicost ledger rebuild`"
+        yield Broken("sums that are kept are those of the entries", f"{table} {row}", why)
 
 
 def _groupings(db: sqlite3.Connection) -> Iterator[Broken]:

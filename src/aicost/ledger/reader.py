@@ -18,7 +18,7 @@ from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
-from .columns import MOST, entry_id
+from .columns import CONTEXT, MOST, entry_id
 from .connection import as_ledger_error, located
 from .engines import engine_of, is_url
 from .engines.sqlite import SqliteSnapshot
@@ -27,8 +27,9 @@ from .outcomes import OutcomeRow
 from .query import EVERYTHING, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
-from .schema import COUNTS
-from .selection import conditions_of, groups_sql, key_in, where_sql
+from .schema import COUNTS, SUMS_BY_DAY
+from .selection import conditions_of, groups_sql, key_in, source_sql, where_sql
+from .sources import sources_of
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
 from .sums import AlikeEntries, Part, Sums, Value, summed
@@ -116,9 +117,15 @@ class LedgerReader:
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
-        condition, values = where_sql(where, self._dialect)
+        selects: list[str] = []
+        values: list[Any] = []
+        for source in sources_of(Query(where=where), self._snapshot, SUMS_BY_DAY, facts=CONTEXT):
+            if source.kind != "moved":
+                condition, more = source_sql(source, self._dialect, "metered")
+                selects.append(f"SELECT e.context, SUM(e.n) AS n FROM {source.table} e {condition} GROUP BY e.context")
+                values += more
         rows = self._rows(
-            f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
+            f"WITH g AS ({' UNION ALL '.join(selects)}) "
             "SELECT provider, model, charge_status, chargeable, COALESCE(reason, '') AS why, SUM(g.n) AS n FROM g "
             "JOIN contexts c ON c.id = g.context "
             "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
@@ -316,26 +323,37 @@ class LedgerReader:
         return record
 
     def _groups(self, query: Query) -> Iterator[AlikeEntries]:
-        for row in self._snapshot.rows(*groups_sql(query, self._snapshot)):
-            self._check_context(row)
-            yield AlikeEntries(
-                tuple([key_in(name, row, self._dialect) for name in query.group_by]),
-                None if query.bucket is None else start_of(query.bucket, row["hour"]),
-                row["currency"],
-                row["status"],
-                row["chargeable"],
-                row["charge_status"],
-                row["confidence"],
-                _FAILED_INSIDE[row["failed"]],
-                bool(row["is_fallback"]),
-                bool(row["known"]),
-                int(row["n"]),
-                int(row["app_retries"]),
-                self._dialect.atto(row, "amount") or 0,
-                self._dialect.atto(row, "at_most"),
-                int(row["bounded"]),
-                self._parts(row),
-            )
+        for source in sources_of(query, self._snapshot, SUMS_BY_DAY, facts=CONTEXT):
+            is_moved = source.kind == "moved"
+            for row in self._snapshot.rows(*groups_sql(query, source, self._snapshot)):
+                self._check_context(row)
+                group = self._group(query, row, is_moved=is_moved)
+                yield group
+                if is_moved:  # from what did not fail, where the sums have it
+                    parts = [Part(meter, -many, None if atto is None else -atto) for meter, many, atto in group.parts]
+                    gone = group._replace(n=-group.n, app_retries=-group.app_retries, atto=-group.atto, parts=parts)
+                    yield gone._replace(failed_inside=None)
+
+    def _group(self, query: Query, row: Found, *, is_moved: bool) -> AlikeEntries:
+        is_bounded = bool(row["bounded"]) and not is_moved
+        return AlikeEntries(
+            tuple([key_in(name, row, self._dialect) for name in query.group_by]),
+            None if query.bucket is None else start_of(query.bucket, row["hour"]),
+            row["currency"],
+            row["status"],
+            row["chargeable"],
+            row["charge_status"],
+            row["confidence"],
+            _FAILED_INSIDE[row["failed"]],
+            bool(row["is_fallback"]),
+            bool(row["known"]),
+            int(row["n"]),
+            int(row["app_retries"]),
+            self._dialect.atto(row, "amount") or 0,
+            self._dialect.atto(row, "at_most") if is_bounded else None,
+            int(row["n"]) if is_bounded else 0,
+            self._parts(row),
+        )
 
     def _values(self, query: Query, measure: str) -> Iterator[Value]:
         rows = self._snapshot.rows(*values_sql(query, measure, self._dialect))

@@ -9,7 +9,8 @@ from typing import Any
 from aicost.semconv.dimensions import LABEL
 
 from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
-from .selection import HOUR_NS, LATE, where_sql
+from .selection import HOUR_NS, where_sql
+from .sources import LATE
 from .sql_dialects import Condition, SqlDialect
 from .sums import Keys, Value
 
