@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -35,3 +36,31 @@ def quantiles(values: Iterable[tuple[int, int]], at: Sequence[Fraction] = (MEDIA
             if rank <= passed and rank not in found:
                 found[rank] = value
     return tuple(found[rank] for rank in ranks)
+
+
+def listed_quantiles(
+    entered: Sequence[int], taken_back: Sequence[int] = (), at: Sequence[Fraction] = (MEDIAN, P95)
+) -> tuple[int, ...] | None:
+    """The same of values as they are listed, each of which counts once, but for those that were taken back.
+
+    What is taken back was entered. It is for millions of values: those are only sorted.
+
+    >>> listed_quantiles([30, 10, 40, 30, 20], [30, 30])
+    (20, 40)
+    """
+    values, gone = sorted(entered), sorted(taken_back)
+    total = len(values) - len(gone)
+    if total <= 0:
+        return None
+    found = []
+    for q in at:
+        rank = max(1, -(-q.numerator * total // q.denominator))
+        low, high = 0, len(values) - 1
+        while low < high:  # the first value that at least so many do not exceed
+            middle = (low + high) // 2
+            if bisect_right(values, values[middle]) - bisect_right(gone, values[middle]) >= rank:
+                high = middle
+            else:
+                low = middle + 1
+        found.append(values[low])
+    return tuple(found)

@@ -32,7 +32,7 @@ from .selection import conditions_of, groups_sql, key_in, source_sql, where_sql
 from .sources import sources_of
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
-from .sums import AlikeEntries, Part, Sums, Value, summed
+from .sums import AlikeEntries, Part, Sums, Value, Values, summed
 from .value_selection import values_of, values_sql
 from .writing import READ_ENTRY
 
@@ -355,8 +355,8 @@ class LedgerReader:
             self._parts(row),
         )
 
-    def _values(self, query: Query, measure: str) -> Iterator[Value]:
-        rows = self._snapshot.rows(*values_sql(query, measure, self._dialect))
+    def _values(self, query: Query, measure: str) -> Iterator[Value | Values]:
+        rows = self._snapshot.rows(*values_sql(query, measure, self._snapshot))
         return values_of(query, measure, self._dialect, rows)
 
     def _parts(self, row: Found) -> list[Part]:

@@ -190,7 +190,11 @@ RUNS = LedgerTable(
         StoredColumn("attribution", "json", True),
     ),
     ("run_id",),
-    (("runs_root", "root_run_id", ""), ("runs_parent", "parent_run_id", "parent_run_id IS NOT NULL")),
+    (
+        ("runs_root", "root_run_id", ""),
+        ("runs_parent", "parent_run_id", "parent_run_id IS NOT NULL"),
+        ("runs_failed", "run_id", "status = 'failed'"),
+    ),
 )
 STEPS = LedgerTable(
     "steps",
@@ -206,7 +210,7 @@ STEPS = LedgerTable(
         StoredColumn("ended_ns", "whole"),
     ),
     ("step_id",),
-    (("steps_inside", "run_id, parent_step_id", ""),),
+    (("steps_inside", "run_id, parent_step_id", ""), ("steps_failed", "run_id", "status = 'failed'")),
 )
 OUTCOMES = LedgerTable(
     "outcomes",

@@ -6,12 +6,13 @@ rest.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any, Literal
 
-from .columns import AMOUNTS, QUANTITIES, limbs, pack, unpack, whole
+from .columns import AMOUNTS, NANO, QUANTITIES, limbs, pack, unpack, whole
 
 QUANTITY_COLUMNS = tuple(f"q{n}" for n in range(QUANTITIES))
 
@@ -84,6 +85,19 @@ class SqlDialect:
         """What labels, a JSON object, say of a key, the `?`."""
         return f"(CAST({column} AS jsonb) ->> ?)"
 
+    def listed(self, column: str) -> str:
+        """All values of a column of numbers, one by one; `numbers` reads it."""
+        return f"CAST(json_agg({column}) AS text)"
+
+    def numbers(self, listed: Any) -> list[Any]:
+        """The numbers that `listed` lists, be they decimals."""
+        found: list[Any] = json.loads(listed, parse_float=Decimal)
+        return found
+
+    def listed_atto(self, row: Mapping[str, Any], name: str) -> list[int]:
+        """The amounts in 1e-18 that the columns of a row list."""
+        return [int(Decimal(one).scaleb(18, _EXACT)) for one in self.numbers(row[name])]
+
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         """How ids that begin with this are looked for; an index can serve each."""
         if kind == "id":
@@ -116,6 +130,13 @@ class SqliteDialect(SqlDialect):
 
     def atto(self, row: Mapping[str, Any], name: str) -> int | None:
         return whole(row[f"{name}_units"], row[f"{name}_nano"], row[f"{name}_atto"])
+
+    def listed(self, column: str) -> str:
+        return f"json_group_array({column})"
+
+    def listed_atto(self, row: Mapping[str, Any], name: str) -> list[int]:
+        units, nano, atto = (self.numbers(row[column]) for column in self.columns_of_money(name))
+        return [(one * NANO + more) * NANO + rest for one, more, rest in zip(units, nano, atto, strict=True)]
 
     def is_known(self, name: str) -> str:
         return f"{name}_units IS NOT NULL"

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from aicost.usage.meters import METERS, Direction, Group, Quantity, declared
 
-from .quantiles import quantiles
+from .quantiles import listed_quantiles, quantiles
 from .query import METER, Query
 
 Keys = tuple[str | None, ...]
@@ -84,6 +85,19 @@ class Value(NamedTuple):
     currency: str
     value: int | None
     weight: int
+
+
+class Values(NamedTuple):
+    """Values of many entries of one kind, each as often as it is listed: entered (`n` 1), or taken back (-1)."""
+
+    keys: Keys
+    start: datetime | None
+    currency: str
+    values: Sequence[int] | None
+    """None where they are not known."""
+    n: int
+    many: int
+    """How many entries they are of."""
 
 
 @dataclass(slots=True)
@@ -305,7 +319,7 @@ def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> li
 
 
 def summed(
-    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Iterable[Value]] | None = None
+    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Iterable[Value | Values]] | None = None
 ) -> list[Sums]:
     """The answer to a question from what a store found, the dearest first, with the values of each measure asked for.
 
@@ -350,21 +364,35 @@ def summed(
     return sorted(rows, key=_order)
 
 
-def _put_values(measure: str, values: Iterable[Value], rows: Sequence[Sums]) -> None:
+def _put_values(measure: str, values: Iterable[Value | Values], rows: Sequence[Sums]) -> None:
     """Fill in what is no sum."""
-    by_row: dict[tuple[Keys, datetime | None, str], list[tuple[int | None, int]]] = {}
+    by_row: dict[tuple[Keys, datetime | None, str], tuple[list[Value], list[Values]]] = {}
     for one in values:
-        by_row.setdefault((one.keys, one.start, one.currency), []).append((one.value, one.weight))
+        single, listed = by_row.setdefault((one.keys, one.start, one.currency), ([], []))
+        if isinstance(one, Value):
+            single.append(one)
+        else:
+            listed.append(one)
     for row in rows:
-        mine = by_row.get((row.keys, row.start, row.currency), [])
-        known = [(value, weight) for value, weight in mine if value is not None]
+        single, listed = by_row.get((row.keys, row.start, row.currency), ([], []))
+        known = [(one.value, one.weight) for one in single if one.value is not None]
         if measure == "runs":  # the value of each is whether it has ended well
             row.runs = sum(weight for _, weight in known)
             row.completed_runs = sum(weight for value, weight in known if value)
-        elif measure == "latency":
-            row.latency_ns = quantiles(known)
+            continue
+        if listed:
+            entered, taken_back = (
+                list(chain.from_iterable(one.values for one in listed if one.n == n and one.values is not None))
+                for n in (1, -1)
+            )
+            found = listed_quantiles(entered, taken_back)
         else:
-            row.units, row.cost_each = sum(weight for _, weight in mine), quantiles(known)
+            found = quantiles(known)
+        if measure == "latency":
+            row.latency_ns = found
+        else:
+            row.units = sum(one.weight for one in single) + sum(one.n * one.many for one in listed)
+            row.cost_each = found
 
 
 def _order(row: Sums) -> tuple[Any, ...]:
