@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import wraps
+from heapq import nsmallest
 from os import PathLike
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -24,16 +26,28 @@ from .engines import engine_of, is_url
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
 from .outcomes import OutcomeRow
-from .query import EVERYTHING, Filter, Query, start_of
+from .query import EVERYTHING, RUN, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import COUNTS, SUMS_BY_DAY
 from .selection import conditions_of, groups_sql, key_in, source_sql, where_sql
-from .sources import sources_of
+from .sources import Source, sources_of
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
-from .sums import AlikeEntries, Part, Sums, Value, Values, summed
-from .value_selection import values_of, values_sql
+from .sums import (
+    OTHER,
+    AlikeEntries,
+    Part,
+    Sums,
+    Value,
+    Values,
+    first_keys,
+    in_order,
+    summed,
+    with_other,
+    without,
+)
+from .value_selection import runs_sql, values_of, values_sql
 from .writing import READ_ENTRY
 
 _IDS: tuple[tuple[str, str, str, Kind], ...] = (
@@ -112,7 +126,12 @@ class LedgerReader:
     @_answer
     def answer(self, query: Query) -> list[Sums]:
         """The sums that a question asks for, the dearest first, by stretch of time if it asks for that."""
-        return summed(query, self._groups(query), {measure: self._values(query, measure) for measure in query.measures})
+        if query.top is not None and query.group_by == (RUN,) and query.bucket is None and not query.measures:
+            return self._dearest_runs(query, query.top)
+        sources = sources_of(query, self._snapshot, SUMS_BY_DAY, facts=CONTEXT)
+        values = {measure: self._values(query, measure) for measure in query.measures}
+        rows = summed(query, self._groups(query, sources), values)
+        return rows if query.top is None else with_other(rows, first_keys(rows, query.top))
 
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
@@ -322,8 +341,43 @@ class LedgerReader:
             record = record._replace(step=named[0]["name"] if named else None)
         return record
 
-    def _groups(self, query: Query) -> Iterator[AlikeEntries]:
-        for source in sources_of(query, self._snapshot, SUMS_BY_DAY, facts=CONTEXT):
+    def _dearest_runs(self, query: Query, top: int) -> list[Sums]:
+        """The dearest runs, in full, and all others together: the total without those."""
+        totals = {row.currency: row for row in self.answer(replace(query, group_by=(), top=None))}
+        runs: dict[str, list[tuple[int, bool, str]]] = {currency: [] for currency in totals}
+        in_runs = dict.fromkeys(totals, 0)
+        for row in self._snapshot.rows(*runs_sql(query, self._snapshot)):
+            self._check_context(row)
+            atto, n = self._dialect.atto(row, "amount") or 0, int(row["n"])
+            if n or atto:
+                in_runs[row["currency"]] += n
+                runs[row["currency"]].append((-atto, False, self._dialect.identifier_text(row["run_id"]) or ""))
+        for currency, total in totals.items():
+            rest = total.atto + sum(run[0] for run in runs[currency])
+            if rest or total.attempts != in_runs[currency]:  # what is in no run
+                runs[currency].append((-rest, True, ""))
+        kept = {
+            currency: [(None if is_none else run_id,) for _, is_none, run_id in nsmallest(top, some)]
+            for currency, some in runs.items()
+        }
+        stored = {self._dialect.identifier(run) for keys in kept.values() for (run,) in keys if run is not None}
+        condition, values = self._dialect.among("e.run_id", list(stored)) if stored else ("1 = 0", [])
+        if any((None,) in keys for keys in kept.values()):
+            condition = f"({condition} OR e.run_id IS NULL)"
+        entries = Source(where=query.where, conditions=(condition,), values=values)
+        found = {(row.currency, row.keys): row for row in summed(query, self._groups(query, [entries]))}
+        rows = []
+        for currency, total in totals.items():
+            mine = [found[currency, keys] for keys in kept.get(currency, ()) if (currency, keys) in found]
+            rows += mine
+            if len(mine) < len(runs[currency]):
+                other = without(total, mine, (OTHER,))
+                other.others = len(runs[currency]) - len(mine)
+                rows.append(other)
+        return in_order(rows)
+
+    def _groups(self, query: Query, sources: Iterable[Source]) -> Iterator[AlikeEntries]:
+        for source in sources:
             is_moved = source.kind == "moved"
             for row in self._snapshot.rows(*groups_sql(query, source, self._snapshot)):
                 self._check_context(row)

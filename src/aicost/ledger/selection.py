@@ -91,7 +91,7 @@ def hour_of(source: Source, query: Query, dialect: SqlDialect) -> str:
 def source_sql(source: Source, dialect: SqlDialect, book: str) -> Condition:
     """The condition on the rows `e` of a source."""
     condition, values = where_sql(source.where, dialect, book=book, is_late=source.is_late)
-    return " AND ".join((condition, *source.conditions)), values
+    return " AND ".join((condition, *source.conditions)), [*values, *source.values]
 
 
 def where_sql(where: Filter, dialect: SqlDialect, *, book: str | None = "metered", is_late: bool = True) -> Condition:

@@ -34,6 +34,8 @@ class Source(NamedTuple):
     """What of its filter narrows them."""
     conditions: Sequence[str] = ()
     """What else does."""
+    values: Sequence[Any] = ()
+    """Of the `?` in those."""
     kind: Literal["entries", "sums", "moved"] = "entries"
     """`moved` are entries that are in sums, as of what did not fail, and belong to what did."""
 
@@ -61,7 +63,7 @@ def sources_of(query: Query, snapshot: Snapshot, table: LedgerTable, *, facts: C
     inside = where.within(None if since is None else since * DAY_NS, None if until is None else until * DAY_NS)
     bounds = [f"e.day >= {since}"] * (since is not None) + [f"e.day < {until}"] * (until is not None)
     always: dict[str, Any] = {"run_id": where.run_id, **where.dimensions}
-    found = [Source(table.name, Filter(**always), (*bounds, *named), "sums")]
+    found = [Source(table.name, Filter(**always), (*bounds, *named), kind="sums")]
     found.append(Source(where=inside, conditions=named, kind="moved"))
     if unnamed:
         found.append(Source(where=inside, conditions=unnamed))

@@ -140,6 +140,31 @@ def _of_units_sql(query: Query, measure: str, snapshot: Snapshot, values: list[A
     return " UNION ALL ".join(found)
 
 
+def runs_sql(query: Query, snapshot: Snapshot) -> Condition:
+    """What finds each run with its amount, by currency."""
+    dialect = snapshot.dialect
+    found: list[str] = []
+    values: list[Any] = []
+    columns = ["run_id", "context", "n", *dialect.columns_of_money("amount")]
+    for source in sources_of(query, snapshot, SUMS_BY_RUN, facts=OF_RUN):
+        if source.kind == "moved":
+            continue
+        condition, more = source_sql(source, dialect, query.book)
+        values += more
+        said = columns_of(source, SUMS_BY_RUN, dialect)
+        found.append(
+            f"SELECT {', '.join(f'{said[name]} AS {name}' for name in columns)} FROM {source.table} e {condition} "
+            "AND e.run_id IS NOT NULL"
+        )
+    amount = dialect.sum_of_money("g.amount", "amount")
+    select = (
+        f"WITH k AS ({alike_contexts(('currency',))}), g AS ({' UNION ALL '.join(found)}), r AS (SELECT g.run_id, "
+        f"COALESCE(k.alike, g.context) AS context, SUM(g.n) AS n, {amount} FROM g LEFT JOIN k ON k.id = g.context "
+        "GROUP BY 1, 2) SELECT r.*, c.currency AS currency FROM r LEFT JOIN contexts c ON c.id = r.context"
+    )
+    return select, values
+
+
 def _asked_keys(names: Sequence[str], source: Source, query: Query, dialect: SqlDialect) -> dict[str, str]:
     """The columns of rows `e`, with their context `c`, that a question needs beside facts."""
     is_subject = any(name in SUBJECTS or name.startswith(LABEL) for name in names)
