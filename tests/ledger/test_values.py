@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,9 +63,9 @@ def reference(charges: Sequence[ChargeRecord], by: Sequence[str], bucket: Bucket
         found[key] = (
             len(runs),
             len(runs & {"run-000003"}),
-            quantiles([(one.ended_ns - one.started_ns, 1) for one in mine]),
+            quantiles(Counter([one.ended_ns - one.started_ns for one in mine])),
             len(costs),
-            quantiles([(atto, 1) for atto in costs if atto is not None]),
+            quantiles(Counter([atto for atto in costs if atto is not None])),
         )
     return found
 

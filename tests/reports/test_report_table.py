@@ -23,13 +23,15 @@ from aicost.ledger import Ledger
 from aicost.ledger.outcomes import can_tell
 from aicost.ledger.query import BREAKDOWNS, BUCKETS, Bucket, Filter
 from aicost.pricing.card import RateCard
+from aicost.pricing.charge import ChargeStatus
 from aicost.reports.amounts import readable
 from aicost.reports.per_unit import PerUnit
 from aicost.reports.periods import Period, parse_period
 from aicost.reports.rendering import render
 from aicost.reports.report_data import to_csv, to_json
 from aicost.reports.summary import Report, ReportRequest, build_report
-from tests.ledger.charges import event, ns, priced, recorded, unpriced
+from aicost.usage.event import Chargeable, RequestStatus
+from tests.ledger.charges import UNSEEN, event, ns, priced, recorded, unpriced
 from tests.ledger.stories import ENTRIES, GROUPINGS, Told, told_to
 from tests.pricing.cards import document
 
@@ -304,3 +306,53 @@ def test_of_tokens_a_million_is_one(path: Path) -> None:
     recorded(path, (event(usage={"input": 3, "output": 1}), priced(DOLLAR)))
     (whole,) = to_json(build_report(path, ReportRequest(per=PerUnit("1M-tokens")), NOW))["totals"]
     assert (whole["count"], whole["each"]) == ("0.00001", "100000")
+
+
+def test_what_is_not_known_is_listed_with_its_bounds(path: Path) -> None:
+    part = priced(DOLLAR, DOLLAR, status=ChargeStatus.PARTIAL, at_most_atto=5 * DOLLAR, reason="no_rate:pages")
+    cut = {"status": RequestStatus.TIMEOUT, "chargeable": Chargeable.POSSIBLY, "usage": None}
+    recorded(
+        path,
+        (event("a"), part),
+        (event("b", **cut), UNSEEN._replace(at_most_atto=3 * DOLLAR)),
+        (event("c", **cut), UNSEEN._replace(at_most_atto=4 * DOLLAR)),
+        (event("d", model="n", **cut), UNSEEN),
+    )
+    report = build_report(path, ReportRequest(), NOW)
+    unknown = to_json(report)["unknown"]
+    assert [(one["model"], one["count"], one["amount"], one["at_most"]) for one in unknown] == [
+        ("m", 2, None, "7"),
+        ("m", 1, "2", "5"),
+        ("n", 1, None, None),
+    ]
+    text = shown(report)
+    assert "2 x p/m: possibly billed (usage_not_received), at most $7.00" in text
+    assert "1 x p/m: partial (no_rate:pages), at least $2.00, at most $5.00" in text
+
+
+def test_an_owner_who_is_called_other_is_not_taken_for_all_others(path: Path) -> None:
+    names = [("Other", 5), ("a", 3), ("b", 2)]
+    recorded(path, *((event(name, attribution={"tenant_id": name}), priced(n * DOLLAR)) for name, n in names))
+    asked = ReportRequest(("tenant",), top=1, period=parse_period("1970", NOW), compare=True)
+    rows = to_json(build_report(path, asked, NOW))["rows"]
+    assert [(row["by"]["tenant"], row["amount"], row["others"], row["before"]) for row in rows] == [
+        ("Other", "5", 0, "0"),
+        ("Other", "5", 2, "0"),
+    ]
+
+
+def test_what_cost_nothing_any_more_is_compared_too(path: Path) -> None:
+    spent(path, ("2026-10-20", 2 * DOLLAR))
+    asked = ReportRequest(("model",), period=parse_period("2026-11", NOW), compare=True)
+    report = build_report(path, asked, NOW)
+    assert shown(report).startswith("$0.00 in 2026-11 (25 of 30 days), -100 % on the 25 days before; certain\n")
+    data = to_json(report)
+    assert [(row["amount"], row["before"], row["change"]) for row in (*data["totals"], *data["rows"])] == [
+        ("0", "2", "-2")
+    ] * 2
+
+
+@pytest.mark.parametrize("currency", ["[red]", "\x1b[2J", "US[/]D"])
+def test_a_currency_is_shown_as_it_is(path: Path, currency: str) -> None:
+    recorded(path, (event(status=RequestStatus.FAILURE), priced(DOLLAR, currency=currency)))
+    assert currency.replace("\x1b", "\\x1b") in shown(build_report(path, ReportRequest(), NOW)).splitlines()[0]

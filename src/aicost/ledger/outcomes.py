@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aicost._errors import LedgerError
 from aicost.semconv.dimensions import DIMENSIONS, LABEL
 from aicost.usage.meters import Quantity
 
+from .columns import MOST
 from .query import RUN, Bucket, Filter, start_of
 from .sums import Keys, added
 
@@ -45,6 +47,23 @@ class OutcomeSums:
     """What those are worth together that say it."""
     valued: dict[str, int] = field(default_factory=dict)
     """How many they are."""
+
+
+def outcomes_sql(since_ns: int | None, until_ns: int | None) -> tuple[str, list[int]]:
+    """What finds the outcomes of a stretch of time; those at its end may be among them."""
+    asked = (
+        "SELECT o.name, o.count AS units, o.at_ns, o.run_id, r.workflow, o.attribution, o.value, o.unit "
+        "FROM outcomes o LEFT JOIN runs r ON r.run_id = o.run_id WHERE o.at_ns >= ? AND o.at_ns <= ?"
+    )
+    given = (-MOST if since_ns is None else since_ns, MOST if until_ns is None else until_ns)
+    return asked, [min(max(one, -MOST), MOST) for one in given]
+
+
+def outcome_of(row: Mapping[str, Any], run_id: str | None) -> OutcomeRow:
+    """An outcome that was found."""
+    owners = json.loads(row["attribution"])
+    name, units, at_ns, value, unit = (row[key] for key in ("name", "units", "at_ns", "value", "unit"))
+    return OutcomeRow(name, int(units), at_ns, run_id, row["workflow"], owners, value, unit)
 
 
 def can_tell(name: str) -> bool:

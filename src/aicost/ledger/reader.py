@@ -20,17 +20,17 @@ from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
-from .columns import CONTEXT, MOST, entry_id
+from .columns import CONTEXT, entry_id
 from .connection import as_ledger_error, located
-from .engines import engine_of, is_url
+from .engines import engine_of, is_url, shown
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
-from .outcomes import OutcomeRow
+from .outcomes import OutcomeRow, outcome_of, outcomes_sql
 from .query import EVERYTHING, RUN, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import COUNTS, SUMS_BY_DAY
-from .selection import conditions_of, groups_sql, key_in, source_sql, where_sql
+from .selection import columns_of, conditions_of, groups_sql, key_in, source_sql, where_sql
 from .sources import Source, sources_of
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
@@ -38,9 +38,9 @@ from .sums import (
     OTHER,
     AlikeEntries,
     Part,
+    RowKey,
     Sums,
-    Value,
-    Values,
+    Weights,
     first_keys,
     in_order,
     summed,
@@ -96,7 +96,7 @@ class LedgerReader:
         self.waiting: int | None = 0
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
         if isinstance(path, str) and is_url(path):
-            self._path = path
+            self._path = shown(path)
             self._snapshot = engine_of(path).open_snapshot(path, timeout_s=READ_TIMEOUT_S)
         else:
             file = located(path)
@@ -114,7 +114,7 @@ class LedgerReader:
         return SqliteSnapshot.open(file, timeout_s=READ_TIMEOUT_S)
 
     def _reading(self) -> AbstractContextManager[None]:
-        way_out = "restore a copy, or try `sqlite3 FILE .recover`"
+        way_out = "restore a copy" if is_url(self._path) else "restore a copy, or try `sqlite3 FILE .recover`"
         return as_ledger_error(f"cannot read ledger {self._path}", way_out)
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
@@ -136,23 +136,43 @@ class LedgerReader:
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
+        dialect = self._dialect
+        by = "provider, model, charge_status, chargeable, COALESCE(reason, '')"
         selects: list[str] = []
         values: list[Any] = []
+        columns = ("n", *dialect.columns_of_money("amount"), *dialect.columns_of_money("at_most"))
         for source in sources_of(Query(where=where), self._snapshot, SUMS_BY_DAY, facts=CONTEXT):
             if source.kind != "moved":
-                condition, more = source_sql(source, self._dialect, "metered")
-                selects.append(f"SELECT e.context, SUM(e.n) AS n FROM {source.table} e {condition} GROUP BY e.context")
+                condition, more = source_sql(source, dialect, "metered")
                 values += more
+                said = columns_of(source, SUMS_BY_DAY, dialect)
+                sums = ", ".join(f"SUM({said[name]}) AS {name}" for name in columns)
+                selects.append(
+                    f"SELECT e.context AS context, SUM({said['bounded']} * e.n) AS bounded, "
+                    f"SUM({said['known']}) AS known, {sums} "
+                    f"FROM {source.table} e {condition} GROUP BY e.context"
+                )
+        sums = ", ".join(dialect.sum_of_money(f"g.{name}", name) for name in ("amount", "at_most"))
         rows = self._rows(
             f"WITH g AS ({' UNION ALL '.join(selects)}) "
-            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, '') AS why, SUM(g.n) AS n FROM g "
-            "JOIN contexts c ON c.id = g.context "
+            f"SELECT {by} AS why, currency, SUM(g.n) AS n, SUM(g.bounded) AS bounded, SUM(g.known) AS known, {sums} "
+            "FROM g JOIN contexts c ON c.id = g.context "
             "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
-            "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
+            "GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(g.n) <> 0",
             values,
         )
         gaps = [
-            Gap(row["provider"], row["model"], row["charge_status"], row["chargeable"], row["why"], int(row["n"]))
+            Gap(
+                row["provider"],
+                row["model"],
+                row["charge_status"],
+                row["chargeable"],
+                row["why"],
+                int(row["n"]),
+                row["currency"],
+                dialect.atto(row, "amount") if row["known"] else None,
+                dialect.atto(row, "at_most") if row["bounded"] == row["n"] else None,
+            )
             for row in rows
         ]
         return sorted(
@@ -185,25 +205,8 @@ class LedgerReader:
     @_answer
     def outcomes(self, where: Filter = EVERYTHING) -> list[OutcomeRow]:
         """Outcomes of a stretch of time, as they are kept; by all else of `where`, `outcome_sums` goes."""
-        asked = (
-            "SELECT o.name, o.count, o.at_ns, o.run_id, r.workflow, o.attribution, o.value, o.unit FROM outcomes o "
-            "LEFT JOIN runs r ON r.run_id = o.run_id WHERE o.at_ns >= ? AND o.at_ns <= ?"
-        )
-        since = -MOST if where.since_ns is None else min(max(where.since_ns, -MOST), MOST)
-        until = MOST if where.until_ns is None else min(max(where.until_ns, -MOST), MOST)
-        return [
-            OutcomeRow(
-                row["name"],
-                row["count"],
-                row["at_ns"],
-                self._dialect.identifier_text(row["run_id"]),
-                row["workflow"],
-                json.loads(row["attribution"]),
-                row["value"],
-                row["unit"],
-            )
-            for row in self._rows(asked, (since, until))
-        ]
+        rows = self._rows(*outcomes_sql(where.since_ns, where.until_ns))
+        return [outcome_of(row, self._dialect.identifier_text(row["run_id"])) for row in rows]
 
     @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
@@ -320,7 +323,7 @@ class LedgerReader:
     def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
         condition, values = where_sql(where, self._dialect)
         with self._reading():
-            for row in self._snapshot.rows(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
+            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
                 yield self._record(row)
 
     def _check_context(self, row: Found) -> None:
@@ -409,7 +412,7 @@ class LedgerReader:
             self._parts(row),
         )
 
-    def _values(self, query: Query, measure: str) -> Iterator[Value | Values]:
+    def _values(self, query: Query, measure: str) -> Mapping[RowKey, Weights]:
         rows = self._snapshot.rows(*values_sql(query, measure, self._snapshot))
         return values_of(query, measure, self._dialect, rows)
 

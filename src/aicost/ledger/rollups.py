@@ -172,10 +172,9 @@ def _made_anew_sql(table: LedgerTable, dialect: SqlDialect) -> str:
     return f"SELECT {', '.join(selected)} {source}GROUP BY {by}"
 
 
-def alike_contexts(facts: Iterable[str], *, also: Iterable[str] = ()) -> str:
-    """Contexts, each with the one that stands for all that are alike in these facts; and further columns of each."""
-    selected = ", ".join(("id", *also, f"MIN(id) OVER (PARTITION BY {', '.join(dict.fromkeys(facts))}) AS alike"))
-    return f"SELECT {selected} FROM contexts"
+def alike_contexts(facts: Iterable[str]) -> str:
+    """Contexts, each with the one that stands for all that are alike in these facts."""
+    return f"SELECT id, MIN(id) OVER (PARTITION BY {', '.join(dict.fromkeys(facts))}) AS alike FROM contexts"
 
 
 class Tables(Protocol):

@@ -41,14 +41,10 @@ def groups_sql(query: Query, source: Source, snapshot: Snapshot) -> Condition:
     keys = {
         **({"subject": "e.subject"} if by_subject else {}),
         **({"run_id": "e.run_id"} if RUN in names else {}),
-        **{
-            f"late_{name}": f"CASE WHEN k.{name} IS NULL THEN ({late}) END" if is_late else "NULL"
-            for name, late in LATE.items()
-            if name in names
-        },
+        **{f"late_{name}": f"e.late_{name}" if is_late else "NULL" for name in LATE if name in names},
         **({} if query.bucket is None else {"hour": hour_of(source, query, dialect)}),
         "context": "COALESCE(k.alike, e.context)",
-        "layout": f"NULLIF({said['layout']}, {NONE})" if has_parts else "NULL",
+        "layout": _layout(source) if has_parts else "NULL",
         "quantities": "e.quantities" if has_parts else "NULL",
         "failed": failed if source.kind != "sums" else "0",
         **{name: said[name] for name in ("known", "bounded", "is_fallback")},
@@ -59,8 +55,8 @@ def groups_sql(query: Query, source: Source, snapshot: Snapshot) -> Condition:
     grouped = ", ".join(str(n) for n, _ in enumerate(keys, 1))
     # Contexts are as many as there are: first those that are alike in what is asked are taken for one.
     select = (
-        f"{before}{',' if before else 'WITH'} k AS ({alike_contexts(facts, also=LATE)}), "
-        f"g AS (SELECT {', '.join(selected)} FROM {source.table} e LEFT JOIN k ON k.id = e.context "
+        f"{before}{',' if before else 'WITH'} k AS ({alike_contexts(facts)}), "
+        f"g AS (SELECT {', '.join(selected)} FROM {rows_sql(source, names)} e LEFT JOIN k ON k.id = e.context "
         f"{condition}{_failed_alone(failed_steps, failed_runs) if is_moved else ''} GROUP BY {grouped}) "
         f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
         + (f", {', '.join(f's.{name}' for name in whose)}" if by_subject else "")
@@ -72,6 +68,19 @@ def groups_sql(query: Query, source: Source, snapshot: Snapshot) -> Condition:
 
 def _failed_alone(failed_steps: str, failed_runs: str) -> str:
     return f" AND (e.step_id IN (SELECT step_id FROM {failed_steps}) OR e.run_id IN (SELECT run_id FROM {failed_runs}))"
+
+
+def _layout(source: Source) -> str:
+    return f"NULLIF(e.layout, {NONE})" if source.kind == "sums" else "e.layout"
+
+
+def rows_sql(source: Source, names: Iterable[str]) -> str:
+    """The rows of a source, those of entries with the late name of each that a question is by."""
+    late = [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in LATE if name in names]
+    if not late or not source.is_late:
+        return source.table
+    # ClickHouse groups by columns only.
+    return f"(SELECT e.*, {', '.join(late)} FROM entries e JOIN contexts c ON c.id = e.context)"
 
 
 def columns_of(source: Source, table: LedgerTable, dialect: SqlDialect) -> dict[str, str]:

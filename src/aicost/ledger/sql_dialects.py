@@ -6,13 +6,12 @@ rest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any, Literal
 
-from .columns import AMOUNTS, NANO, QUANTITIES, limbs, pack, unpack, whole
+from .columns import AMOUNTS, QUANTITIES, limbs, pack, unpack, whole
 
 QUANTITY_COLUMNS = tuple(f"q{n}" for n in range(QUANTITIES))
 
@@ -62,6 +61,13 @@ class SqlDialect:
         """Whether there is an amount; `name` may begin with a table and a dot."""
         return f"{name} IS NOT NULL"
 
+    is_uneven: str = ""
+    """Whether an entry has an amount that its columns cannot have; nothing where one column holds it."""
+
+    def is_same(self, one: str, other: str) -> str:
+        """Whether two are the same, be it NULL."""
+        return f"{one} IS NOT DISTINCT FROM {other}"
+
     def sum_of_money(self, name: str, alias: str, *, when: str | None = None) -> str:
         """The sum of an amount, under another name, of the rows of which something holds."""
         return ", ".join(
@@ -84,19 +90,6 @@ class SqlDialect:
     def label(self, column: str) -> str:
         """What labels, a JSON object, say of a key, the `?`."""
         return f"(CAST({column} AS jsonb) ->> ?)"
-
-    def listed(self, column: str) -> str:
-        """All values of a column of numbers, one by one; `numbers` reads it."""
-        return f"CAST(json_agg({column}) AS text)"
-
-    def numbers(self, listed: Any) -> list[Any]:
-        """The numbers that `listed` lists, be they decimals."""
-        found: list[Any] = json.loads(listed, parse_float=Decimal)
-        return found
-
-    def listed_atto(self, row: Mapping[str, Any], name: str) -> list[int]:
-        """The amounts in 1e-18 that the columns of a row list."""
-        return [int(Decimal(one).scaleb(18, _EXACT)) for one in self.numbers(row[name])]
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         """How ids that begin with this are looked for; an index can serve each."""
@@ -131,15 +124,19 @@ class SqliteDialect(SqlDialect):
     def atto(self, row: Mapping[str, Any], name: str) -> int | None:
         return whole(row[f"{name}_units"], row[f"{name}_nano"], row[f"{name}_atto"])
 
-    def listed(self, column: str) -> str:
-        return f"json_group_array({column})"
-
-    def listed_atto(self, row: Mapping[str, Any], name: str) -> list[int]:
-        units, nano, atto = (self.numbers(row[column]) for column in self.columns_of_money(name))
-        return [(one * NANO + more) * NANO + rest for one, more, rest in zip(units, nano, atto, strict=True)]
-
     def is_known(self, name: str) -> str:
         return f"{name}_units IS NOT NULL"
+
+    is_uneven = " OR ".join(
+        f"abs({name}_nano) >= 1000000000 OR abs({name}_atto) >= 1000000000 "
+        f"OR (({name}_units > 0 OR {name}_nano > 0 OR {name}_atto > 0) "
+        f"AND ({name}_units < 0 OR {name}_nano < 0 OR {name}_atto < 0)) "
+        f"OR (({name}_units IS NULL) + ({name}_nano IS NULL) + ({name}_atto IS NULL) NOT IN (0, 3))"
+        for name in AMOUNTS
+    )
+
+    def is_same(self, one: str, other: str) -> str:
+        return f"{one} IS {other}"  # the other words are known since SQLite 3.39
 
     def has_label(self, column: str) -> str:
         # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).

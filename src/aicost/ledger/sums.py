@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from aicost.usage.meters import METERS, Direction, Group, Quantity, declared
 
-from .quantiles import listed_quantiles, quantiles
+from .quantiles import quantiles
 from .query import METER, Query
 
 Keys = tuple[str | None, ...]
@@ -77,27 +76,11 @@ class AlikeEntries(NamedTuple):
         return self.chargeable == "yes" and self.charge_status in statuses and self.confidence in degrees
 
 
-class Value(NamedTuple):
-    """A value that entries of one kind have, and how often: of what is no sum. None is not known."""
+RowKey = tuple[Keys, datetime | None, str]
+"""What tells a row apart: the values of the dimensions asked for, when its stretch of time begins, its currency."""
 
-    keys: Keys
-    start: datetime | None
-    currency: str
-    value: int | None
-    weight: int
-
-
-class Values(NamedTuple):
-    """Values of many entries of one kind, each as often as it is listed: entered (`n` 1), or taken back (-1)."""
-
-    keys: Keys
-    start: datetime | None
-    currency: str
-    values: Sequence[int] | None
-    """None where they are not known."""
-    n: int
-    many: int
-    """How many entries they are of."""
+Weights = Mapping[int | None, int]
+"""Values that entries of a row have, and how often each is there: of what is no sum. None is not known."""
 
 
 @dataclass(slots=True)
@@ -330,7 +313,7 @@ def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> li
 
 
 def summed(
-    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Iterable[Value | Values]] | None = None
+    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Mapping[RowKey, Weights]] | None = None
 ) -> list[Sums]:
     """The answer to a question from what a store found, the dearest first, with the values of each measure asked for.
 
@@ -338,7 +321,7 @@ def summed(
     explains, such as a cost that the provider reported.
     """
     at = query.group_by.index(METER) if METER in query.group_by else None
-    made: dict[tuple[Keys, datetime | None, str], Sums] = {}
+    made: dict[RowKey, Sums] = {}
 
     def of(keys: Keys, group: AlikeEntries) -> Sums:
         key = (keys, group.start, group.currency)
@@ -375,35 +358,17 @@ def summed(
     return in_order(rows)
 
 
-def _put_values(measure: str, values: Iterable[Value | Values], rows: Sequence[Sums]) -> None:
+def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[Sums]) -> None:
     """Fill in what is no sum."""
-    by_row: dict[tuple[Keys, datetime | None, str], tuple[list[Value], list[Values]]] = {}
-    for one in values:
-        single, listed = by_row.setdefault((one.keys, one.start, one.currency), ([], []))
-        if isinstance(one, Value):
-            single.append(one)
-        else:
-            listed.append(one)
     for row in rows:
-        single, listed = by_row.get((row.keys, row.start, row.currency), ([], []))
-        known = [(one.value, one.weight) for one in single if one.value is not None]
+        weights = values.get((row.keys, row.start, row.currency), {})
         if measure == "runs":  # the value of each is whether it has ended well
-            row.runs = sum(weight for _, weight in known)
-            row.completed_runs = sum(weight for value, weight in known if value)
+            row.runs, row.completed_runs = sum(weights.values()), weights.get(1, 0)
             continue
-        if listed:
-            entered, taken_back = (
-                list(chain.from_iterable(one.values for one in listed if one.n == n and one.values is not None))
-                for n in (1, -1)
-            )
-            found = listed_quantiles(entered, taken_back)
-        else:
-            found = quantiles(known)
         if measure == "latency":
-            row.latency_ns = found
+            row.latency_ns = quantiles(weights)
         else:
-            row.units = sum(one.weight for one in single) + sum(one.n * one.many for one in listed)
-            row.cost_each = found
+            row.units, row.cost_each = sum(weights.values()), quantiles(weights)
 
 
 def in_order(rows: Iterable[Sums]) -> list[Sums]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from aicost.semconv.dimensions import LABEL
 
 from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
-from .rollups import alike_contexts, entries_as_sums
-from .schema import OF_RUN, SUMS_BY_DAY, SUMS_BY_RUN
-from .selection import columns_of, hour_of, source_sql, where_sql
+from .rollups import alike_contexts
+from .schema import OF_RUN, SUMS_BY_RUN
+from .selection import columns_of, hour_of, rows_sql, source_sql
 from .sources import LATE, Source, sources_of
 from .sql_dialects import Condition, SqlDialect
 from .store import Snapshot
-from .sums import Keys, Value, Values
+from .sums import RowKey
 
-_FOUND = "FROM g JOIN contexts c ON c.id = g.context LEFT JOIN subjects s ON s.id = g.subject"
+_Found = dict[RowKey, Counter[int | None]]
 
 
 def values_sql(query: Query, measure: str, snapshot: Snapshot) -> Condition:
@@ -29,115 +29,116 @@ def values_sql(query: Query, measure: str, snapshot: Snapshot) -> Condition:
     """
     dialect = snapshot.dialect
     values: list[Any] = []
-    if is_listed(query, measure):
-        alike = _listed_sql(query, measure, dialect, values)
-    else:
-        alike = _of_units_sql(query, measure, snapshot, values)
+    sources = _sources(query, measure, snapshot)
+    alike = " UNION ALL ".join([_alike_sql(query, measure, source, dialect, values) for source in sources])
+    found = _found(query, measure)
     by = [f"{_key(name, dialect, values)} AS key_{n}" for n, name in enumerate(query.group_by)]
     by += ["c.currency AS currency", *(["g.hour AS hour"] if query.bucket is not None else [])]
-    if is_listed(query, measure):
-        # Groups are few, and each has all its values in one text.
-        only = "" if measure == "latency" else " WHERE c.status <> 'retry'"
-        lists = ", ".join(_lists(measure, dialect))
-        select = f"SELECT {', '.join(by)}, g.n AS n, g.known AS known, g.many AS many, {lists} {_FOUND}{only}"
-    elif measure == "runs":
-        select = _runs_sql(by, is_counted=query.bucket is None)
-    else:
+    weight = "SUM(g.n) AS weight"
+    if measure == "runs":
+        select = _runs_sql(by, found, is_counted=query.bucket is None)
+    elif measure == "latency":
+        # In nanoseconds hardly two are alike: to group them is to sort them all for nothing.
+        select = f"SELECT {', '.join((*by, 'g.value AS value', 'g.n AS weight'))} {found}"
+    elif _is_of_unit(query, measure):
         billed = "CASE WHEN c.chargeable <> 'no' THEN g.n ELSE 0 END"
-        counted = [f"SUM({billed}) AS billed", f"SUM(g.known * {billed}) AS known", "SUM(g.n) AS weight"]
+        counted = [f"SUM({billed}) AS billed", f"SUM(g.known * {billed}) AS known", weight]
         amount = dialect.sum_of_money("g.amount", "amount")
-        select = _grouped([*by, f"{_key(query.unit, dialect, values)} AS unit"], [*counted, amount], _FOUND)
+        select = _grouped([*by, f"{_key(query.unit, dialect, values)} AS unit"], [*counted, amount], found)
+    else:
+        amounts = [f"g.{column} AS {column}" for column in dialect.columns_of_money("amount")]
+        select = _grouped([*by, *amounts], [weight], f"{found} WHERE c.status <> 'retry'")
     return f"WITH g AS ({alike}) {select}", values
 
 
-def values_of(
-    query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Mapping[str, Any]]
-) -> Iterator[Value | Values]:
-    """What `values_sql` finds. The value of a run is whether it has ended well."""
-    text_of = [dialect.identifier_text if name == RUN else str for name in query.group_by]
-    units: dict[tuple[Keys, datetime | None, str, Any], tuple[int, int, int]] = {}
+def values_of(query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Mapping[str, Any]]) -> _Found:
+    """What `values_sql` finds, by row. The value of a run is whether it has ended well."""
+    found: _Found = defaultdict(Counter)
+    units: dict[tuple[RowKey, Any], tuple[int, int, int]] = {}
+    row_of = _RowKeys(query, dialect)
     for row in rows:
-        keys = tuple([None if (key := row[f"key_{n}"]) is None else text(key) for n, text in enumerate(text_of)])
-        start = None if query.bucket is None else start_of(query.bucket, row["hour"])
-        if is_listed(query, measure):
-            values = None
-            if row["known"]:
-                is_latency = measure == "latency"
-                values = dialect.numbers(row["took"]) if is_latency else dialect.listed_atto(row, "amount")
-            yield Values(keys, start, row["currency"], values, int(row["n"]), int(row["many"]))
-        elif _is_of_unit(query, measure):
+        key = row_of(row)
+        if _is_of_unit(query, measure):
             if row["unit"] is not None:  # else it belongs to none
-                unit = (keys, start, row["currency"], row["unit"])
-                billed, known, atto = units.get(unit, (0, 0, 0))  # of another hour of the same stretch of time
+                billed, known, atto = units.get((key, row["unit"]), (0, 0, 0))  # another hour of the stretch of time
                 atto += dialect.atto(row, "amount") or 0
-                units[unit] = (billed + int(row["billed"]), known + int(row["known"]), atto)
-        elif query.bucket is not None:
-            units[keys, start, row["currency"], row["run_id"]] = (1, 1, row["value"])
+                units[key, row["unit"]] = (billed + int(row["billed"]), known + int(row["known"]), atto)
+        elif measure == "runs" and query.bucket is not None:
+            units[key, row["run_id"]] = (1, 1, row["value"])
         else:
-            yield Value(keys, start, row["currency"], row["value"], int(row["weight"]))
-    for (keys, start, currency, _), (billed, known, found) in units.items():
-        yield Value(keys, start, currency, found if known or not billed else None, 1)
+            value = dialect.atto(row, "amount") if measure == "cost_each" else row["value"]
+            found[key][value] += int(row["weight"])
+    for (key, _), (billed, known, atto) in units.items():
+        found[key][atto if known or not billed else None] += 1
+    return found
 
 
-def is_listed(query: Query, measure: str) -> bool:
-    """Whether each entry has a value of its own, so that a store answers with lists of them."""
-    return measure == "latency" or (measure == "cost_each" and query.unit == REQUEST)
+class _RowKeys:
+    """Which row of the answer what is found belongs to; each is made once."""
+
+    def __init__(self, query: Query, dialect: SqlDialect) -> None:
+        self._names = [f"key_{n}" for n in range(len(query.group_by))]
+        self._runs = [dialect.identifier_text if name == RUN else None for name in query.group_by]
+        self._bucket = query.bucket
+        self._made: dict[tuple[Any, ...], RowKey] = {}
+
+    def __call__(self, row: Mapping[str, Any]) -> RowKey:
+        hour = None if self._bucket is None else row["hour"]
+        said = (*[row[name] for name in self._names], hour, row["currency"])
+        made = self._made.get(said)
+        if made is None:
+            keys = [text(key) if text else key for text, key in zip(self._runs, said, strict=False)]
+            start = None if self._bucket is None else start_of(self._bucket, said[-2])
+            made = self._made[said] = (tuple(keys), start, said[-1])
+        return made
+
+
+def _asks_for_subjects(query: Query, measure: str) -> bool:
+    names = (*query.group_by, query.unit) if _is_of_unit(query, measure) else query.group_by
+    return any(name in SUBJECTS or name.startswith(LABEL) for name in names)
+
+
+def _found(query: Query, measure: str) -> str:
+    """Where the columns of an answer are."""
+    subjects = " LEFT JOIN subjects s ON s.id = g.subject" if _asks_for_subjects(query, measure) else ""
+    return f"FROM g JOIN contexts c ON c.id = g.context{subjects}"
 
 
 def _is_of_unit(query: Query, measure: str) -> bool:
     return measure == "cost_each" and query.unit != REQUEST
 
 
-def _lists(measure: str, dialect: SqlDialect) -> list[str]:
-    return ["took"] if measure == "latency" else list(dialect.columns_of_money("amount"))
+def _sources(query: Query, measure: str, snapshot: Snapshot) -> list[Source]:
+    """What answers: of runs their sums, as far as those go. What is in no run is in none of them."""
+    if measure != "runs" and not (_is_of_unit(query, measure) and query.unit == RUN):
+        return [Source(where=query.where)]
+    asked = replace(query, group_by=(*query.group_by, RUN), measures=())
+    return [one for one in sources_of(asked, snapshot, SUMS_BY_RUN, facts=OF_RUN) if one.kind != "moved"]
 
 
-def _listed_sql(query: Query, measure: str, dialect: SqlDialect, values: list[Any]) -> str:
-    """Entries that are alike, each with its value in a list. A reversal has an amount negated: it is of the same."""
-    names = query.group_by
-    condition, more = where_sql(query.where, dialect, book=query.book)
+def _alike_sql(query: Query, measure: str, source: Source, dialect: SqlDialect, values: list[Any]) -> str:
+    condition, more = source_sql(source, dialect, query.book)
     values += more
-    is_late = any(name in LATE for name in names)
-    keys = _asked_keys(names, Source(), query, dialect)
-    is_known = "1" if measure == "latency" else entries_as_sums(SUMS_BY_DAY, dialect)["known"]
-    keys |= {"context": "COALESCE(k.alike, e.context)", "n": "e.n", "known": is_known}
-    listed = {"took": "e.charge_ns"} if measure == "latency" else {}
-    listed |= {name: f"e.n * e.{name}" for name in _lists(measure, dialect) if name != "took"}
-    selected = [*(f"{column} AS {name}" for name, column in keys.items()), "COUNT(*) AS many"]
-    selected += [f"{dialect.listed(column)} AS {name}" for name, column in listed.items()]
-    facts = ("currency", "status", *(COLUMNS[name] for name in names if name in COLUMNS))
-    named = " LEFT JOIN contexts c ON c.id = e.context" if is_late else ""
-    return (
-        f"SELECT {', '.join(selected)} FROM entries e LEFT JOIN ({alike_contexts(facts)}) k ON k.id = e.context{named} "
-        f"{condition} GROUP BY {_ordinals(list(keys))}"
-    )
-
-
-def _of_units_sql(query: Query, measure: str, snapshot: Snapshot, values: list[Any]) -> str:
-    """Rows of entries, or of sums of runs, that say of each unit what it cost, or that there was a run."""
-    dialect = snapshot.dialect
-    unit = RUN if measure == "runs" else query.unit
-    names = (*query.group_by, unit)
-    found = []
-    sources = [Source(where=query.where)]
-    if unit == RUN:  # what is in no run is in no such sum
-        asked = replace(query, group_by=names, measures=())
-        sources = [one for one in sources_of(asked, snapshot, SUMS_BY_RUN, facts=OF_RUN) if one.kind != "moved"]
-    for source in sources:
-        condition, more = source_sql(source, dialect, query.book)
-        values += more
-        said = columns_of(source, SUMS_BY_RUN, dialect)
-        keys = {**_asked_keys(names, source, query, dialect), "context": "e.context", "known": said["known"]}
-        sums = ["n", *dialect.columns_of_money("amount")]
-        selected = [
-            *(f"{column} AS {name}" for name, column in keys.items()),
-            *(f"SUM({said[n]}) AS {n}" for n in sums),
-        ]
-        named = " LEFT JOIN contexts c ON c.id = e.context" if any(name in LATE for name in names) else ""
-        found.append(
-            f"SELECT {', '.join(selected)} FROM {source.table} e{named} {condition} GROUP BY {_ordinals(list(keys))}"
-        )
-    return " UNION ALL ".join(found)
+    names = (*query.group_by, query.unit) if _is_of_unit(query, measure) else query.group_by
+    said = columns_of(source, SUMS_BY_RUN, dialect)
+    keys = ["e.context AS context", *(["e.subject AS subject"] if _asks_for_subjects(query, measure) else [])]
+    keys += [f"{f'e.late_{name}' if source.is_late else 'NULL'} AS late_{name}" for name in LATE if name in names]
+    if query.bucket is not None:
+        keys.append(f"{hour_of(source, query, dialect)} AS hour")
+    if RUN in names or measure == "runs":
+        keys.append("e.run_id AS run_id")
+    entries = f"FROM {rows_sql(source, names)} e {condition}"
+    if measure == "latency":
+        return f"SELECT {', '.join((*keys, 'e.charge_ns AS value', 'e.n AS n'))} {entries}"
+    sums = ["n"]
+    if _is_of_unit(query, measure):
+        keys.append(f"{said['known']} AS known")
+        sums += dialect.columns_of_money("amount")
+    elif measure == "cost_each":
+        # A reversal has the amount negated: it is of the same value.
+        keys += [f"e.n * e.{column} AS {column}" for column in dialect.columns_of_money("amount")]
+    selected = [*keys, *(f"SUM({said[name]}) AS {name}" for name in sums)]
+    return f"SELECT {', '.join(selected)} {entries} GROUP BY {_ordinals(keys)}"
 
 
 def runs_sql(query: Query, snapshot: Snapshot) -> Condition:
@@ -147,40 +148,25 @@ def runs_sql(query: Query, snapshot: Snapshot) -> Condition:
     values: list[Any] = []
     columns = ["run_id", "context", "n", *dialect.columns_of_money("amount")]
     for source in sources_of(query, snapshot, SUMS_BY_RUN, facts=OF_RUN):
-        if source.kind == "moved":
-            continue
-        condition, more = source_sql(source, dialect, query.book)
-        values += more
-        said = columns_of(source, SUMS_BY_RUN, dialect)
-        found.append(
-            f"SELECT {', '.join(f'{said[name]} AS {name}' for name in columns)} FROM {source.table} e {condition} "
-            "AND e.run_id IS NOT NULL"
-        )
-    amount = dialect.sum_of_money("g.amount", "amount")
+        if source.kind != "moved":
+            condition, more = source_sql(source, dialect, query.book)
+            values += more
+            said = columns_of(source, SUMS_BY_RUN, dialect)
+            selected = ", ".join(f"{said[name]} AS {name}" for name in columns)
+            found.append(f"SELECT {selected} FROM {source.table} e {condition} AND e.run_id IS NOT NULL")
     select = (
-        f"WITH k AS ({alike_contexts(('currency',))}), g AS ({' UNION ALL '.join(found)}), r AS (SELECT g.run_id, "
-        f"COALESCE(k.alike, g.context) AS context, SUM(g.n) AS n, {amount} FROM g LEFT JOIN k ON k.id = g.context "
-        "GROUP BY 1, 2) SELECT r.*, c.currency AS currency FROM r LEFT JOIN contexts c ON c.id = r.context"
+        f"WITH k AS ({alike_contexts(('currency',))}), g AS ({' UNION ALL '.join(found)}), r AS (SELECT g.run_id "
+        "AS run_id, COALESCE(k.alike, g.context) AS context, SUM(g.n) AS n, "
+        f"{dialect.sum_of_money('g.amount', 'amount')} FROM g LEFT JOIN k ON k.id = g.context GROUP BY 1, 2) "
+        "SELECT r.*, c.currency AS currency FROM r LEFT JOIN contexts c ON c.id = r.context"
     )
     return select, values
 
 
-def _asked_keys(names: Sequence[str], source: Source, query: Query, dialect: SqlDialect) -> dict[str, str]:
-    """The columns of rows `e`, with their context `c`, that a question needs beside facts."""
-    is_subject = any(name in SUBJECTS or name.startswith(LABEL) for name in names)
-    late = {name: f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END" if source.is_late else "NULL" for name in LATE}
-    return {
-        "subject": "e.subject" if is_subject else "NULL",
-        **{f"late_{name}": column for name, column in late.items() if name in names},
-        **({} if query.bucket is None else {"hour": hour_of(source, query, dialect)}),
-        **({"run_id": "e.run_id"} if RUN in names else {}),
-    }
-
-
-def _runs_sql(by: list[str], *, is_counted: bool) -> str:
+def _runs_sql(by: list[str], found: str, *, is_counted: bool) -> str:
     """Each run, or how many there are: of hours it is to be told in which stretches of time each is."""
     of_run = [*by, "CASE WHEN r.status = 'ok' THEN 1 ELSE 0 END AS value", "g.run_id AS run_id"]
-    known = f"{_FOUND} LEFT JOIN runs r ON r.run_id = g.run_id WHERE g.run_id IS NOT NULL"
+    known = f"{found} LEFT JOIN runs r ON r.run_id = g.run_id WHERE g.run_id IS NOT NULL"
     names = [column.rpartition(" AS ")[2] for column in of_run[:-1]]
     each = _grouped(of_run, [], known)
     if not is_counted:

@@ -17,6 +17,9 @@ _COMPLETED = "completed-workflow"
 _TOKENS = "1M-tokens"
 _FORMS = f"{REQUEST}, run, {_COMPLETED}, {_TOKENS}, {_OUTCOME}NAME, or a dimension"
 
+OfRow = tuple[Keys, datetime | None, bool]
+"""Which row something is of: its keys, its stretch of time, and whether it is the one of all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class PerUnit:
@@ -61,10 +64,10 @@ class PerUnit:
         """What `cost_each` is of."""
         return self.name if self.measures == ("cost_each",) else REQUEST
 
-    def count(self, sums: Sums, outcomes: Mapping[tuple[Keys, datetime | None], int]) -> Fraction | None:
+    def count(self, sums: Sums, outcomes: Mapping[OfRow, int]) -> Fraction | None:
         """How many units a row has; None where nobody can say, as of different runs in a row for all others."""
         if self.outcome is not None:
-            return Fraction(outcomes.get((sums.keys, sums.start), 0))
+            return Fraction(outcomes.get((sums.keys, sums.start, bool(sums.others)), 0))
         if self.name == _TOKENS:
             return Fraction(sums.all_tokens) / 10**6
         if self.name == REQUEST:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 
 from rich.console import Console
-from rich.text import Text
 
 from aicost._wellformed import printable
-from aicost.ledger.sums import OTHER, WASTE_CAUSES, Sums, WasteCause
-from aicost.usage.meters import Quantity
+from aicost.ledger.answers import Gap
+from aicost.ledger.sums import WASTE_CAUSES, Sums, WasteCause
 
 from .amounts import readable
 from .comparison import Change, Driver
 from .periods import ALL_TIMES, Period
-from .report_data import cost_of_one, per_run, share_of, wholes
+from .report_columns import amount_of, columns_of, keys_of, signed
+from .report_data import cost_of_one, per_run
 from .summary import Line, Report
-from .tables import KEY_WIDTH, Cell, Column, plain, print_table
+from .tables import KEY_WIDTH, Column, plain, print_table
 
 
 def render(report: Report, console: Console) -> None:
@@ -40,7 +38,7 @@ def print_answer(report: Report, console: Console) -> None:
         console.print(_answer(total, report))
         console.print(f"[dim]{_counted(total.sums)}[/dim]")
         if waste := _waste(total.sums):
-            console.print(waste)
+            console.print(plain(waste))
         if unknown := _unknown(total.sums):
             console.print(f"[yellow]{unknown}[/yellow]")
     if report.asked.period != ALL_TIMES:
@@ -56,7 +54,7 @@ def print_rows(report: Report, console: Console) -> None:
     asked = report.asked
     if not report.rows:
         return
-    shown = [column for column in _columns(report) if column.is_shown(report)]
+    shown = list(columns_of(report))
     width = max(8, KEY_WIDTH - 4 * (len(asked.by) - 1))
     keys = [Column(name, folds_at=width) for name in asked.by]
     title = f"by {' x '.join(asked.by)}" if asked.by else ""
@@ -64,7 +62,7 @@ def print_rows(report: Report, console: Console) -> None:
         keys.insert(0, Column(asked.every))
         title += f"{' ' if title else ''}every {asked.every}"
     columns = [*keys, *(Column(one.heading, one.rank) for one in shown)]
-    cells = [[*_keys(line, report), *(one.cell(line) for one in shown)] for line in report.rows]
+    cells = [[*keys_of(line, report), *(one.cell(line) for one in shown)] for line in report.rows]
     print_table(console, title, columns, cells)
     per = asked.per
     if per is not None and any(line.count == 0 or line.count is None for line in (*report.totals, *report.rows)):
@@ -88,12 +86,12 @@ def _nothing(report: Report) -> str:
 def _answer(total: Line, report: Report) -> str:
     """What was spent, against before, and how much of it is certain."""
     sums, period = total.sums, report.asked.period
-    said = f"[bold]{_amount(sums)}[/bold]"
+    said = f"[bold]{plain(amount_of(sums))}[/bold]"
     if period != ALL_TIMES:
         said += f" in {period.name}{_so_far(report)}"
     if total.before is not None and report.previous is not None:
-        said += f", {_against(sums, total.before, report.previous)}"
-    return f"{said}; {_certain(sums)}"
+        said += f", {plain(_against(sums, total.before, report.previous))}"
+    return f"{said}; {plain(_certain(sums))}"
 
 
 def _so_far(report: Report) -> str:
@@ -196,112 +194,6 @@ def _unknown(sums: Sums) -> str:
     return " · ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A column of the report: what it says of a row, and when it is there."""
-
-    heading: str
-    rank: int
-    cell: Callable[[Line], Cell]
-    is_shown: Callable[[Report], bool] = lambda report: True  # noqa: ARG005
-
-
-def _columns(report: Report) -> Iterator[_Shown]:
-    """What is not known is said before anything but the amount, and tokens by kind are the first to go."""
-    whole, per = wholes(report), report.asked.per
-    compares = report.asked.compare and report.asked.every is None
-
-    def share(line: Line) -> str:
-        found = share_of(line.sums, whole)
-        return "-" if found is None else f"{100 * found:.1f} %"
-
-    yield _Shown("cost", 0, lambda line: _amount(line.sums))
-    yield _Shown("before", 2, lambda line: "-" if line.before is None else _amount(line.before), lambda _: compares)
-    yield _Shown("change", 1, _changed, lambda _: compares)
-    if per is not None:
-        yield _Shown(per.plural, 1, lambda line: "?" if line.count is None else _number(line.count))
-        yield _Shown("cost each", 1, lambda line: _money(line, line.each))
-        if per.measures == ("cost_each",) and report.asked.currency is None:
-            yield _Shown("median", 2, lambda line: _money(line, (line.sums.cost_each or (None, None))[0]))
-            yield _Shown("p95", 2, lambda line: _money(line, (line.sums.cost_each or (None, None))[1]))
-    if "runs" in report.asked.measures:
-        yield _Shown("runs", 3, lambda line: "-" if line.sums.runs is None else f"{line.sums.runs:,}")
-        yield _Shown("calls a run", 4, lambda line: per_run(line.sums.calls, line.sums) or "-")
-        yield _Shown("tokens a run", 5, lambda line: per_run(line.sums.all_tokens, line.sums) or "-")
-    if "latency" in report.asked.measures:
-        yield _Shown("median s", 3, lambda line: _seconds(line, 0))
-        yield _Shown("p95 s", 3, lambda line: _seconds(line, 1))
-    yield _Shown("share", 4, share)
-    yield _Shown("calls", 2, lambda line: f"{line.sums.calls:,}")
-    yield _Shown("attempts", 5, lambda line: f"{line.sums.attempts:,}")
-    yield _Shown("input", 6, lambda line: _quantity(line.sums.input_tokens))
-    yield _Shown("cached", 8, lambda line: _quantity(line.sums.cached_tokens))
-    yield _Shown("output", 7, lambda line: _quantity(line.sums.output_tokens))
-    yield _Shown("wasted", 3, lambda line: _wasted(line.sums))
-    yield _Shown("not known", 1, _not_known)
-
-
-def _keys(line: Line, report: Report) -> list[Cell]:
-    sums = line.sums
-    start = sums.start
-    keys: list[Cell] = [] if start is None else [_started(start.isoformat(sep=" "), report.asked.every)]
-    if sums.others:
-        first = Text(f"{OTHER} ({sums.others:,})", "dim")
-        return [*keys, *([first] if sums.keys else []), *(Text(OTHER, "dim") for _ in sums.keys[1:])]
-    return [*keys, *(Text("(none)", "dim") if key is None else key for key in sums.keys)]
-
-
-def _started(text: str, every: str | None) -> str:
-    return text[:16] if every == "hour" else text[:7] if every == "month" else text[:10]
-
-
-def _amount(sums: Sums) -> str:
-    return readable(sums.atto if sums.is_known else None, sums.currency)
-
-
-def _money(line: Line, atto: int | None) -> str:
-    return "-" if atto is None and line.sums.is_known else readable(atto, line.sums.currency)
-
-
-def _wasted(sums: Sums) -> str:
-    if sums.is_waste_known:
-        return "-" if sums.wasted_atto == 0 else readable(sums.wasted_atto, sums.currency)
-    return readable(None, sums.currency)
-
-
-def _changed(line: Line) -> Cell:
-    before, sums = line.before, line.sums
-    if before is None or not (before.is_known and sums.is_known):
-        return "?"
-    return _signed(sums.atto - before.atto, sums.currency)
-
-
-def _signed(atto: int, currency: str) -> str:
-    return f"{'+' if atto > 0 else '-' if atto < 0 else ''}{readable(abs(atto), currency)}"
-
-
-def _not_known(line: Line) -> Cell:
-    unknown = line.sums.unpriced + line.sums.partial + line.sums.possibly_billed
-    return Text(f"{unknown:,}", "yellow") if unknown else "-"
-
-
-def _seconds(line: Line, at: int) -> str:
-    latency = line.sums.latency_ns
-    return "-" if latency is None else f"{Decimal(latency[at]) / 10**9:,.3f}"
-
-
-def _number(count: Fraction) -> str:
-    return (
-        f"{count.numerator:,}"
-        if count.denominator == 1
-        else f"{Decimal(round(count, 3).numerator) / round(count, 3).denominator:,.3f}"
-    )
-
-
-def _quantity(quantity: Quantity) -> str:
-    return f"{quantity:,}"
-
-
 def _why_no_unit(report: Report) -> str:
     per = report.asked.per
     name = None if per is None else per.outcome
@@ -333,10 +225,10 @@ def _print_change(one: Change, report: Report, console: Console) -> None:
     length = None if report.previous is None else report.previous.length
     then = "before" if length is None else f"in the {_plural(*length)} before"
     moved = f"{readable(one.before, one.currency)} {then}, {readable(one.after, one.currency)} now"
-    console.print(f"What changed: {_signed(one.after - one.before, one.currency)} ({moved})", highlight=False)
+    console.print(plain(f"What changed: {signed(one.after - one.before, one.currency)} ({moved})"), highlight=False)
     for driver, atto in one.drivers.items():
         if atto:
-            console.print(f"  {_signed(atto, one.currency)}  {_DRIVERS[driver]}", highlight=False)
+            console.print(plain(f"  {signed(atto, one.currency)}  {_DRIVERS[driver]}"), highlight=False)
 
 
 def _print_outcomes(report: Report, console: Console) -> None:
@@ -361,7 +253,7 @@ def _print_gaps(report: Report, console: Console) -> None:
     console.print("[yellow]Not known, and therefore not in the amounts above:[/yellow]")
     lines = [
         f"  {gap.count:,} x {gap.provider}/{gap.model}: "
-        f"{'possibly billed' if gap.chargeable == 'possibly' else gap.status} ({gap.reason})"
+        f"{'possibly billed' if gap.chargeable == 'possibly' else gap.status} ({gap.reason}){_bounds(gap)}"
         for gap in report.gaps
     ]
     lines += [
@@ -370,6 +262,12 @@ def _print_gaps(report: Report, console: Console) -> None:
     ]
     for text in lines:
         console.print(printable(text), highlight=False, markup=False)
+
+
+def _bounds(gap: Gap) -> str:
+    """What it comes to, as far as anybody can say."""
+    least = f", at least {readable(gap.atto, gap.currency)}" if gap.atto else ""
+    return least + (f", at most {readable(gap.at_most_atto, gap.currency)}" if gap.at_most_atto is not None else "")
 
 
 _SAID = {

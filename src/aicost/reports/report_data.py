@@ -27,7 +27,7 @@ def to_json(report: Report) -> dict[str, Any]:
     only = currencies.pop() if len(currencies) == 1 else None
     whole = wholes(report)
     return {
-        "period": {**_period(report, asked.period), "is_over": not (report.is_partial or report.is_future)},
+        "period": {**_period(report, asked.period), "is_over": report.is_over},
         "previous": None if report.previous is None else _period(report, report.previous),
         "currency": asked.currency or only,
         "by": list(asked.by),
@@ -187,12 +187,16 @@ def _gap(gap: Gap) -> dict[str, Any]:
         "billed": gap.chargeable,
         "reason": gap.reason,
         "count": gap.count,
+        "currency": gap.currency,
+        "amount": exact(gap.atto),
+        "at_most": exact(gap.at_most_atto),
     }
 
 
 def _unconverted(currency: str, count: int) -> dict[str, Any]:
     reason = f"no_exchange_rate:{currency}"
-    return {"provider": None, "model": None, "status": "unconverted", "billed": None, "reason": reason, "count": count}
+    about = {"provider": None, "model": None, "status": "unconverted", "billed": None, "reason": reason, "count": count}
+    return {**about, "currency": currency, "amount": None, "at_most": None}
 
 
 def _sighting(seen: Sightings) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from aicost.pricing.card import RateCard
 
 from .comparison import Change, Volume, change
 from .conversion import day_or_hour, in_currency
-from .per_unit import PerUnit
+from .per_unit import OfRow, PerUnit
 from .periods import ALL_TIMES, Period
 
 _COMPARED_BY = ("provider", "model", "status")
@@ -80,6 +80,11 @@ class Report:
     """Bytes of the ledger's journal that are in none of the amounts; None if nobody can say."""
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come to the period."""
+        return self.asked.period.until is not None and self.asked.period.until <= self.now
+
+    @property
     def is_partial(self) -> bool:
         """Whether the period is not over."""
         since, until = self.asked.period.since, self.asked.period.until
@@ -118,12 +123,14 @@ class _Builder:
         if asked.compare and previous is None:
             raise LedgerError("a comparison needs a period that has begun: give --period, or --since")
         where_before = EVERYTHING if previous is None else asked.where.within(previous.since_ns, previous.until_ns)
-        totals_before = [] if previous is None else self.sums((), where_before, None, plain=True)
+        totals_before = None if previous is None else self.sums((), where_before, None, plain=True)
+        if asked.compare:
+            totals = _with_missing(totals, {}, totals_before)
         outcomes = self.outcomes((), None)
         return Report(
             asked=asked,
             now=self.now,
-            totals=tuple(self.lines(totals, self.counts((), None), totals_before if previous is not None else None)),
+            totals=tuple(self.lines(totals, self.counts((), None), totals_before)),
             rows=tuple(self.table(rows, where_before)),
             previous=previous,
             changes=tuple(self.changes(where_before)) if asked.compare else (),
@@ -158,9 +165,11 @@ class _Builder:
 
     def table(self, rows: list[Sums], where_before: Filter) -> Iterable[Line]:
         asked = self.asked
+        if not asked.by and asked.every is None:
+            return ()
         counts = self.counts(asked.by, asked.every)
         before = self.sums(asked.by, where_before, None, plain=True) if self.is_row_by_row else None
-        rows = _with_missing(rows, counts, before, asked)
+        rows = _with_missing(rows, counts, before)
         if asked.top is not None:
             kept = first_keys(rows, asked.top)
             counts = _with_other_counts(counts, kept)
@@ -173,28 +182,26 @@ class _Builder:
         """Whether rows are compared, and not only totals: those of a stretch of time have none before."""
         return self.asked.compare and self.asked.every is None
 
-    def lines(
-        self, rows: Iterable[Sums], counts: Mapping[tuple[Keys, datetime | None], int], before: list[Sums] | None
-    ) -> Iterable[Line]:
+    def lines(self, rows: Iterable[Sums], counts: Mapping[OfRow, int], before: Sequence[Sums] | None) -> Iterable[Line]:
         per = self.asked.per or PerUnit(REQUEST)
-        then = {(row.keys, row.currency): row for row in before or ()}
+        then = {(row.keys, bool(row.others), row.currency): row for row in before or ()}
         for row in rows:
             count = per.count(row, counts)
             each = round(Fraction(row.atto) / count) if count and row.is_known else None
             nothing = Sums(row.keys, None, row.currency) if before is not None else None
-            yield Line(row, count, each, then.get((row.keys, row.currency), nothing))
+            yield Line(row, count, each, then.get((row.keys, bool(row.others), row.currency), nothing))
 
     def outcomes(self, by: tuple[str, ...], bucket: Bucket | None) -> list[OutcomeSums] | None:
         if not all(map(can_tell, (*by, *self.where.dimensions))):
             return None
         return outcome_sums(self.ledger.outcomes(self.where), by, self.where, bucket)
 
-    def counts(self, by: tuple[str, ...], bucket: Bucket | None) -> dict[tuple[Keys, datetime | None], int]:
+    def counts(self, by: tuple[str, ...], bucket: Bucket | None) -> dict[OfRow, int]:
         """How many outcomes of the name asked for each row has."""
         name = self.asked.per.outcome if self.asked.per is not None else None
         if name is None:
             return {}
-        return {(one.keys, one.start): one.count for one in self.outcomes(by, bucket) or () if one.name == name}
+        return {(one.keys, one.start, False): one.count for one in self.outcomes(by, bucket) or () if one.name == name}
 
     def changes(self, where_before: Filter) -> Iterable[Change]:
         """From before to now, by currency."""
@@ -212,31 +219,21 @@ class _Builder:
         return found
 
 
-def _with_missing(
-    rows: list[Sums],
-    counts: Mapping[tuple[Keys, datetime | None], int],
-    before: Sequence[Sums] | None,
-    asked: ReportRequest,
-) -> list[Sums]:
+def _with_missing(rows: list[Sums], counts: Mapping[OfRow, int], before: Sequence[Sums] | None) -> list[Sums]:
     """Rows for what cost nothing now, and did before or delivered something, so that all columns add up."""
-    if not asked.by and asked.every is None:
-        return rows
     there = {(row.keys, row.start, row.currency) for row in rows}
     currencies = dict.fromkeys(row.currency for row in rows)
-    missing = [(*key, currency) for key in counts for currency in currencies]
+    missing = [(keys, start, currency) for keys, start, _ in counts for currency in currencies]
     missing += [(row.keys, None, row.currency) for row in before or ()]
-    more = [Sums(*key) for key in dict.fromkeys(missing) if key not in there]
-    return [*rows, *more]
+    return [*rows, *(Sums(*key) for key in dict.fromkeys(missing) if key not in there)]
 
 
-def _with_other_counts(
-    counts: Mapping[tuple[Keys, datetime | None], int], kept: Mapping[str, Sequence[Keys]]
-) -> dict[tuple[Keys, datetime | None], int]:
+def _with_other_counts(counts: Mapping[OfRow, int], kept: Mapping[str, Sequence[Keys]]) -> dict[OfRow, int]:
     """The same with what the row of all others has."""
     stay = {keys for mine in kept.values() for keys in mine}
     found = dict(counts)
-    for (keys, start), count in counts.items():
+    for (keys, start, _), count in counts.items():
         if keys not in stay:
-            other = ((OTHER,) * len(keys), start)
+            other = ((OTHER,) * len(keys), start, True)
             found[other] = found.get(other, 0) + count
     return found
