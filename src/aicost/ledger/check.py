@@ -17,6 +17,7 @@ from .engines import engine_of, is_url
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
+from .rollups import differences
 from .rows import NO_LAYOUT, quantities_of
 from .schema import COUNTS
 from .selection import HOUR_NS
@@ -139,6 +140,7 @@ def _broken(snapshot: Snapshot) -> Iterator[Broken]:
     yield from _lines(snapshot)
     yield from _transfers(snapshot)
     yield from _groupings(snapshot)
+    yield from _sums(snapshot)
 
 
 def _text(value: Any) -> str:
@@ -198,6 +200,12 @@ def _transfers(snapshot: Snapshot) -> Iterator[Broken]:
         if amount := snapshot.dialect.atto(row, "amount"):
             said = f"they sum to {amount} (1e-18)"
             yield Broken("the transfers of an allocation sum to zero", _text(row["of_event"]), said)
+
+
+def _sums(snapshot: Snapshot) -> Iterator[Broken]:
+    for table, key in differences(snapshot):
+        why = "they are not those of the entries; make them anew with `aicost ledger rebuild`"
+        yield Broken("sums that are kept are those of the entries", f"{table} {key}", why)
 
 
 def _groupings(snapshot: Snapshot) -> Iterator[Broken]:

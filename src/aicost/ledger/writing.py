@@ -10,6 +10,7 @@ from typing import Any
 from .columns import digest_of
 from .deciding import Alias, Decider, Decisions, KnownEvent, view_digest
 from .records import Began, ChargeRecord, Charges, Ended, JournalRecord, charge_of
+from .rollups import Rollups
 from .rows import NO_LAYOUT, Interner, entry_row, names_of_entry, record_of, reversal_row
 from .schema import (
     ALIASES,
@@ -47,6 +48,7 @@ class Writer:
     def __init__(self, store: Store, *, source: str = "aicost") -> None:
         self.store = store
         self._interner = Interner(source)
+        self._rollups = Rollups(store)
         self._writers: dict[str, int] = {}
 
     def take_in(self, records: Sequence[tuple[str, int, JournalRecord]]) -> None:
@@ -86,6 +88,7 @@ class Writer:
     def rolled_back(self) -> None:
         """What was added is not there after all."""
         self._interner.forget()
+        self._rollups.forget()
         self._writers.clear()
 
     def events(self, ids: Iterable[bytes]) -> dict[bytes, KnownEvent]:
@@ -224,6 +227,7 @@ class Writer:
             store.replace(SIGHTINGS, seen)
         if rows:
             store.put(ENTRIES, rows)
+            self._rollups.add(rows)
 
     def _row(self, identity: bytes | None) -> Row:
         names = names_of_entry(self.store.dialect)
