@@ -12,7 +12,7 @@ from aicost._errors import AicostError
 from aicost._version import __version__
 from aicost._wellformed import printable
 
-_COMMANDS = ("demo", "run", "report", "explain", "price", "rates", "ledger", "collector", "doctor")
+_COMMANDS = ("demo", "run", "report", "explain", "export", "price", "rates", "ledger", "collector", "doctor")
 
 
 class _LazyGroup(click.Group):

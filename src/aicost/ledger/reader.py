@@ -142,13 +142,18 @@ class LedgerReader:
     @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
         """What counts, in the order it began, one record per attempt."""
-        return sorted(self._records(where), key=lambda one: (one.started_ns, one.attempt))
+        return sorted(self.records(where), key=lambda one: (one.started_ns, one.attempt))
+
+    def records(self, where: Filter = EVERYTHING) -> Iterator[ChargeRecord]:
+        """What counts, one record per attempt, in the order they began; it is read as it is asked for."""
+        condition, values = where_sql(where)
+        with self._reading():
+            for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} ORDER BY e.charge_start, e.id", values):
+                yield self._record(row)
 
     def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
         """Every attempt with its usage, as it can be priced again, in the order they began."""
-        with self._reading():
-            for one in self._records(where, "ORDER BY e.charge_start, e.id"):
-                yield _recorded(one)
+        yield from map(_recorded, self.records(where))
 
     @_answer
     def history(self, event_id: str) -> list[EntryRow]:
@@ -246,12 +251,6 @@ class LedgerReader:
         sound = [wellformed(value) if isinstance(value, str) else value for value in values]  # as such text is stored
         for row in self._db.execute(select, sound):  # noqa: UP028 - `yield from` would close the cursor of a closed one
             yield row
-
-    def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
-        condition, values = where_sql(where)
-        with self._reading():
-            for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} {order}", values):
-                yield self._record(row)
 
     def _check_context(self, row: sqlite3.Row) -> None:
         """Raise `LedgerError` for entries whose context is gone: no sum may go without them."""
