@@ -22,6 +22,9 @@ NO_DATA = {
     "run": "runs a program",
     "collector": "is a service; --print-config prints the YAML that it reads",
     "rates export": "writes a file in the format of another tool",
+    "export focus": "writes FOCUS",
+    "export csv": "writes CSV",
+    "export parquet": "writes Parquet",
 }
 
 

@@ -150,7 +150,7 @@ def _left_out(reader: LedgerReader, where: Filter) -> Iterator[str]:
                 if sums.at_most_atto is None
                 else f"at most {readable(sums.at_most_atto - sums.atto, sums.currency)} more"
             )
-            yield f"Not known, and in no row: {said} ({sums.currency}); it is {most}. `aicost report` lists them."
+            yield f"Not known, and in no row: {said} ({sums.currency}); {most}. `aicost report` lists them."
 
 
 def _tell_waiting(reader: LedgerReader) -> None:

@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -43,6 +44,7 @@ class FileColumn(NamedTuple):
     about: str
 
 
+@lru_cache(maxsize=4096)  # of one row several are the same
 def decimal_text(atto: int) -> str | None:
     """A number in 1e-18 as a plain decimal with a fraction, so that whoever guesses types takes it for no whole number.
 
@@ -103,11 +105,11 @@ def write_parquet(columns: Sequence[FileColumn], rows: Iterable[FileRow], path: 
         types = ", ".join(f"'{one.name}': 'VARCHAR'" for one in columns)
         read = (
             f"read_csv('{_quoted(between)}', header = true, columns = {{{types}}}, delim = ',', quote = '\"', "
-            "escape = '\"', new_line = '\\r\\n', parallel = false, max_line_size = 67108864, buffer_size = 268435456)"
+            "escape = '\"', new_line = '\\r\\n', parallel = false, max_line_size = 16777216, buffer_size = 33554432)"
         )
         with duckdb.connect(config={"autoinstall_known_extensions": "false", "threads": "1"}) as db:
             db.execute(f"SET temp_directory = '{_quoted(Path(folder))}'")
-            db.execute(f"COPY (SELECT {asked} FROM {read}) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd)")  # noqa: S608 - column names of tables in this package, and paths of ours
+            db.execute(f"COPY (SELECT {asked} FROM {read}) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720)")  # noqa: S608 - column names of tables in this package, and paths of ours
     return count
 
 
