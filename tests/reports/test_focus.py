@@ -25,6 +25,7 @@ from aicost.semconv.dimensions import DIMENSIONS, LABEL
 from aicost.usage.event import STORAGE_API, Chargeable, Origin, RequestStatus, UsageEvent
 from aicost.usage.meters import METERS
 from tests.ledger.charges import FREE, UNSEEN, event, multiplied, ns, priced, recorded, unpriced
+from tests.tools.focus_validator import failed
 
 validator = pytest.importorskip("focus_data_toolkit.model.validator", reason="needs Python 3.11")
 
@@ -460,3 +461,27 @@ def test_a_mandatory_column_that_is_gone_is_found(path: Path, column: str) -> No
     recorded(path, (event(), priced(5)))
     (row,) = rows_of(path)
     assert violations([{name: value for name, value in row.items() if name != column}]) != []
+
+
+@pytest.mark.parametrize(
+    ("cases", "broken"),
+    [
+        ('<testcase name="A-1"/>', []),
+        ('<testcase name="A-1"/><testcase name="B-2 :: x"><failure message="why"/></testcase>', [("B-2", "why")]),
+        ('<testcase name="A-1"/><testcase name="B-2 :: x"><error>how</error></testcase>', [("B-2", "how")]),
+        ('<testcase name="A-1"/><testcase name="B-2"><skipped/></testcase>', []),
+        ('<testcase name="A-1"/><testcase name="InvoiceId-C-005-C :: n"><failure message="why"/></testcase>', []),
+        ('<testcase name="B-2"><skipped/></testcase>', None),
+        ("", None),
+    ],
+)
+def test_what_the_foundation_s_validator_says_is_read(
+    tmp_path: Path, cases: str, broken: list[tuple[str, str]] | None
+) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    if broken is None:
+        with pytest.raises(ValueError, match="no rule"):
+            list(failed(report))
+    else:
+        assert list(failed(report)) == broken

@@ -22,7 +22,7 @@ from aicost._money import ATTO, to_text
 FileRow = Sequence[str | None]
 ColumnKind = Literal["text", "time", "decimal", "whole", "flag"]
 
-_IN_PARQUET: dict[ColumnKind, str] = {
+IN_PARQUET: dict[ColumnKind, str] = {
     "text": "VARCHAR",
     "time": "TIMESTAMPTZ",
     "decimal": "DECIMAL(38,18)",
@@ -101,7 +101,7 @@ def write_parquet(columns: Sequence[FileColumn], rows: Iterable[FileRow], path: 
         between = Path(folder) / "rows.csv"
         with between.open("wb") as to:
             count = _written(columns, rows, to)
-        asked = ", ".join(f'CAST("{one.name}" AS {_IN_PARQUET[one.kind]}) AS "{one.name}"' for one in columns)
+        asked = ", ".join(f'CAST("{one.name}" AS {IN_PARQUET[one.kind]}) AS "{one.name}"' for one in columns)
         types = ", ".join(f"'{one.name}': 'VARCHAR'" for one in columns)
         read = (
             f"read_csv('{_quoted(between)}', header = true, columns = {{{types}}}, delim = ',', quote = '\"', "
@@ -109,7 +109,9 @@ def write_parquet(columns: Sequence[FileColumn], rows: Iterable[FileRow], path: 
         )
         with duckdb.connect(config={"autoinstall_known_extensions": "false", "threads": "1"}) as db:
             db.execute(f"SET temp_directory = '{_quoted(Path(folder))}'")
-            db.execute(f"COPY (SELECT {asked} FROM {read}) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720)")  # noqa: S608 - column names of tables in this package, and paths of ours
+            # Names of columns are those of tables in this package.
+            made = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720"
+            db.execute(f"COPY (SELECT {asked} FROM {read}) TO '{_quoted(path)}' ({made})")  # noqa: S608
     return count
 
 
