@@ -1,8 +1,8 @@
 """The demo's ledger as FOCUS 1.2 through the FinOps Foundation's validator; `tasks.py focus-validator` runs it.
 
-`python -m tests.tools.focus_validator EXE`, where EXE is `focus-validator` 2.2.1 in an environment of its own. Its habits,
-as read and seen there: it exits with 0 whatever it found, so its report is read; it looks for a list of currencies in the
-folder it is run in; it has the rules of FOCUS 1.2.0.1 and fetches all others.
+`python -m tests.tools.focus_validator EXE`, where EXE is `focus-validator` 2.2.1 in an environment of its own. Its
+habits, as read and seen there: it exits with 0 whatever it found, so its report is read; it looks for a list of
+currencies in the folder it is run in; it has the rules of FOCUS 1.2.0.1 and fetches all others.
 """
 
 from __future__ import annotations
