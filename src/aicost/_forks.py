@@ -17,6 +17,8 @@ _before: list[Callable[[], None]] = []
 _in_parent: list[Callable[[], None]] = []
 _begin_anew: list[Callable[[], None]] = []
 
+_is_awaited = False
+
 generation = 0
 """How many forks this process is away from the one that was started. What is of another is its parent's to end."""
 
@@ -48,6 +50,17 @@ def around(before: Callable[[], None], in_parent: Callable[[], None]) -> None:
     """Do this before every fork, and that after it in the parent. They must not raise."""
     _before.append(before)
     _in_parent.append(in_parent)
+
+
+def is_awaited() -> bool:
+    """Whether a thread is about to fork, and waits for others to let go."""
+    return _is_awaited
+
+
+def await_others(waits: bool) -> None:
+    """Note whether a thread is about to fork."""
+    global _is_awaited
+    _is_awaited = waits
 
 
 def _do_before() -> None:

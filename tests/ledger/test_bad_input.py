@@ -25,6 +25,7 @@ from aicost.ledger.columns import LONGEST_TEXT
 from aicost.ledger.ingest import Ingester, journal_of, take_in_all
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.schema import SCHEMA_VERSION
 from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from tests.conftest import App
@@ -180,7 +181,7 @@ def test_a_disk_that_is_full_for_the_store_alone_keeps_charges_in_the_journal(
     ledger = idle(path)
     assert ledger.record([(event("first"), priced(1))])
     assert ledger.flush()
-    store = ledger._ingester._store
+    store = ledger._ingester._writer.store
     assert store is not None
     pages = store.db.execute("PRAGMA page_count").fetchone()[0]
     store.db.execute(f"PRAGMA max_page_count = {pages + 20}")
@@ -211,7 +212,7 @@ def test_a_newer_version_that_makes_a_ledger_its_own_is_left_alone(tmp_path: Pat
     assert ledger.lost == 0
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT COUNT(*) FROM entries").fetchone() == (1,)
-        db.execute("PRAGMA user_version = 5")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     assert totals(path) == (2, 2), "it waits for that version"
 
 

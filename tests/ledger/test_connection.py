@@ -73,7 +73,7 @@ def test_a_newer_ledger_is_not_read_as_if_it_were_ours(tmp_path: Path) -> None:
     Ledger.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(LedgerError, match=r"newer aicost \(schema 99, this one knows 5\); upgrade"):
+    with pytest.raises(LedgerError, match=rf"newer aicost \(schema 99, this one knows {SCHEMA_VERSION}\); upgrade"):
         LedgerReader(path)
 
 

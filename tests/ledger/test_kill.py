@@ -80,23 +80,24 @@ DIES = """
 import os, sys
 from pathlib import Path
 from aicost import journal
-from aicost.ledger import ingest, sqlite
+from aicost.ledger import ingest, writing
+from aicost.ledger.engines.sqlite import SqliteStore
 
 where, which, path = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 owner, name, when = {
-    "before BEGIN": (ingest, "_begin", "before"),
-    "after BEGIN": (ingest, "_begin", "after"),
-    "after contexts": (sqlite, "add_interned", "after"),
-    "after rows": (sqlite.SqliteStore, "take_in", "after"),
-    "before COMMIT": (sqlite.SqliteStore, "put_places", "after"),
+    "before BEGIN": (SqliteStore, "_begin", "before"),
+    "after BEGIN": (SqliteStore, "_begin", "after"),
+    "after contexts": (writing, "put_interned", "after"),
+    "after rows": (writing.Writer, "take_in", "after"),
+    "before COMMIT": (writing.Writer, "put_places", "after"),
     "after COMMIT": (ingest.Ingester, "_transact", "after"),
-    "before the log is on the disk": (ingest, "_sync", "before"),
+    "before the log is on the disk": (SqliteStore, "sync", "before"),
     "before release": (journal, "release", "before"),
     "in release": (Path, "unlink", "before"),
     "in release, after the first": (Path, "unlink", "after"),
     "after release": (journal, "release", "after"),
-    "before places are forgotten": (sqlite.SqliteStore, "forget_places", "before"),
-    "after places are forgotten": (sqlite.SqliteStore, "forget_places", "after"),
+    "before places are forgotten": (writing.Writer, "forget_places", "before"),
+    "after places are forgotten": (writing.Writer, "forget_places", "after"),
 }[where]
 step, calls = getattr(owner, name), []
 

@@ -313,3 +313,21 @@ def test_totals_that_would_not_be_the_same_leave_it_as_it_was(old: Path, monkeyp
     monkeypatch.undo()
     after = told_after(old)
     assert after["by currency"]["USD"][0] == before["by currency"]["USD"][0] + 1
+
+
+def test_a_ledger_of_schema_5_keeps_every_entry_and_goes_on(tmp_path: Path) -> None:
+    path = old_ledger(tmp_path / "l.sqlite", 5)
+    before = found(path, "SELECT * FROM entries"), found(path, "SELECT * FROM sightings")
+    with LedgerReader(path) as reader:
+        assert [(one.attempts, one.atto) for one in reader.answer(Query())] == [(2, 1_000_000_009)]
+        assert [(one.kind, one.count, one.atto) for one in reader.sightings()] == [("joined", 1, 9)]
+    assert version_of(path) == 5, "reading changes nothing"
+    with closing(Ledger.open(path)) as ledger:
+        ledger.record([(event("e-1", usage={"input": 10, "output": 3}), priced(1_000_000_007))])  # nothing new
+        ledger.record([(event("e-4"), priced(1))])
+    assert version_of(path) == SCHEMA_VERSION
+    assert found(path, "SELECT * FROM entries")[: len(before[0])] == before[0]
+    assert found(path, "SELECT * FROM sightings") == before[1]
+    assert list(check(path)) == []
+    with LedgerReader(path) as reader:
+        assert [(one.attempts, one.atto) for one in reader.answer(Query())] == [(3, 1_000_000_010)]

@@ -113,10 +113,10 @@ def test_a_whole_id_wins_over_longer_ones_that_begin_with_it(path: Path) -> None
 def test_ids_are_found_by_index_however_large_the_ledger(metered: Path) -> None:
     with LedgerReader(metered) as reader:
         asked: list[str] = []
-        reader._db.set_trace_callback(asked.append)
+        reader._snapshot.db.set_trace_callback(asked.append)
         reader.resolve("run-00")
-        reader._db.set_trace_callback(None)
-        plans = [reader._db.execute(f"EXPLAIN QUERY PLAN {select}").fetchall() for select in asked]
+        reader._snapshot.db.set_trace_callback(None)
+        plans = [reader._snapshot.db.execute(f"EXPLAIN QUERY PLAN {select}").fetchall() for select in asked]
     steps = [row["detail"] for plan in plans for row in plan]
     assert len(steps) >= 8
     assert [step for step in steps if not step.startswith("SEARCH")] == []

@@ -16,8 +16,8 @@ from aicost.ledger import Ledger
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.records import read_record, record
-from aicost.ledger.sqlite import SqliteStore
 from aicost.ledger.told import ToldOutcome
+from aicost.ledger.writing import Writer
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import UsageEvent
 
@@ -78,15 +78,15 @@ def test_an_amount_that_no_event_can_cost_is_not_known_and_holds_nothing_up(path
 
 def test_an_interrupted_batch_is_taken_in_again_and_counted_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger.open(path)
-    put_places, seen = SqliteStore.put_places, []
+    put_places, seen = Writer.put_places, []
 
-    def interrupted(store: SqliteStore, places: Mapping[str, int]) -> None:
+    def interrupted(store: Writer, places: Mapping[str, int]) -> None:
         seen.append(places)
         if len(seen) == 1:
             raise KeyboardInterrupt
         put_places(store, places)
 
-    monkeypatch.setattr(SqliteStore, "put_places", interrupted)
+    monkeypatch.setattr(Writer, "put_places", interrupted)
     ledger.record_outcome("document", count=1, run_id=None, attribution={}, at_ns=1)
     ledger.record([(event(), priced(1))])
     with pytest.raises(KeyboardInterrupt):
@@ -193,7 +193,7 @@ def test_charges_after_close_are_counted_as_lost_and_said_once(path: Path, caplo
 def test_every_kind_of_failure_is_said_once_until_it_is_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ledger = Ledger.open(path)
     assert ledger.flush()
-    store = ledger._ingester._store
+    store = ledger._ingester._writer.store
     assert store is not None
     for outage in range(2):
         store.db.execute("PRAGMA query_only = ON")

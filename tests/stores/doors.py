@@ -5,18 +5,17 @@ A function makes a client and a collection `docs` of four-dimensional vectors, a
 
 from __future__ import annotations
 
+import atexit
 import os
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from typing import Any
+
+from tests.servers.postgresql import PostgresqlServer, running_postgresql
 
 from .servers import http_server, redis_server
 
@@ -187,32 +186,22 @@ def milvus(tmp_path: Path) -> Iterator[Store]:
 
 
 @cache
-def _postgres() -> Any:
-    """A real PostgreSQL with pgvector, from a package that carries both; one for all tests."""
-    import pgserver
-
-    home = Path(tempfile.mkdtemp(prefix="aicost-pg-"))
-    for last in (False, False, True):
-        try:
-            return pgserver.get_server(home, cleanup_mode="delete")
-        except subprocess.CalledProcessError:  # noqa: PERF203 - another one starts at the same time, and takes its turn
-            if last:
-                raise
-            time.sleep(2)
-    return None
+def _postgres() -> PostgresqlServer:
+    """A real PostgreSQL with pgvector; one for all tests."""
+    kept = ExitStack()
+    atexit.register(kept.close)
+    return kept.enter_context(running_postgresql(vectors=True))
 
 
 @contextmanager
 def postgres(tmp_path: Path) -> Iterator[str]:
     """A database of its own, with a table of vectors. Gives its address."""
-    server, name = _postgres(), f"tea{next(_numbers)}"
-    server.psql(f"CREATE DATABASE {name};")
-    address = server.get_uri(database=name)
-    server.psql(f"\\c {name}\nCREATE EXTENSION vector; CREATE TABLE docs (id int, at vector(4));")
-    yield address
+    import psycopg
 
-
-_numbers = count()
+    with _postgres().database() as address:
+        with psycopg.connect(address) as connection:
+            connection.execute("CREATE EXTENSION vector; CREATE TABLE docs (id int, at vector(4))")
+        yield address
 
 
 NEAREST = "SELECT id FROM docs ORDER BY at <-> %s LIMIT 3"

@@ -16,7 +16,7 @@ from .connection import as_ledger_error, connect_read_only
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
 from .rows import NO_LAYOUT, quantities_of
-from .schema import AMOUNT_COLUMNS, QUANTITY_COLUMNS
+from .sql_dialects import QUANTITY_COLUMNS, SQLITE
 
 
 class Broken(NamedTuple):
@@ -28,7 +28,7 @@ class Broken(NamedTuple):
 
 
 _SAME = ("context", "subject", "layout", "charge_start", "run_id", "step_id", "span_id", "trace_id", "book")
-_OPPOSITE = ("n", *QUANTITY_COLUMNS, *AMOUNT_COLUMNS)
+_OPPOSITE = ("n", *QUANTITY_COLUMNS, *SQLITE.amount_columns)
 
 _QUESTIONS = {
     "an id is 16 bytes": "SELECT id, 'it has ' || length(id) FROM entries WHERE length(id) <> 16",

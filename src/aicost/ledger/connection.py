@@ -13,7 +13,8 @@ from aicost import _owner_only
 from aicost._errors import LedgerError
 
 from .migrate import migrate
-from .schema import SCHEMA_VERSION, TABLES, VIEWS, missing_columns, version_of
+from .schema import SCHEMA_VERSION
+from .sqlite_tables import CREATED, VIEWS, missing_columns, version_of
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """To what the write-ahead log is cut back after a long reader has let it grow."""
@@ -58,7 +59,7 @@ def connect(path: Path, *, synchronous: str, timeout_s: float) -> sqlite3.Connec
         db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         if known is None:
             # One transaction, so that nobody ever sees half a ledger.
-            db.executescript(f"BEGIN IMMEDIATE; {TABLES} {VIEWS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            db.executescript(f"BEGIN IMMEDIATE; {CREATED} {VIEWS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif _is_older(db, known):
             migrate(db, path)
     except BaseException:

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -24,15 +25,25 @@ from aicost.usage.event import Origin
 from .columns import DIMENSION_KEYS, SUBJECT_KEYS, entry_id, limbs, pack, whole
 from .deciding import view_digest
 from .records import ChargeRecord
-from .rows import Interner, Row, entry_row
-from .schema import SCHEMA_VERSION, TABLES, VIEWS, missing_columns, statements
-from .sqlite import PUT_ENTRY, add_interned
+from .rows import Interner, entry_row
+from .schema import ENTRIES, SCHEMA_VERSION, SIGHTINGS, LedgerTable
+from .sql_dialects import SQLITE
+from .sqlite_tables import CREATED, VIEWS, inserted, missing_columns, statements
+from .store import Row
+from .writing import put_interned
 
 _log = logging.getLogger("aicost.ledger")
 
 _NANO = 10**9
 _FIRST_OF_ENTRIES = 5
 """The first schema that has entries."""
+_RENAMED = (
+    ("sightings", "units", "amount_units"),
+    ("sightings", "nano", "amount_nano"),
+    ("sightings", "atto", "amount_atto"),
+    ("places", "offset", "reached"),
+)
+"""Columns that schema 5 had under another name."""
 _AT_A_TIME = 1000
 _OLD = ("meta", "charges", "charge_lines", "rates", "runs", "steps", "outcomes", "sightings", "aliases", "quarantine")
 _ORIGIN = (
@@ -63,6 +74,9 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
                 way_out = "restore a copy, or go on in another file"
                 raise LedgerError(f"ledger {path} cannot be migrated: it is damaged ({error!r}); {way_out}") from error
         else:
+            if known == _FIRST_OF_ENTRIES:
+                for table, before, now in _RENAMED:
+                    db.execute(f"ALTER TABLE {table} RENAME COLUMN {before} TO {now}")
             _add_what_is_new(db)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
@@ -78,7 +92,7 @@ def _add_what_is_new(db: sqlite3.Connection) -> None:
     for table, columns in missing_columns(db).items():
         for name in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {name} TEXT")
-    for statement in statements(TABLES + VIEWS):
+    for statement in statements(CREATED + VIEWS):
         db.execute(statement)
 
 
@@ -89,7 +103,7 @@ def _migrate(db: sqlite3.Connection, version: int, path: Path) -> None:
     for table in _OLD:
         if table in there:
             db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-    for statement in statements(TABLES):
+    for statement in statements(CREATED):
         db.execute(statement)
     _copy_runs(db)
     before = _copy_charges(db, Interner("aicost"), version)
@@ -207,7 +221,7 @@ def _copy_charges(db: sqlite3.Connection, interner: Interner, version: int) -> d
         identity = entry_id(event_id)
         if identity.hex() != event_id:
             hashed.append((event_id, identity))
-        entries.append((*entry_row(record, interner, identity, corrects=None, event=None), None, None))
+        entries.append((*entry_row(record, interner, identity, SQLITE, corrects=None, event=None), None, None))
         if len(entries) >= _AT_A_TIME:
             _enter(db, interner, entries, hashed)
     _enter(db, interner, entries, hashed)
@@ -215,11 +229,15 @@ def _copy_charges(db: sqlite3.Connection, interner: Interner, version: int) -> d
 
 
 def _enter(db: sqlite3.Connection, interner: Interner, entries: list[Row], names: list[tuple[str, bytes]]) -> None:
-    add_interned(db, interner)
-    db.executemany(PUT_ENTRY, entries)
+    put_interned(partial(_put, db), interner)
+    _put(db, ENTRIES, entries)
     db.executemany("INSERT INTO names (name, id) VALUES (?, ?)", names)
     entries.clear()
     names.clear()
+
+
+def _put(db: sqlite3.Connection, table: LedgerTable, rows: Sequence[Row]) -> None:
+    db.executemany(inserted(table), rows)
 
 
 def _record(row: dict[str, Any], lines: Sequence[Row]) -> ChargeRecord:
@@ -306,8 +324,8 @@ def _copy_sightings(db: sqlite3.Connection, interner: Interner, there: set[str])
         seen.append(
             (identity, view_digest(record), kind, reason, by, observer, seen_ns, *about, *ids, *limbs(record.atto))
         )
-    add_interned(db, interner)
-    db.executemany(f"INSERT OR IGNORE INTO sightings VALUES ({', '.join('?' * 15)})", seen)
+    put_interned(partial(_put, db), interner)
+    _put(db, SIGHTINGS, seen)
 
 
 def _payload(text: str) -> dict[str, Any]:

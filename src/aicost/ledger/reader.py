@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
 from os import PathLike
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
 from aicost._money import to_text
-from aicost._wellformed import wellformed
 from aicost.pricing.charge import Layout
 from aicost.pricing.kernel import Inquiry
 from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
-from .columns import entry_id, pack, unpack, whole
-from .connection import as_ledger_error, connect_read_only, located
+from .columns import entry_id
+from .connection import as_ledger_error, located
+from .engines import engine_of, is_url
+from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
 from .query import EVERYTHING, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
-from .schema import QUANTITY_COLUMNS
+from .schema import COUNTS
 from .selection import conditions_of, groups_sql, key_in, where_sql
-from .sqlite import READ_ENTRY
+from .sql_dialects import QUANTITY_COLUMNS, Kind
+from .store import Snapshot
+from .writing import READ_ENTRY
 
-_IDS = (
-    ("run", "runs", "run_id"),
-    ("run", "runs", "root_run_id"),
-    ("run", "entries", "run_id"),
-    ("span", "entries", "span_id"),
-    ("event", "entries", "id"),
-    ("event", "names", "name"),
+_IDS: tuple[tuple[str, str, str, Kind], ...] = (
+    ("run", "runs", "run_id", "identifier"),
+    ("run", "runs", "root_run_id", "identifier"),
+    ("run", "entries", "run_id", "identifier"),
+    ("span", "entries", "span_id", "identifier"),
+    ("event", "entries", "id", "id"),
+    ("event", "names", "name", "text"),
 )
-_COUNTS = "e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
 
+Found = Mapping[str, Any]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,21 +72,26 @@ class LedgerReader:
 
         Where it may not be written, what waits stays there: `waiting` says how many bytes.
         """
-        file = located(path)
-        self._path = file
-        with self._reading():
-            self._open()
-
-    def _open(self) -> None:
-        file = self._path
-        self.waiting = take_in(file)
+        self._layouts: dict[int, Layout] = {}
+        self.waiting: int | None = 0
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
+        if isinstance(path, str) and is_url(path):
+            self._path = path
+            self._snapshot = engine_of(path).open_snapshot(path, timeout_s=READ_TIMEOUT_S)
+        else:
+            file = located(path)
+            self._path = str(file)
+            with self._reading():
+                self._snapshot = self._of_file(file)
+        self._dialect = self._snapshot.dialect
+
+    def _of_file(self, file: Path) -> Snapshot:
+        self.waiting = take_in(file)
         if not file.is_file():
             raise LedgerError(
                 f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"
             )
-        self._db = connect_read_only(file, timeout_s=READ_TIMEOUT_S)
-        self._layouts: dict[int, Layout] = {}
+        return SqliteSnapshot.open(file, timeout_s=READ_TIMEOUT_S)
 
     def _reading(self) -> AbstractContextManager[None]:
         way_out = "restore a copy, or try `sqlite3 FILE .recover`"
@@ -93,7 +101,7 @@ class LedgerReader:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._db.close()
+        self._snapshot.close()
 
     @_answer
     def answer(self, query: Query) -> list[Sums]:
@@ -103,16 +111,19 @@ class LedgerReader:
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
-        condition, values = where_sql(where)
+        condition, values = where_sql(where, self._dialect)
         rows = self._rows(
             f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
-            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, ''), SUM(g.n) FROM g "
+            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, '') AS why, SUM(g.n) AS n FROM g "
             "JOIN contexts c ON c.id = g.context "
             "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
             "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
             values,
         )
-        gaps = [Gap(*row) for row in rows]
+        gaps = [
+            Gap(row["provider"], row["model"], row["charge_status"], row["chargeable"], row["why"], int(row["n"]))
+            for row in rows
+        ]
         return sorted(
             gaps, key=lambda gap: (-gap.count, gap.model, gap.provider, gap.reason, gap.status, gap.chargeable)
         )
@@ -120,10 +131,11 @@ class LedgerReader:
     @_answer
     def sightings(self, where: Filter = EVERYTHING) -> list[Sightings]:
         """Views that are no money, by what they are and why, with what they would have come to."""
-        condition, values = where_sql(where, book=None)
+        condition, values = where_sql(where, self._dialect, book=None)
         rows = self._rows(
-            "SELECT e.kind, e.reason, c.currency, COUNT(*) AS n, COUNT(e.units) AS known, SUM(e.units) AS units, "
-            "SUM(e.nano) AS nano, SUM(e.atto) AS atto FROM sightings e JOIN contexts c ON c.id = e.context "
+            "SELECT e.kind, e.reason, c.currency, COUNT(*) AS n, "
+            f"SUM(CASE WHEN {self._dialect.is_known('e.amount')} THEN 1 ELSE 0 END) AS known, "
+            f"{self._dialect.sum_of_money('e.amount', 'amount')} FROM sightings e JOIN contexts c ON c.id = e.context "
             f"{condition} GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2",
             values,
         )
@@ -133,8 +145,8 @@ class LedgerReader:
                 r["reason"],
                 r["currency"],
                 r["n"],
-                whole(r["units"], r["nano"], r["atto"]),
-                r["n"] - r["known"],
+                self._dialect.atto(r, "amount"),
+                int(r["n"] - r["known"]),
             )
             for r in rows
         ]
@@ -146,9 +158,10 @@ class LedgerReader:
 
     def records(self, where: Filter = EVERYTHING) -> Iterator[ChargeRecord]:
         """What counts, one record per attempt, in the order they began; it is read as it is asked for."""
-        condition, values = where_sql(where)
+        condition, values = where_sql(where, self._dialect)
+        select = f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} ORDER BY e.charge_start, e.id"
         with self._reading():
-            for row in self._cursor(f"{READ_ENTRY} {condition} AND {_COUNTS} ORDER BY e.charge_start, e.id", values):
+            for row in self._snapshot.rows(select, values):
                 yield self._record(row)
 
     def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
@@ -157,13 +170,20 @@ class LedgerReader:
 
     @_answer
     def history(self, event_id: str) -> list[EntryRow]:
-        """All entries of an event, in the order they were made."""
-        asked = f"{READ_ENTRY} WHERE e.id = ?1 OR e.event = ?1 ORDER BY e.number"
+        """All entries of an event, each after what it corrects, and a replacement after the reversal."""
+        identity = entry_id(event_id)
+        rows = {row["entry_id"]: row for row in self._rows(f"{READ_ENTRY} WHERE e.id = ?", [identity])}
+        rows |= {row["entry_id"]: row for row in self._rows(f"{READ_ENTRY} WHERE e.event = ?", [identity])}
         found = []
-        for row in self._rows(asked, (entry_id(event_id),)):
-            corrects = row["corrects"]
-            record = self._record(row)
-            found.append(EntryRow(row["entry_id"].hex(), row["n"], corrects and corrects.hex(), record.atto, record))
+        after: list[bytes | None] = [None]
+        while after:
+            corrected = after.pop(0)
+            made = [row for row in rows.values() if row["corrects"] == corrected]
+            for row in sorted(made, key=lambda row: row["n"]):
+                record = self._record(row)
+                of = None if corrected is None else corrected.hex()
+                found.append(EntryRow(row["entry_id"].hex(), row["n"], of, record.atto, record))
+                after += [row["entry_id"]] if row["n"] > 0 else []
         return found
 
     @_answer
@@ -176,21 +196,22 @@ class LedgerReader:
     @_answer
     def runs(self, root_or_run: str) -> list[RunRow]:
         """A run and all runs inside it. The outermost one may be known by those alone, where its span never came."""
+        asked = self._dialect.identifier(root_or_run)
+        roots = [row["root_run_id"] for row in self._rows("SELECT root_run_id FROM runs WHERE run_id = ?", (asked,))]
         # The runs of one tree share its root, so only they are searched for children.
-        rows = self._rows(
-            "WITH RECURSIVE family AS MATERIALIZED (SELECT * FROM runs WHERE root_run_id = "
-            "COALESCE((SELECT root_run_id FROM runs WHERE run_id = ?1), ?1)), tree(run_id) AS (SELECT ?1 UNION "
-            "SELECT r.run_id FROM family r JOIN tree t ON r.parent_run_id = t.run_id) "
-            "SELECT r.* FROM family r JOIN tree USING (run_id) ORDER BY started_ns",
-            (pack(root_or_run),),
-        )
-        return [_run(row) for row in rows]
+        family = self._rows("SELECT * FROM runs WHERE root_run_id = ?", roots or [asked])
+        tree = inside = {asked}
+        while inside:
+            inside = {row["run_id"] for row in family if row["parent_run_id"] in tree} - tree
+            tree = tree | inside
+        return [self._run(row) for row in sorted(family, key=lambda row: row["started_ns"]) if row["run_id"] in tree]
 
     @_answer
     def steps(self, run_ids: Sequence[str]) -> list[StepRow]:
         """The steps of runs in the order they began."""
         select = "SELECT * FROM steps WHERE run_id = ?"
-        found = [_step(row) for run_id in dict.fromkeys(run_ids) for row in self._rows(select, (pack(run_id),))]
+        stored = map(self._dialect.identifier, dict.fromkeys(run_ids))
+        found = [self._step(row) for run_id in stored for row in self._rows(select, (run_id,))]
         return sorted(found, key=lambda row: row.started_ns)
 
     @_answer
@@ -204,16 +225,16 @@ class LedgerReader:
             raise LedgerError(f"{identifier!r} is too short; give at least 6 characters of a run, span or event id")
         for is_whole in (True, False):
             found: set[tuple[str, str]] = set()
-            for kind, table, column in _IDS:
-                for condition, values in conditions_of(identifier, is_whole=is_whole):
+            for kind, table, column, holds in _IDS:
+                for condition, values in conditions_of(self._dialect, column, holds, identifier, is_whole=is_whole):
                     of_entry = table == "entries" and kind == "event"
                     # First entries apart from corrections: of one event those may be more than the limit.
                     for which in (" AND event IS NULL", " AND event IS NOT NULL") if of_entry else ("",):
-                        select = (
-                            f"SELECT DISTINCT {column} FROM {table} WHERE {condition.format(column)}{which} LIMIT 6"
-                        )
-                        for (stored,) in self._rows(select, values):
-                            found.add((kind, self._event_of(stored) if of_entry else unpack(stored) or ""))
+                        select = f"SELECT DISTINCT {column} AS found FROM {table} WHERE {condition}{which} LIMIT 6"
+                        for row in self._rows(select, values):
+                            stored = row["found"]
+                            full = self._event_of(stored) if of_entry else self._dialect.identifier_text(stored)
+                            found.add((kind, full or ""))
             found.discard(("run", ""))
             if len(found) == 1:
                 kind, full = found.pop()
@@ -228,8 +249,9 @@ class LedgerReader:
 
     def _refuse_sighting(self, identifier: str) -> None:
         named = [row["id"] for row in self._rows("SELECT id FROM names WHERE name = ?", (identifier,))]
-        for condition, values in (*(("{0} = ?", (one,)) for one in named), *conditions_of(identifier, is_whole=False)):
-            asked = f"SELECT event, kind, reason, counted_by FROM sightings WHERE {condition.format('event')} LIMIT 1"
+        starts = self._dialect.beginning("event", identifier, "id")
+        for condition, values in (*(("event = ?", (one,)) for one in named), *starts):
+            asked = f"SELECT event, kind, reason, counted_by FROM sightings WHERE {condition} LIMIT 1"
             for seen in self._rows(asked, values):
                 why = f"{seen['kind']}, {seen['reason']}" if seen["reason"] else seen["kind"]
                 counted_by = seen["counted_by"] and self._name(entry_id(seen["counted_by"]))
@@ -237,32 +259,25 @@ class LedgerReader:
                 raise LedgerError(f"{self._name(seen['event'])} is a view that is not counted ({why}){by}")
 
     def _event_of(self, identity: bytes) -> str:
-        rows = self._rows("SELECT COALESCE(event, id) AS event FROM entries WHERE id = ?", (identity,))
-        return self._name(rows[0]["event"])
+        rows = self._rows("SELECT COALESCE(event, id) AS of_event FROM entries WHERE id = ?", (identity,))
+        return self._name(rows[0]["of_event"])
 
     def _name(self, event: bytes) -> str:
         rows = self._rows("SELECT name FROM names WHERE id = ?", (event,))
         return str(rows[0]["name"]) if rows else event.hex()
 
-    def _rows(self, select: str, values: Sequence[Any]) -> list[sqlite3.Row]:
-        return list(self._cursor(select, values))
+    def _rows(self, select: str, values: Sequence[Any] = ()) -> list[Found]:
+        return list(self._snapshot.rows(select, values))
 
-    def _cursor(self, select: str, values: Sequence[Any]) -> Iterator[sqlite3.Row]:
-        sound = [wellformed(value) if isinstance(value, str) else value for value in values]  # as such text is stored
-        for row in self._db.execute(select, sound):  # noqa: UP028 - `yield from` would close the cursor of a closed one
-            yield row
-
-    def _check_context(self, row: sqlite3.Row) -> None:
+    def _check_context(self, row: Found) -> None:
         """Raise `LedgerError` for entries whose context is gone: no sum may go without them."""
         if row["currency"] is None:
             raise LedgerError(f"cannot read ledger {self._path}: its context {row['context']} is gone; restore a copy")
 
-    def _record(self, row: sqlite3.Row) -> ChargeRecord:
+    def _record(self, row: Found) -> ChargeRecord:
         self._check_context(row)
-        event = row["event"] if row["event"] is not None else row["entry_id"]
-        record = record_of(
-            dict(zip(row.keys(), row, strict=True)), row["name"] or event.hex(), row["meters"] or NO_LAYOUT
-        )
+        event = row["event"] or row["entry_id"]
+        record = record_of(row, row["name"] or event.hex(), row["meters"] or NO_LAYOUT, self._dialect)
         layout_of(record.layout)  # or whoever asks for its lines would find out that it is none
         if record.workflow is None and record.run_id is not None:
             named = self._rows("SELECT workflow FROM runs WHERE run_id = ?", (row["run_id"],))
@@ -273,10 +288,10 @@ class LedgerReader:
         return record
 
     def _groups(self, query: Query) -> Iterator[AlikeEntries]:
-        for row in self._cursor(*groups_sql(query)):
+        for row in self._snapshot.rows(*groups_sql(query, self._snapshot)):
             self._check_context(row)
             yield AlikeEntries(
-                tuple([key_in(name, row) for name in query.group_by]),
+                tuple([key_in(name, row, self._dialect) for name in query.group_by]),
                 None if query.bucket is None else start_of(query.bucket, row["hour"]),
                 row["currency"],
                 row["status"],
@@ -284,26 +299,26 @@ class LedgerReader:
                 row["charge_status"],
                 bool(row["failed"]) or row["status"] != "success",
                 bool(row["known"]),
-                row["n"],
-                row["app_retries"],
-                row["fallbacks"],
-                whole(row["units"], row["nano"], row["atto"]) or 0,
-                whole(row["most_units"], row["most_nano"], row["most_atto"]),
-                row["bounded"],
+                int(row["n"]),
+                int(row["app_retries"]),
+                int(row["fallbacks"]),
+                self._dialect.atto(row, "amount") or 0,
+                self._dialect.atto(row, "at_most"),
+                int(row["bounded"]),
                 self._parts(row),
             )
 
-    def _parts(self, row: sqlite3.Row) -> list[Part]:
+    def _parts(self, row: Found) -> list[Part]:
         """The lines of a group, added up."""
         if row["layout"] is None:
             return []
         layout = self._layout(row["layout"])
         if row["quantities"] is not None:
             told: Sequence[Quantity] = quantities_of(row["quantities"])
-            n = row["rows"]
+            n = row["row_count"]
             amounts = [None if atto is None else atto * n for atto in layout.amounts(told)]
             return [Part(meter, one * n, atto) for meter, one, atto in zip(layout.meters, told, amounts, strict=True)]
-        told = [row[name] for name in QUANTITY_COLUMNS[: len(layout)]]
+        told = [int(row[name]) for name in QUANTITY_COLUMNS[: len(layout)]]
         return list(map(Part, layout.meters, told, layout.amounts(told)))
 
     def _layout(self, number: int) -> Layout:
@@ -313,16 +328,14 @@ class LedgerReader:
             known = self._layouts[number] = layout_of(row["meters"])
         return known
 
+    def _run(self, row: Found) -> RunRow:
+        ids = [self._dialect.identifier_text(row[name]) for name in RunRow._fields[:4]]
+        said = [row[name] for name in RunRow._fields[4:9]]
+        return RunRow._make([*ids, *said, json.loads(row["attribution"])])
 
-def _run(row: sqlite3.Row) -> RunRow:
-    ids = [unpack(row[name]) for name in RunRow._fields[:4]]
-    said = [row[name] for name in RunRow._fields[4:9]]
-    return RunRow._make([*ids, *said, json.loads(row["attribution"])])
-
-
-def _step(row: sqlite3.Row) -> StepRow:
-    ids = [unpack(row[name]) for name in StepRow._fields[:3]]
-    return StepRow._make([*ids, *(row[name] for name in StepRow._fields[3:])])
+    def _step(self, row: Found) -> StepRow:
+        ids = [self._dialect.identifier_text(row[name]) for name in StepRow._fields[:3]]
+        return StepRow._make([*ids, *(row[name] for name in StepRow._fields[3:])])
 
 
 def _recorded(one: ChargeRecord) -> Recorded:

@@ -28,9 +28,9 @@ from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
 from .connection import as_ledger_error, connect, located
-from .ingest import Ingester, journal_of, let_fork
+from .ingest import Ingester, journal_of
 from .records import charges_record, record
-from .schema import version_of
+from .sqlite_tables import version_of
 from .told import Told
 
 _log = logging.getLogger("aicost.ledger")
@@ -327,12 +327,12 @@ _forking = threading.local()
 def _before_fork() -> None:
     # With its lock held no ledger is half-way through a transaction, so the child inherits nothing half-done; nor is
     # SQLite in the midst of anything, whose own locks a child would wait for for ever. Who takes in lets go at once.
-    let_fork(True)
+    _forks.await_others(True)
     _forking.held = [ledger for ledger in list(_open_ledgers) if ledger._lock.acquire(timeout=OPEN_TIMEOUT_S)]
 
 
 def _after_fork_in_parent() -> None:
-    let_fork(False)
+    _forks.await_others(False)
     for ledger in _forking.held:
         ledger._lock.release()
 

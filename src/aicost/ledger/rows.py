@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from aicost.pricing.charge import Layout
@@ -22,20 +23,15 @@ from .columns import (
     SUBJECT,
     SUBJECT_KEYS,
     digest_of,
-    limbs,
-    pack,
-    unpack,
-    whole,
 )
 from .records import ChargeRecord, layout_of
-from .schema import AMOUNT_COLUMNS, ENTRY, QUANTITY_COLUMNS, SAME_AS_RUN
-
-Row = tuple[Any, ...]
+from .schema import ENTRIES
+from .sql_dialects import QUANTITY_COLUMNS, SAME_AS_RUN, SqlDialect
+from .store import Row
 
 _OWN = frozenset((*DIMENSION_KEYS, *SUBJECT_KEYS))
 _CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
 _NO_QUANTITIES = (None,) * QUANTITIES
-_NO_AMOUNT = (None, None, None)
 _MAX_INTERNED = 5_000
 NO_LAYOUT = Layout().key()
 
@@ -148,13 +144,25 @@ def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
     known[key] = value
 
 
+def names_of_entry(dialect: SqlDialect) -> tuple[str, ...]:
+    """The columns of an entry without its writer."""
+    return ENTRIES.names(dialect)[:-2]
+
+
 def entry_row(
-    record: ChargeRecord, interner: Interner, identity: bytes, *, corrects: bytes | None, event: bytes | None
+    record: ChargeRecord,
+    interner: Interner,
+    identity: bytes,
+    dialect: SqlDialect,
+    *,
+    corrects: bytes | None,
+    event: bytes | None,
 ) -> Row:
-    """The values of `ENTRY`, without its writer, of a record that counts."""
+    """An entry, without its writer, of a record that counts."""
     layout, quantities, more = _quantities(record, interner)
-    run = pack(record.run_id)
     origin = record.origin
+    stored, run_id = dialect.identifier, record.run_id
+    none = dialect.money(None)
     return (
         identity,
         1,
@@ -168,23 +176,21 @@ def entry_row(
         interner.subject(record.attribution),
         layout,
         *quantities,
-        *_NO_AMOUNT,
-        *_NO_AMOUNT,
-        *limbs(record.atto),
-        *_NO_AMOUNT,
-        *limbs(record.at_most_atto),
+        *none,
+        *none,
+        *dialect.money(record.atto),
+        *none,
+        *dialect.money(record.at_most_atto),
         record.attempt,
         record.retry_count or None,
         record.backoff_ns or None,
-        pack(record.retry_of),
-        pack(record.fallback_of),
-        run,
-        SAME_AS_RUN
-        if record.root_run_id is not None and record.root_run_id == record.run_id
-        else pack(record.root_run_id),
-        pack(record.step_id),
-        _but_run(record.trace_id, record.run_id),
-        pack(record.span_id),
+        stored(record.retry_of),
+        stored(record.fallback_of),
+        stored(run_id),
+        dialect.beside(run_id, record.root_run_id),
+        stored(record.step_id),
+        dialect.beside(run_id, record.trace_id),
+        stored(record.span_id),
         None if origin is None else origin.request_id,
         record.response_id,
         None,
@@ -194,20 +200,19 @@ def entry_row(
     )
 
 
-def _but_run(identifier: str | None, run_id: str | None) -> bytes | str | None:
-    return SAME_AS_RUN if identifier is not None and identifier == run_id else pack(identifier)
+@cache
+def _negated(dialect: SqlDialect) -> frozenset[int]:
+    names = names_of_entry(dialect)
+    return frozenset(names.index(name) for name in ("n", *QUANTITY_COLUMNS, *dialect.amount_columns))
 
 
-_NEGATED = frozenset(ENTRY.index(name) for name in ("n", *QUANTITY_COLUMNS, *AMOUNT_COLUMNS))
-_MORE = ENTRY.index("quantities")
-
-
-def reversal_row(row: Row, identity: bytes, event: bytes | None) -> Row:
+def reversal_row(row: Row, identity: bytes, event: bytes | None, dialect: SqlDialect) -> Row:
     """The row that takes back another."""
-    values = [(-value if n in _NEGATED and value is not None else value) for n, value in enumerate(row)]
+    negated, more = _negated(dialect), names_of_entry(dialect).index("quantities")
+    values = [(-value if n in negated and value is not None else value) for n, value in enumerate(row)]
     values[0], values[2], values[3] = identity, row[0], event
-    if values[_MORE] is not None:
-        values[_MORE] = _text_of([-quantity for quantity in quantities_of(row[_MORE])])
+    if values[more] is not None:
+        values[more] = _text_of([-quantity for quantity in quantities_of(row[more])])
     return tuple(values)
 
 
@@ -246,12 +251,7 @@ def _details(record: ChargeRecord) -> str | None:
 _DETAILS = ("gateway_call_id", "upstream_id")
 
 
-def amount_of(row: Mapping[str, Any], name: str = "amount") -> int | None:
-    """An amount of an entry in 1e-18."""
-    return whole(row[f"{name}_units"], row[f"{name}_nano"], row[f"{name}_atto"])
-
-
-def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecord:
+def record_of(row: Mapping[str, Any], event_id: str, layout: str, dialect: SqlDialect) -> ChargeRecord:
     """The record that an entry was made of; `row` has the columns of its context and subject, too.
 
     Raises `LookupError`, `TypeError` or `ValueError` for one that is damaged.
@@ -265,7 +265,8 @@ def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecor
     if None in quantities:
         raise LookupError(f"a quantity of {event_id} is gone")
     details = dict(json.loads(row["details"])) if row["details"] else {}
-    run = unpack(row["run_id"])
+    text_of = dialect.identifier_text
+    run = text_of(row["run_id"])
     labels = dict(json.loads(row["labels"])) if row["labels"] else {}
     attribution = {key: row[key] for key in (*DIMENSION_KEYS, *SUBJECT_KEYS) if row[key] is not None}
     attribution |= {LABEL + key: value for key, value in labels.items()}
@@ -291,21 +292,21 @@ def record_of(row: Mapping[str, Any], event_id: str, layout: str) -> ChargeRecor
         attempt=row["attempt"],
         retry_count=row["retry_count"] or 0,
         backoff_ns=row["backoff_ns"] or 0,
-        retry_of=unpack(row["retry_of"]),
-        fallback_of=unpack(row["fallback_of"]),
+        retry_of=text_of(row["retry_of"]),
+        fallback_of=text_of(row["fallback_of"]),
         run_id=run,
-        root_run_id=run if row["root_run_id"] == SAME_AS_RUN else unpack(row["root_run_id"]),
-        step_id=unpack(row["step_id"]),
-        trace_id=run if row["trace_id"] == SAME_AS_RUN else unpack(row["trace_id"]),
-        span_id=unpack(row["span_id"]),
+        root_run_id=run if row["root_run_id"] == SAME_AS_RUN else text_of(row["root_run_id"]),
+        step_id=text_of(row["step_id"]),
+        trace_id=run if row["trace_id"] == SAME_AS_RUN else text_of(row["trace_id"]),
+        span_id=text_of(row["span_id"]),
         response_id=row["response_id"],
         attribution=attribution,
         origin=origin if any(origin) else None,
-        atto=amount_of(row),
+        atto=dialect.atto(row, "amount"),
         computed_atto=None if computed is None else int(computed),
         layout=layout,
         quantities=quantities,
-        at_most_atto=amount_of(row, "at_most"),
+        at_most_atto=dialect.atto(row, "at_most"),
         evidence=row["evidence"],
         **{name: row[name] for name in _AS_THEY_ARE},
     )

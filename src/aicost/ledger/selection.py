@@ -1,34 +1,20 @@
-"""Questions as SQLite is asked them."""
+"""Questions as stores are asked them, in SQL."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aicost.semconv.dimensions import LABEL
 
-from .columns import MOST, entry_id, pack, unpack
+from .columns import MOST, entry_id
 from .query import COLUMNS, METER, RUN, SUBJECTS, Filter, Query
-from .schema import BOOKS, QUANTITY_COLUMNS
+from .schema import BOOKS
+from .sql_dialects import QUANTITY_COLUMNS, Condition, Kind, SqlDialect
+from .store import Snapshot
 
-# What bought nothing: a call that failed after it was billed, and what was called in a step or run that failed, or is
-# inside of one that did. `is_waste` in `aicost.scopes.runs` says the same of a run that is going on. Steps are found
-# by their run, which has an index: a step is in the run of the one around it.
-_FAILED = """
-WITH RECURSIVE failed_steps(step_id, run_id) AS (
-    SELECT step_id, run_id FROM steps WHERE status = 'failed'
-    UNION SELECT s.step_id, s.run_id FROM failed_steps f CROSS JOIN steps s
-    ON s.run_id = f.run_id AND s.parent_step_id = f.step_id
-),
-failed_runs(run_id) AS (
-    SELECT run_id FROM runs
-    WHERE status = 'failed' OR parent_step_id IN (SELECT step_id FROM failed_steps)
-    UNION SELECT r.run_id FROM failed_runs f CROSS JOIN runs r ON r.parent_run_id = f.run_id
-)
-"""
-_FAILED_INSIDE = "(e.step_id IN (SELECT step_id FROM failed_steps) OR e.run_id IN (SELECT run_id FROM failed_runs))"
+HOUR_NS = 3_600_000_000_000
 
 # What a run or step is called may be known only after what was called in it: then nothing names it there.
 _LATE = {
@@ -37,44 +23,56 @@ _LATE = {
 }
 
 
-def groups_sql(query: Query) -> tuple[str, list[Any]]:
+def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
     """What finds the entries a question is about, those that are alike in all that it asks in one row."""
-    condition, values = where_sql(query.where, book=query.book)
+    dialect = snapshot.dialect
+    condition, values = where_sql(query.where, dialect, book=query.book)
     names = query.group_by
-    columns = {
-        "subject": any(name in SUBJECTS or name.startswith(LABEL) for name in names),
-        "run_id": RUN in names,
+    before, failed_steps, failed_runs = snapshot.failed()
+    failed = (
+        f"CASE WHEN e.step_id IN (SELECT step_id FROM {failed_steps}) "
+        f"OR e.run_id IN (SELECT run_id FROM {failed_runs}) THEN 1 ELSE 0 END"
+    )
+    keys = {
+        "subject": ("e.subject", any(name in SUBJECTS or name.startswith(LABEL) for name in names)),
+        "run_id": ("e.run_id", RUN in names),
         **{
-            f"({late} AND e.context IN (SELECT id FROM contexts WHERE {name} IS NULL)) AS late_{name}": name in names
+            f"late_{name}": (f"CASE WHEN c.{name} IS NULL THEN ({late}) END", name in names)
             for name, late in _LATE.items()
         },
-        # Rounded down: `/` rounds towards 1970.
-        "e.charge_start / 3600000000000 - (e.charge_start % 3600000000000 < 0) AS hour": query.bucket is not None,
+        "hour": (dialect.rounded_down("e.charge_start", HOUR_NS), query.bucket is not None),
+        "context": ("e.context", True),
+        "layout": ("e.layout", True),
+        "quantities": ("e.quantities", True),
+        "failed": (failed, True),
+        "known": (f"CASE WHEN {dialect.is_known('e.amount')} THEN 1 ELSE 0 END", True),
     }
-    more = [column for column, is_asked in columns.items() if is_asked]
-    group = ", ".join(str(n + 1) for n in range(len(more) + 5))
+    keys = {name: key for name, key in keys.items() if key[1]}
+    late = any(name in _LATE for name in names)
+    selected = ", ".join(f"{column} AS {name}" for name, (column, _) in keys.items())
+    bounded = dialect.is_known("e.at_most")
     quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
-    selected = ", ".join([*more, "e.context", "e.layout", "e.quantities", f"{_FAILED_INSIDE} AS failed"])
     facts = dict.fromkeys(("currency", "status", "chargeable", "charge_status", *_columns_of(names, COLUMNS)))
     whose = ["labels", *_columns_of(names, SUBJECTS)]
     # Contexts are as many as there are, and are looked up once the entries are few.
     select = (
-        f"{_FAILED}, g AS (SELECT {selected}, e.amount_units IS NOT NULL AS known, "
-        "SUM(e.n) AS n, COUNT(*) AS rows, SUM(e.amount_units) AS units, SUM(e.amount_nano) AS nano, "
-        "SUM(e.amount_atto) AS atto, SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
+        f"{before}{',' if before else 'WITH'} g AS (SELECT {selected}, "
+        f"SUM(e.n) AS n, COUNT(*) AS row_count, {dialect.sum_of_money('e.amount', 'amount')}, "
+        "SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
         "SUM(CASE WHEN e.fallback_of IS NOT NULL THEN e.n ELSE 0 END) AS fallbacks, "
-        "SUM(e.at_most_units) AS most_units, SUM(e.at_most_nano) AS most_nano, SUM(e.at_most_atto) AS most_atto, "
-        "SUM(CASE WHEN e.at_most_units IS NOT NULL THEN e.n ELSE 0 END) AS bounded, "
-        f"{quantities} FROM entries e {condition} GROUP BY {group}) "
+        f"{dialect.sum_of_money('e.at_most', 'at_most')}, "
+        f"SUM(CASE WHEN {bounded} THEN e.n ELSE 0 END) AS bounded, {quantities} FROM entries e"
+        + (" JOIN contexts c ON c.id = e.context" if late else "")
+        + f" {condition} GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}) "
         f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
-        + (f", {', '.join(f's.{name}' for name in whose)}" if columns["subject"] else "")
+        + (f", {', '.join(f's.{name}' for name in whose)}" if "subject" in keys else "")
         + " FROM g LEFT JOIN contexts c ON c.id = g.context"
-        + (" LEFT JOIN subjects s ON s.id = g.subject" if columns["subject"] else "")
+        + (" LEFT JOIN subjects s ON s.id = g.subject" if "subject" in keys else "")
     )
     return select, values
 
 
-def where_sql(where: Filter, *, book: str | None = "metered") -> tuple[str, list[Any]]:
+def where_sql(where: Filter, dialect: SqlDialect, *, book: str | None = "metered") -> Condition:
     """The condition on entries `e` of a book; on sightings, which are of none, if that is None."""
     parts: list[str] = [] if book is None else [f"e.book = {BOOKS.index(book)}"]
     values: list[Any] = []
@@ -85,13 +83,13 @@ def where_sql(where: Filter, *, book: str | None = "metered") -> tuple[str, list
             values.append(max(value, -MOST) if isinstance(value, int) else value)
 
     if where.since_ns is not None and where.since_ns > MOST:
-        parts.append("0")
+        parts.append("1 = 0")
     else:
         narrow("e.charge_start >= ?", where.since_ns)
     if where.until_ns is None or where.until_ns <= MOST:
         narrow("e.charge_start < ?", where.until_ns)
-    narrow("e.run_id = ?", pack(where.run_id))
-    narrow("e.span_id = ?", pack(where.span_id))
+    narrow("e.run_id = ?", dialect.identifier(where.run_id))
+    narrow("e.span_id = ?", dialect.identifier(where.span_id))
     if where.event_id is not None:
         identity = entry_id(where.event_id)
         if book is None:
@@ -109,23 +107,22 @@ def where_sql(where: Filter, *, book: str | None = "metered") -> tuple[str, list
         elif name in SUBJECTS:
             narrow(f"e.subject IN (SELECT id FROM subjects WHERE {SUBJECTS[name]} = ?)", value)
         else:
-            # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
-            said = "SELECT s.id FROM subjects s, json_each(s.labels) l WHERE l.key = ? AND l.value = ?"
+            said = f"SELECT s.id FROM subjects s WHERE s.labels IS NOT NULL AND {dialect.has_label('s.labels')}"
             parts.append(f"e.subject IN ({said})")
             values += [name.removeprefix(LABEL), value]
-    return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1"), values
+    return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1 = 1"), values
 
 
 def _columns_of(names: Iterable[str], columns: Mapping[str, str]) -> list[str]:
     return [columns[name] for name in names if name in columns]
 
 
-def key_in(name: str, row: sqlite3.Row) -> str | None:
+def key_in(name: str, row: Mapping[str, Any], dialect: SqlDialect) -> str | None:
     """The value of a dimension in a row; None where it has none."""
     if name == METER:
         return None
     if name == RUN:
-        return unpack(row["run_id"])
+        return dialect.identifier_text(row["run_id"])
     value: str | None
     if name in COLUMNS:
         value = row[COLUMNS[name]]
@@ -137,16 +134,13 @@ def key_in(name: str, row: sqlite3.Row) -> str | None:
     return value
 
 
-def conditions_of(identifier: str, *, is_whole: bool) -> list[tuple[str, tuple[Any, ...]]]:
-    """How an id is looked for, as text and as bytes; an index can serve each."""
-    if is_whole:
-        forms = [identifier, pack(identifier)]
-        return [("{0} = ?", (form,)) for form in dict.fromkeys(forms)]
-    found: list[tuple[str, tuple[Any, ...]]] = [
-        ("{0} >= ? AND {0} < ?", (identifier, identifier + "\U0010ffff")),
-    ]
-    if not identifier.strip("0123456789abcdef") and len(identifier) <= 32:
-        low = bytes.fromhex(identifier + "0" * (len(identifier) % 2))
-        high = bytes.fromhex(identifier + "f" * (len(identifier) % 2)) + b"\xff" * 16
-        found.append(("{0} >= ? AND {0} <= ?", (low, high)))
-    return found
+def conditions_of(
+    dialect: SqlDialect, column: str, kind: Kind, identifier: str, *, is_whole: bool
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """How an id, or the start of one, is looked for in a column."""
+    if not is_whole:
+        return dialect.beginning(column, identifier, kind)
+    if kind != "id":
+        return [(f"{column} = ?", (form,)) for form in {identifier, dialect.identifier(identifier)}]
+    is_hex = len(identifier) == 32 and not identifier.strip("0123456789abcdef")
+    return [(f"{column} = ?", (bytes.fromhex(identifier),))] if is_hex else []

@@ -8,11 +8,16 @@ what began first says what it is, what ended last says how it ended, and nothing
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from .columns import pack
+from .schema import OUTCOMES, RUNS, STEPS, LedgerTable
+
+StateRow = dict[str, Any]
+"""A row of `runs`, `steps` or `outcomes`."""
+
+Identify = Callable[[str | None], Any]
+"""An id as it is stored."""
 
 
 class ToldRun(NamedTuple):
@@ -65,84 +70,94 @@ class Told(NamedTuple):
     outcomes: list[ToldOutcome]
 
 
-def _said_first(column: str) -> str:
-    """The value of what began first; what it does not say, the other may."""
-    return (
-        f"{column} = CASE WHEN excluded.started_ns < started_ns THEN COALESCE(excluded.{column}, {column}) "
-        f"ELSE COALESCE({column}, excluded.{column}) END"
-    )
+def with_run(known: StateRow | None, run: ToldRun, stored: Identify) -> StateRow:
+    """What is known of a run with what a span tells of it."""
+    ids = {name: stored(getattr(run, name)) for name in ("run_id", "root_run_id", "parent_run_id", "parent_step_id")}
+    said = {"workflow": run.workflow, "version": run.version, "attribution": _json(run.attribution)}
+    return _joined(known, {**ids, **said, **_end(run)})
 
 
-_ENDED_LAST = (
-    "status = CASE WHEN ended_ns IS NULL OR excluded.ended_ns > ended_ns THEN excluded.status ELSE status END, "
-    "started_ns = MIN(started_ns, excluded.started_ns), ended_ns = MAX(COALESCE(ended_ns, 0), excluded.ended_ns)"
-)
-_RUN = ("root_run_id", "parent_run_id", "parent_step_id", "workflow", "version", "attribution")
-_PUT_RUN = (
-    f"INSERT INTO runs (run_id, {', '.join(_RUN)}, status, started_ns, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    f"ON CONFLICT (run_id) DO UPDATE SET {', '.join(map(_said_first, _RUN))}, {_ENDED_LAST}"
-)
-_STEP = ("run_id", "parent_step_id", "name", "kind")
-_PUT_STEP = (
-    f"INSERT INTO steps (step_id, {', '.join(_STEP)}, status, started_ns, ended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-    f"ON CONFLICT (step_id) DO UPDATE SET {', '.join(map(_said_first, _STEP))}, {_ENDED_LAST}"
-)
-_OUTCOME = ("name", "count", "run_id", "at_ns", "attribution", "value", "unit")
-_PUT_OUTCOME = (
-    f"INSERT INTO outcomes (id, {', '.join(_OUTCOME)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in _OUTCOME)} "
-    # As it was said first; of one moment by whoever knows what it is worth, and then so that no order matters.
-    "WHERE (excluded.at_ns, excluded.value IS NULL, excluded.count, COALESCE(excluded.value, ''), "
-    "COALESCE(excluded.unit, '')) < (at_ns, value IS NULL, count, COALESCE(value, ''), COALESCE(unit, ''))"
-)
+def with_step(known: StateRow | None, step: ToldStep, stored: Identify) -> StateRow:
+    """What is known of a step with what a span tells of it."""
+    ids = {name: stored(getattr(step, name)) for name in ("step_id", "run_id", "parent_step_id")}
+    return _joined(known, {**ids, "name": step.name, "kind": step.kind, **_end(step)})
 
 
-def put_told(db: sqlite3.Connection, told: Told) -> None:
-    """Keep them."""
-    for run in told.runs:
-        ids = map(pack, (run.run_id, run.root_run_id, run.parent_run_id, run.parent_step_id))
-        said = (*ids, run.workflow, run.version, _json(run.attribution), "failed" if run.failed else "ok")
-        db.execute(_PUT_RUN, (*said, run.started_ns, run.ended_ns))
-    for step in told.steps:
-        ids = map(pack, (step.step_id, step.run_id, step.parent_step_id))
-        said = (*ids, step.name, step.kind, "failed" if step.failed else "ok")
-        db.execute(_PUT_STEP, (*said, step.started_ns, step.ended_ns))
-    for outcome in told.outcomes:
-        put_outcome(db, outcome)
+def _end(told: ToldRun | ToldStep) -> StateRow:
+    return {
+        "status": "failed" if told.failed else "ok",
+        "started_ns": told.started_ns,
+        "ended_ns": told.ended_ns,
+    }
 
 
-def put_outcome(db: sqlite3.Connection, outcome: ToldOutcome) -> None:
-    """Keep units of value. Tried twice, or told again by a span, they count once, as they were recorded first."""
-    key, run = pack(outcome.outcome_id), pack(outcome.run_id)
-    said = (key, outcome.name, outcome.units, run, outcome.at_ns, _json(outcome.attribution))
-    db.execute(_PUT_OUTCOME, (*said, outcome.value, outcome.unit))
+def _joined(known: StateRow | None, told: StateRow) -> StateRow:
+    if known is None:
+        return told
+    first, second = (told, known) if told["started_ns"] < known["started_ns"] else (known, told)
+    joined = {name: second[name] if value is None else value for name, value in first.items()}
+    last = told if known["ended_ns"] is None or told["ended_ns"] > known["ended_ns"] else known
+    return {
+        **joined,
+        "status": last["status"],
+        "started_ns": first["started_ns"],
+        "ended_ns": max(known["ended_ns"] or 0, told["ended_ns"]),
+    }
 
 
-_RUN_BEGAN = (
-    "INSERT INTO runs (run_id, root_run_id, parent_run_id, parent_step_id, workflow, version, started_ns, attribution, "
-    "status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'running') ON CONFLICT (run_id) DO UPDATE SET status = 'running'"
-)
-_STEP_BEGAN = (
-    "INSERT OR IGNORE INTO steps (step_id, run_id, parent_step_id, name, kind, started_ns, status) "
-    "VALUES (?, ?, ?, ?, ?, ?, 'running')"
-)
-_BEGAN = {"runs": (_RUN_BEGAN, 4), "steps": (_STEP_BEGAN, 3)}
-"""How each is noted, and how many of its values are ids."""
-_ENDED = {
-    "runs": "UPDATE runs SET status = ?, ended_ns = ? WHERE run_id = ?",
-    "steps": "UPDATE steps SET status = ?, ended_ns = ? WHERE step_id = ?",
+def with_outcome(known: StateRow | None, outcome: ToldOutcome, stored: Identify) -> StateRow:
+    """Units of value. Tried twice, or told again by a span, they count once, as they were recorded first.
+
+    Of one moment by whoever knows what it is worth, and then so that no order matters.
+    """
+    told = {
+        "id": stored(outcome.outcome_id),
+        "name": outcome.name,
+        "count": outcome.units,
+        "run_id": stored(outcome.run_id),
+        "at_ns": outcome.at_ns,
+        "attribution": _json(outcome.attribution),
+        "value": outcome.value,
+        "unit": outcome.unit,
+    }
+    return told if known is None or _precedence(told) < _precedence(known) else known
+
+
+def _precedence(outcome: StateRow) -> tuple[Any, ...]:
+    value, unit = outcome["value"], outcome["unit"]
+    return outcome["at_ns"], value is None, outcome["count"], value or "", unit or ""
+
+
+def begun(known: StateRow | None, table: LedgerTable, values: Sequence[Any], stored: Identify) -> StateRow:
+    """A run or step that began, by the values of its columns, ids first. A run begun before goes on, under its name."""
+    if known is not None:
+        return {**known, "status": "running"} if table is RUNS else known
+    columns, ids = _BEGAN[table.name]
+    said = {
+        name: stored(value) if n < ids else value for n, (name, value) in enumerate(zip(columns, values, strict=True))
+    }
+    return {**said, "status": "running", "ended_ns": None}
+
+
+_BEGAN = {
+    "runs": (
+        (
+            "run_id",
+            "root_run_id",
+            "parent_run_id",
+            "parent_step_id",
+            "workflow",
+            "version",
+            "started_ns",
+            "attribution",
+        ),
+        4,
+    ),
+    "steps": (("step_id", "run_id", "parent_step_id", "name", "kind", "started_ns"), 3),
 }
+"""The values that each begins with, and how many of them are ids."""
 
-
-def put_began(db: sqlite3.Connection, table: str, values: list[object]) -> None:
-    """Note that a run or step began; its ids come first. A run begun before goes on, under the name it has."""
-    insert, ids = _BEGAN[table]
-    db.execute(insert, (*(pack(value) for value in values[:ids]), *values[ids:]))  # type: ignore[arg-type]
-
-
-def put_ended(db: sqlite3.Connection, table: str, identifier: str, status: str, ended_ns: int) -> None:
-    """Note how a run or step ended."""
-    db.execute(_ENDED[table], (status, ended_ns, pack(identifier)))
+STATES = {table.name: table for table in (RUNS, STEPS, OUTCOMES)}
 
 
 def _json(attribution: Mapping[str, str]) -> str:

@@ -1,0 +1,59 @@
+"""What a ledger needs of a store: rows in, rows out, and one writer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from .schema import LedgerTable
+from .sql_dialects import SqlDialect
+
+Row = tuple[Any, ...]
+"""The values of a table's columns, in their order."""
+
+AT_A_TIME = 500
+"""How many ids one question asks for: SQLite of before 3.32 takes 999 parameters."""
+
+
+class Snapshot(Protocol):
+    """A store as it is asked."""
+
+    dialect: SqlDialect
+
+    def rows(self, select: str, values: Sequence[Any] = ()) -> Iterable[Mapping[str, Any]]:
+        """What SQL finds, by name; `?` stands for each of the values. All of one source see the same moment."""
+
+    def failed(self) -> tuple[str, str, str]:
+        """What steps and runs failed, or are inside of one that did: the SQL that goes before a question, and what then
+        names a relation with the column `step_id`, and one with `run_id`."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Store(Snapshot, Protocol):
+    """A store as it is written. Not for two threads at a time."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether this process may go on with it; else it is closed, and opened anew."""
+
+    def may_pass(self, error: Exception) -> bool:
+        """Whether the same may succeed later: the store is at fault, not what is written."""
+
+    def sync(self) -> None:
+        """See that what was written stays, whatever happens: then it goes from the journal."""
+
+    def transaction(self, until: float) -> AbstractContextManager[None]:
+        """All of what is written in this block or nothing, by nobody else meanwhile; waits for others until then, a
+        time of `time.monotonic()`. Sees that the store is still there, and of this schema."""
+
+    def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add rows; those whose key is there already are nothing new."""
+
+    def replace(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add rows of states; they take the place of those with the same keys."""
+
+    def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
+        """Remove the rows with these keys."""
