@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,20 @@ from hypothesis import strategies as st
 
 from aicost._money import ATTO, to_text
 from aicost.demo.runner import run_emulated
+from aicost.ledger.check import check
+from aicost.ledger.closing import close_month
 from aicost.ledger.columns import SUBJECT_KEYS
+from aicost.ledger.engines.sqlite import SqliteStore
 from aicost.ledger.query import EVERYTHING, Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.reports.focus import FOCUS_COLUMNS, FOCUS_VERSIONS, FocusVersion, focus_columns, focus_rows
-from aicost.reports.focus_charges import UNITS, Booked, Every
+from aicost.reports.focus_charges import UNITS, Every
+from aicost.reports.periods import parse_period
 from aicost.semconv.dimensions import DIMENSIONS, LABEL
 from aicost.usage.event import STORAGE_API, Chargeable, Origin, RequestStatus, UsageEvent
 from aicost.usage.meters import METERS
-from tests.ledger.charges import FREE, UNSEEN, event, multiplied, ns, priced, recorded, unpriced
+from tests.ledger.charges import EPOCH, FREE, UNSEEN, event, multiplied, ns, priced, recorded, unpriced
 from tests.tools.focus_validator import failed
 
 validator = pytest.importorskip("focus_data_toolkit.model.validator", reason="needs Python 3.11")
@@ -53,7 +59,7 @@ def rows_of(
     """What is exported, as a reader of the CSV has it: without a value a cell is empty."""
     columns = focus_columns(version, every)
     with LedgerReader(path) as reader:
-        rows = list(focus_rows(map(Booked, reader.records(where)), columns, every))
+        rows = list(focus_rows(reader.booked(where), columns, every))
     return [{column.name: cell or "" for column, cell in zip(columns, row, strict=True)} for row in rows]
 
 
@@ -390,19 +396,99 @@ def test_a_database_s_operation_is_of_its_collection(path: Path) -> None:
     assert violations([row]) == []
 
 
-def test_a_correction_is_billed_later_for_the_period_it_was_in(path: Path) -> None:
-    recorded(path, (event("a", started_ns=ns("2026-10-05"), ended_ns=ns("2026-10-05T00:00:01")), priced(5 * ATTO)))
-    with LedgerReader(path) as reader:
-        (record,) = reader.records()
-    back = Booked(record, -1, "2026-11", "the-entry", "the-reversal")
-    columns = focus_columns("1.4")
-    rows = [{c.name: v or "" for c, v in zip(columns, row, strict=True)} for row in focus_rows([back], columns)]
-    (row,) = rows
-    assert violations(rows) == []
-    assert [row[name] for name in ("ChargeClass", "BilledCost", "ConsumedQuantity")] == ["Correction", "-5.0", "-10.0"]
-    assert Decimal(row["ListUnitPrice"]) * Decimal(row["PricingQuantity"]) == -5
-    assert (row["BillingPeriodStart"], row["ChargePeriodStart"]) == ("2026-11-01T00:00:00Z", "2026-10-05T00:00:00Z")
-    assert (row["x_EntryId"], row["x_CorrectsEntryId"]) == ("the-reversal", "the-entry")
+OCTOBER, NOVEMBER = "2026-10", "2026-11"
+
+
+def closed(path: Path, month: str) -> None:
+    with closing(SqliteStore(path, synchronous="FULL", timeout_s=5)) as store:
+        close_month(store, month, until=time.monotonic() + 5)
+
+
+def billed_in(path: Path, month: str) -> list[Row]:
+    period = parse_period(month, EPOCH)
+    rows = rows_of(path, Filter(since_ns=period.since_ns, until_ns=period.until_ns))
+    assert violations(rows) == [] or not rows
+    return rows
+
+
+def told_again(path: Path, event_id: str, quantity: int, when: str = "2026-10-05") -> None:
+    """A view of an event: of two the one that counts more counts."""
+    seen = event(event_id, usage={"input": quantity}, started_ns=ns(when), ended_ns=ns(when))
+    recorded(path, (seen, charge(line("input", quantity, "1", 1))))
+
+
+NAMES = ("ChargeClass", "BilledCost", "PricingQuantity", "BillingPeriodStart", "ChargePeriodStart")
+
+
+def test_a_correction_of_a_closed_month_is_billed_later_for_the_time_it_was_in(path: Path) -> None:
+    told_again(path, "a", 10)
+    told_again(path, "b", 3)
+    told_again(path, "b", 4)  # while the month was open: a correction that nobody sees
+    before = billed_in(path, OCTOBER)
+    assert [row["BilledCost"] for row in before] == ["10.0", "4.0"]
+    closed(path, OCTOBER)
+    told_again(path, "a", 12)
+    told_again(path, "late", 1, "2026-10-31T23:59:59")
+    told_again(path, "november", 5, "2026-11-02")
+    assert billed_in(path, OCTOBER) == before, "what was handed over stays"
+    november = billed_in(path, NOVEMBER)
+    assert [tuple(row[name].removesuffix("T00:00:00Z") for name in NAMES) for row in november] == [
+        ("Correction", "-10.0", "-10.0", "2026-11-01", "2026-10-05"),
+        ("Correction", "12.0", "12.0", "2026-11-01", "2026-10-05"),
+        ("Correction", "1.0", "1.0", "2026-11-01", "2026-10-31T23:59:59Z"),
+        ("", "5.0", "5.0", "2026-11-01", "2026-11-02"),
+    ]
+    back, anew, late, _ = november
+    assert (back["ConsumedQuantity"], back["ListUnitPrice"]) == ("-10.0", "1.0")
+    assert back["x_CorrectsEntryId"] == anew["x_CorrectsEntryId"] != ""
+    assert late["x_CorrectsEntryId"] == ""
+    assert_sound(path, rows_of(path))
+    assert list(check(path)) == []
+
+
+def test_what_is_corrected_again_in_an_open_month_leaves_its_last_word(path: Path) -> None:
+    told_again(path, "a", 10)
+    closed(path, OCTOBER)
+    told_again(path, "a", 12)
+    told_again(path, "a", 13)
+    assert [row["BilledCost"] for row in billed_in(path, NOVEMBER)] == ["-10.0", "13.0"]
+    closed(path, NOVEMBER)
+    told_again(path, "a", 20)
+    assert [row["BilledCost"] for row in billed_in(path, NOVEMBER)] == ["-10.0", "13.0"]
+    assert [row["BilledCost"] for row in billed_in(path, "2026-12")] == ["-13.0", "20.0"]
+    assert [row["BilledCost"] for row in rows_of(path)] == ["20.0"], "over all months it is what counts"
+    assert_sound(path, rows_of(path))
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from("abc"), st.integers(1, 20), st.sampled_from(["2026-09-30", "2026-10-05", "2026-11-05"])
+        ),
+        st.sampled_from(["2026-09", OCTOBER, NOVEMBER]),
+    ),
+    max_size=9,
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(STEPS)
+def test_a_closed_month_never_changes_and_all_months_are_what_counts(steps: list[Any]) -> None:
+    months = ("2026-09", OCTOBER, NOVEMBER, "2026-12", "2027-01")
+    with tempfile.TemporaryDirectory() as folder:
+        path = recorded(Path(folder) / "l.sqlite", (event("first", usage={}), FREE))
+        handed: dict[str, list[Row]] = {}
+        for step in steps:
+            if isinstance(step, str):
+                closed(path, step)
+                handed.setdefault(step, billed_in(path, step))
+            else:
+                told_again(path, *step)
+            for month, rows in handed.items():
+                assert billed_in(path, month) == rows
+        every = [row for month in months for row in billed_in(path, month)]
+        assert_sound(path, every)
+        assert list(check(path)) == []
 
 
 def test_what_is_alike_within_a_day_is_one_row(path: Path) -> None:

@@ -57,13 +57,11 @@ def focus(
     is said on standard error.
     """
     from aicost.reports.focus import focus_columns, focus_header, focus_rows
-    from aicost.reports.focus_charges import Booked
 
     columns = focus_columns(version, every)
     where = _filter(wheres, period)
     with LedgerReader(ledger_path(ledger)) as reader:
-        booked = map(Booked, reader.records(where))
-        _write(focus_header(columns), focus_rows(booked, columns, every), output)
+        _write(focus_header(columns), focus_rows(reader.booked(where), columns, every), output)
         _tell(reader, where)
 
 

@@ -30,6 +30,7 @@ class Broken(NamedTuple):
 _SAME = ("context", "subject", "layout", "charge_start", "run_id", "step_id", "span_id", "trace_id", "book")
 _OPPOSITE = ("n", *QUANTITY_COLUMNS, *SQLITE.amount_columns)
 
+_MONTH = "strftime('%Y-%m', e.charge_start / 1000000000, 'unixepoch')"
 _QUESTIONS = {
     "an id is 16 bytes": "SELECT id, 'it has ' || length(id) FROM entries WHERE length(id) <> 16",
     "an entry counts 1, and a reversal -1": (
@@ -73,6 +74,10 @@ _QUESTIONS = {
     "what counts elsewhere does not count here": (
         "SELECT e.id, s.kind FROM sightings s JOIN entries e ON e.id = s.event OR e.event = s.event "
         "WHERE s.kind <> 'contradiction' AND e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
+    ),
+    "what is billed in a later month is of one that was closed": (
+        "SELECT e.id, 'it is posted to ' || e.posted_period FROM entries e WHERE e.posted_period IS NOT NULL "
+        f"AND (e.posted_period <= {_MONTH} OR {_MONTH} NOT IN (SELECT month FROM closed_periods))"
     ),
     "the transfers of an allocation sum to zero": (
         "SELECT COALESCE(e.event, e.id), 'they sum to ' || SUM(e.amount_units) FROM entries e WHERE e.book = 2 "

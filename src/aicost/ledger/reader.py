@@ -17,7 +17,8 @@ from aicost.pricing.kernel import Inquiry
 from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
-from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
+from .answers import Booked, EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
+from .closing import booked_sql
 from .columns import entry_id
 from .connection import as_ledger_error, located
 from .engines import engine_of, is_url
@@ -163,6 +164,19 @@ class LedgerReader:
         with self._reading():
             for row in self._snapshot.rows(select, values):
                 yield self._record(row)
+
+    def booked(self, where: Filter = EVERYTHING) -> Iterator[Booked]:
+        """What is billed in a stretch of time, in the order it began; it is read as it is asked for.
+
+        That is what counts, but for months that were closed: those have what counted then, and what turned out
+        otherwise is in the month it was posted to.
+        """
+        condition, values = booked_sql(where, self._dialect)
+        with self._reading():
+            order = "ORDER BY e.charge_start, COALESCE(e.event, e.id), e.n"  # what is taken back, then what replaces it
+            for row in self._snapshot.rows(f"{READ_ENTRY} {condition} {order}", values):
+                ids = [None, None] if row["corrects"] is None else [row["entry_id"].hex(), row["corrects"].hex()]
+                yield Booked(self._record(row), int(row["n"]), row["posted_period"], *ids)
 
     def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
         """Every attempt with its usage, as it can be priced again, in the order they began."""

@@ -243,6 +243,13 @@ WRITERS = LedgerTable(
     "writers", "Who wrote.", (StoredColumn("writer", "text", True), StoredColumn("number", "number", True)), ("writer",)
 )
 
+CLOSED = LedgerTable(
+    "closed_periods",
+    "Months that were handed to finance: what belongs to one and comes later is posted to a later one.",
+    (StoredColumn("month", "text", True, "YYYY-MM, in UTC"), StoredColumn("closed_ns", "whole", True)),
+    ("month",),
+)
+
 TABLES = (
     CONTEXTS,
     PEOPLE,
@@ -259,6 +266,7 @@ TABLES = (
     PLACES,
     UNREAD,
     WRITERS,
+    CLOSED,
 )
 
 COUNTS = "{0}.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = {0}.id)"

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from aicost.ledger.answers import Booked
 from aicost.semconv.dimensions import DIMENSIONS
 from aicost.usage.event import STORAGE_API
 from aicost.usage.meters import declared, direction_of, group_of
 from aicost.usage.providers import provider_at
 
 from .flat_files import ColumnKind, FileColumn, FileRow, decimal_text
-from .focus_charges import Booked, Charged, Every, PricedLine, billing_month, by_time, pricing_unit, singly
+from .focus_charges import Charged, Every, PricedLine, billing_month, by_time, pricing_unit, singly
 
 FocusVersion = Literal["1.2", "1.4"]
 FOCUS_VERSIONS: tuple[FocusVersion, ...] = ("1.2", "1.4")

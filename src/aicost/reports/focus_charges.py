@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from aicost._money import ATTO
+from aicost.ledger.answers import Booked
 from aicost.ledger.query import start_of
 from aicost.ledger.records import ChargeRecord
 from aicost.pricing.charge import ChargeLine
@@ -46,19 +47,6 @@ UNITS: Mapping[str, str] = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SECOND = 10**9
 _HOUR = 3_600 * _SECOND
-
-
-class Booked(NamedTuple):
-    """A charge in the month it is billed in. `n` is -1 of one that takes another back."""
-
-    record: ChargeRecord
-    n: int = 1
-    posted: str | None = None
-    """The month (YYYY-MM) that a correction of a closed month is billed in; None in the month the charge began in."""
-    corrects: str | None = None
-    """The entry that a correction takes back or replaces."""
-    entry_id: str | None = None
-    """The id of a correction; of any other charge it is that of the record."""
 
 
 class Charged(NamedTuple):
@@ -100,16 +88,16 @@ def priced_lines(booked: Booked) -> Iterator[tuple[ChargeLine | None, Quantity, 
     Nothing, where its amount is not known: it is no zero. A line without a rate is not in the amount either. What was
     neither used nor paid for has no line.
     """
-    record, n = booked.record, booked.n
+    record = booked.record
     if record.atto is None:
         return
     explained = [line for line in record.lines if line.atto is not None]
     if record.charge_status == "provider_reported" or sum(line.atto or 0 for line in explained) != record.atto:
-        yield None, n, n * record.atto
+        yield None, booked.n, record.atto
         return
     for line in explained:
         if line.quantity or line.atto:
-            yield line, n * line.quantity, n * (line.atto or 0)
+            yield line, line.quantity, line.atto or 0
 
 
 def priced(charged: Charged, line: ChargeLine | None, consumed: Quantity, atto: int) -> PricedLine:
