@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from aicost._errors import UsageError
+from aicost.pricing.rates import to_ns
 
 from .columns import MOST
 from .query import Filter, start_of
@@ -67,21 +68,26 @@ def months_closed(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(row["month"] for row in snapshot.rows("SELECT month FROM closed_periods"))
 
 
-def booked_sql(where: Filter, dialect: SqlDialect) -> Condition:
+def booked_sql(where: Filter, closed: Collection[str], dialect: SqlDialect) -> Condition:
     """The condition on entries `e` that are billed in a stretch of time, without those that take each other back in it.
 
     What is posted to a month is billed as that begins, all else when the charge began.
     """
     asked: dict[str, Any] = {**where.dimensions}
-    ids = Filter(run_id=where.run_id, span_id=where.span_id, event_id=where.event_id, **asked)
-    condition, values = where_sql(ids, dialect)
+    # Whatever is billed in it began before its end, and in it or in a month that was closed: an index can tell those.
+    since = where.since_ns
+    if since is not None and closed:
+        since = min(since, _began(min(closed)))
+    ids = {"run_id": where.run_id, "span_id": where.span_id, "event_id": where.event_id}
+    bounds = Filter(since_ns=since, until_ns=where.until_ns, **asked, **ids)
+    condition, values = where_sql(bounds, dialect)
     inside, within = _billed_in("e", where)
     other, within_too = _billed_in("o", where)
-    undone = (
-        f"EXISTS (SELECT 1 FROM entries o WHERE o.corrects = e.id AND o.n = -1 AND {other})",
-        f"EXISTS (SELECT 1 FROM entries o WHERE o.id = e.corrects AND {other})",
-    )
-    left = f"((e.n = 1 AND NOT {undone[0]}) OR (e.n = -1 AND NOT {undone[1]}))"
+    # Sets, which every engine makes once: of all entries few are corrected.
+    taken_back = f"SELECT o.corrects FROM entries o WHERE o.corrects IS NOT NULL AND o.n = -1 AND {other}"
+    corrected = "SELECT r.corrects FROM entries r WHERE r.corrects IS NOT NULL AND r.n = -1"
+    there = f"SELECT o.id FROM entries o WHERE o.id IN ({corrected}) AND {other}"
+    left = f"((e.n = 1 AND e.id NOT IN ({taken_back})) OR (e.n = -1 AND e.corrects NOT IN ({there})))"
     return f"{condition} AND {inside} AND {left}", [*values, *within, *within_too, *within_too]
 
 
@@ -96,6 +102,10 @@ def _billed_in(entry: str, where: Filter) -> Condition:
             posted_to.append(f"{entry}.posted_period {sign} ?")
             months.append(_first_month_from(ns))
     return f"(({' AND '.join(began)}) OR ({' AND '.join(posted_to)}))", [*starts, *months]
+
+
+def _began(month: str) -> int:
+    return to_ns(datetime.strptime(month, "%Y-%m").replace(tzinfo=timezone.utc))
 
 
 def _first_month_from(ns: int) -> str:

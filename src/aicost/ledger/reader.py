@@ -18,7 +18,7 @@ from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
 from .answers import Booked, EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
-from .closing import booked_sql
+from .closing import booked_sql, months_closed
 from .columns import entry_id
 from .connection import as_ledger_error, located
 from .engines import engine_of, is_url
@@ -171,9 +171,9 @@ class LedgerReader:
         That is what counts, but for months that were closed: those have what counted then, and what turned out
         otherwise is in the month it was posted to.
         """
-        condition, values = booked_sql(where, self._dialect)
+        order = "ORDER BY e.charge_start, COALESCE(e.event, e.id), e.n"  # what is taken back, then what replaces it
         with self._reading():
-            order = "ORDER BY e.charge_start, COALESCE(e.event, e.id), e.n"  # what is taken back, then what replaces it
+            condition, values = booked_sql(where, months_closed(self._snapshot), self._dialect)
             for row in self._snapshot.rows(f"{READ_ENTRY} {condition} {order}", values):
                 ids = [None, None] if row["corrects"] is None else [row["entry_id"].hex(), row["corrects"].hex()]
                 yield Booked(self._record(row), int(row["n"]), row["posted_period"], *ids)
