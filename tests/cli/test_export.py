@@ -117,7 +117,7 @@ def test_the_period_and_dimensions_narrow_it(told: Path, command: str) -> None:
 def test_what_is_in_no_row_is_said_with_its_bound(told: Path) -> None:
     done = asked("focus", "--ledger", told)
     assert done.stderr == (
-        "Not known, and in no row: 1 unpriced, 1 possibly billed, 1 priced in part (USD); "
+        "Not known, and in no row: 1 unpriced, 1 possibly billed, the rest of 1 priced in part (USD); "
         "nobody can say at most how much more. `aicost report` lists them.\n"
     )
     assert asked("focus", "--ledger", told, "--period", "2026-10").stderr == ""

@@ -514,6 +514,20 @@ def test_what_is_alike_within_a_day_is_one_row(path: Path) -> None:
     assert_sound(path, rows)
 
 
+def test_one_that_was_rounded_otherwise_does_not_take_its_price_from_the_others(path: Path) -> None:
+    told = [
+        (event(str(n), started_ns=n, ended_ns=n), charge(line("input", 2, "1", 1, 2 * ATTO + (n == 1))))
+        for n in range(3)
+    ]
+    recorded(path, *told)
+    rows = rows_of(path, every="day")
+    assert [(row["PricingUnit"], row["PricingQuantity"], row["ListUnitPrice"]) for row in rows] == [
+        ("Tokens", "4.0", "1.0"),
+        ("Charges", "1.0", "2.000000000000000001"),
+    ]
+    assert_sound(path, rows)
+
+
 FAULTS = {
     "ListCost": "1.5",
     "BillingCurrency": "CREDITS",

@@ -140,8 +140,12 @@ def _tell(reader: LedgerReader, where: Filter) -> None:
 
 def _left_out(reader: LedgerReader, where: Filter) -> Iterator[str]:
     for sums in reader.answer(Query(where=where)):
-        counts = {"unpriced": sums.unpriced, "possibly billed": sums.possibly_billed, "priced in part": sums.partial}
-        said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+        counts = {
+            "{:,} unpriced": sums.unpriced,
+            "{:,} possibly billed": sums.possibly_billed,
+            "the rest of {:,} priced in part": sums.partial,
+        }
+        said = ", ".join(what.format(count) for what, count in counts.items() if count)
         if said:
             most = (
                 "nobody can say at most how much more"

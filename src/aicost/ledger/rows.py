@@ -30,7 +30,8 @@ from .sql_dialects import QUANTITY_COLUMNS, SAME_AS_RUN, SqlDialect
 from .store import Row
 
 _OWN = frozenset((*DIMENSION_KEYS, *SUBJECT_KEYS))
-_CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
+CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
+"""How sure an amount is, by the status of its charge; of what has none nobody says."""
 _NO_QUANTITIES = (None,) * QUANTITIES
 _MAX_INTERNED = 5_000
 NO_LAYOUT = Layout().key()
@@ -90,7 +91,7 @@ class Interner:
             json.dumps(record.flags) if record.flags else None,
             record.charge_status,
             record.reason,
-            _CONFIDENCE.get(record.charge_status),
+            CONFIDENCE.get(record.charge_status),
             record.rate_card,
             record.evidence,
             *[owner.get(key) for key in DIMENSION_KEYS],

@@ -107,8 +107,8 @@ def write_parquet(columns: Sequence[FileColumn], rows: Iterable[FileRow], path: 
             f"read_csv('{_quoted(between)}', header = true, columns = {{{types}}}, delim = ',', quote = '\"', "
             "escape = '\"', new_line = '\\r\\n', parallel = false, max_line_size = 16777216, buffer_size = 33554432)"
         )
-        config = {"autoinstall_known_extensions": "false", "threads": "1", "memory_limit": "1GB"}
-        with duckdb.connect(config=config) as db:
+        with duckdb.connect(config={"autoinstall_known_extensions": "false", "threads": "1"}) as db:
+            db.execute("SET memory_limit = '1GB'")
             db.execute(f"SET temp_directory = '{_quoted(Path(folder))}'")
             # Names of columns are those of tables in this package.
             made = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30720"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from aicost.ledger.answers import Booked
+from aicost.ledger.rows import CONFIDENCE
 from aicost.semconv.dimensions import DIMENSIONS
 from aicost.usage.event import STORAGE_API
 from aicost.usage.meters import declared, direction_of, group_of
@@ -248,6 +249,7 @@ _EXTENSIONS = (
     _charge("x_AgentName", _fact("agent"), "the agent"),
     _charge("x_ChargeReason", _fact("reason"), "why the amount is not simply priced"),
     _charge("x_ChargeStatus", _fact("charge_status"), "priced, partial, estimated or provider_reported"),
+    _charge("x_Confidence", lambda one: CONFIDENCE.get(one.record.charge_status), "exact or estimated"),
     _charge("x_ConsumerId", _consumer, "the customer, else the tenant"),
     _charge("x_CorrectsEntryId", lambda one: one.booked.corrects, "what a correction corrects", is_single=True),
     _charge("x_CredentialId", _origin("credential"), "the digest of the API key"),

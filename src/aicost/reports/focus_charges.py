@@ -161,7 +161,9 @@ def by_time(
         for line, consumed, atto in priced_lines(booked):
             if key is None:
                 key = tuple(alike(charged))
-            whose = None if line is None else (line.meter, line.unit_price, line.per, line.rate_id)
+            # One that is not its price times quantity must not make the others of its rate such, too.
+            is_by_rate = priced(charged, line, consumed, atto).is_by_rate
+            whose = None if line is None else (line.meter, line.unit_price, line.per, line.rate_id, is_by_rate)
             found = made.setdefault((key, whose), [charged, line, 0, 0])
             found[2] += consumed
             found[3] += atto
