@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost._money import to_atto
 from aicost.ledger import Ledger
 from aicost.ledger.query import Filter, Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.sums import WASTE_CAUSES
 from aicost.pricing.kernel import Kernel
 from aicost.scopes.runs import Run, Step
 from aicost.telemetry.pipeline import Pipeline
 from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 from tests.pricing.cards import card, rate
+
+from .stores import Where
 
 KERNEL = Kernel(card(rate("input", "1", per=1)))
 
@@ -29,7 +29,6 @@ KERNEL = Kernel(card(rate("input", "1", per=1)))
 class World:
     """Runs and steps as the scopes make them, every sink told of them, and what is plainly true of them."""
 
-    path: Path
     ledger: Ledger
     nodes: list[Run | Step] = field(default_factory=list)
     parents: list[int | None] = field(default_factory=list)
@@ -107,6 +106,17 @@ class World:
             around = self.parents[around]
         return event.status is not RequestStatus.SUCCESS
 
+    def cause(self, at: int, event: UsageEvent) -> str | None:
+        """Why it bought nothing: the attempt, the call, a step around it in its run, or else what is further out."""
+        if event.status is not RequestStatus.SUCCESS:
+            return "retry" if event.status is RequestStatus.RETRY else "failed_call"
+        around: int | None = at
+        while around is not None and isinstance(self.nodes[around], Step):
+            if around in self.failed:
+                return "failed_step"
+            around = self.parents[around]
+        return "failed_run" if self.is_wasted(at, event) else None
+
     def is_in(self, at: int, above: int) -> bool:
         around: int | None = at
         while around is not None and around != above:
@@ -141,13 +151,10 @@ STORIES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(TREES, STORIES)
-def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(
-    tree: list[tuple[str, int | None]], story: list[tuple[Any, ...]]
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder) / "l.sqlite", Ledger.open(Path(folder) / "l.sqlite"))
+def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(where: Where) -> None:
+    def law(drawn: tuple[list[tuple[str, int | None]], list[tuple[Any, ...]]]) -> None:
+        tree, story = drawn
+        world = World(where.ledger())
         for number, (kind, around) in enumerate(tree):
             world.open(kind, None if number == 0 or around is None else max(0, number - around))
         for verb, which, *more in story:
@@ -165,8 +172,10 @@ def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(
                     nearer = f"nearer-{event_id}"
                     world.call(world.counted[event_id][0], (event_id,), event_id=nearer, usage={"input": 11})
         world.ledger.close()
-        with LedgerReader(world.path) as reader:
+        with where.reader() as reader:
             check(world, reader)
+
+    where.law(law, st.tuples(TREES, STORIES), examples=2 * where.examples)
 
 
 def is_unpriced(event: UsageEvent) -> bool:
@@ -180,6 +189,9 @@ def check(world: World, reader: LedgerReader) -> None:
         rows = reader.answer(Query((by,) if by else ()))
         assert sum(row.atto for row in rows) == to_atto(amount(everything) or Decimal(0))
         assert sum(row.wasted_atto for row in rows) == to_atto(amount(wasted) or Decimal(0)), by
+        for cause in WASTE_CAUSES:
+            mine = [event for at, event in world.counted.values() if world.cause(at, event) == cause]
+            assert sum(row.waste[cause] for row in rows) == to_atto(amount(mine) or Decimal(0)), (by, cause)
     for number, run in enumerate(world.nodes):
         if not isinstance(run, Run):
             continue

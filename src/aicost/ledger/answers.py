@@ -13,7 +13,7 @@ from .records import ChargeRecord
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Charges whose amount is not, or not fully, known: which model, why, how many."""
+    """Charges whose amount is not, or not fully, known: which model, why, how many, and what they come to at least."""
 
     provider: str
     model: str
@@ -21,6 +21,11 @@ class Gap:
     chargeable: str
     reason: str
     count: int
+    currency: str
+    atto: int | None
+    """What is known of it, in 1e-18; None if nothing is."""
+    at_most_atto: int | None
+    """What it comes to at most; None where nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)

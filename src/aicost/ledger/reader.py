@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
 from aicost._money import to_text
@@ -21,16 +21,19 @@ from .answers import Booked, EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
 from .closing import booked_sql, months_closed
 from .columns import entry_id
 from .connection import as_ledger_error, located
-from .engines import engine_of, is_url
+from .engines import engine_of, is_url, shown
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S, take_in
-from .query import EVERYTHING, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
+from .outcomes import OutcomeRow, outcome_of, outcomes_sql
+from .query import EVERYTHING, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import COUNTS
 from .selection import conditions_of, groups_sql, key_in, where_sql
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
+from .sums import AlikeEntries, Part, RowKey, Sums, Weights, summed
+from .value_selection import values_of, values_sql
 from .writing import READ_ENTRY
 
 _IDS: tuple[tuple[str, str, str, Kind], ...] = (
@@ -41,6 +44,8 @@ _IDS: tuple[tuple[str, str, str, Kind], ...] = (
     ("event", "entries", "id", "id"),
     ("event", "names", "name", "text"),
 )
+
+_FAILED_INSIDE: tuple[Literal["step", "run"] | None, ...] = (None, "run", "step")
 
 Found = Mapping[str, Any]
 
@@ -77,7 +82,7 @@ class LedgerReader:
         self.waiting: int | None = 0
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
         if isinstance(path, str) and is_url(path):
-            self._path = path
+            self._path = shown(path)
             self._snapshot = engine_of(path).open_snapshot(path, timeout_s=READ_TIMEOUT_S)
         else:
             file = located(path)
@@ -95,7 +100,7 @@ class LedgerReader:
         return SqliteSnapshot.open(file, timeout_s=READ_TIMEOUT_S)
 
     def _reading(self) -> AbstractContextManager[None]:
-        way_out = "restore a copy, or try `sqlite3 FILE .recover`"
+        way_out = "restore a copy" if is_url(self._path) else "restore a copy, or try `sqlite3 FILE .recover`"
         return as_ledger_error(f"cannot read ledger {self._path}", way_out)
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11
@@ -107,22 +112,40 @@ class LedgerReader:
     @_answer
     def answer(self, query: Query) -> list[Sums]:
         """The sums that a question asks for, the dearest first, by stretch of time if it asks for that."""
-        return summed(query, self._groups(query))
+        return summed(query, self._groups(query), {measure: self._values(query, measure) for measure in query.measures})
 
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
-        condition, values = where_sql(where, self._dialect)
+        dialect = self._dialect
+        condition, values = where_sql(where, dialect)
+        by = "provider, model, charge_status, chargeable, COALESCE(reason, '')"
+        bounded = f"SUM(CASE WHEN {dialect.is_known('e.at_most')} THEN e.n ELSE 0 END) AS bounded"
+
+        def amounts(table: str) -> str:
+            return ", ".join([dialect.sum_of_money(f"{table}.{name}", name) for name in ("amount", "at_most")])
+
         rows = self._rows(
-            f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
-            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, '') AS why, SUM(g.n) AS n FROM g "
-            "JOIN contexts c ON c.id = g.context "
+            f"WITH g AS (SELECT e.context, SUM(e.n) AS n, {bounded}, {amounts('e')} "
+            f"FROM entries e {condition} GROUP BY 1) "
+            f"SELECT {by} AS why, currency, SUM(g.n) AS n, SUM(g.bounded) AS bounded, "
+            f"{amounts('g')} FROM g JOIN contexts c ON c.id = g.context "
             "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
-            "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
+            "GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(g.n) <> 0",
             values,
         )
         gaps = [
-            Gap(row["provider"], row["model"], row["charge_status"], row["chargeable"], row["why"], int(row["n"]))
+            Gap(
+                row["provider"],
+                row["model"],
+                row["charge_status"],
+                row["chargeable"],
+                row["why"],
+                int(row["n"]),
+                row["currency"],
+                dialect.atto(row, "amount"),
+                dialect.atto(row, "at_most") if row["bounded"] == row["n"] else None,
+            )
             for row in rows
         ]
         return sorted(
@@ -153,6 +176,12 @@ class LedgerReader:
         ]
 
     @_answer
+    def outcomes(self, where: Filter = EVERYTHING) -> list[OutcomeRow]:
+        """Outcomes of a stretch of time, as they are kept; by all else of `where`, `outcome_sums` goes."""
+        rows = self._rows(*outcomes_sql(where.since_ns, where.until_ns))
+        return [outcome_of(row, self._dialect.identifier_text(row["run_id"])) for row in rows]
+
+    @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
         """What counts, in the order it began, one record per attempt."""
         return sorted(self.records(where), key=lambda one: (one.started_ns, one.attempt))
@@ -162,7 +191,7 @@ class LedgerReader:
         condition, values = where_sql(where, self._dialect)
         select = f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} ORDER BY e.charge_start, e.id"
         with self._reading():
-            for row in self._snapshot.rows(select, values):
+            for row in self._snapshot.stream(select, values):
                 yield self._record(row)
 
     def booked(self, where: Filter = EVERYTHING) -> Iterator[Booked]:
@@ -174,7 +203,7 @@ class LedgerReader:
         order = "ORDER BY e.charge_start, COALESCE(e.event, e.id), e.n"  # what is taken back, then what replaces it
         with self._reading():
             condition, values = booked_sql(where, months_closed(self._snapshot), self._dialect)
-            for row in self._snapshot.rows(f"{READ_ENTRY} {condition} {order}", values):
+            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} {order}", values):
                 ids = [None, None] if row["corrects"] is None else [row["entry_id"].hex(), row["corrects"].hex()]
                 yield Booked(self._record(row), int(row["n"]), row["posted_period"], *ids)
 
@@ -311,16 +340,21 @@ class LedgerReader:
                 row["status"],
                 row["chargeable"],
                 row["charge_status"],
-                bool(row["failed"]) or row["status"] != "success",
+                row["confidence"],
+                _FAILED_INSIDE[row["failed"]],
+                bool(row["is_fallback"]),
                 bool(row["known"]),
                 int(row["n"]),
                 int(row["app_retries"]),
-                int(row["fallbacks"]),
                 self._dialect.atto(row, "amount") or 0,
                 self._dialect.atto(row, "at_most"),
                 int(row["bounded"]),
                 self._parts(row),
             )
+
+    def _values(self, query: Query, measure: str) -> Mapping[RowKey, Weights]:
+        rows = self._snapshot.rows(*values_sql(query, measure, self._dialect))
+        return values_of(query, measure, self._dialect, rows)
 
     def _parts(self, row: Found) -> list[Part]:
         """The lines of a group, added up."""

@@ -17,10 +17,13 @@ from .store import Snapshot
 HOUR_NS = 3_600_000_000_000
 
 # What a run or step is called may be known only after what was called in it: then nothing names it there.
-_LATE = {
+LATE = {
     "workflow": "SELECT r.workflow FROM runs r WHERE r.run_id = e.run_id",
     "step": "SELECT s.name FROM steps s WHERE s.step_id = e.step_id",
 }
+
+_ASKED = ("currency", "status", "chargeable", "charge_status", "confidence")
+"""Facts that every question goes by."""
 
 
 def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
@@ -30,40 +33,40 @@ def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
     names = query.group_by
     before, failed_steps, failed_runs = snapshot.failed()
     failed = (
-        f"CASE WHEN e.step_id IN (SELECT step_id FROM {failed_steps}) "
-        f"OR e.run_id IN (SELECT run_id FROM {failed_runs}) THEN 1 ELSE 0 END"
+        f"CASE WHEN e.step_id IN (SELECT step_id FROM {failed_steps}) THEN 2 "
+        f"WHEN e.run_id IN (SELECT run_id FROM {failed_runs}) THEN 1 ELSE 0 END"
     )
     keys = {
         "subject": ("e.subject", any(name in SUBJECTS or name.startswith(LABEL) for name in names)),
         "run_id": ("e.run_id", RUN in names),
-        **{
-            f"late_{name}": (f"CASE WHEN c.{name} IS NULL THEN ({late}) END", name in names)
-            for name, late in _LATE.items()
-        },
+        **{f"late_{name}": (f"e.late_{name}", name in names) for name in LATE},
         "hour": (dialect.rounded_down("e.charge_start", HOUR_NS), query.bucket is not None),
         "context": ("e.context", True),
         "layout": ("e.layout", True),
         "quantities": ("e.quantities", True),
         "failed": (failed, True),
+        "is_fallback": ("CASE WHEN e.fallback_of IS NOT NULL THEN 1 ELSE 0 END", True),
         "known": (f"CASE WHEN {dialect.is_known('e.amount')} THEN 1 ELSE 0 END", True),
     }
     keys = {name: key for name, key in keys.items() if key[1]}
-    late = any(name in _LATE for name in names)
+    late = [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in LATE if name in names]
+    # ClickHouse groups by columns only.
+    entries = (
+        f"(SELECT e.*, {', '.join(late)} FROM entries e JOIN contexts c ON c.id = e.context)" if late else "entries"
+    )
     selected = ", ".join(f"{column} AS {name}" for name, (column, _) in keys.items())
     bounded = dialect.is_known("e.at_most")
     quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
-    facts = dict.fromkeys(("currency", "status", "chargeable", "charge_status", *_columns_of(names, COLUMNS)))
+    facts = dict.fromkeys((*_ASKED, *_columns_of(names, COLUMNS)))
     whose = ["labels", *_columns_of(names, SUBJECTS)]
     # Contexts are as many as there are, and are looked up once the entries are few.
     select = (
         f"{before}{',' if before else 'WITH'} g AS (SELECT {selected}, "
         f"SUM(e.n) AS n, COUNT(*) AS row_count, {dialect.sum_of_money('e.amount', 'amount')}, "
         "SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
-        "SUM(CASE WHEN e.fallback_of IS NOT NULL THEN e.n ELSE 0 END) AS fallbacks, "
         f"{dialect.sum_of_money('e.at_most', 'at_most')}, "
-        f"SUM(CASE WHEN {bounded} THEN e.n ELSE 0 END) AS bounded, {quantities} FROM entries e"
-        + (" JOIN contexts c ON c.id = e.context" if late else "")
-        + f" {condition} GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}) "
+        f"SUM(CASE WHEN {bounded} THEN e.n ELSE 0 END) AS bounded, {quantities} FROM {entries} e {condition} "
+        f"GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}) "
         f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
         + (f", {', '.join(f's.{name}' for name in whose)}" if "subject" in keys else "")
         + " FROM g LEFT JOIN contexts c ON c.id = g.context"
@@ -98,8 +101,8 @@ def where_sql(where: Filter, dialect: SqlDialect, *, book: str | None = "metered
             parts.append("(e.id = ? OR e.event = ?)")
             values += [identity, identity]
     for name, value in where.dimensions.items():
-        if name in _LATE and (book is not None or name != "step"):  # a sighting is in no step
-            late = _LATE[name]
+        if name in LATE and (book is not None or name != "step"):  # a sighting is in no step
+            late = LATE[name]
             parts.append(f"COALESCE((SELECT x.{name} FROM contexts x WHERE x.id = e.context), ({late})) = ?")
             values.append(value)
         elif name in COLUMNS:

@@ -61,6 +61,13 @@ class SqlDialect:
         """Whether there is an amount; `name` may begin with a table and a dot."""
         return f"{name} IS NOT NULL"
 
+    is_uneven: str = ""
+    """Whether an entry has an amount that its columns cannot have; nothing where one column holds it."""
+
+    def is_same(self, one: str, other: str) -> str:
+        """Whether two are the same, be it NULL."""
+        return f"{one} IS NOT DISTINCT FROM {other}"
+
     def sum_of_money(self, name: str, alias: str, *, when: str | None = None) -> str:
         """The sum of an amount, under another name, of the rows of which something holds."""
         return ", ".join(
@@ -79,6 +86,10 @@ class SqlDialect:
     def has_label(self, column: str) -> str:
         """Whether labels, a JSON object, say of a key, the first `?`, what the second is."""
         return f"CAST({column} AS jsonb) ->> ? = ?"
+
+    def label(self, column: str) -> str:
+        """What labels, a JSON object, say of a key, the `?`."""
+        return f"(CAST({column} AS jsonb) ->> ?)"
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         """How ids that begin with this are looked for; an index can serve each."""
@@ -116,9 +127,23 @@ class SqliteDialect(SqlDialect):
     def is_known(self, name: str) -> str:
         return f"{name}_units IS NOT NULL"
 
+    is_uneven = " OR ".join(
+        f"abs({name}_nano) >= 1000000000 OR abs({name}_atto) >= 1000000000 "
+        f"OR (({name}_units > 0 OR {name}_nano > 0 OR {name}_atto > 0) "
+        f"AND ({name}_units < 0 OR {name}_nano < 0 OR {name}_atto < 0)) "
+        f"OR (({name}_units IS NULL) + ({name}_nano IS NULL) + ({name}_atto IS NULL) NOT IN (0, 3))"
+        for name in AMOUNTS
+    )
+
+    def is_same(self, one: str, other: str) -> str:
+        return f"{one} IS {other}"  # the other words are known since SQLite 3.39
+
     def has_label(self, column: str) -> str:
         # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
         return f"EXISTS (SELECT 1 FROM json_each({column}) l WHERE l.key = ? AND l.value = ?)"
+
+    def label(self, column: str) -> str:
+        return f"(SELECT l.value FROM json_each({column}) l WHERE l.key = ?)"
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         as_text = super().beginning(column, start, "text")

@@ -38,6 +38,19 @@ def is_url(where: str | Path) -> bool:
     return isinstance(where, str) and _URL.match(where) is not None
 
 
+def shown(where: str | Path) -> str:
+    """Where a ledger is, for people to read: of a URL no user, password or option.
+
+    >>> shown("postgresql://me:secret@db:5432/costs?sslmode=require"), shown("costs.sqlite")
+    ('postgresql://db:5432/costs', 'costs.sqlite')
+    """
+    if not isinstance(where, str) or not is_url(where):
+        return str(where)
+    scheme, _, rest = where.partition("://")
+    # A password may hold any of these signs, if its owner forgot to escape them: less is shown, and never more.
+    return f"{scheme}://{re.split('[?&#;]', rest.rpartition('@')[2])[0]}"
+
+
 def engine_of(url: str) -> Engine:
     """The engine of a server. Raises `ConfigError` for one that nobody knows, or whose client is not installed."""
     matched = _URL.match(url)
