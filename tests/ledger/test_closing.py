@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -15,13 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aicost._errors import UsageError
+from aicost._money import ATTO
 from aicost.cli import cli
 from aicost.ledger import Ledger
-from aicost.ledger.closing import checked_month, month_after, month_of, posted_period
-from aicost.ledger.query import Filter
+from aicost.ledger.check import check
+from aicost.ledger.closing import checked_month, close_month, month_after, month_of, posted_period
+from aicost.ledger.query import Filter, Query
 from aicost.ledger.reader import LedgerReader
+from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 
 from .charges import event, ns, priced, recorded
+from .stores import Where
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 
@@ -149,3 +155,47 @@ def test_it_is_narrowed_as_everything_else(path: Path) -> None:
         for where in (Filter(tenant_id="t"), Filter(run_id="run-2"), Filter(event_id="b")):
             assert [(one.record.event_id, one.posted) for one in reader.booked(where)] == [("b", "2020-02")]
         assert list(reader.booked(Filter(tenant_id="t", until_ns=ns("2020-02-01")))) == []
+
+
+MONTHS = ("2026-09", "2026-10", "2026-11", "2026-12", "2027-01")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("abc"), st.integers(1, 20), st.sampled_from(["2026-09-30", "2026-10-05"])),
+        st.sampled_from(MONTHS[:3]),
+    ),
+    max_size=8,
+)
+
+
+def billed_in(where: Where, month: str | None = None) -> list[tuple[str, int, int | None, str | None]]:
+    ends = {"since_ns": ns(f"{month}-01"), "until_ns": ns(f"{month_after(month)}-01")} if month else {}
+    with where.reader() as reader:
+        return [(one.record.event_id, one.n, one.record.atto, one.posted) for one in reader.booked(Filter(**ends))]
+
+
+def test_what_was_billed_in_a_closed_month_stays_and_all_months_are_what_counts(where: Where) -> None:
+    def holds(steps: list[Any]) -> None:
+        where.store().close()  # or there is none, if nothing is told
+        handed: dict[str, Any] = {}
+        for step in steps:
+            if isinstance(step, str):
+                store = where.store()
+                close_month(store, step, until=time.monotonic() + 5)
+                store.close()
+                handed.setdefault(step, billed_in(where, step))
+            else:
+                event_id, quantity, day = step
+                at = {"started_ns": ns(day), "ended_ns": ns(day)}
+                line = ChargeLine("input", quantity, "1", 1, quantity * ATTO, "r")
+                told = Charge.of_lines(ChargeStatus.PRICED, "USD", quantity * ATTO, (line,), rate_card="t@1")
+                where.recorded((event(event_id, usage={"input": quantity}, **at), told))
+        assert {month: billed_in(where, month) for month in handed} == handed
+        with where.reader() as reader:
+            total = sum(one.atto for one in reader.answer(Query()))
+            counts = sorted((one.event_id, one.atto) for one in reader.records())
+        by_month = [one for month in MONTHS for one in billed_in(where, month)]
+        assert sum(atto or 0 for _, _, atto, _ in by_month) == total
+        assert sorted((name, atto) for name, _, atto, _ in billed_in(where)) == counts, "of all times it is what counts"
+        assert list(check(where.location)) == []
+
+    where.law(holds, STEPS, examples=min(where.examples, 12))
