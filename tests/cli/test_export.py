@@ -235,7 +235,7 @@ def test_a_file_is_whole_or_as_it_was(told: Path, tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("csv", "--where", "tenant"), "--where takes DIMENSION=VALUE, such as tenant=t-42, and not 'tenant'"),
+        (("csv", "--where", "tenant"), "'tenant' is no condition; give DIMENSION=VALUE, as in tenant=t-42"),
         (("csv", "--where", "nope=1"), "no dimension is called 'nope'"),
         (("focus", "--period", "never"), "'never' is no period or time"),
         (("focus", "--focus-version", "1.5"), "'1.5' is not one of '1.2', '1.4'"),

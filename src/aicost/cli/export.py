@@ -14,13 +14,10 @@ from aicost.ledger.reader import LedgerReader
 from aicost.reports.amounts import readable
 from aicost.reports.flat_files import FileColumn, FileRow, made_whole, write_csv, write_parquet
 from aicost.reports.periods import Period
-from aicost.semconv.dimensions import BY_NAME
 
 from ._options import ledger_option, ledger_path, period_options
+from .report import narrowed, where_option
 
-where_option: Callable[[Any], Any] = click.option(
-    "--where", "wheres", multiple=True, metavar="D=V", help="Only where dimension D is V; may be repeated."
-)
 output_option: Callable[[Any], Any] = click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write. Default: standard output."
 )
@@ -45,7 +42,7 @@ def command() -> None:
 @ledger_option
 def focus(
     period: Period,
-    wheres: tuple[str, ...],
+    conditions: tuple[tuple[str, str], ...],
     version: Literal["1.2", "1.4"],
     every: Literal["hour", "day", "month"] | None,
     output: Path | None,
@@ -59,7 +56,7 @@ def focus(
     from aicost.reports.focus import focus_columns, focus_header, focus_rows
 
     columns = focus_columns(version, every)
-    where = _filter(wheres, period)
+    where = _filter(conditions, period)
     with LedgerReader(ledger_path(ledger)) as reader:
         _write(focus_header(columns), focus_rows(reader.booked(where), columns, every), output)
         _tell(reader, where)
@@ -70,9 +67,9 @@ def focus(
 @where_option
 @output_option
 @ledger_option
-def as_csv(period: Period, wheres: tuple[str, ...], output: Path | None, ledger: Path | None) -> None:
+def as_csv(period: Period, conditions: tuple[tuple[str, str], ...], output: Path | None, ledger: Path | None) -> None:
     """Write the charges as CSV, one row per attempt that counts. Amounts are exact; what is not known is empty."""
-    _charges(period, wheres, output, ledger, is_parquet=False)
+    _charges(period, conditions, output, ledger, is_parquet=False)
 
 
 @command.command("parquet")
@@ -80,18 +77,23 @@ def as_csv(period: Period, wheres: tuple[str, ...], output: Path | None, ledger:
 @where_option
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write.")
 @ledger_option
-def as_parquet(period: Period, wheres: tuple[str, ...], output: Path, ledger: Path | None) -> None:
+def as_parquet(period: Period, conditions: tuple[tuple[str, str], ...], output: Path, ledger: Path | None) -> None:
     """Write the charges as Parquet, amounts as DECIMAL(38,18). Needs `aicost[parquet]`."""
-    _charges(period, wheres, output, ledger, is_parquet=True)
+    _charges(period, conditions, output, ledger, is_parquet=True)
 
 
 def _charges(
-    period: Period, wheres: tuple[str, ...], output: Path | None, ledger: Path | None, *, is_parquet: bool
+    period: Period,
+    conditions: tuple[tuple[str, str], ...],
+    output: Path | None,
+    ledger: Path | None,
+    *,
+    is_parquet: bool,
 ) -> None:
     from aicost.reports.charge_table import charge_header, charge_rows
 
     with LedgerReader(ledger_path(ledger)) as reader:
-        rows = charge_rows(reader.records(_filter(wheres, period)))
+        rows = charge_rows(reader.records(_filter(conditions, period)))
         _write(charge_header(), rows, output, is_parquet=is_parquet)
         _tell_waiting(reader)
 
@@ -116,19 +118,9 @@ def _write(
     click.echo(f"{output}: {count:,} rows", err=True)
 
 
-def _filter(wheres: Iterable[str], period: Period) -> Filter:
-    """What `--where` and the period leave. Raises `LedgerError` for a dimension nobody knows."""
-    from aicost.scopes.ids import opaque
-
-    given: dict[str, Any] = {}
-    for text in wheres:
-        name, sign, value = text.partition("=")
-        if not (name and sign):
-            raise click.UsageError(f"--where takes DIMENSION=VALUE, such as tenant=t-42, and not {text!r}")
-        known = BY_NAME.get(name)
-        # As an id was kept that looked like personal data.
-        given["run_id" if name == "run" else name] = value if known is None else opaque(known.key, value)
-    return Filter(**given).within(period.since_ns, period.until_ns)
+def _filter(conditions: Sequence[tuple[str, str]], period: Period) -> Filter:
+    """What `--where` and the period leave."""
+    return narrowed(conditions).within(period.since_ns, period.until_ns)
 
 
 def _tell(reader: LedgerReader, where: Filter) -> None:
