@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .closing import months_closed, posted
 from .columns import digest_of
 from .deciding import Alias, Decider, Decisions, KnownEvent, view_digest
 from .records import Began, ChargeRecord, Charges, Ended, JournalRecord, charge_of
@@ -225,6 +226,9 @@ class Writer:
             store.put(ALIASES, made.aliases)
         if seen:
             store.replace(SIGHTINGS, seen)
+        closed = months_closed(store) if rows else frozenset[str]()
+        if closed:
+            rows = [posted(row, closed, dialect) for row in rows]
         if rows:
             store.put(ENTRIES, rows)
             self._rollups.add(rows)
