@@ -269,6 +269,17 @@ def combined(rows: Iterable[Sums], keys: Keys, start: datetime | None, currency:
     return made
 
 
+def without(whole: Sums, rows: Iterable[Sums], keys: Keys) -> Sums:
+    """What is left of sums without those of rows that are a part of it."""
+    part = combined(rows, whole.keys, whole.start, whole.currency)
+    left = combined((whole,), keys, whole.start, whole.currency)
+    for name in ADDITIVE:
+        setattr(left, name, getattr(left, name) - getattr(part, name))
+    left.waste = {cause: atto - part.waste[cause] for cause, atto in whole.waste.items()}
+    left.tokens = {kind: added((tokens, -part.tokens[kind])) for kind, tokens in whole.tokens.items()}
+    return left
+
+
 def first_keys(rows: Iterable[Sums], n: int) -> dict[str, list[Keys]]:
     """The keys of the `n` dearest rows of each currency, over all stretches of time."""
     whole: dict[str, dict[Keys, int]] = {}
@@ -298,7 +309,7 @@ def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> li
         closing = combined(some, (OTHER,) * len(some[0].keys), *key)
         closing.others = sum(row.others or 1 for row in some)
         stay.append(closing)
-    return sorted(stay, key=_order)
+    return in_order(stay)
 
 
 def summed(
@@ -344,7 +355,7 @@ def summed(
     rows = [sums for sums in made.values() if sums.attempts or sums.atto]
     for measure, some in (values or {}).items():
         _put_values(measure, some, rows)
-    return sorted(rows, key=_order)
+    return in_order(rows)
 
 
 def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[Sums]) -> None:
@@ -358,6 +369,11 @@ def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[S
             row.latency_ns = quantiles(weights)
         else:
             row.units, row.cost_each = sum(weights.values()), quantiles(weights)
+
+
+def in_order(rows: Iterable[Sums]) -> list[Sums]:
+    """Rows by time, the dearest first, and those of all others last."""
+    return sorted(rows, key=_order)
 
 
 def _order(row: Sums) -> tuple[Any, ...]:
