@@ -17,7 +17,7 @@ from ._options import console, json_option, ledger_option, ledger_path, print_js
 
 @click.group("ledger")
 def command() -> None:
-    """Check, migrate and take in; close a month; forget a person."""
+    """Check, migrate, rebuild and take in; close a month; forget a person."""
 
 
 @command.command("check")
@@ -77,6 +77,21 @@ def migrate(ledger: Path | None, as_json: bool) -> None:
         print_json({"ledger": str(path), "schema": SCHEMA_VERSION})
     else:
         click.echo(f"{path} is of schema {SCHEMA_VERSION}")
+
+
+@command.command("rebuild")
+@ledger_option
+@json_option
+def rebuild(ledger: Path | None, as_json: bool) -> None:
+    """Make the sums anew that are kept beside the entries, and reports are made of. No entry is touched."""
+    from aicost.ledger.rebuild import rebuild as make_anew
+
+    path = ledger_path(ledger)
+    made = make_anew(path)
+    if as_json:
+        print_json({"ledger": str(path), "sums": made})
+    else:
+        click.echo(f"{path}: made {made:,} sums of its entries anew")
 
 
 @command.command("close")

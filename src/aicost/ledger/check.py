@@ -18,6 +18,7 @@ from .engines import engine_of, is_url
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
+from .rollups import differences
 from .rows import NO_LAYOUT, quantities_of
 from .schema import COUNTS
 from .selection import HOUR_NS
@@ -141,6 +142,7 @@ def _broken(snapshot: Snapshot) -> Iterator[Broken]:
     yield from _transfers(snapshot)
     yield from _posted(snapshot)
     yield from _groupings(snapshot)
+    yield from _sums(snapshot)
 
 
 def _text(value: Any) -> str:
@@ -200,6 +202,12 @@ def _transfers(snapshot: Snapshot) -> Iterator[Broken]:
         if amount := snapshot.dialect.atto(row, "amount"):
             said = f"they sum to {amount} (1e-18)"
             yield Broken("the transfers of an allocation sum to zero", _text(row["of_event"]), said)
+
+
+def _sums(snapshot: Snapshot) -> Iterator[Broken]:
+    for table, key in differences(snapshot):
+        why = "they are not those of the entries; make them anew with `aicost ledger rebuild`"
+        yield Broken("sums that are kept are those of the entries", f"{table} {key}", why)
 
 
 def _posted(snapshot: Snapshot) -> Iterator[Broken]:
