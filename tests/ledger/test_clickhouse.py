@@ -341,10 +341,11 @@ def test_a_server_that_is_away_may_come_back(where: Where, clickhouse_server: Cl
     [
         (("not-a-secret", "my-secret"), "AUTHENTICATION_FAILED"),
         (("/test_", "/nowhere_"), "UNKNOWN_DATABASE"),
-        (("@127.0.0.1:", "@127.0.0.1:1"), "port"),
+        (("@127.0.0.1:", "@127.0.0.1:1"), "[Pp]ort"),
+        (("@127.0.0.1:", "@127.0.0.1:9/"), "refused"),
         (("@127.0.0.1", "@nowhere.invalid"), "nowhere.invalid"),
     ],
-    ids=["password", "database", "port", "host"],
+    ids=["password", "database", "port", "nobody", "host"],
 )
 def test_what_cannot_be_reached_is_said_without_the_password(
     where: Where, change: tuple[str, str], why: str, opened: Callable[..., Any]
@@ -372,6 +373,12 @@ def test_a_database_of_others_is_left_alone(
     with pytest.raises(LedgerError, match=why):
         opened(where.location, timeout_s=5)
     assert len(sql.query("SHOW TABLES").result_rows) == 1
+
+
+def test_a_server_that_is_too_old_is_refused(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clickhouse_client, "_OLDEST", (99, 1))
+    with pytest.raises(LedgerError, match=r"is ClickHouse \d+\..*needs 99\.1"):
+        where.store()
 
 
 def test_there_is_nothing_to_read_before_something_was_written(where: Where) -> None:

@@ -115,9 +115,15 @@ class Connection:
                 connect_timeout=max(self._timeout_s, 1),
                 send_receive_timeout=max(self._timeout_s, 1) * _PATIENCE,
                 autogenerate_session_id=False,  # in a session, a request nobody waits for locks out the next
-                show_clickhouse_errors="scrub",
+                show_clickhouse_errors=True,
                 **self._options,
             )
+            version = str(self._client.server_version)
+            if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+                self._client = None
+                raise LedgerError(
+                    f"{self.name} is ClickHouse {version}; a ledger needs {_OLDEST[0]}.{_OLDEST[1]} or newer"
+                )
         return self._client
 
 
@@ -134,11 +140,12 @@ def _names(columns: Sequence[str]) -> list[str]:
     return [name.rpartition(".")[2] for name in columns]
 
 
-def _why(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None and not str(cause):
-        cause = cause.__cause__
-    return str(cause or error).partition("\n")[0][:500]
+def _why(error: BaseException) -> str:
+    """What the server said; of one that did not answer, what happened to the connection."""
+    if getattr(error, "code", None) is None:
+        while (cause := error.__cause__ or error.__context__) is not None and str(cause):
+            error = cause
+    return str(error).partition("\n")[0][:500]
 
 
 class Guarded(InsertContext):
