@@ -74,6 +74,7 @@ class ClickhouseSnapshot:
     """A database open for questions: all are answered from what was written up to the moment it was opened."""
 
     dialect: SqlDialect = CLICKHOUSE
+    has_sums = False
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
