@@ -403,7 +403,6 @@ def test_an_unknown_dimension_never_gets_to_the_store(where: Where) -> None:
         reader.answer(Query(("tenant; DROP TABLE entries",)))
 
 
-@pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
 def test_a_person_is_forgotten_everywhere_but_in_the_sums(where: Where) -> None:
     person, own = "user-4711-forgettable", {"user_id": "user-4711-forgettable", "tenant_id": "t"}
     ledger = where.ledger()

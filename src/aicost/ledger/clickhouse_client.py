@@ -18,14 +18,13 @@ from aicost._errors import LedgerError
 from aicost._wellformed import wellformed
 
 from .clickhouse_tables import Door
+from .schema import UNREAD
 
 _OLDEST = (25, 8)
 """The oldest server whose SQL has what ours needs: correlated subqueries, and common tables that are recursive."""
 
 _PATIENCE = 12
 """How many times as long as for a connection one waits for an answer."""
-
-_BYTES = {"FixedString": "bytes"}
 
 _PART = 1 << 14
 """Rows that are made bytes at a time."""
@@ -56,14 +55,14 @@ class Connection:
 
     def ask(self, statement: str, settings: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The rows that a statement gives."""
-        found = self._do(lambda client: client.query(statement, settings=dict(settings or {}), query_formats=_BYTES))
+        found = self._do(lambda client: client.query(statement, settings=dict(settings or {}), **_formats(statement)))
         names = _names(found.column_names)
         return [dict(zip(names, row, strict=True)) for row in found.result_rows]
 
     def stream(self, statement: str, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The same, as they come."""
         stream = self._do(
-            lambda client: client.query_row_block_stream(statement, settings=dict(settings), query_formats=_BYTES)
+            lambda client: client.query_row_block_stream(statement, settings=dict(settings), **_formats(statement))
         )
         names = _names(stream.source.column_names)
         with self._reading(), stream:
@@ -116,10 +115,24 @@ class Connection:
                 connect_timeout=max(self._timeout_s, 1),
                 send_receive_timeout=max(self._timeout_s, 1) * _PATIENCE,
                 autogenerate_session_id=False,  # in a session, a request nobody waits for locks out the next
-                show_clickhouse_errors="scrub",
+                show_clickhouse_errors=True,
                 **self._options,
             )
+            version = str(self._client.server_version)
+            if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+                self._client = None
+                raise LedgerError(
+                    f"{self.name} is ClickHouse {version}; a ledger needs {_OLDEST[0]}.{_OLDEST[1]} or newer"
+                )
         return self._client
+
+
+def _formats(statement: str) -> dict[str, Any]:
+    """How the client gives what is no text: ids, and records that could not be read."""
+    return {
+        "query_formats": {"FixedString": "bytes"},
+        "column_formats": {"record": "bytes"} if f" FROM {UNREAD.name}" in statement else None,
+    }
 
 
 def _names(columns: Sequence[str]) -> list[str]:
@@ -127,11 +140,12 @@ def _names(columns: Sequence[str]) -> list[str]:
     return [name.rpartition(".")[2] for name in columns]
 
 
-def _why(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None and not str(cause):
-        cause = cause.__cause__
-    return str(cause or error).partition("\n")[0][:500]
+def _why(error: BaseException) -> str:
+    """What the server said; of one that did not answer, what happened to the connection."""
+    if getattr(error, "code", None) is None:
+        while (cause := error.__cause__ or error.__context__) is not None and str(cause):
+            error = cause
+    return str(error).partition("\n")[0][:500]
 
 
 class Guarded(InsertContext):
@@ -180,7 +194,7 @@ def literal(value: Any) -> str:
     if isinstance(value, bytes):
         return "'" + "".join(f"\\x{byte:02x}" for byte in value) + "'"
     text: str = wellformed(str(value))  # as such text is stored
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0") + "'"
 
 
 def bound(select: str, values: Sequence[Any]) -> str:

@@ -62,6 +62,9 @@ _IDS: tuple[tuple[str, str, str, Kind], ...] = (
 
 _FAILED_INSIDE: tuple[Literal["step", "run"] | None, ...] = (None, "run", "step")
 
+_MAX_NAMES = 10_000
+"""Names of runs and steps that a reader keeps in memory."""
+
 Found = Mapping[str, Any]
 
 P = ParamSpec("P")
@@ -94,6 +97,7 @@ class LedgerReader:
         Where it may not be written, what waits stays there: `waiting` says how many bytes.
         """
         self._layouts: dict[int, Layout] = {}
+        self._names: dict[tuple[str, Any], str | None] = {}
         self.waiting: int | None = 0
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
         if isinstance(path, str) and is_url(path):
@@ -351,12 +355,22 @@ class LedgerReader:
         record = record_of(row, row["name"] or event.hex(), row["meters"] or NO_LAYOUT, self._dialect)
         layout_of(record.layout)  # or whoever asks for its lines would find out that it is none
         if record.workflow is None and record.run_id is not None:
-            named = self._rows("SELECT workflow FROM runs WHERE run_id = ?", (row["run_id"],))
-            record = record._replace(workflow=named[0]["workflow"] if named else None)
+            named = self._named("SELECT workflow AS name FROM runs WHERE run_id = ?", row["run_id"])
+            record = record._replace(workflow=named)
         if record.step is None and record.step_id is not None:
-            named = self._rows("SELECT name FROM steps WHERE step_id = ?", (row["step_id"],))
-            record = record._replace(step=named[0]["name"] if named else None)
+            record = record._replace(step=self._named("SELECT name FROM steps WHERE step_id = ?", row["step_id"]))
         return record
+
+    def _named(self, select: str, identifier: Any) -> str | None:
+        """What a run or step is called, asked once for the many calls in it: a server is far away."""
+        known = self._names.get((select, identifier), "")
+        if known == "":
+            rows = self._rows(select, (identifier,))
+            known = rows[0]["name"] if rows else None
+            if len(self._names) >= _MAX_NAMES:
+                self._names.clear()
+            self._names[select, identifier] = known
+        return known
 
     def _dearest_runs(self, query: Query, top: int) -> list[Sums]:
         """The dearest runs, in full, and all others together: the total without those."""

@@ -1,6 +1,7 @@
 """What a ledger is kept in: a file, or a server that a URL names. One file here for each kind.
 
-Where one is given, a path is a SQLite file, and a URL a server: `postgresql://user:password@host:5432/database`.
+Where one is given, a path is a SQLite file, and a URL a server: `postgresql://user:password@host:5432/database`,
+`clickhouse://user:password@host:8123/database`.
 """
 
 from __future__ import annotations

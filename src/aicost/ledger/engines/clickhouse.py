@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from decimal import Context, Decimal
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ from aicost.ledger.clickhouse_tables import (
     type_of,
 )
 from aicost.ledger.schema import CONTEXTS, ENTRIES, PEOPLE, PLACES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
-from aicost.ledger.sql_dialects import SqlDialect
+from aicost.ledger.sql_dialects import SqlDialect, parts_of
 from aicost.ledger.store import Row
 
 LEASE_S = 30.0
@@ -49,14 +49,18 @@ _LOOK_S = 0.02
 _QUIET_S = 20.0
 """How long to wait for inserts of a writer that is gone to end at the server."""
 
+_LONG = {"max_query_size": 1 << 28, "max_ast_elements": 10_000_000, "max_expanded_ast_elements": 10_000_000}
+"""What a statement may be with thousands of ids in it."""
+
+_CHANGES = 100
+"""Changes of rows that one statement asks for."""
+
 _SETTINGS = {
     "final": 1,
     "do_not_merge_across_partitions_select_final": 1,
     "join_use_nulls": 1,
     "transform_null_in": 0,
-    "max_query_size": 1 << 28,
-    "max_ast_elements": 10_000_000,
-    "max_expanded_ast_elements": 10_000_000,
+    **_LONG,
 }
 
 _TABLE_ALREADY_EXISTS = 57
@@ -116,6 +120,7 @@ class ClickhouseStore(ClickhouseSnapshot):
         self._inserts = 0
         self._seen_at = 0.0
         self._places: list[Row] = []
+        self._erases = False
 
     @property
     def is_usable(self) -> bool:
@@ -157,12 +162,15 @@ class ClickhouseStore(ClickhouseSnapshot):
         self._number = None
         self._release()
 
-    def erasing(self, until: float) -> AbstractContextManager[None]:  # noqa: ARG002 - it cannot be, however long one waits
-        """Raises `LedgerError`: of most tables the first row of a key stays."""
-        raise LedgerError(
-            f"ledger {self._db.name}: nobody can be forgotten in ClickHouse yet; "
-            "ALTER TABLE ... UPDATE of subjects, runs_told, outcomes_told and views is what it takes"
-        )
+    @contextmanager
+    def erasing(self, until: float) -> Iterator[None]:
+        """A transaction in which rows are changed where they are: every version of them, for every reader, at once."""
+        with self.transaction(until):
+            self._erases = True
+            try:
+                yield
+            finally:
+                self._erases = False
 
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows that are not there."""
@@ -175,22 +183,43 @@ class ClickhouseStore(ClickhouseSnapshot):
         """Add rows, or take the place of those there."""
         if table is PLACES:
             self._places += [(*row, 0) for row in rows]
+        elif self._erases:
+            self._change(table, rows)
         else:
             self._add(table, table.columns, rows)
 
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
-        """Remove rows of states."""
+        """Remove rows. Those that are no states are gone at once, whatever becomes of the transaction."""
         if table is PLACES:
             gone = [(segment, 0, 1) for (segment,) in keys]
             if self._number is not None:
                 self._places += gone
-                return
-            with self.transaction(time.monotonic() + LEASE_S):
-                self._places = gone
-        elif table in STATES:
+            elif gone:
+                with self.transaction(time.monotonic() + LEASE_S):
+                    self._places = gone
+        elif table in STATES and not self._erases:
             self._add(table, [column for column in table.columns if column.name in table.key], keys, is_deleted=1)
-        else:
-            raise TypeError(f"rows of {table.name} stay")
+        elif keys:
+            self._alter(table, [f"DELETE WHERE {_of_keys(table, keys)}"])
+
+    def _change(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Have rows say something else, in the parts they are in."""
+        said: dict[Row, list[Row]] = {}
+        for row in rows:
+            said.setdefault(row[len(table.key) :], []).append(row[: len(table.key)])
+        names = table.names(self.dialect)[len(table.key) :]
+        self._alter(
+            table,
+            [
+                f"UPDATE {', '.join(f'`{name}` = {literal(one)}' for name, one in zip(names, values, strict=True))} "
+                f"WHERE {_of_keys(table, keys)}"
+                for values, keys in said.items()
+            ],
+        )
+
+    def _alter(self, table: LedgerTable, changes: Sequence[str]) -> None:
+        for some in parts_of(changes, _CHANGES):
+            self._db.tell(f"ALTER TABLE {physical(table)} {', '.join(some)}", {**_LONG, "mutations_sync": 2})
 
     def _add(
         self, table: LedgerTable, columns: Sequence[StoredColumn], rows: Sequence[Row], *, is_deleted: int = 0
@@ -231,7 +260,8 @@ class ClickhouseStore(ClickhouseSnapshot):
     def _commit(self) -> None:
         """End the transaction, in one insert, of one part: all of it is there, or nothing."""
         assert self._number is not None  # noqa: S101 - `transaction` has set it
-        rows = [*self._places, ("", self._number, 0)]
+        last = {row[0]: row for row in (*self._places, ("", self._number, 0))}
+        rows = [*last.values()]
         self._send(PLACES, PLACES_DOOR, [*zip(*rows, strict=True)], {})
 
     def _locked(self, until: float) -> int:
@@ -373,7 +403,7 @@ def _check(db: Connection, tables: Mapping[str, str]) -> None:
     said = tables.get(ENTRIES.name)
     if said is None:
         if not tables:
-            raise LedgerError(f"{db.name} is not an aicost ledger: it is empty")
+            raise LedgerError(f"no ledger at {db.name}; run something that writes to it first, or name another one")
         raise LedgerError(
             f"{db.name} is a database but not an aicost ledger (it has table {min(tables)!r}); choose another one"
         )
@@ -389,6 +419,12 @@ def _check(db: Connection, tables: Mapping[str, str]) -> None:
             f"ledger {db.name} was written by a newer aicost "
             f"(schema {known[1]}, this one knows {SCHEMA_VERSION}); upgrade"
         )
+
+
+def _of_keys(table: LedgerTable, keys: Sequence[Row]) -> str:
+    """Whether a row has one of these keys."""
+    listed = ", ".join(f"({', '.join(map(literal, key))})" for key in keys)
+    return f"({', '.join(table.key)}) IN ({listed})" if len(table.key) > 1 else f"{table.key[0]} IN ({listed})"
 
 
 def _is_held(number: int) -> str:
