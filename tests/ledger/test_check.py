@@ -81,6 +81,10 @@ BREAKS = {
         ELSEWHERE,
         IDS["plain"],
     ),
+    "what is billed in a later month is of one that was closed": (
+        f"UPDATE entries SET posted_period = '2026-11' WHERE id = {PLAIN}",
+        IDS["plain"],
+    ),
     "the transfers of an allocation sum to zero": (f"UPDATE entries SET book = 2 WHERE id = {PLAIN}", IDS["plain"]),
     "an id of what is interned is a digest of it": ("UPDATE contexts SET tenant_id = 'x'", "contexts"),
     "an id is 16 bytes": (f"UPDATE entries SET id = x'00' WHERE id = {PLAIN}", "00"),

@@ -13,12 +13,12 @@ from aicost._errors import AicostError
 from aicost._version import __version__
 from aicost._wellformed import printable
 
-_COMMANDS = ("demo", "run", "report", "explain", "price", "rates", "ledger", "collector", "doctor")
+_COMMANDS = ("demo", "run", "report", "explain", "export", "price", "rates", "ledger", "collector", "doctor")
 
 
 FEWER_COLLECTIONS = (50_000, 20, 100)
-"""When Python looks for garbage that refers to itself, as `gc.set_threshold` has it. Taking in a journal makes many
-thousand objects at a time: with its own 700, two fifths of its time went into looking through all there are."""
+"""When Python looks for garbage that refers to itself, as `gc.set_threshold` has it. Taking in a journal makes
+thousands of objects at a time: with Python's own 700 two fifths of its time went into looking through all there are."""
 
 
 class _LazyGroup(click.Group):

@@ -127,6 +127,8 @@ class Query:
     """Which of `MEASURES` are wanted beside the sums."""
     unit: str = REQUEST
     """What `cost_each` is of: `request`, or a dimension, each of whose values is one."""
+    top: int | None = None
+    """How many of the dearest rows of each currency are wanted; all others are one more, `Other`."""
 
     def __post_init__(self) -> None:
         """Raises `LedgerError` for a dimension, bucket, book or measure nobody knows."""

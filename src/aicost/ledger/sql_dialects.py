@@ -86,10 +86,6 @@ class SqlDialect:
         """Whether a column is one of these; there is at least one."""
         return f"{column} IN ({', '.join('?' * len(ids))})", list(ids)
 
-    def has_label(self, column: str) -> str:
-        """Whether labels, a JSON object, say of a key, the first `?`, what the second is."""
-        return f"CAST({column} AS jsonb) ->> ? = ?"
-
     def label(self, column: str) -> str:
         """What labels, a JSON object, say of a key, the `?`."""
         return f"(CAST({column} AS jsonb) ->> ?)"
@@ -141,11 +137,8 @@ class SqliteDialect(SqlDialect):
     def is_same(self, one: str, other: str) -> str:
         return f"{one} IS {other}"  # the other words are known since SQLite 3.39
 
-    def has_label(self, column: str) -> str:
-        # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
-        return f"EXISTS (SELECT 1 FROM json_each({column}) l WHERE l.key = ? AND l.value = ?)"
-
     def label(self, column: str) -> str:
+        # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
         return f"(SELECT l.value FROM json_each({column}) l WHERE l.key = ?)"
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:

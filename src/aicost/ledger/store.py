@@ -17,6 +17,8 @@ class Snapshot(Protocol):
     """A store as it is asked."""
 
     dialect: SqlDialect
+    has_sums: bool
+    """Whether it keeps the tables of `DERIVED`, for questions that those can answer; else entries are asked."""
 
     def rows(self, select: str, values: Sequence[Any] = ()) -> Iterable[Mapping[str, Any]]:
         """What SQL finds, by name; `?` stands for each of the values. All of one source see the same moment."""
@@ -60,6 +62,12 @@ class Store(Snapshot, Protocol):
 
     def replace(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows of states; they take the place of those with the same keys."""
+
+    def add(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add sums to a table of them: to those of the same key, or as new rows (`rollups.added_sql`)."""
+
+    def clear(self, table: LedgerTable) -> None:
+        """Remove all rows of a table that is derived from others."""
 
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
         """Remove the rows with these keys."""

@@ -23,8 +23,8 @@ WASTE_CAUSES: tuple[WasteCause, ...] = ("retry", "failed_call", "failed_step", "
 TOKEN_KINDS: Mapping[Group, Direction] = {one.group: one.direction for one in METERS.values() if one.direction}
 """The kinds of tokens, and which way each goes. A token is of one kind: they add up to all tokens."""
 
-CERTAIN = ("priced", "provider_reported"), ("exact", "matched")
-"""The statuses and degrees of confidence of amounts that are certain."""
+CERTAIN_STATUSES, CERTAIN_DEGREES = ("priced", "provider_reported"), ("exact", "matched")
+"""What status, and what degree of confidence, an amount has that is certain."""
 
 OTHER = "Other"
 
@@ -72,8 +72,8 @@ class AlikeEntries(NamedTuple):
     @property
     def is_certain(self) -> bool:
         """Whether it is sure that they were billed, and how much."""
-        statuses, degrees = CERTAIN
-        return self.chargeable == "yes" and self.charge_status in statuses and self.confidence in degrees
+        is_priced = self.charge_status in CERTAIN_STATUSES and self.confidence in CERTAIN_DEGREES
+        return is_priced and self.chargeable == "yes"
 
 
 RowKey = tuple[Keys, datetime | None, str]
@@ -108,7 +108,7 @@ class Sums:
     atto: int = 0
     """What is known; `is_known` says whether anything is."""
     certain_atto: int = 0
-    """The part of it of which status and confidence are in `CERTAIN`."""
+    """The part of it that was billed for sure, at a price that is sure."""
     fallback_atto: int = 0
     """The part of it that was spent on fallbacks."""
     more_atto: int = 0
@@ -269,6 +269,17 @@ def combined(rows: Iterable[Sums], keys: Keys, start: datetime | None, currency:
     return made
 
 
+def without(whole: Sums, rows: Iterable[Sums], keys: Keys) -> Sums:
+    """What is left of sums without those of rows that are a part of it."""
+    part = combined(rows, whole.keys, whole.start, whole.currency)
+    left = combined((whole,), keys, whole.start, whole.currency)
+    for name in ADDITIVE:
+        setattr(left, name, getattr(left, name) - getattr(part, name))
+    left.waste = {cause: atto - part.waste[cause] for cause, atto in whole.waste.items()}
+    left.tokens = {kind: added((tokens, -part.tokens[kind])) for kind, tokens in whole.tokens.items()}
+    return left
+
+
 def first_keys(rows: Iterable[Sums], n: int) -> dict[str, list[Keys]]:
     """The keys of the `n` dearest rows of each currency, over all stretches of time."""
     whole: dict[str, dict[Keys, int]] = {}
@@ -298,7 +309,7 @@ def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> li
         closing = combined(some, (OTHER,) * len(some[0].keys), *key)
         closing.others = sum(row.others or 1 for row in some)
         stay.append(closing)
-    return sorted(stay, key=_order)
+    return in_order(stay)
 
 
 def summed(
@@ -344,7 +355,7 @@ def summed(
     rows = [sums for sums in made.values() if sums.attempts or sums.atto]
     for measure, some in (values or {}).items():
         _put_values(measure, some, rows)
-    return sorted(rows, key=_order)
+    return in_order(rows)
 
 
 def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[Sums]) -> None:
@@ -358,6 +369,11 @@ def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[S
             row.latency_ns = quantiles(weights)
         else:
             row.units, row.cost_each = sum(weights.values()), quantiles(weights)
+
+
+def in_order(rows: Iterable[Sums]) -> list[Sums]:
+    """Rows by time, the dearest first, and those of all others last."""
+    return sorted(rows, key=_order)
 
 
 def _order(row: Sums) -> tuple[Any, ...]:

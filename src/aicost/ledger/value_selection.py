@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aicost.semconv.dimensions import LABEL
 
 from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
-from .selection import HOUR_NS, LATE, where_sql
+from .rollups import alike_contexts
+from .schema import OF_RUN, SUMS_BY_RUN
+from .selection import columns_of, hour_of, rows_sql, source_sql
+from .sources import LATE, Source, sources_of
 from .sql_dialects import Condition, SqlDialect
+from .store import Snapshot
 from .sums import RowKey
 
 _Found = dict[RowKey, Counter[int | None]]
 
 
-def values_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
+def values_sql(query: Query, measure: str, snapshot: Snapshot) -> Condition:
     """What finds the values of a measure, with how often each is there, by the keys, which are `key_0` and so on.
 
     First entries that are alike are put together (`g`), as they are for sums, so that contexts and subjects are looked
     up once for each kind. What was entered and taken back is gone with that: its `n` is 0.
     """
-    alike, values = _alike_sql(query, measure, dialect)
+    dialect = snapshot.dialect
+    values: list[Any] = []
+    sources = _sources(query, measure, snapshot)
+    alike = " UNION ALL ".join([_alike_sql(query, measure, source, dialect, values) for source in sources])
     found = _found(query, measure)
     by = [f"{_key(name, dialect, values)} AS key_{n}" for n, name in enumerate(query.group_by)]
     by += ["c.currency AS currency", *(["g.hour AS hour"] if query.bucket is not None else [])]
@@ -100,27 +108,59 @@ def _is_of_unit(query: Query, measure: str) -> bool:
     return measure == "cost_each" and query.unit != REQUEST
 
 
-def _alike_sql(query: Query, measure: str, dialect: SqlDialect) -> Condition:
-    condition, values = where_sql(query.where, dialect, book=query.book)
+def _sources(query: Query, measure: str, snapshot: Snapshot) -> list[Source]:
+    """What answers: of runs their sums, as far as those go. What is in no run is in none of them."""
+    if measure != "runs" and not (_is_of_unit(query, measure) and query.unit == RUN):
+        return [Source(where=query.where)]
+    asked = replace(query, group_by=(*query.group_by, RUN), measures=())
+    return [one for one in sources_of(asked, snapshot, SUMS_BY_RUN, facts=OF_RUN) if one.kind != "moved"]
+
+
+def _alike_sql(query: Query, measure: str, source: Source, dialect: SqlDialect, values: list[Any]) -> str:
+    condition, more = source_sql(source, dialect, query.book)
+    values += more
     names = (*query.group_by, query.unit) if _is_of_unit(query, measure) else query.group_by
-    late = [name for name in names if name in LATE]
+    said = columns_of(source, SUMS_BY_RUN, dialect)
     keys = ["e.context AS context", *(["e.subject AS subject"] if _asks_for_subjects(query, measure) else [])]
-    keys += [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in dict.fromkeys(late)]
+    keys += [f"{f'e.late_{name}' if source.is_late else 'NULL'} AS late_{name}" for name in LATE if name in names]
     if query.bucket is not None:
-        keys.append(f"{dialect.rounded_down('e.charge_start', HOUR_NS)} AS hour")
+        keys.append(f"{hour_of(source, query, dialect)} AS hour")
     if RUN in names or measure == "runs":
         keys.append("e.run_id AS run_id")
-    sums = ["SUM(e.n) AS n"]
-    entries = f"FROM entries e{' JOIN contexts c ON c.id = e.context' if late else ''} {condition}"
+    entries = f"FROM {rows_sql(source, names)} e {condition}"
     if measure == "latency":
-        return f"SELECT {', '.join((*keys, 'e.charge_ns AS value', 'e.n AS n'))} {entries}", values
+        return f"SELECT {', '.join((*keys, 'e.charge_ns AS value', 'e.n AS n'))} {entries}"
+    sums = ["n"]
     if _is_of_unit(query, measure):
-        keys.append(f"CASE WHEN {dialect.is_known('e.amount')} THEN 1 ELSE 0 END AS known")
-        sums.append(dialect.sum_of_money("e.amount", "amount"))
+        keys.append(f"{said['known']} AS known")
+        sums += dialect.columns_of_money("amount")
     elif measure == "cost_each":
         # A reversal has the amount negated: it is of the same value.
         keys += [f"e.n * e.{column} AS {column}" for column in dialect.columns_of_money("amount")]
-    return f"SELECT {', '.join((*keys, *sums))} {entries} GROUP BY {_ordinals(keys)}", values
+    selected = [*keys, *(f"SUM({said[name]}) AS {name}" for name in sums)]
+    return f"SELECT {', '.join(selected)} {entries} GROUP BY {_ordinals(keys)}"
+
+
+def runs_sql(query: Query, snapshot: Snapshot) -> Condition:
+    """What finds each run with its amount, by currency."""
+    dialect = snapshot.dialect
+    found: list[str] = []
+    values: list[Any] = []
+    columns = ["run_id", "context", "n", *dialect.columns_of_money("amount")]
+    for source in sources_of(query, snapshot, SUMS_BY_RUN, facts=OF_RUN):
+        if source.kind != "moved":
+            condition, more = source_sql(source, dialect, query.book)
+            values += more
+            said = columns_of(source, SUMS_BY_RUN, dialect)
+            selected = ", ".join(f"{said[name]} AS {name}" for name in columns)
+            found.append(f"SELECT {selected} FROM {source.table} e {condition} AND e.run_id IS NOT NULL")
+    select = (
+        f"WITH k AS ({alike_contexts(('currency',))}), g AS ({' UNION ALL '.join(found)}), r AS (SELECT g.run_id "
+        "AS run_id, COALESCE(k.alike, g.context) AS context, SUM(g.n) AS n, "
+        f"{dialect.sum_of_money('g.amount', 'amount')} FROM g LEFT JOIN k ON k.id = g.context GROUP BY 1, 2) "
+        "SELECT r.*, c.currency AS currency FROM r LEFT JOIN contexts c ON c.id = r.context"
+    )
+    return select, values
 
 
 def _runs_sql(by: list[str], found: str, *, is_counted: bool) -> str:

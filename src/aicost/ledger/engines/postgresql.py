@@ -138,6 +138,7 @@ class _Base:
     """A connection to a database that has a ledger, or will have."""
 
     dialect: SqlDialect = POSTGRESQL
+    has_sums = False
 
     def __init__(self, url: str, *, timeout_s: float, silence_s: float | None) -> None:
         self.name, settings = _read(url)

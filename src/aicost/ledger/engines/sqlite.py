@@ -17,7 +17,7 @@ from aicost._wellformed import wellformed
 from aicost.ledger.connection import connect, connect_read_only
 from aicost.ledger.schema import LedgerTable
 from aicost.ledger.sql_dialects import SQLITE, SqlDialect
-from aicost.ledger.sqlite_tables import inserted, version_of
+from aicost.ledger.sqlite_tables import Tables, inserted, version_of
 from aicost.ledger.store import Row
 
 _log = logging.getLogger("aicost.ledger")
@@ -46,6 +46,7 @@ class SqliteSnapshot:
     """A file open for questions: all are answered from the same moment."""
 
     dialect: SqlDialect = SQLITE
+    has_sums = True
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
@@ -144,6 +145,14 @@ class SqliteStore(SqliteSnapshot):
     def replace(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows, or take the place of those there."""
         self.db.executemany(inserted(table, "REPLACE"), rows)
+
+    def add(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add sums."""
+        Tables(self.db).add(table, rows)
+
+    def clear(self, table: LedgerTable) -> None:
+        """Remove all rows."""
+        Tables(self.db).clear(table)
 
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
         """Remove rows."""
