@@ -22,6 +22,9 @@ NO_DATA = {
     "run": "runs a program",
     "collector": "is a service; --print-config prints the YAML that it reads",
     "rates export": "writes a file in the format of another tool",
+    "export focus": "writes FOCUS",
+    "export csv": "writes CSV",
+    "export parquet": "writes Parquet",
 }
 
 
@@ -67,6 +70,7 @@ def asked(tmp_path: Path) -> dict[str, tuple[str, ...]]:
         "ledger check": ("--ledger", ledger),
         "ledger ingest": ("--ledger", ledger),
         "ledger migrate": ("--ledger", ledger),
+        "ledger close": ("2020-01", "--ledger", ledger),
         "ledger forget": ("--user", "u-1", "--ledger", ledger),
         "rates list": ("--provider", "openai"),
         "rates show": ("openai", "gpt-5"),

@@ -139,6 +139,8 @@ def test_csv_goes_to_standard_output_or_a_file(path: Path, tmp_path: Path) -> No
         (("--compare", "previous"), "a comparison needs a period that has begun"),
         (("--compare", "previous", "--period", "2999"), "a comparison needs a period that has begun"),
         (("--json", "--csv"), "give --json or --csv"),
+        (("--currency", "EUR", "--per", "run"), "what is converted has no count of runs"),
+        (("--currency", "EUR", "--measure", "latency"), "what is converted has no count of runs"),
         (("--top", "0"), "0 is not in the range x>=1"),
         (("--by", "meter", "--measure", "runs"), "by meter there is no runs"),
     ],

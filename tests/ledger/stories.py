@@ -80,8 +80,13 @@ def additive(row: Sums) -> dict[str, Any]:
 
 
 def told_to(path: Path, told: list[Told]) -> Path:
-    """A ledger that was told of all this, of a run with a step that failed, of one that failed and one that did not."""
-    ledger = Ledger.open(path)
+    """A file that was told of all this."""
+    tell(Ledger.open(path), told)
+    return path
+
+
+def tell(ledger: Ledger, told: list[Told]) -> None:
+    """Tell a ledger of all this, of a run with a failed step, of one that failed and one that did not; and close it."""
     ledger.start_run("run-000001", workflow="w", started_ns=0)
     ledger.start_step("s-1", run_id="run-000001", name="bad", kind="step", started_ns=0)
     ledger.end_step("s-1", status="failed", ended_ns=1)
@@ -97,4 +102,3 @@ def told_to(path: Path, told: list[Told]) -> Path:
         said = {key: value for key, value in known.items() if key != "took_ns"}
         ledger.record([(event(name, **{**said, **more}), some_charge(status, amount))])
     ledger.close()
-    return path

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost import LedgerError
 from aicost.ledger.quantiles import quantiles
 from aicost.ledger.query import BREAKDOWNS, BUCKETS, MEASURES, REQUEST, Bucket, Query, start_of
-from aicost.ledger.reader import LedgerReader
 from aicost.ledger.records import ChargeRecord
 from aicost.semconv.dimensions import DIMENSIONS
 from aicost.usage.event import RequestStatus
 
-from .charges import event, priced, recorded
-from .stories import ENTRIES, Told, told_to
+from .charges import event, priced
+from .stores import Where
+from .stories import ENTRIES, Told, tell
 
 KEYS = {one.name: one.key for one in DIMENSIONS}
 NAMES = [name for name in BREAKDOWNS if name != "meter"]
@@ -77,17 +74,21 @@ def cost(some: Sequence[ChargeRecord]) -> int | None:
     return sum(one.atto or 0 for one in some)
 
 
-@settings(max_examples=80, deadline=None)
-@given(
+QUESTIONS = st.tuples(
     st.lists(ENTRIES, min_size=1, max_size=12),
     GROUPINGS,
     st.sampled_from((None, *BUCKETS)),
     st.sampled_from([REQUEST, *NAMES, 'label:"']),
 )
-def test_they_are_as_a_plain_reference_has_them(
-    told: list[Told], by: list[str], bucket: Bucket | None, unit: str
-) -> None:
-    with tempfile.TemporaryDirectory() as folder, LedgerReader(told_to(Path(folder) / "l.sqlite", told)) as reader:
+
+
+def test_they_are_as_a_plain_reference_has_them(where: Where) -> None:
+    where.law(lambda asked: check_values(where, *asked), QUESTIONS)
+
+
+def check_values(where: Where, told: list[Told], by: list[str], bucket: Bucket | None, unit: str) -> None:
+    tell(where.ledger(), told)
+    with where.reader() as reader:
         rows = reader.answer(Query(tuple(by), bucket=bucket, measures=tuple(MEASURES), unit=unit))
         charges = reader.charges()
         plain = reader.answer(Query(tuple(by), bucket=bucket))
@@ -100,12 +101,13 @@ def test_they_are_as_a_plain_reference_has_them(
     assert all(row.runs is row.latency_ns is row.units is None for row in plain), "nobody asked"
 
 
-def test_a_run_of_several_models_and_steps_is_one(tmp_path: Path) -> None:
+def test_a_run_of_several_models_and_steps_is_one(where: Where) -> None:
     made = [
         (event(f"e-{n}", model=model, run_id="r-1", ended_ns=1 + n), priced(10**n)) for n, model in enumerate("mnmn")
     ]
     made.append((event("e-9", run_id=None, status=RequestStatus.RETRY), priced(7)))
-    with LedgerReader(recorded(tmp_path / "l.sqlite", *made)) as reader:
+    where.recorded(*made)
+    with where.reader() as reader:
         (row,) = reader.answer(Query(measures=("runs", "latency", "cost_each"), unit="run"))
         assert (row.runs, row.completed_runs, row.units, row.cost_each) == (1, 0, 1, (1111, 1111))
         assert row.latency_ns == (1, 3)

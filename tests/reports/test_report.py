@@ -56,7 +56,7 @@ def test_every_gap_is_listed_below_the_tables(path: Path) -> None:
     ledger.close()
     text = shown(path)
     assert text.startswith(
-        "$0.01; 100 % of what is known certain, nobody can say at most what\n"
+        "$0.01; all that is known is certain, nobody can say at most what\n"
         "3 calls · 4 attempts, 1 retry\nwasted ?\n1 unpriced · 1 possibly billed unseen\n"
     )
     assert "1 x p/m: possibly billed (usage_not_received)" in text

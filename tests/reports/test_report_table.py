@@ -23,7 +23,7 @@ from aicost.ledger import Ledger
 from aicost.ledger.outcomes import can_tell
 from aicost.ledger.query import BREAKDOWNS, BUCKETS, Bucket, Filter
 from aicost.pricing.card import RateCard
-from aicost.pricing.charge import ChargeStatus
+from aicost.pricing.charge import Charge, ChargeStatus
 from aicost.reports.amounts import readable
 from aicost.reports.per_unit import PerUnit
 from aicost.reports.periods import Period, parse_period
@@ -345,7 +345,9 @@ def test_what_cost_nothing_any_more_is_compared_too(path: Path) -> None:
     spent(path, ("2026-10-20", 2 * DOLLAR))
     asked = ReportRequest(("model",), period=parse_period("2026-11", NOW), compare=True)
     report = build_report(path, asked, NOW)
-    assert shown(report).startswith("$0.00 in 2026-11 (25 of 30 days), -100 % on the 25 days before; certain\n")
+    assert shown(report).startswith(
+        "$0.00 in 2026-11 (25 of 30 days), -100 % on the 25 days before; all of it is certain\n"
+    )
     data = to_json(report)
     assert [(row["amount"], row["before"], row["change"]) for row in (*data["totals"], *data["rows"])] == [
         ("0", "2", "-2")
@@ -356,3 +358,88 @@ def test_what_cost_nothing_any_more_is_compared_too(path: Path) -> None:
 def test_a_currency_is_shown_as_it_is(path: Path, currency: str) -> None:
     recorded(path, (event(status=RequestStatus.FAILURE), priced(DOLLAR, currency=currency)))
     assert currency.replace("\x1b", "\\x1b") in shown(build_report(path, ReportRequest(), NOW)).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("charges", "said"),
+    [
+        ([priced(982), priced(18, status=ChargeStatus.ESTIMATED)], "98.2 % certain"),
+        ([priced(9999), priced(1, status=ChargeStatus.ESTIMATED)], "99.9 % certain"),
+        ([priced(1), priced(10**20, status=ChargeStatus.ESTIMATED)], "0 % certain"),
+        ([priced(5)], "all of it is certain"),
+        ([priced(0)], "all of it is certain"),
+        ([priced(5), unpriced()], "all that is known is certain, nobody can say at most what"),
+        ([unpriced()], "nothing of it is known, nobody can say at most what"),
+        (
+            [priced(1), priced(1, status=ChargeStatus.PARTIAL, at_most_atto=DOLLAR)],
+            "50 % certain, at most $1.00",
+        ),
+    ],
+)
+def test_how_much_is_certain_is_never_rounded_up(path: Path, charges: list[Charge], said: str) -> None:
+    recorded(path, *((event(f"e-{n}"), charge) for n, charge in enumerate(charges)))
+    assert shown(build_report(path, ReportRequest(), NOW)).splitlines()[0].partition("; ")[2] == said
+
+
+UNITS = [  # run, tenant, amount, nanoseconds
+    ("run-ok", "a", 6, 10),
+    ("run-ok", "a", 2, 30),
+    ("run-failed", "a", 4, 20),
+    ("run-open", "b", 1, 40),
+    (None, "b", 3, 50),
+]
+
+
+@pytest.fixture
+def of_runs(path: Path) -> Path:
+    ledger = Ledger.open(path)
+    for run, status in (("run-ok", "ok"), ("run-failed", "failed"), ("run-open", None)):
+        ledger.start_run(run, workflow="w", started_ns=0)
+        if status is not None:
+            ledger.end_run(run, status=status, ended_ns=1)
+    for n, (run, tenant, amount, took) in enumerate(UNITS):
+        about = {"run_id": run, "attribution": {"tenant_id": tenant}, "started_ns": 5, "ended_ns": 5 + took}
+        ledger.record([(event(f"e-{n}", **about), priced(amount * DOLLAR))])
+    ledger.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("per", "whole", "of_a"),
+    [
+        ("request", (5, "3.2", "3", "6"), (3, "4", "4", "6")),
+        ("run", (3, "5.333333333333333333", "4", "8"), (2, "6", "4", "8")),
+        ("tenant", (2, "8", "4", "12"), (1, "12", "12", "12")),
+        ("completed-workflow", (1, "16", None, None), (1, "12", None, None)),
+        ("step", (0, None, None, None), (0, None, None, None)),
+    ],
+)
+def test_an_amount_is_divided_by_what_there_is(
+    of_runs: Path, per: str, whole: tuple[Any, ...], of_a: tuple[Any, ...]
+) -> None:
+    report = build_report(of_runs, ReportRequest(("tenant",), per=PerUnit(per)), NOW)
+    data = to_json(report)
+    found = [
+        tuple(row[name] for name in ("count", "each", "median", "p95")) for row in (data["totals"][0], data["rows"][0])
+    ]
+    assert found == [whole, of_a]
+    text = shown(report)
+    assert "cost each" in text
+    assert ("median" in text) is (per != "completed-workflow")
+    assert ("`-`: there was no such unit" in text) is (whole[0] == 0 or per == "completed-workflow")
+
+
+def test_runs_and_latency_are_shown_if_asked_for(of_runs: Path) -> None:
+    asked = ReportRequest(("tenant",), measures=("runs", "latency"))
+    data = to_json(build_report(of_runs, asked, NOW))
+    names = ("runs", "completed_runs", "calls_per_run", "latency_median_ns", "latency_p95_ns")
+    assert [[row[name] for name in names] for row in (*data["totals"], *data["rows"])] == [
+        [3, 1, "1.666667", 30, 50],
+        [2, 1, "1.5", 20, 30],
+        [1, 0, "2", 40, 50],
+    ]
+    text = shown(build_report(of_runs, asked, NOW))
+    assert "3 runs, 1 completed · 1.666667 calls and 16.666667 tokens a run" in text
+    assert all(heading in text for heading in ("calls a run", "tokens a run", "median s", "p95 s"))
+    plain = to_json(build_report(of_runs, ReportRequest(("tenant",)), NOW))
+    assert all(row[name] is None for row in (*plain["totals"], *plain["rows"]) for name in names)

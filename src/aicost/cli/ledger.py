@@ -1,18 +1,23 @@
-"""`aicost ledger`: the store itself: whether it is sound, what waits to be taken in, and whom to forget."""
+"""`aicost ledger`: the store itself: whether it is sound, what waits, what is closed, and whom to forget."""
 
 from __future__ import annotations
 
 import sys
+import time
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
+
+from aicost._errors import UsageError
 
 from ._options import console, json_option, ledger_option, ledger_path, print_json
 
 
 @click.group("ledger")
 def command() -> None:
-    """Check, migrate, rebuild and take in; forget a person."""
+    """Check, migrate, rebuild and take in; close a month; forget a person."""
 
 
 @command.command("check")
@@ -87,6 +92,38 @@ def rebuild(ledger: Path | None, as_json: bool) -> None:
         print_json({"ledger": str(path), "sums": made})
     else:
         click.echo(f"{path}: made {made:,} sums of its entries anew")
+
+
+@command.command("close")
+@click.argument("month", metavar="YYYY-MM")
+@ledger_option
+@json_option
+def close(month: str, ledger: Path | None, as_json: bool) -> None:
+    """Close a month (UTC) that was handed to finance: what is billed in it never changes again.
+
+    What comes late for it, or turns out otherwise, is billed in the first month after it that is open, as a correction
+    (`aicost export focus`). Reports go on showing when things happened. A month cannot be opened again.
+    """
+    from aicost.ledger.closing import checked_month, close_month
+    from aicost.ledger.connection import as_ledger_error
+    from aicost.ledger.engines.sqlite import SqliteStore
+    from aicost.ledger.ingest import READ_TIMEOUT_S, take_in_all
+
+    try:
+        asked = checked_month(month, datetime.now(timezone.utc))
+    except UsageError as error:
+        raise click.UsageError(str(error)) from None
+    path = ledger_path(ledger)
+    take_in_all(path)  # what waits is in it still
+    with (
+        as_ledger_error(f"cannot write ledger {path}", "make it writable, or try again when nobody writes"),
+        closing(SqliteStore(path, synchronous="FULL", timeout_s=READ_TIMEOUT_S)) as store,
+    ):
+        is_new = close_month(store, asked, until=time.monotonic() + READ_TIMEOUT_S)
+    if as_json:
+        print_json({"ledger": str(path), "month": asked, "was_closed_before": not is_new})
+    else:
+        click.echo(f"{asked} is closed in {path}" if is_new else f"{asked} was closed in {path} before")
 
 
 @command.command("forget")

@@ -66,6 +66,28 @@ class Narrowing(Breakdown):
         return "DIMENSION=VALUE"
 
 
+where_option: Callable[[Any], Any] = click.option(
+    "--where", "conditions", multiple=True, type=Narrowing(), help="Only this; may be repeated."
+)
+
+
+def narrowed(given: Iterable[tuple[str, str | None]]) -> Filter:
+    """The filter of all conditions, by names or keys. An owner is asked for as an id was kept that looked personal."""
+    from aicost.scopes.ids import opaque
+
+    found: dict[str, str] = {}
+    owners = set(_KEYS.values())
+    for name, value in given:
+        key = _KEYS.get(name, "run_id" if name == RUN else name)
+        if value is None:
+            continue
+        if key in found and found[key] != value:
+            raise click.UsageError(f"{name} cannot be {found[key]!r} and {value!r}; give one of them")
+        found[key] = value
+    kept: dict[str, Any] = {key: opaque(key, value) if key in owners else value for key, value in found.items()}
+    return Filter(**kept)
+
+
 def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option to narrow the report by, for each dimension; it comes under its key."""
     options = [
@@ -85,7 +107,7 @@ def owner_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--top", type=click.IntRange(min=1), help="Only so many rows, the dearest; the others are one more.")
 @click.option("--measure", "measures", multiple=True, type=click.Choice(["runs", "latency"]), help="Show these, too.")
 @click.option("--compare", type=click.Choice(["previous"]), help="With as long a time just before, and why it changed.")
-@click.option("--where", "conditions", multiple=True, type=Narrowing(), help="Only this; may be repeated.")
+@where_option
 @period_options
 @owner_options
 @click.option("--workflow", help="Only this workflow.")
@@ -131,7 +153,7 @@ def command(
         raise click.UsageError("give --json or --csv")
     asked = ReportRequest(
         by=tuple(dict.fromkeys(by)) or (() if every is not None else ("workflow", "model")),
-        where=_narrowed([*conditions, *owners.items(), ("workflow", workflow), (RUN, run_id)]),
+        where=narrowed([*conditions, *owners.items(), ("workflow", workflow), (RUN, run_id)]),
         period=period,
         every=every,
         per=None if per_name is None else PerUnit(per_name),
@@ -149,20 +171,3 @@ def command(
             out.write(to_csv(report))
     else:
         render(report, console(wide))
-
-
-def _narrowed(given: Iterable[tuple[str, str | None]]) -> Filter:
-    """The filter of all conditions, by names or keys. An owner is asked for as an id was kept that looked personal."""
-    from aicost.scopes.ids import opaque
-
-    found: dict[str, str] = {}
-    owners = set(_KEYS.values())
-    for name, value in given:
-        key = _KEYS.get(name, "run_id" if name == RUN else name)
-        if value is None:
-            continue
-        if key in found and found[key] != value:
-            raise click.UsageError(f"{name} cannot be {found[key]!r} and {value!r}; give one of them")
-        found[key] = value
-    kept: dict[str, Any] = {key: opaque(key, value) if key in owners else value for key, value in found.items()}
-    return Filter(**kept)

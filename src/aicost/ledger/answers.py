@@ -82,6 +82,19 @@ class StepRow(NamedTuple):
     ended_ns: int | None
 
 
+class Booked(NamedTuple):
+    """An entry as it is billed. Of one that takes another back (`n` is -1) amounts and quantities are negative."""
+
+    record: ChargeRecord
+    n: int = 1
+    posted: str | None = None
+    """The month (YYYY-MM) it is billed in, if that is not the one it began in: that was closed."""
+    entry_id: str | None = None
+    """The id of a correction; None of what was entered first, which has that of its event."""
+    corrects: str | None = None
+    """The entry that a correction takes back or replaces."""
+
+
 class EntryRow(NamedTuple):
     """One entry of an event's history. `n` is -1 of a reversal; amounts are in 1e-18."""
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from aicost._errors import LedgerError
 
+from .closing import month_of, months_closed
 from .columns import CONTEXT, SUBJECT, digest_of
 from .connection import as_ledger_error
 from .engines import engine_of, is_url
@@ -139,6 +140,7 @@ def _broken(snapshot: Snapshot) -> Iterator[Broken]:
     yield from _digests(snapshot)
     yield from _lines(snapshot)
     yield from _transfers(snapshot)
+    yield from _posted(snapshot)
     yield from _groupings(snapshot)
     yield from _sums(snapshot)
 
@@ -206,6 +208,16 @@ def _sums(snapshot: Snapshot) -> Iterator[Broken]:
     for table, key in differences(snapshot):
         why = "they are not those of the entries; make them anew with `aicost ledger rebuild`"
         yield Broken("sums that are kept are those of the entries", f"{table} {key}", why)
+
+
+def _posted(snapshot: Snapshot) -> Iterator[Broken]:
+    closed = months_closed(snapshot)
+    asked = "SELECT id, charge_start, posted_period FROM entries WHERE posted_period IS NOT NULL"
+    for row in snapshot.stream(asked):
+        month, posted = month_of(row["charge_start"]), row["posted_period"]
+        if month not in closed or posted <= month:
+            said = f"it is of {month}, and posted to {posted}"
+            yield Broken("what is billed in a later month is of one that was closed", _text(row["id"]), said)
 
 
 def _groupings(snapshot: Snapshot) -> Iterator[Broken]:

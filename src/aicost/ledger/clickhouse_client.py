@@ -27,6 +27,9 @@ _PATIENCE = 12
 
 _BYTES = {"FixedString": "bytes"}
 
+_PART = 1 << 14
+"""Rows that are made bytes at a time."""
+
 _INSERTS = {"max_partitions_per_insert_block": 0, "async_insert": 0}
 
 
@@ -73,8 +76,13 @@ class Connection:
         self._do(lambda client: client.command(statement, settings=dict(settings or {})))
 
     def insert(self, context: InsertContext) -> None:
-        """Send rows."""
-        self._do(lambda client: client.data_insert(context))
+        """Send rows. What the client cannot make bytes of is the cause of the error, whatever the server made of it."""
+        try:
+            self._do(lambda client: client.data_insert(context))
+        except LedgerError:
+            if context.insert_exception is not None:
+                raise LedgerError(f"ledger {self.name}: {context.insert_exception}") from context.insert_exception
+            raise
 
     def close(self) -> None:
         """Let go of the sockets; in a child they are the parent's."""
@@ -131,13 +139,32 @@ class Guarded(InsertContext):
 
     def __init__(self, statement: str, door: Door, data: Sequence[Sequence[Any]]) -> None:
         types = [get_from_name(name) for name in door.types]
-        super().__init__("", door.names, types, data, column_oriented=True, settings=dict(_INSERTS))
         self._statement = statement.encode()
+        super().__init__("", door.names, types, data, column_oriented=True, settings=dict(_INSERTS))
+
+    @property
+    def data(self) -> Sequence[Sequence[Any]] | None:
+        """The columns; None once they were sent."""
+        return self._columns
+
+    @data.setter
+    def data(self, columns: Sequence[Sequence[Any]] | None) -> None:
+        # That of the client imports pandas, to see whether it is given something of its.
+        self._columns = self._data = columns
+        self.current_block = self.current_row = 0
+        self.column_count, self.row_count = (len(columns), len(columns[0])) if columns else (0, 0)
 
     def next_block(self) -> Generator[InsertBlock, None, None]:
         """The rows in parts; before the first goes the statement."""
-        for block in super().next_block():
-            yield block._replace(prefix=self._statement if block.prefix else b"")
+        while self.current_row < self.row_count:
+            end = min(self.current_row + _PART, self.row_count)
+            columns = [column[self.current_row : end] for column in self._columns or ()]
+            prefix = b"" if self.current_block else self._statement
+            yield InsertBlock(
+                prefix, self.column_count, end - self.current_row, self.column_names, self.column_types, columns
+            )
+            self.current_block += 1
+            self.current_row = end
 
 
 def literal(value: Any) -> str:

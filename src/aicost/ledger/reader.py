@@ -19,7 +19,8 @@ from aicost.pricing.kernel import Inquiry
 from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
-from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
+from .answers import Booked, EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
+from .closing import booked_sql, months_closed
 from .columns import CONTEXT, entry_id
 from .connection import as_ledger_error, located
 from .engines import engine_of, is_url, shown
@@ -211,13 +212,32 @@ class LedgerReader:
     @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
         """What counts, in the order it began, one record per attempt."""
-        return sorted(self._records(where), key=lambda one: (one.started_ns, one.attempt))
+        return sorted(self.records(where), key=lambda one: (one.started_ns, one.attempt))
+
+    def records(self, where: Filter = EVERYTHING) -> Iterator[ChargeRecord]:
+        """What counts, one record per attempt, in the order they began; it is read as it is asked for."""
+        condition, values = where_sql(where, self._dialect)
+        select = f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} ORDER BY e.charge_start, e.id"
+        with self._reading():
+            for row in self._snapshot.stream(select, values):
+                yield self._record(row)
+
+    def booked(self, where: Filter = EVERYTHING) -> Iterator[Booked]:
+        """What is billed in a stretch of time, in the order it began; it is read as it is asked for.
+
+        That is what counts, but for months that were closed: those have what counted then, and what turned out
+        otherwise is in the month it was posted to.
+        """
+        order = "ORDER BY e.charge_start, COALESCE(e.event, e.id), e.n"  # what is taken back, then what replaces it
+        with self._reading():
+            condition, values = booked_sql(where, months_closed(self._snapshot), self._dialect)
+            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} {order}", values):
+                ids = [None, None] if row["corrects"] is None else [row["entry_id"].hex(), row["corrects"].hex()]
+                yield Booked(self._record(row), int(row["n"]), row["posted_period"], *ids)
 
     def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
         """Every attempt with its usage, as it can be priced again, in the order they began."""
-        with self._reading():
-            for one in self._records(where, "ORDER BY e.charge_start, e.id"):
-                yield _recorded(one)
+        yield from map(_recorded, self.records(where))
 
     @_answer
     def history(self, event_id: str) -> list[EntryRow]:
@@ -319,12 +339,6 @@ class LedgerReader:
 
     def _rows(self, select: str, values: Sequence[Any] = ()) -> list[Found]:
         return list(self._snapshot.rows(select, values))
-
-    def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
-        condition, values = where_sql(where, self._dialect)
-        with self._reading():
-            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
-                yield self._record(row)
 
     def _check_context(self, row: Found) -> None:
         """Raise `LedgerError` for entries whose context is gone: no sum may go without them."""

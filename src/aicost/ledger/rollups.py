@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from .columns import digest_of
 from .schema import DERIVED, ENTRIES, OF_RUN, SUMS_BY_DAY, SUMS_BY_RUN, LedgerTable
 from .sql_dialects import QUANTITY_COLUMNS, SqlDialect, parts_of
-from .store import AT_A_TIME, Row, Snapshot, Store
+from .store import Row, Snapshot, Store
 
 DAY_NS = 86_400_000_000_000
 NONE = -1
@@ -80,7 +80,7 @@ class Rollups:
         """Find for each context one that is alike in what the sums of runs go by."""
         if len(self._owners) > _MAX_REMEMBERED:
             self.forget()
-        for some in parts_of(contexts - self._owners.keys(), AT_A_TIME):
+        for some in parts_of(contexts - self._owners.keys(), self._store.dialect.at_a_time):
             condition, values = self._store.dialect.among("id", some)
             for row in self._store.rows(f"SELECT id, {', '.join(OF_RUN)} FROM contexts WHERE {condition}", values):
                 facts = tuple([row[name] for name in OF_RUN])

@@ -29,8 +29,10 @@ from .schema import ENTRIES
 from .sql_dialects import QUANTITY_COLUMNS, SAME_AS_RUN, SqlDialect
 from .store import Row
 
+_PLACE_OF = {key: n for n, key in enumerate(DIMENSION_KEYS)}
 _OWN = frozenset((*DIMENSION_KEYS, *SUBJECT_KEYS))
-_CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
+CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
+"""How sure an amount is, by the status of its charge; of what has none nobody says."""
 _NO_QUANTITIES = (None,) * QUANTITIES
 _MAX_INTERNED = 5_000
 NO_LAYOUT = Layout().key()
@@ -60,7 +62,10 @@ class Interner:
 
     def context(self, record: ChargeRecord) -> int:
         """The number of what a record says of itself."""
-        owner = record.attribution
+        owners: list[str | None] = [None] * len(DIMENSION_KEYS)
+        for key, value in record.attribution.items():
+            if key in _PLACE_OF:
+                owners[_PLACE_OF[key]] = value
         host, organization, project, credential, gateway = _NOWHERE if record.origin is None else _place(record.origin)
         values = (
             record.currency,
@@ -90,10 +95,10 @@ class Interner:
             json.dumps(record.flags) if record.flags else None,
             record.charge_status,
             record.reason,
-            _CONFIDENCE.get(record.charge_status),
+            CONFIDENCE.get(record.charge_status),
             record.rate_card,
             record.evidence,
-            *[owner.get(key) for key in DIMENSION_KEYS],
+            *owners,
         )
         known = self._contexts.get(values)
         if known is None:

@@ -248,6 +248,12 @@ WRITERS = LedgerTable(
     "writers", "Who wrote.", (StoredColumn("writer", "text", True), StoredColumn("number", "number", True)), ("writer",)
 )
 
+CLOSED = LedgerTable(
+    "closed_periods",
+    "Months that were handed to finance: what belongs to one and comes later is posted to a later one.",
+    (StoredColumn("month", "text", True, "YYYY-MM, in UTC"), StoredColumn("closed_ns", "whole", True)),
+    ("month",),
+)
 SUMS_BY_DAY = LedgerTable(
     "sums_by_day",
     "Sums over entries that are alike, for each day in UTC: kept in the transaction that adds entries, and never more "
@@ -307,6 +313,7 @@ TABLES = (
     PLACES,
     UNREAD,
     WRITERS,
+    CLOSED,
 )
 
 COUNTS = "{0}.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = {0}.id)"

@@ -141,7 +141,7 @@ def where_sql(where: Filter, dialect: SqlDialect, *, book: str | None = "metered
         elif name in SUBJECTS:
             narrow(f"e.subject IN (SELECT id FROM subjects WHERE {SUBJECTS[name]} = ?)", value)
         else:
-            said = f"SELECT s.id FROM subjects s WHERE s.labels IS NOT NULL AND {dialect.has_label('s.labels')}"
+            said = f"SELECT s.id FROM subjects s WHERE s.labels IS NOT NULL AND {dialect.label('s.labels')} = ?"
             parts.append(f"e.subject IN ({said})")
             values += [name.removeprefix(LABEL), value]
     return (f"WHERE {' AND '.join(parts)}" if parts else "WHERE 1 = 1"), values

@@ -31,6 +31,9 @@ _EXACT = Context(prec=60)
 class SqlDialect:
     """As PostgreSQL has it; others differ from that."""
 
+    at_a_time: int = 500
+    """How many ids one question asks for: SQLite of before 3.32 takes 999 parameters."""
+
     def identifier(self, text: str | None) -> Any:
         """An id as it is stored."""
         return text
@@ -82,10 +85,6 @@ class SqlDialect:
     def among(self, column: str, ids: Sequence[Any]) -> Condition:
         """Whether a column is one of these; there is at least one."""
         return f"{column} IN ({', '.join('?' * len(ids))})", list(ids)
-
-    def has_label(self, column: str) -> str:
-        """Whether labels, a JSON object, say of a key, the first `?`, what the second is."""
-        return f"CAST({column} AS jsonb) ->> ? = ?"
 
     def label(self, column: str) -> str:
         """What labels, a JSON object, say of a key, the `?`."""
@@ -145,11 +144,8 @@ class SqliteDialect(SqlDialect):
     def is_same(self, one: str, other: str) -> str:
         return f"{one} IS {other}"  # the other words are known since SQLite 3.39
 
-    def has_label(self, column: str) -> str:
-        # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
-        return f"EXISTS (SELECT 1 FROM json_each({column}) l WHERE l.key = ? AND l.value = ?)"
-
     def label(self, column: str) -> str:
+        # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
         return f"(SELECT l.value FROM json_each({column}) l WHERE l.key = ?)"
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:

@@ -12,9 +12,6 @@ from .sql_dialects import SqlDialect
 Row = tuple[Any, ...]
 """The values of a table's columns, in their order."""
 
-AT_A_TIME = 500
-"""How many ids one question asks for: SQLite of before 3.32 takes 999 parameters."""
-
 
 class Snapshot(Protocol):
     """A store as it is asked."""
@@ -40,6 +37,9 @@ class Snapshot(Protocol):
 class Store(Snapshot, Protocol):
     """A store as it is written. Not for two threads at a time."""
 
+    batch_bytes: int
+    """How much of a journal one transaction best takes in."""
+
     @property
     def is_usable(self) -> bool:
         """Whether this process may go on with it; else it is closed, and opened anew."""
@@ -53,6 +53,9 @@ class Store(Snapshot, Protocol):
     def transaction(self, until: float) -> AbstractContextManager[None]:
         """All of what is written in this block or nothing, by nobody else meanwhile; waits for others until then, a
         time of `time.monotonic()`. Sees that the store is still there, and of this schema."""
+
+    def erasing(self, until: float) -> AbstractContextManager[None]:
+        """A transaction in which rows of any table may be replaced or deleted, and nothing that they said is kept."""
 
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows; those whose key is there already are nothing new."""

@@ -23,8 +23,8 @@ WASTE_CAUSES: tuple[WasteCause, ...] = ("retry", "failed_call", "failed_step", "
 TOKEN_KINDS: Mapping[Group, Direction] = {one.group: one.direction for one in METERS.values() if one.direction}
 """The kinds of tokens, and which way each goes. A token is of one kind: they add up to all tokens."""
 
-CERTAIN = ("priced", "provider_reported"), ("exact", "matched")
-"""The statuses and degrees of confidence of amounts that are certain."""
+CERTAIN_STATUSES, CERTAIN_DEGREES = ("priced", "provider_reported"), ("exact", "matched")
+"""What status, and what degree of confidence, an amount has that is certain."""
 
 OTHER = "Other"
 
@@ -72,8 +72,8 @@ class AlikeEntries(NamedTuple):
     @property
     def is_certain(self) -> bool:
         """Whether it is sure that they were billed, and how much."""
-        statuses, degrees = CERTAIN
-        return self.chargeable == "yes" and self.charge_status in statuses and self.confidence in degrees
+        is_priced = self.charge_status in CERTAIN_STATUSES and self.confidence in CERTAIN_DEGREES
+        return is_priced and self.chargeable == "yes"
 
 
 RowKey = tuple[Keys, datetime | None, str]
@@ -108,7 +108,7 @@ class Sums:
     atto: int = 0
     """What is known; `is_known` says whether anything is."""
     certain_atto: int = 0
-    """The part of it of which status and confidence are in `CERTAIN`."""
+    """The part of it that was billed for sure, at a price that is sure."""
     fallback_atto: int = 0
     """The part of it that was spent on fallbacks."""
     more_atto: int = 0

@@ -129,12 +129,11 @@ def _certain(sums: Sums) -> str:
     unknown = sums.unpriced + sums.partial + sums.possibly_billed + sums.unbounded
     if not sums.is_known:
         said = "nothing of it is known"
-    elif not sums.atto:
-        said = "all that is known is certain" if unknown else "certain"
+    elif sums.certain_atto == sums.atto:
+        said = "all that is known is certain" if unknown else "all of it is certain"
     else:
         percent = (100 * Decimal(sums.certain_atto) / Decimal(sums.atto)).quantize(Decimal("0.1"), ROUND_FLOOR)
-        text = format(percent, "f").removesuffix(".0")
-        said = f"{text} % {'of what is known ' if unknown else ''}certain"
+        said = f"{format(percent, 'f').removesuffix('.0')} % certain"
     if not unknown:
         return said
     most = sums.at_most_atto

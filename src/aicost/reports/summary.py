@@ -112,6 +112,15 @@ class _Builder:
         self.unconverted: dict[str, int] = {}
         if asked.per is not None and asked.per.outcome is not None:
             check_outcomes_by((*asked.by, *asked.where.dimensions))
+        counted = (
+            *asked.measures,
+            *(asked.per.measures if asked.per is not None and asked.per.name != REQUEST else ()),
+        )
+        if asked.currency is not None and counted:
+            raise LedgerError(
+                "what is converted has no count of runs or of a dimension, and no latency: leave out the currency, or "
+                "give --per request, 1M-tokens or outcome:NAME"
+            )
 
     def report(self) -> Report:
         asked, ledger = self.asked, self.ledger

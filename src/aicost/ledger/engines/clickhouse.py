@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from decimal import Context, Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError
@@ -103,6 +104,8 @@ class ClickhouseSnapshot:
 class ClickhouseStore(ClickhouseSnapshot):
     """A database open for writing."""
 
+    batch_bytes = 2**21
+
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._generation = _forks.generation
@@ -154,13 +157,19 @@ class ClickhouseStore(ClickhouseSnapshot):
         self._number = None
         self._release()
 
+    def erasing(self, until: float) -> AbstractContextManager[None]:  # noqa: ARG002 - it cannot be, however long one waits
+        """Raises `LedgerError`: of most tables the first row of a key stays."""
+        raise LedgerError(
+            f"ledger {self._db.name}: nobody can be forgotten in ClickHouse yet; "
+            "ALTER TABLE ... UPDATE of subjects, runs_told, outcomes_told and views is what it takes"
+        )
+
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows that are not there."""
         at = [table.names(self.dialect).index(name) for name in table.key]
-        new: dict[Any, Row] = {}
-        for row in rows:
-            new.setdefault(tuple([row[n] for n in at]), row)
-        self._add(table, table.columns, list(new.values()))
+        keys = [*map(itemgetter(*at), rows)]
+        new = rows if len({*keys}) == len(keys) else dict(zip(keys[::-1], rows[::-1], strict=True)).values()
+        self._add(table, table.columns, [*new])
 
     def replace(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows, or take the place of those there."""
@@ -187,10 +196,17 @@ class ClickhouseStore(ClickhouseSnapshot):
         self, table: LedgerTable, columns: Sequence[StoredColumn], rows: Sequence[Row], *, is_deleted: int = 0
     ) -> None:
         if rows:
-            self._send(table, door_of(columns), rows, {"is_deleted": str(is_deleted)} if table in STATES else {})
+            # What says nothing need not be sent: half of the columns, mostly.
+            sent = [
+                (column, one)
+                for column, one in zip(columns, zip(*rows, strict=True), strict=True)
+                if one.count(None) < len(one)
+            ]
+            door, data = door_of([column for column, _ in sent]), [one for _, one in sent]
+            self._send(table, door, data, {"is_deleted": str(is_deleted)} if table in STATES else {})
 
-    def _send(self, table: LedgerTable, door: Door, rows: Sequence[Row], more: Mapping[str, str]) -> None:
-        """Insert rows, unless the lock is another's by now: then the server refuses."""
+    def _send(self, table: LedgerTable, door: Door, columns: Sequence[Row], more: Mapping[str, str]) -> None:
+        """Insert rows, by columns, unless the lock is another's by now: then the server refuses."""
         number = self._number
         if number is None:
             raise LedgerError(f"ledger {self._db.name}: nothing is written outside of a transaction")
@@ -199,7 +215,7 @@ class ClickhouseStore(ClickhouseSnapshot):
         self._inserts += 1
         data = [
             [_in_atto(value) for value in values] if "Int128" in kind else values
-            for kind, values in zip(door.types, zip(*rows, strict=True), strict=True)
+            for kind, values in zip(door.types, columns, strict=True)
         ]
         sent = ", ".join(f"{name} {kind}" for name, kind in zip(door.names, door.types, strict=True))
         self._db.insert(
@@ -215,7 +231,8 @@ class ClickhouseStore(ClickhouseSnapshot):
     def _commit(self) -> None:
         """End the transaction, in one insert, of one part: all of it is there, or nothing."""
         assert self._number is not None  # noqa: S101 - `transaction` has set it
-        self._send(PLACES, PLACES_DOOR, [*self._places, ("", self._number, 0)], {})
+        rows = [*self._places, ("", self._number, 0)]
+        self._send(PLACES, PLACES_DOOR, [*zip(*rows, strict=True)], {})
 
     def _locked(self, until: float) -> int:
         """Wait for the lock; the number of the transaction that has it."""

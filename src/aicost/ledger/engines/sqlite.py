@@ -77,6 +77,9 @@ class SqliteSnapshot:
 class SqliteStore(SqliteSnapshot):
     """A file open for writing."""
 
+    batch_bytes = 2**17
+    """A hundred charges or so. More in one go is slower: so many objects keep the garbage collector busy."""
+
     def __init__(self, path: Path, *, synchronous: str, timeout_s: float) -> None:
         """Raises `LedgerError`, `sqlite3.Error` or `OSError` for what cannot be written, or is no ledger."""
         super().__init__(connect(path, synchronous=synchronous, timeout_s=max(timeout_s, 1.0)))
@@ -115,6 +118,14 @@ class SqliteStore(SqliteSnapshot):
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    @contextmanager
+    def erasing(self, until: float) -> Iterator[None]:
+        """A transaction after which nothing of what it took away is in the file, or in the log beside it."""
+        self.db.execute("PRAGMA secure_delete = ON")  # or the text stays in free pages
+        with self.transaction(until):
+            yield
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _begin(self, until: float) -> None:
         # SQLite itself waits ever longer between two looks, and then misses a file that others write all the time.
