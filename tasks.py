@@ -10,6 +10,7 @@
     python3 tasks.py lock     write their constraints again
     python3 tasks.py check    lint, types, layers and generated files
     python3 tasks.py bench    measure and print the performance table
+    python3 tasks.py bench-reports    measure questions to a ledger of 2,000,000 charges
     python3 tasks.py soak     memory over 100,000 abandoned streams
     python3 tasks.py peers    the same calls through other instrumentations, in a throw-away environment
     python3 tasks.py price-peers  the same prices from other libraries, in a throw-away environment
@@ -175,6 +176,11 @@ def bench(arguments: list[str]) -> None:
     run([environment(".venv", "newest.txt"), "benchmarks/run.py", *arguments])
 
 
+def bench_reports(arguments: list[str]) -> None:
+    """How fast questions about 2,000,000 charges are answered, beside DuckDB."""
+    run([environment(".venv", "newest.txt"), "benchmarks/reports.py", *arguments])
+
+
 def soak(arguments: list[str]) -> None:
     """Memory over 100,000 abandoned streams."""
     run([environment(".venv", "newest.txt"), "benchmarks/run.py", "--soak", *arguments])
@@ -281,6 +287,7 @@ EVERY = (
     lock,
     check,
     bench,
+    bench_reports,
     soak,
     peers,
     price_peers,

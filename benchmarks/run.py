@@ -290,7 +290,7 @@ def _agent_calls(count: int) -> Iterator[UsageEvent]:
         if n % 4 == 0:
             run, step = new_id(), new_id()
         began = 1_790_000_000_000_000_000 + n * 10**6
-        owner = {"tenant_id": f"t-{n % 50}", "feature_id": "search", "team": "support", "user_id": f"u-{n % 500}"}
+        owner = {"tenant_id": f"t-{n // 4 % 50}", "feature_id": "search", "team": "support", "user_id": f"u-{n % 500}"}
         yield UsageEvent(
             new_event_id(),
             "openai",

@@ -19,11 +19,12 @@ def quantiles(weights: Mapping[int | None, int], at: Sequence[Fraction] = (MEDIA
     (20, 40)
     """
     there = sorted([value for value, weight in weights.items() if weight > 0 and value is not None])
-    total = sum([weights[value] for value in there])
+    is_each_once = max(weights.values(), default=0) <= 1
+    total = len(there) if is_each_once else sum([weights[value] for value in there])
     if not total:
         return None
     ranks = [max(1, -(-q.numerator * total // q.denominator)) for q in at]
-    if total == len(there):  # each is there once
+    if is_each_once:
         return tuple(there[rank - 1] for rank in ranks)
     found: dict[int, int] = {}
     passed = 0

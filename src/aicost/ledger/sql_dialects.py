@@ -90,6 +90,10 @@ class SqlDialect:
         """What labels, a JSON object, say of a key, the `?`."""
         return f"(CAST({column} AS jsonb) ->> ?)"
 
+    def listed(self, column: str) -> str | None:  # noqa: ARG002 - others have them
+        """All numbers of a column as one JSON array; None where rows are read as fast."""
+        return None
+
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         """How ids that begin with this are looked for; an index can serve each."""
         if kind == "id":
@@ -122,6 +126,9 @@ class SqliteDialect(SqlDialect):
 
     def atto(self, row: Mapping[str, Any], name: str) -> int | None:
         return whole(row[f"{name}_units"], row[f"{name}_nano"], row[f"{name}_atto"])
+
+    def listed(self, column: str) -> str:
+        return f"json_group_array({column})"
 
     def is_known(self, name: str) -> str:
         return f"{name}_units IS NOT NULL"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -65,6 +66,9 @@ def values_of(query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Ma
                 units[key, row["unit"]] = (billed + int(row["billed"]), known + int(row["known"]), atto)
         elif measure == "runs" and query.bucket is not None:
             units[key, row["run_id"]] = (1, 1, row["value"])
+        elif measure == "latency" and isinstance(row["value"], str):  # a list of them
+            listed = json.loads(row["value"])
+            found[key].update(listed) if row["weight"] > 0 else found[key].subtract(listed)
         else:
             value = dialect.atto(row, "amount") if measure == "cost_each" else row["value"]
             found[key][value] += int(row["weight"])
@@ -129,7 +133,11 @@ def _alike_sql(query: Query, measure: str, source: Source, dialect: SqlDialect, 
         keys.append("e.run_id AS run_id")
     entries = f"FROM {rows_sql(source, names)} e {condition}"
     if measure == "latency":
-        return f"SELECT {', '.join((*keys, 'e.charge_ns AS value', 'e.n AS n'))} {entries}"
+        keys.append("e.n AS n")
+        listed = dialect.listed("e.charge_ns")
+        grouped = "" if listed is None else f" GROUP BY {_ordinals(keys)}"
+        columns = ", ".join((*keys, f"{listed or 'e.charge_ns'} AS value"))
+        return f"SELECT {columns} {entries}{grouped}"
     sums = ["n"]
     if _is_of_unit(query, measure):
         keys.append(f"{said['known']} AS known")

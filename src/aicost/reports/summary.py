@@ -11,7 +11,7 @@ from pathlib import Path
 from aicost._errors import LedgerError
 from aicost.ledger.answers import Gap, Sightings
 from aicost.ledger.outcomes import OutcomeSums, can_tell, check_outcomes_by, outcome_sums
-from aicost.ledger.query import EVERYTHING, METER, REQUEST, Bucket, Filter, Query
+from aicost.ledger.query import EVERYTHING, METER, REQUEST, RUN, Bucket, Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.sums import OTHER, Keys, Sums, combined, first_keys, with_other
 from aicost.pricing.card import RateCard
@@ -124,7 +124,11 @@ class _Builder:
 
     def report(self) -> Report:
         asked, ledger = self.asked, self.ledger
-        rows = self.sums(asked.by, self.where, asked.every) if asked.by or asked.every is not None else []
+        rows: list[Sums] = []
+        if self.is_cut_by_store:
+            rows = ledger.answer(Query(asked.by, self.where, top=asked.top))
+        elif asked.by or asked.every is not None:
+            rows = self.sums(asked.by, self.where, asked.every)
         totals = self.totals(rows)
         total_gap = dict(self.unconverted)
         has_begun = asked.period.since is not None and asked.period.since < self.now
@@ -179,12 +183,19 @@ class _Builder:
         counts = self.counts(asked.by, asked.every)
         before = self.sums(asked.by, where_before, None, plain=True) if self.is_row_by_row else None
         rows = _with_missing(rows, counts, before)
-        if asked.top is not None:
+        if asked.top is not None and not self.is_cut_by_store:
             kept = first_keys(rows, asked.top)
             counts = _with_other_counts(counts, kept)
             rows = with_other(rows, kept)
             before = None if before is None else with_other(before, kept)
         return self.lines(rows, counts, before)
+
+    @property
+    def is_cut_by_store(self) -> bool:
+        """Whether the dearest runs are all that is asked for: runs are many, and nothing else needs each of them."""
+        asked = self.asked
+        is_plain = asked.per is None and not asked.measures and not asked.compare and asked.currency is None
+        return asked.by == (RUN,) and asked.every is None and asked.top is not None and is_plain
 
     @property
     def is_row_by_row(self) -> bool:
