@@ -221,7 +221,7 @@ def test_every_grouping_has_the_same_total(
             }
             ledger.record([(event(name, **{**known, **more}), some_charge(status, amount))])
         ledger.close()
-        with LedgerReader(ledger.path) as reader:
+        with LedgerReader(ledger.where) as reader:
             whole = reader.answer(Query())
             assert len({row.currency for row in whole}) == len(whole)
             for by, bucket in asked:

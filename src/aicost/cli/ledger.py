@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from aicost._errors import LedgerError
+from aicost._ledger_url import LedgerUrl
+
 from ._options import console, json_option, ledger_option, ledger_path, print_json
 
 
@@ -18,7 +21,7 @@ def command() -> None:
 @command.command("check")
 @ledger_option
 @json_option
-def check(ledger: Path | None, as_json: bool) -> None:
+def check(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
     """Ask the ledger for every invariant it promises, and name each row that breaks one.
 
     What waits in its journal is taken in first, where that can be written.
@@ -26,7 +29,7 @@ def check(ledger: Path | None, as_json: bool) -> None:
     from aicost.ledger.check import check as broken_in
     from aicost.ledger.ingest import take_in
 
-    path = ledger_path(ledger)
+    path = _file(ledger_path(ledger), "checked")
     waiting = take_in(path)
     broken = list(broken_in(path))
     if as_json:
@@ -45,7 +48,7 @@ def check(ledger: Path | None, as_json: bool) -> None:
 @command.command("ingest")
 @ledger_option
 @json_option
-def ingest(ledger: Path | None, as_json: bool) -> None:
+def ingest(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
     """Take in what waits in the ledger's journal. Readers do so by themselves, where they may write."""
     from aicost.ledger.ingest import take_in_all
 
@@ -60,12 +63,12 @@ def ingest(ledger: Path | None, as_json: bool) -> None:
 @command.command("migrate")
 @ledger_option
 @json_option
-def migrate(ledger: Path | None, as_json: bool) -> None:
+def migrate(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
     """Make an older ledger one of this version; its totals are proven equal. Whoever writes to one does so, too."""
     from aicost.ledger.connection import as_ledger_error, connect
     from aicost.ledger.schema import SCHEMA_VERSION
 
-    path = ledger_path(ledger)
+    path = _file(ledger_path(ledger), "migrated")
     with as_ledger_error(f"cannot migrate ledger {path}", "make it writable, or restore a copy"):
         connect(path, synchronous="FULL", timeout_s=30.0).close()
     if as_json:
@@ -78,14 +81,20 @@ def migrate(ledger: Path | None, as_json: bool) -> None:
 @click.option("--user", "user_id", required=True, help="The user's id, as the application gave it.")
 @ledger_option
 @json_option
-def forget(user_id: str, ledger: Path | None, as_json: bool) -> None:
+def forget(user_id: str, ledger: Path | LedgerUrl | None, as_json: bool) -> None:
     """Remove a person from the ledger and its journal. The money stays: every sum is as it was."""
     from aicost.ledger.forget import forget_user
 
-    done = forget_user(ledger_path(ledger), user_id)
+    done = forget_user(_file(ledger_path(ledger), "forgotten"), user_id)
     if as_json:
         print_json(done._asdict())
     else:
         parts = (done.subjects, "subjects"), (done.others, "runs, outcomes and views"), (done.files, "damaged segments")
         found = ", ".join(f"{count:,} {what}" for count, what in parts if count)
         click.echo(f"{user_id} is forgotten: {found}" if found else f"nothing here names {user_id}")
+
+
+def _file(where: Path | LedgerUrl, done: str) -> Path:
+    if isinstance(where, LedgerUrl):
+        raise LedgerError(f"{where} is on a server, and only a file can be {done}")
+    return where

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aicost._ledger_url import LedgerUrl
 from aicost.ledger.query import BREAKDOWNS, Filter
 from aicost.reports.periods import Period
 from aicost.semconv.dimensions import DIMENSIONS, LABEL
@@ -50,7 +51,7 @@ def command(
     period: Period,
     workflow: str | None,
     run_id: str | None,
-    ledger: Path | None,
+    ledger: Path | LedgerUrl | None,
     as_json: bool,
     wide: bool,
     **owners: Any,

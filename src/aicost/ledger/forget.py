@@ -14,7 +14,8 @@ from aicost.semconv.dimensions import LABEL
 
 from .columns import SUBJECT, SUBJECT_KEYS
 from .connection import as_ledger_error, connect
-from .ingest import READ_TIMEOUT_S, journal_of, take_in_all
+from .ingest import READ_TIMEOUT_S, take_in_all
+from .where import journal_of
 
 _KEY = "user_id"
 

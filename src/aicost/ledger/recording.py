@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 
 from aicost import _forks, _owner_only
 from aicost._later import Worker, in_collector, later
+from aicost._ledger_url import LedgerUrl
 from aicost._owner_rules import OwnerRule, OwnerTable
 from aicost.journal import Journal, JournalFullError
 from aicost.pricing.charge import Charge, Layout
@@ -27,11 +28,12 @@ from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
-from .connection import as_ledger_error, connect, located
-from .ingest import Ingester, journal_of
+from .connection import as_ledger_error, connect
+from .ingest import Ingester
 from .records import charges_record, record
 from .sqlite_tables import version_of
 from .told import Told
+from .where import Where, journal_of, where_is
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -71,25 +73,27 @@ class Ledger:
     Nothing here raises into the application once the ledger is open: what cannot be kept is counted in `lost`.
     """
 
+    _way_out = "Charges wait in its journal; free space or make it writable."
+
     def __init__(
         self,
-        path: Path,
+        where: Where,
         rates: RateSource | None,
         durability: Literal["process", "power"],
         max_bytes: int,
         segment_bytes: int,
         owners: Sequence[OwnerRule],
     ) -> None:
-        self.path = path
+        self.where = where
         self.lost = 0
         """Charges given up for good."""
         self._rates = rates
         self._owners = OwnerTable(owners) if owners else None
         self._lock = _forks.lock()
         """Whoever has it takes in."""
-        self._ingester = Ingester(path, synchronous="FULL" if durability == "power" else "NORMAL")
+        self._ingester = Ingester(where, synchronous="FULL" if durability == "power" else "NORMAL")
         self._journal = Journal(
-            journal_of(path), max_bytes=max_bytes, segment_bytes=segment_bytes, durability=durability
+            journal_of(where), max_bytes=max_bytes, segment_bytes=segment_bytes, durability=durability
         )
         self._worker = Worker("aicost-ledger")
         self._is_due = False
@@ -101,7 +105,7 @@ class Ledger:
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: str | Path | LedgerUrl,
         *,
         rates: RateSource | None = None,
         durability: Literal["process", "power"] = "process",
@@ -112,13 +116,18 @@ class Ledger:
         """Open or create a ledger, which its owner alone can read. `rates` tells the source of every rate it sees.
 
         `max_bytes` bounds what may wait in its journal; `owners` say whose is what does not say so itself. Raises
-        `LedgerError` when the path cannot be written, or holds something else or a newer ledger.
+        `LedgerError` when the path cannot be written, or holds something else or a newer ledger. Of a server, by its
+        URL, nothing is asked here: `ConfigError` is for a URL that is none, or whose client is not installed.
         """
-        with as_ledger_error(f"cannot open ledger {path}", "choose a writable path or another file"):
-            file = located(path)
-            _owner_only.make_folder(file.parent)
-            _prepare(file)
-            return cls(file, rates, durability, max_bytes, segment_bytes, owners)
+        where = where_is(path)
+        with as_ledger_error(f"cannot open ledger {where}", "choose a writable path or another file"):
+            if isinstance(where, LedgerUrl):
+                from .shipping import ServerLedger  # which is one of these
+
+                return ServerLedger(where, rates, durability, max_bytes, segment_bytes, owners)
+            _owner_only.make_folder(where.parent)
+            _prepare(where)
+            return cls(where, rates, durability, max_bytes, segment_bytes, owners)
 
     def record(
         self,
@@ -204,7 +213,10 @@ class Ledger:
         self._journal.close()
         if not self._ingest_within(OPEN_TIMEOUT_S):
             folder = self._journal.folder
-            _log.warning("ledger %s: charges wait in %s; `aicost ledger ingest` takes them in", self.path, folder)
+            _log.warning("ledger %s: charges wait in %s; `aicost ledger ingest` takes them in", self.where, folder)
+        self._let_go()
+
+    def _let_go(self) -> None:
         with self._lock:
             self._ingester.close()
 
@@ -260,15 +272,17 @@ class Ledger:
         try:
             is_done = self._ingester.ingest(wait_s=wait_s)
         except Exception as error:  # noqa: BLE001 - a damaged file may make anything of it
-            if "locked" in str(error):
+            if "locked" in str(error) and not isinstance(self.where, LedgerUrl):
                 return False
-            way_out = "Charges wait in its journal; free space or make it writable."
-            self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
+            self._say_once(f"ledger %s cannot be written ({self._told_of(error)}). {self._way_out}")
             return None
         if is_done and self._warned:
             self._warned.clear()
-            _log.warning("ledger %s is writable again", self.path)
+            _log.warning("ledger %s is writable again", self.where)
         return is_done
+
+    def _told_of(self, error: Exception) -> str:
+        return str(error)
 
     def _new_rates(self, entries: Entries) -> list[tuple[str, str, str]]:
         """Rates applied for the first time, as (card, rate id, what is known of it)."""
@@ -299,7 +313,7 @@ class Ledger:
             text = f"ledger %s: {text}"
 
         def log() -> None:
-            _log.warning(text, self.path, exc_info=error)
+            _log.warning(text, self.where, exc_info=error)
 
         if in_collector():  # logging has locks that its thread may hold
             later(log)

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from aicost._ledger_url import LedgerUrl
 from aicost._wellformed import printable
 from aicost.ledger.answers import Gap, Sightings
 from aicost.ledger.query import EVERYTHING, Filter, Query, Sums
@@ -34,7 +35,9 @@ class Report:
     """Bytes of the ledger's journal that are in none of the amounts; None if nobody can say."""
 
 
-def build_report(path: str | Path, by: Sequence[str], where: Filter = EVERYTHING, period: Period = ALL_TIMES) -> Report:
+def build_report(
+    path: str | Path | LedgerUrl, by: Sequence[str], where: Filter = EVERYTHING, period: Period = ALL_TIMES
+) -> Report:
     """Read a report from a ledger, of a period. Raises `LedgerError` for a file or dimension that is not there."""
     where = where.within(period.since_ns, period.until_ns)
     with LedgerReader(path) as ledger:
