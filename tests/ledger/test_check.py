@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from aicost.cli import cli
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
+from aicost.ledger.sql_dialects import SQLITE
 from aicost.scopes.ids import derived_id
 
 from .charges import FREE, UNSEEN, event, priced, unpriced
@@ -110,4 +111,4 @@ def test_a_damaged_page_is_said_and_is_no_traceback(path: Path) -> None:
 def test_every_question_has_a_case() -> None:
     from aicost.ledger import check as checks
 
-    assert checks._QUESTIONS.keys() <= BREAKS.keys()
+    assert checks._questions(SQLITE).keys() <= BREAKS.keys()

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
 from aicost.ledger.query import Query
-from aicost.ledger.reader import LedgerReader
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import derived_id
 from aicost.usage.event import Chargeable, Origin, RequestStatus, UsageEvent
 
 from .charges import UNSEEN
+from .stores import Where, told_to
 
 Telling = Callable[[Ledger], object]
 
@@ -102,50 +99,46 @@ def tellings(draw: st.DrawFn) -> Telling:
     return lambda ledger: ledger.start_run("run-a", workflow="named", started_ns=900)
 
 
-def outcome(told: Sequence[Telling], breaks: Sequence[int]) -> dict[str, Any]:
+def outcome(where: Where, told: Sequence[Telling], breaks: Sequence[int]) -> dict[str, Any]:
     """What a ledger says after it was told this, taken in as often as that."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "l.sqlite"
-        ledger = Ledger.open(path)
-        for n, telling in enumerate(told):
-            telling(ledger)
-            if n in breaks:
-                assert ledger.flush()
-        ledger.close()
-        assert ledger.lost == 0
-        assert list(check(path)) == []
-        with LedgerReader(path) as reader:
-            return {
-                by: [
-                    (row.keys, row.currency, row.atto, row.attempts, row.input_tokens, row.output_tokens, row.unpriced)
-                    for row in reader.answer(Query((by,) if by else ()))
-                ]
-                for by in ("", "tenant", "user", "model", "workflow", "meter", "status", "label:x")
-            }
+    where.clear()
+    told_to(where.ledger(), told, breaks)
+    assert list(check(where.location)) == []
+    with where.reader() as reader:
+        return {
+            by: [
+                (row.keys, row.currency, row.atto, row.attempts, row.input_tokens, row.output_tokens, row.unpriced)
+                for row in reader.answer(Query((by,) if by else ()))
+            ]
+            for by in ("", "tenant", "user", "model", "workflow", "meter", "status", "label:x")
+        }
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_any_order_repetition_and_splitting_gives_the_same_sums(data: st.DataObject) -> None:
-    told = data.draw(st.lists(tellings(), min_size=1, max_size=7))
-    again = data.draw(st.lists(st.sampled_from(told), max_size=3))
-    other = data.draw(st.permutations([*told, *again]))
-    breaks = data.draw(st.lists(st.integers(0, 9), max_size=4))
-    assert outcome(told, []) == outcome(other, breaks)
+def test_any_order_repetition_and_splitting_gives_the_same_sums(where: Where) -> None:
+    def law(data: st.DataObject) -> None:
+        told = data.draw(st.lists(tellings(), min_size=1, max_size=7))
+        again = data.draw(st.lists(st.sampled_from(told), max_size=3))
+        other = data.draw(st.permutations([*told, *again]))
+        breaks = data.draw(st.lists(st.integers(0, 9), max_size=4))
+        assert outcome(where, told, []) == outcome(where, other, breaks)
+
+    where.law(law, st.data())
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["link first", "link last"])
 @pytest.mark.parametrize("breaks", [[], [0]], ids=["at once", "one by one"])
-def test_a_view_that_tells_whose_work_it_is_and_nothing_else_counts_for_that(reverse: bool, breaks: list[int]) -> None:
+def test_a_view_that_tells_whose_work_it_is_and_nothing_else_counts_for_that(
+    where: Where, reverse: bool, breaks: list[int]
+) -> None:
     caller, below = (UsageEvent(one, "p", "chat", "m", {"input": 3}, 1_000, 1_005) for one in IDS[:3:2])
     link = replace(below, usage=None, complete=False, chargeable=Chargeable.POSSIBLY, origin=Origin(upstream_id=IDS[0]))
     views = [link, below] if not reverse else [below, link]
     told = [lambda ledger, one=one: ledger.record([(one, charge_of(one))]) for one in (caller, *views)]
-    ((_, _, atto, attempts, *_),) = outcome(told, [*breaks, 1] if breaks else [])[""]
+    ((_, _, atto, attempts, *_),) = outcome(where, told, [*breaks, 1] if breaks else [])[""]
     assert (atto, attempts) == (9, 1), "the attempt below counts, and not the caller's beside it"
 
 
-def test_a_view_that_does_not_say_its_run_leaves_the_run_its_name() -> None:
+def test_a_view_that_does_not_say_its_run_leaves_the_run_its_name(where: Where) -> None:
     first = UsageEvent(
         IDS[0], "p", "chat", "m", {"input": 3}, 1_000, 1_005, run_id="run-a", workflow="w", complete=False
     )
@@ -156,7 +149,7 @@ def test_a_view_that_does_not_say_its_run_leaves_the_run_its_name() -> None:
         lambda ledger: ledger.record([(more, charge_of(more))]),
     ]
     for breaks in ([], [0, 1]):
-        assert [row[0] for row in outcome(told, breaks)["workflow"]] == [("named",)]
+        assert [row[0] for row in outcome(where, told, breaks)["workflow"]] == [("named",)]
 
 
 def seen(n: int, usage: dict[str, int], **known: Any) -> UsageEvent:
@@ -174,7 +167,7 @@ JOINED = [
 
 @pytest.mark.parametrize("told", [*permutations(range(len(JOINED)))], ids=str)
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_what_any_view_joins_stays_joined_in_any_order(told: Sequence[int], at_once: bool) -> None:
+def test_what_any_view_joins_stays_joined_in_any_order(where: Where, told: Sequence[int], at_once: bool) -> None:
     tellings = [partial(Ledger.record, entries=[(JOINED[n], charge_of(JOINED[n]))]) for n in told]
-    found = outcome(tellings, [] if at_once else range(len(tellings)))
+    found = outcome(where, tellings, [] if at_once else range(len(tellings)))
     assert found[""] == [((), "USD", 15, 1, 5, 0, 0)]

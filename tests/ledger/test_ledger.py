@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aicost import LedgerError
@@ -23,6 +23,8 @@ from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
+
+from .stores import Where
 
 
 def event(event_id: str = "e-1", **known: Any) -> UsageEvent:
@@ -46,34 +48,39 @@ def total(path: Path) -> int:
         return sum(row.atto for row in reader.answer(Query()))
 
 
-def count(path: Path, table: str = "charges") -> int:
-    with sqlite3.connect(path) as db:
-        return int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+def total_of(where: Where) -> int:
+    with where.reader() as reader:
+        return sum(row.atto for row in reader.answer(Query()))
 
 
-def test_the_same_event_again_changes_nothing(path: Path) -> None:
-    ledger = Ledger.open(path)
+def count(where: Where, table: str = "charges") -> int:
+    ((found,),) = where.ask(f"SELECT COUNT(*) AS n FROM {table}")
+    return int(found)
+
+
+def test_the_same_event_again_changes_nothing(where: Where) -> None:
+    ledger = where.ledger()
     for _ in range(5):
         ledger.record([(event(), charge())])
     ledger.close()
-    assert (count(path), total(path), count(path, "sightings")) == (1, 5, 0)
+    assert (count(where), total_of(where), count(where, "sightings")) == (1, 5, 0)
 
 
-def test_a_view_that_completes_an_earlier_one_replaces_it(path: Path) -> None:
-    ledger = Ledger.open(path)
+def test_a_view_that_completes_an_earlier_one_replaces_it(where: Where) -> None:
+    ledger = where.ledger()
     ledger.record([(event(usage={"input": 10}, complete=False), charge(3))])
     ledger.record([(event(usage={"input": 10, "output": 2}), charge(5))])
     ledger.record([(event(usage={"input": 10}, complete=False), charge(3))])
     ledger.close()
-    assert (total(path), count(path, "sightings")) == (5, 0)
-    with LedgerReader(path) as reader:
+    assert (total_of(where), count(where, "sightings")) == (5, 0)
+    with where.reader() as reader:
         entries = reader.history("e-1")
     assert [(entry.n, entry.atto) for entry in entries] == [(1, 3), (-1, -3), (1, 5)]
     assert [entry.corrects for entry in entries] == [None, entries[0].id, entries[0].id]
 
 
-def test_usage_that_arrives_later_replaces_its_absence(path: Path) -> None:
-    ledger = Ledger.open(path)
+def test_usage_that_arrives_later_replaces_its_absence(where: Where) -> None:
+    ledger = where.ledger()
     ledger.record(
         [
             (
@@ -84,42 +91,42 @@ def test_usage_that_arrives_later_replaces_its_absence(path: Path) -> None:
     )
     ledger.record([(event(), charge(5))])
     ledger.close()
-    assert total(path) == 5
+    assert total_of(where) == 5
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_contradiction_is_set_aside_and_the_view_that_counts_more_counts(
-    path: Path, caplog: pytest.LogCaptureFixture, *, reverse: bool
+    where: Where, caplog: pytest.LogCaptureFixture, *, reverse: bool
 ) -> None:
     views = [(event(usage={"input": 10}), charge(5)), (event(usage={"input": 99}), charge(99, quantity=99))]
-    ledger = Ledger.open(path)
+    ledger = where.ledger()
     for view in reversed(views) if reverse else views:
         ledger.record([view])
     ledger.close()
-    assert (total(path), count(path), count(path, "sightings")) == (99, 1, 1)
+    assert (total_of(where), count(where), count(where, "sightings")) == (99, 1, 1)
     assert "e-1 was seen twice with different usage" in caplog.text
 
 
-def test_the_attempts_of_a_call_are_one_transaction(path: Path) -> None:
-    ledger = Ledger.open(path)
+def test_the_attempts_of_a_call_are_one_transaction(where: Where) -> None:
+    ledger = where.ledger()
     bad = replace(event("e-3"), attempt="one")  # type: ignore[arg-type]
     object.__setattr__(bad, "attempt", object())
     ledger.record([(event("e-2"), charge()), (bad, charge())])
     ledger.record([(event("e-4"), charge())])
     ledger.close()
     assert ledger.lost == 2, "charges, not transactions"
-    with LedgerReader(path) as reader:
+    with where.reader() as reader:
         assert [row.event_id for row in reader.charges()] == ["e-4"], "all of a call or nothing, and the next goes on"
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(amounts=st.lists(st.integers(-(10**24), 10**24), min_size=1, max_size=30))
-def test_sql_adds_amounts_exactly(tmp_path_factory: pytest.TempPathFactory, amounts: list[int]) -> None:
-    path = tmp_path_factory.mktemp("sums") / "ledger.sqlite"
-    ledger = Ledger.open(path)
-    ledger.record([(event(f"e-{n}"), charge(atto)) for n, atto in enumerate(amounts)])
-    ledger.close()
-    assert total(path) == sum(amounts)
+def test_sql_adds_amounts_exactly(where: Where) -> None:
+    def law(amounts: list[int]) -> None:
+        ledger = where.ledger()
+        ledger.record([(event(f"e-{n}"), charge(atto)) for n, atto in enumerate(amounts)])
+        ledger.close()
+        assert total_of(where) == sum(amounts)
+
+    where.law(law, st.lists(st.integers(-(10**24), 10**24), min_size=1, max_size=30))
 
 
 @given(st.lists(st.integers(-(10**26), 10**26), min_size=1))
@@ -216,19 +223,19 @@ def test_writes_after_close_are_dropped_quietly(path: Path) -> None:
     assert total(path) == 0
 
 
-def test_rates_keep_the_source_they_had_when_they_were_applied(path: Path) -> None:
-    ledger = Ledger.open(path, rates=RateCard.bundled())
+def test_rates_keep_the_source_they_had_when_they_were_applied(where: Where) -> None:
+    ledger = where.ledger(RateCard.bundled())
     ledger.record([(event(), charge(5, "openai/gpt-4o/input@always"))])
     ledger.close()
-    with LedgerReader(path) as reader:
+    with where.reader() as reader:
         (kept,) = reader.charges()
         assert reader.rate(kept.rate_card, kept.lines[0].rate_id)["price"] == "2.5"
 
 
 @pytest.fixture
-def busy(path: Path) -> Path:
+def busy(where: Where) -> Where:
     """A ledger with retries, failures, unpriced and possibly billed attempts, and a failed step."""
-    ledger = Ledger.open(path)
+    ledger = where.ledger()
     ledger.start_run("run-000001", workflow="w", started_ns=0)
     ledger.start_step("s-outer", run_id="run-000001", name="outer", kind="step", started_ns=0)
     ledger.start_step("s-inner", run_id="run-000001", parent_step_id="s-outer", name="inner", kind="step", started_ns=0)
@@ -245,11 +252,11 @@ def busy(path: Path) -> Path:
     ledger.end_step("s-outer", status="failed", ended_ns=1)
     ledger.end_run("run-000001", status="ok", ended_ns=1)
     ledger.close()
-    return path
+    return where
 
 
-def test_totals_tell_calls_attempts_waste_and_gaps_apart(busy: Path) -> None:
-    with LedgerReader(busy) as reader:
+def test_totals_tell_calls_attempts_waste_and_gaps_apart(busy: Where) -> None:
+    with busy.reader() as reader:
         (sums,) = reader.answer(Query())
         gaps = {(gap.model, gap.chargeable, gap.reason): gap.count for gap in reader.gaps()}
     assert (sums.calls, sums.attempts, sums.retries) == (5, 6, 1)
@@ -259,28 +266,28 @@ def test_totals_tell_calls_attempts_waste_and_gaps_apart(busy: Path) -> None:
 
 
 @pytest.mark.parametrize("by", BREAKDOWNS)
-def test_every_breakdown_adds_up_to_the_total(busy: Path, by: str) -> None:
-    with LedgerReader(busy) as reader:
+def test_every_breakdown_adds_up_to_the_total(busy: Where, by: str) -> None:
+    with busy.reader() as reader:
         (whole,) = reader.answer(Query())
         parts = reader.answer(Query((by,) if by else ()))
     for name in ("atto", "wasted_atto", "calls", "attempts", "retries", "unpriced", "possibly_billed", "input_tokens"):
         assert sum(getattr(part, name) for part in parts) == getattr(whole, name), name
 
 
-def test_what_has_no_owner_is_shown_as_such(busy: Path) -> None:
-    with LedgerReader(busy) as reader:
+def test_what_has_no_owner_is_shown_as_such(busy: Where) -> None:
+    with busy.reader() as reader:
         assert {row.key: row.atto for row in reader.answer(Query(("tenant",)))} == {"t-1": 111, None: 0}
 
 
-def test_filters_narrow_a_question(busy: Path) -> None:
-    with LedgerReader(busy) as reader:
+def test_filters_narrow_a_question(busy: Where) -> None:
+    with busy.reader() as reader:
         assert [r.calls for r in reader.answer(Query(where=Filter(tenant_id="t-1")))] == [3]
         assert reader.answer(Query(where=Filter(since_ns=2))) == []
         assert [r.attempts for r in reader.answer(Query(where=Filter(until_ns=2, model="unknown")))] == [1]
 
 
-def test_ids_are_found_by_their_start(busy: Path) -> None:
-    with LedgerReader(busy) as reader:
+def test_ids_are_found_by_their_start(busy: Where) -> None:
+    with busy.reader() as reader:
         assert reader.resolve("run-00") == ("run", "run-000001")
         with pytest.raises(LedgerError, match="no run, span or event starts with 'nothing'"):
             reader.resolve("nothing")
@@ -290,16 +297,16 @@ def test_ids_are_found_by_their_start(busy: Path) -> None:
             reader.resolve("%%%%%%")
 
 
-def test_an_ambiguous_start_lists_what_it_may_be(path: Path) -> None:
-    ledger = Ledger.open(path)
+def test_an_ambiguous_start_lists_what_it_may_be(where: Where) -> None:
+    ledger = where.ledger()
     ledger.record([(event("event-one"), charge()), (event("event-two"), charge())])
     ledger.close()
-    with LedgerReader(path) as reader, pytest.raises(LedgerError, match="ambiguous: event event-one, event event-two"):
+    with where.reader() as reader, pytest.raises(LedgerError, match="ambiguous: event event-one, event event-two"):
         reader.resolve("event-")
 
 
-def test_an_unknown_dimension_lists_the_known_ones(busy: Path) -> None:
-    with LedgerReader(busy) as reader, pytest.raises(LedgerError, match="'colour'; choose one of tenant, customer"):
+def test_an_unknown_dimension_lists_the_known_ones(busy: Where) -> None:
+    with busy.reader() as reader, pytest.raises(LedgerError, match="'colour'; choose one of tenant, customer"):
         reader.answer(Query(("colour",)))
 
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 
 from aicost import LedgerError
-from aicost.ledger import Ledger
 from aicost.ledger.query import BUCKETS, Bucket, Filter, Query, start_of
-from aicost.ledger.reader import LedgerReader
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Chargeable, RequestStatus
 
-from .charges import FREE, UNSEEN, event, ns, priced, recorded, unpriced
+from .charges import FREE, UNSEEN, event, ns, priced, unpriced
+from .stores import Where
 
 REFUSED = event("refused", status=RequestStatus.RETRY, chargeable=Chargeable.NO, usage=None)
 CUT = event("cut", status=RequestStatus.TIMEOUT, chargeable=Chargeable.POSSIBLY, usage=None)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite"
 
 
 @pytest.mark.parametrize(
@@ -39,23 +32,23 @@ def path(tmp_path: Path) -> Path:
     ids=["priced", "priced at nothing", "refused", "unpriced", "unseen", "refused, then unseen", "priced and unseen"],
 )
 def test_a_sum_says_whether_anything_of_it_is_known(
-    path: Path, entries: list[tuple[object, Charge]], is_known: bool
+    where: Where, entries: list[tuple[object, Charge]], is_known: bool
 ) -> None:
-    ledger = Ledger.open(path)
+    ledger = where.ledger()
     ledger.record(entries)  # type: ignore[arg-type]
     ledger.close()
-    with LedgerReader(path) as reader:
+    with where.reader() as reader:
         assert [row.is_known for by in (None, "model") for row in reader.answer(Query((by,) if by else ()))] == [
             is_known
         ] * 2
 
 
 @pytest.fixture
-def metered(path: Path) -> Path:
+def metered(where: Where) -> Where:
     """Charges with lines, without, split by a threshold, in part without a rate, and with the provider's own cost."""
     split = (ChargeLine("input", 5, "2", 1, 20, "above"), ChargeLine("input", 5, "1", 1, 5, "below"))
     no_rate = (ChargeLine("input", 10, "1", 1, 7, "r"), ChargeLine("pages", 3, None, 1, None, None))
-    ledger = Ledger.open(path)
+    ledger = where.ledger()
     ledger.start_run("run-000001", workflow="w", started_ns=0)
     ledger.start_step("s-1", run_id="run-000001", name="bad", kind="step", started_ns=0)
     ledger.end_step("s-1", status="failed", ended_ns=1)
@@ -66,11 +59,11 @@ def metered(path: Path) -> Path:
     ledger.record([(CUT, UNSEEN)])
     ledger.record([(event("e-5"), priced(3, currency="EUR"))])
     ledger.close()
-    return path
+    return where
 
 
-def test_by_meter_amounts_add_up_and_name_what_no_meter_explains(metered: Path) -> None:
-    with LedgerReader(metered) as reader:
+def test_by_meter_amounts_add_up_and_name_what_no_meter_explains(metered: Where) -> None:
+    with metered.reader() as reader:
         rows = {(row.key, row.currency): row for row in reader.answer(Query(("meter",)))}
         totals = {row.currency: row for row in reader.answer(Query())}
     assert {key: row.atto for key, row in rows.items()} == {
@@ -89,29 +82,30 @@ def test_by_meter_amounts_add_up_and_name_what_no_meter_explains(metered: Path) 
     assert (rows["pages", "USD"].is_known, rows["pages", "USD"].unpriced) == (False, 1)
 
 
-def test_currencies_are_never_added_together(metered: Path) -> None:
-    with LedgerReader(metered) as reader:
+def test_currencies_are_never_added_together(metered: Where) -> None:
+    with metered.reader() as reader:
         assert {row.currency: row.atto for row in reader.answer(Query())} == {"USD": 262, "EUR": 3}
 
 
-def test_a_filter_applies_to_meters_too(metered: Path) -> None:
-    with LedgerReader(metered) as reader:
+def test_a_filter_applies_to_meters_too(metered: Where) -> None:
+    with metered.reader() as reader:
         assert reader.answer(Query(("meter",), Filter(tenant_id="nobody"))) == []
 
 
-def test_a_whole_id_wins_over_longer_ones_that_begin_with_it(path: Path) -> None:
-    ledger = Ledger.open(path)
+def test_a_whole_id_wins_over_longer_ones_that_begin_with_it(where: Where) -> None:
+    ledger = where.ledger()
     ledger.record([(event(name, run_id=None), priced(1)) for name in ("span:a:1", "span:a:10", "SPAN:A:2")])
     ledger.close()
-    with LedgerReader(path) as reader:
+    with where.reader() as reader:
         assert reader.resolve("span:a:1") == ("event", "span:a:1")
         assert reader.resolve("SPAN:A") == ("event", "SPAN:A:2"), "ids differ by case"
         with pytest.raises(LedgerError, match="ambiguous: event span:a:1, event span:a:10"):
             reader.resolve("span:a")
 
 
-def test_ids_are_found_by_index_however_large_the_ledger(metered: Path) -> None:
-    with LedgerReader(metered) as reader:
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
+def test_ids_are_found_by_index_however_large_the_ledger(metered: Where) -> None:
+    with metered.reader() as reader:
         asked: list[str] = []
         reader._snapshot.db.set_trace_callback(asked.append)
         reader.resolve("run-00")
@@ -122,12 +116,12 @@ def test_ids_are_found_by_index_however_large_the_ledger(metered: Path) -> None:
     assert [step for step in steps if not step.startswith("SEARCH")] == []
 
 
-def test_a_recorded_call_can_be_priced_again_as_the_model_that_was_asked_for(path: Path) -> None:
+def test_a_recorded_call_can_be_priced_again_as_the_model_that_was_asked_for(where: Where) -> None:
     known = event(model="m:v2", request_model="m", usage={"input": 10, "output": 10})
-    ledger = Ledger.open(path)
+    ledger = where.ledger()
     ledger.record([(known, priced(5))])
     ledger.close()
-    with LedgerReader(path) as reader:
+    with where.reader() as reader:
         [recorded] = reader.recorded()
     assert (recorded.inquiry.model, recorded.inquiry.request_model) == ("m:v2", "m")
 
@@ -150,10 +144,10 @@ def test_a_recorded_call_can_be_priced_again_as_the_model_that_was_asked_for(pat
     ],
 )
 def test_a_stretch_of_time_begins_in_utc_and_a_week_on_monday(
-    path: Path, at: str, hour: str, day: str, week: str, month: str
+    where: Where, at: str, hour: str, day: str, week: str, month: str
 ) -> None:
-    recorded(path, (event(started_ns=ns(at), ended_ns=ns(at)), priced(5)))
-    with LedgerReader(path) as reader:
+    where.recorded((event(started_ns=ns(at), ended_ns=ns(at)), priced(5)))
+    with where.reader() as reader:
         found = [reader.answer(Query(bucket=bucket)) for bucket in BUCKETS]
     expected = [datetime.fromisoformat(text + (":00" if "T" in text else "")) for text in (hour, day, week, month)]
     assert [[row.start for row in rows] for rows in found] == [[one.replace(tzinfo=timezone.utc)] for one in expected]
@@ -167,15 +161,15 @@ def test_a_time_that_no_calendar_has_is_in_its_first_or_last_stretch(bucket: Buc
     assert (last.year, last.month) == (9999, 12)
 
 
-def test_stretches_come_in_their_order_and_the_dearest_first_in_each(path: Path) -> None:
+def test_stretches_come_in_their_order_and_the_dearest_first_in_each(where: Where) -> None:
     days = ("1969-12-31", "2026-11-24", "2026-11-25")
     made = [
         (event(f"{day}-{model}", started_ns=ns(day), ended_ns=ns(day), model=model), priced(amount))
         for day in reversed(days)
         for model, amount in (("cheap", 1), ("dear", 9))
     ]
-    recorded(path, *made)
-    with LedgerReader(path) as reader:
+    where.recorded(*made)
+    with where.reader() as reader:
         rows = reader.answer(Query(("model",), bucket="day"))
     assert [(f"{row.start:%Y-%m-%d}", row.key) for row in rows] == [
         (day, key) for day in days for key in ("dear", "cheap")
@@ -198,11 +192,11 @@ def test_stretches_come_in_their_order_and_the_dearest_first_in_each(path: Path)
     ids=str,
 )
 def test_a_period_of_any_length_is_asked_for(
-    path: Path, since: int | None, until: int | None, found: list[str]
+    where: Where, since: int | None, until: int | None, found: list[str]
 ) -> None:
     times = {"a": ns("1969-07-20"), "b": ns("2026-11-01"), "c": 2**63 - 1}
-    recorded(path, *((event(name, model=name, started_ns=at, ended_ns=at), priced(1)) for name, at in times.items()))
-    with LedgerReader(path) as reader:
-        where = Filter(since_ns=since, until_ns=until)
-        assert sorted(str(row.key) for row in reader.answer(Query(("model",), where))) == found
-        assert sorted(one.event_id for one in reader.charges(where)) == found
+    where.recorded(*((event(name, model=name, started_ns=at, ended_ns=at), priced(1)) for name, at in times.items()))
+    with where.reader() as reader:
+        within = Filter(since_ns=since, until_ns=until)
+        assert sorted(str(row.key) for row in reader.answer(Query(("model",), within))) == found
+        assert sorted(one.event_id for one in reader.charges(within)) == found

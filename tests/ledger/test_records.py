@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aicost._wellformed import wellformed
-from aicost.ledger import Ledger
 from aicost.ledger.check import check
 from aicost.ledger.columns import pack, unpack
-from aicost.ledger.reader import LedgerReader
 from aicost.ledger.records import ChargeRecord, Charges, charge_fields, charges_record, read_record
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.scopes.ids import derived_id
 from aicost.usage.event import Chargeable, Origin, RequestStatus, UsageEvent
 
 from .charges import event, priced
+from .stores import Where
 
 TEXT = st.one_of(st.text(max_size=6), st.sampled_from(["é株", "\ud800", "a\0b", '"\\', "0" * 16, "ab" * 16, "AB" * 16]))
 MAYBE = st.one_of(st.none(), TEXT)
@@ -83,23 +80,20 @@ def charged(event: UsageEvent) -> Charge:
     return Charge.of_lines(status, "USD", atto, lines, "no_rate:x", "t@1", None, 7 if atto is None else None)
 
 
-@settings(max_examples=150, deadline=None)
-@given(events())
-def test_an_attempt_comes_back_as_it_was(event: UsageEvent) -> None:
-    charge = charged(event).plausible()
-    record = read_record(charges_record([(event, charge)]))
-    assert isinstance(record, Charges)
-    (told,) = record.charges
-    assert told == ChargeRecord(*_sound(charge_fields(event, charge), told))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "l.sqlite"
-        ledger = Ledger.open(path)
-        ledger.record([(event, charge)])
-        ledger.close()
-        assert list(check(path)) == []
-        with LedgerReader(path) as reader:
+def test_an_attempt_comes_back_as_it_was(where: Where) -> None:
+    def law(event: UsageEvent) -> None:
+        charge = charged(event).plausible()
+        record = read_record(charges_record([(event, charge)]))
+        assert isinstance(record, Charges)
+        (told,) = record.charges
+        assert told == ChargeRecord(*_sound(charge_fields(event, charge), told))
+        where.recorded((event, charge))
+        assert list(check(where.location)) == []
+        with where.reader() as reader:
             (kept,) = reader.charges()
-    assert kept == told
+        assert kept == told
+
+    where.law(law, events())
 
 
 def _sound(fields: list[object], told: ChargeRecord) -> list[object]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aicost._money import to_atto
@@ -22,6 +19,8 @@ from aicost.telemetry.pipeline import Pipeline
 from aicost.usage.event import Chargeable, RequestStatus, UsageEvent
 from tests.pricing.cards import card, rate
 
+from .stores import Where
+
 KERNEL = Kernel(card(rate("input", "1", per=1)))
 
 
@@ -29,7 +28,6 @@ KERNEL = Kernel(card(rate("input", "1", per=1)))
 class World:
     """Runs and steps as the scopes make them, every sink told of them, and what is plainly true of them."""
 
-    path: Path
     ledger: Ledger
     nodes: list[Run | Step] = field(default_factory=list)
     parents: list[int | None] = field(default_factory=list)
@@ -141,13 +139,10 @@ STORIES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(TREES, STORIES)
-def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(
-    tree: list[tuple[str, int | None]], story: list[tuple[Any, ...]]
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder) / "l.sqlite", Ledger.open(Path(folder) / "l.sqlite"))
+def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(where: Where) -> None:
+    def law(drawn: tuple[list[tuple[str, int | None]], list[tuple[Any, ...]]]) -> None:
+        tree, story = drawn
+        world = World(where.ledger())
         for number, (kind, around) in enumerate(tree):
             world.open(kind, None if number == 0 or around is None else max(0, number - around))
         for verb, which, *more in story:
@@ -165,8 +160,10 @@ def test_live_totals_the_ledger_and_a_reference_agree_on_what_is_waste(
                     nearer = f"nearer-{event_id}"
                     world.call(world.counted[event_id][0], (event_id,), event_id=nearer, usage={"input": 11})
         world.ledger.close()
-        with LedgerReader(world.path) as reader:
+        with where.reader() as reader:
             check(world, reader)
+
+    where.law(law, st.tuples(TREES, STORIES), examples=2 * where.examples)
 
 
 def is_unpriced(event: UsageEvent) -> bool:

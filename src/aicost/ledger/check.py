@@ -1,22 +1,27 @@
-"""Whether a ledger holds what it promises: each invariant is asked of the file, and names the row that breaks it."""
+"""Whether a ledger holds what it promises: each invariant is asked of the store, and names the row that breaks it."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aicost._errors import LedgerError
 
-from .columns import AMOUNTS, CONTEXT, SUBJECT, digest_of, whole
-from .connection import as_ledger_error, connect_read_only
+from .columns import CONTEXT, SUBJECT, digest_of
+from .connection import as_ledger_error
+from .engines import engine_of, is_url
+from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
 from .rows import NO_LAYOUT, quantities_of
-from .sql_dialects import QUANTITY_COLUMNS, SQLITE
+from .schema import COUNTS
+from .selection import HOUR_NS
+from .sql_dialects import QUANTITY_COLUMNS, SqlDialect
+from .store import Snapshot
 
 
 class Broken(NamedTuple):
@@ -28,149 +33,171 @@ class Broken(NamedTuple):
 
 
 _SAME = ("context", "subject", "layout", "charge_start", "run_id", "step_id", "span_id", "trace_id", "book")
-_OPPOSITE = ("n", *QUANTITY_COLUMNS, *SQLITE.amount_columns)
 
-_QUESTIONS = {
-    "an id is 16 bytes": "SELECT id, 'it has ' || length(id) FROM entries WHERE length(id) <> 16",
-    "an entry counts 1, and a reversal -1": (
-        "SELECT id, 'it counts ' || n FROM entries WHERE n NOT IN (1, -1) OR (n = -1 AND corrects IS NULL)"
-    ),
-    "an entry is corrected by its reversal once, and by a replacement once at most": (
-        "SELECT corrects, 'it is corrected by ' || COUNT(*) || ' rows' FROM entries WHERE corrects IS NOT NULL "
-        "GROUP BY corrects HAVING SUM(n = -1) <> 1 OR SUM(n = 1) > 1"
-    ),
-    "what is corrected is there": (
-        "SELECT e.id, 'it corrects ' || lower(hex(e.corrects)) FROM entries e LEFT JOIN entries o ON o.id = e.corrects "
-        "WHERE e.corrects IS NOT NULL AND o.id IS NULL"
-    ),
-    "a reversal is the negative of what it corrects": (
-        "SELECT r.id, 'it is not that of ' || lower(hex(o.id)) FROM entries r JOIN entries o ON o.id = r.corrects "
-        "WHERE r.n = -1 AND NOT ("
-        + " AND ".join(
-            [*(f"r.{name} IS -o.{name}" for name in _OPPOSITE), *(f"r.{name} IS o.{name}" for name in _SAME)]
+
+def _questions(dialect: SqlDialect) -> dict[str, tuple[str, str]]:
+    """For each invariant what to say, and what finds the rows that break it: an id, and what `{}` stands for."""
+    opposite = ("n", *QUANTITY_COLUMNS, *dialect.amount_columns)
+    is_reversal = [
+        *(dialect.is_same(f"r.{name}", f"-o.{name}") for name in opposite),
+        *(dialect.is_same(f"r.{name}", f"o.{name}") for name in _SAME),
+    ]
+    questions = {
+        "an id is 16 bytes": ("it has {}", "SELECT id, length(id) AS said FROM entries WHERE length(id) <> 16"),
+        "an entry counts 1, and a reversal -1": (
+            "it counts {}",
+            "SELECT id, n AS said FROM entries WHERE n NOT IN (1, -1) OR (n = -1 AND corrects IS NULL)",
+        ),
+        "an entry is corrected by its reversal once, and by a replacement once at most": (
+            "it is corrected by {} rows",
+            "SELECT corrects AS id, COUNT(*) AS said FROM entries WHERE corrects IS NOT NULL GROUP BY corrects "
+            "HAVING SUM(CASE WHEN n = -1 THEN 1 ELSE 0 END) <> 1 OR SUM(CASE WHEN n = 1 THEN 1 ELSE 0 END) > 1",
+        ),
+        "what is corrected is there": (
+            "it corrects {}",
+            "SELECT e.id AS id, e.corrects AS said FROM entries e LEFT JOIN entries o ON o.id = e.corrects "
+            "WHERE e.corrects IS NOT NULL AND o.id IS NULL",
+        ),
+        "a reversal is the negative of what it corrects": (
+            "it is not that of {}",
+            "SELECT r.id AS id, o.id AS said FROM entries r JOIN entries o ON o.id = r.corrects "
+            f"WHERE r.n = -1 AND NOT ({' AND '.join(is_reversal)})",
+        ),
+        "an entry names its context, subject and layout": (
+            "one is missing",
+            "SELECT e.id AS id, 0 AS said FROM entries e LEFT JOIN contexts c ON c.id = e.context "
+            "LEFT JOIN subjects s ON s.id = e.subject LEFT JOIN layouts l ON l.id = e.layout "
+            "WHERE c.id IS NULL OR (e.subject IS NOT NULL AND s.id IS NULL) OR (e.layout IS NOT NULL AND l.id IS NULL)",
+        ),
+        "an unpriced entry has no amount, and a priced one has": (
+            "it is {}",
+            "SELECT e.id AS id, c.charge_status AS said FROM entries e JOIN contexts c ON c.id = e.context "
+            "WHERE CASE WHEN c.charge_status = 'unpriced' THEN 1 ELSE 0 END "
+            f"<> CASE WHEN {dialect.is_known('e.amount')} THEN 0 ELSE 1 END",
+        ),
+        "what counts elsewhere does not count here": (
+            "it was seen, and counts elsewhere",
+            "SELECT e.id AS id, 0 AS said FROM entries e WHERE e.n = 1 AND COALESCE(e.event, e.id) IN "
+            f"(SELECT event FROM sightings WHERE kind <> 'contradiction') AND {COUNTS.format('e')}",
+        ),
+    }
+    if dialect.is_uneven:
+        questions["an amount is of one sign, its parts below one"] = (
+            "its amounts are not",
+            f"SELECT id, 0 AS said FROM entries WHERE {dialect.is_uneven}",
         )
-        + ")"
-    ),
-    "an entry names its context, subject and layout": (
-        "SELECT e.id, 'one is missing' FROM entries e LEFT JOIN contexts c ON c.id = e.context "
-        "LEFT JOIN subjects s ON s.id = e.subject LEFT JOIN layouts l ON l.id = e.layout "
-        "WHERE c.id IS NULL OR (e.subject IS NOT NULL AND s.id IS NULL) OR (e.layout IS NOT NULL AND l.id IS NULL)"
-    ),
-    "an amount is of one sign, its parts below one": (
-        "SELECT id, 'its amounts are not' FROM entries WHERE "
-        + " OR ".join(
-            f"abs({name}_nano) >= 1000000000 OR abs({name}_atto) >= 1000000000 "
-            f"OR (({name}_units > 0 OR {name}_nano > 0 OR {name}_atto > 0) "
-            f"AND ({name}_units < 0 OR {name}_nano < 0 OR {name}_atto < 0)) "
-            f"OR (({name}_units IS NULL) + ({name}_nano IS NULL) + ({name}_atto IS NULL) NOT IN (0, 3))"
-            for name in AMOUNTS
-        )
-    ),
-    "an unpriced entry has no amount, and a priced one has": (
-        "SELECT e.id, 'it is ' || c.charge_status FROM entries e JOIN contexts c ON c.id = e.context "
-        "WHERE (c.charge_status = 'unpriced') <> (e.amount_units IS NULL)"
-    ),
-    "what counts elsewhere does not count here": (
-        "SELECT e.id, s.kind FROM sightings s JOIN entries e ON e.id = s.event OR e.event = s.event "
-        "WHERE s.kind <> 'contradiction' AND e.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = e.id)"
-    ),
-    "the transfers of an allocation sum to zero": (
-        "SELECT COALESCE(e.event, e.id), 'they sum to ' || SUM(e.amount_units) FROM entries e WHERE e.book = 2 "
-        "GROUP BY 1 HAVING SUM(e.amount_units) <> 0 OR SUM(e.amount_nano) <> 0 OR SUM(e.amount_atto) <> 0"
-    ),
-}
+    return questions
 
 
-def check(path: Path) -> Iterator[Broken]:
+def check(where: Path | str) -> Iterator[Broken]:
     """Every row that breaks an invariant of the ledger; none, if all is well. Reads one moment, and changes nothing.
 
     Raises `LedgerError` for what is no ledger. Where the file itself is damaged, that is all it says.
     """
+    if isinstance(where, str) and is_url(where):
+        with closing(engine_of(where).open_snapshot(where, timeout_s=READ_TIMEOUT_S)) as snapshot:
+            yield from _broken(snapshot)
+        return
     try:
-        with as_ledger_error(f"cannot read ledger {path}", "restore a copy, or try `sqlite3 FILE .recover`"):
-            yield from _broken(path)
+        with as_ledger_error(f"cannot read ledger {where}", "restore a copy, or try `sqlite3 FILE .recover`"):
+            with closing(SqliteSnapshot.open(Path(where), timeout_s=READ_TIMEOUT_S)) as file:
+                for (said,) in file.db.execute("PRAGMA integrity_check").fetchall():
+                    if said != "ok":
+                        yield Broken("the file is whole", str(where), said)
+                yield from _broken(file)
     except LedgerError as error:
         cause = error.__cause__
         # Text that is none is said by the same error as a file that cannot be opened.
         is_closed = isinstance(cause, sqlite3.OperationalError) and "decode" not in str(cause)
         if cause is None or is_closed or isinstance(cause, OSError):
             raise
-        yield Broken("the file is whole", str(path), str(error))
+        yield Broken("the file is whole", str(where), str(error))
 
 
-def _broken(path: Path) -> Iterator[Broken]:
-    with closing(connect_read_only(path, timeout_s=READ_TIMEOUT_S)) as db:
-        for (said,) in db.execute("PRAGMA integrity_check").fetchall():
-            if said != "ok":
-                yield Broken("the file is whole", str(path), said)
-        for invariant, question in _QUESTIONS.items():
-            for row, why in db.execute(question):
-                yield Broken(invariant, row.hex() if isinstance(row, bytes) else str(row), str(why))
-        yield from _digests(db)
-        yield from _lines(db)
-        yield from _groupings(db)
+def _broken(snapshot: Snapshot) -> Iterator[Broken]:
+    for invariant, (said, question) in _questions(snapshot.dialect).items():
+        for row in snapshot.rows(question):
+            yield Broken(invariant, _text(row["id"]), said.format(_text(row["said"])))
+    yield from _digests(snapshot)
+    yield from _lines(snapshot)
+    yield from _transfers(snapshot)
+    yield from _groupings(snapshot)
 
 
-def _digests(db: sqlite3.Connection) -> Iterator[Broken]:
-    for table, columns in (("contexts", CONTEXT), ("layouts", ("meters",))):
-        for number, *values in db.execute(f"SELECT id, {', '.join(columns)} FROM {table}"):
-            if digest_of(columns, values) != number:
+def _text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _digests(snapshot: Snapshot) -> Iterator[Broken]:
+    for table, columns in (("contexts", CONTEXT), ("layouts", ("meters",)), ("subjects", SUBJECT)):
+        for row in snapshot.stream(f"SELECT id, {', '.join(columns)} FROM {table}"):
+            values = [row[name] for name in columns]
+            is_forgotten = table == "subjects" and all(value is None for value in values)
+            if not is_forgotten and digest_of(columns, values) != row["id"]:
                 yield Broken(
-                    "an id of what is interned is a digest of it", f"{table} {number}", "it is of something else"
+                    "an id of what is interned is a digest of it", f"{table} {row['id']}", "it is of something else"
                 )
-    for number, *values in db.execute(f"SELECT id, {', '.join(SUBJECT)} FROM subjects"):
-        is_forgotten = all(value is None for value in values)
-        if not is_forgotten and digest_of(SUBJECT, values) != number:
-            yield Broken("an id of what is interned is a digest of it", f"subjects {number}", "it is of something else")
 
 
-def _lines(db: sqlite3.Connection) -> Iterator[Broken]:
+def _lines(snapshot: Snapshot) -> Iterator[Broken]:
     """The lines of an entry sum to its amount, unless a provider's own cost is the amount, or no line has a price."""
-    quantities = ", ".join(f"e.{name}" for name in QUANTITY_COLUMNS)
-    rows = db.execute(
-        "SELECT e.id, e.n, e.amount_units, e.amount_nano, e.amount_atto, c.charge_status, e.quantities, e.details, "
-        f"l.meters, {quantities} FROM entries e JOIN contexts c ON c.id = e.context "
-        "LEFT JOIN layouts l ON l.id = e.layout"
+    dialect = snapshot.dialect
+    columns = (*QUANTITY_COLUMNS, *dialect.columns_of_money("amount"), "quantities", "details")
+    rows = snapshot.stream(
+        f"SELECT e.id AS id, c.charge_status AS status, l.meters AS meters, {_of('e', columns)} FROM entries e "
+        "JOIN contexts c ON c.id = e.context LEFT JOIN layouts l ON l.id = e.layout"
     )
-    for identity, _, units, nano, rest, status, text, details, meters, *columns in rows:
+    for row in rows:
+        identity = _text(row["id"])
         try:
-            dict(json.loads(details or "{}"))
-            layout = layout_of(meters or NO_LAYOUT)
-            told = quantities_of(text) if text is not None else columns[: len(layout)]
+            dict(json.loads(row["details"] or "{}"))
+            layout = layout_of(row["meters"] or NO_LAYOUT)
+            text = row["quantities"]
+            told = quantities_of(text) if text is not None else [row[name] for name in QUANTITY_COLUMNS[: len(layout)]]
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-            yield Broken("an entry can be read", identity.hex(), repr(error))
+            yield Broken("an entry can be read", identity, repr(error))
             continue
-        amount = whole(units, nano, rest)
+        amount = dialect.atto(row, "amount")
         if any(quantity is None for quantity in told):
-            yield Broken("an entry has a quantity for each meter of its layout", identity.hex(), "one is missing")
+            yield Broken("an entry has a quantity for each meter of its layout", identity, "one is missing")
             continue
         known = [atto for atto in layout.amounts(told) if atto is not None]
-        if status == "provider_reported" or amount is None or not known:
+        if row["status"] == "provider_reported" or amount is None or not known:
             continue
         if sum(known) != amount:
-            yield Broken(
-                "the lines of an entry sum to its amount", identity.hex(), f"{sum(known)} and {amount} (1e-18)"
-            )
+            yield Broken("the lines of an entry sum to its amount", identity, f"{sum(known)} and {amount} (1e-18)")
 
 
-def _groupings(db: sqlite3.Connection) -> Iterator[Broken]:
+def _of(alias: str, columns: tuple[str, ...]) -> str:
+    return ", ".join(f"{alias}.{name} AS {name}" for name in columns)
+
+
+def _transfers(snapshot: Snapshot) -> Iterator[Broken]:
+    rows = snapshot.rows(
+        f"SELECT COALESCE(e.event, e.id) AS of_event, {snapshot.dialect.sum_of_money('e.amount', 'amount')} "
+        "FROM entries e WHERE e.book = 2 GROUP BY 1"
+    )
+    for row in rows:
+        if amount := snapshot.dialect.atto(row, "amount"):
+            said = f"they sum to {amount} (1e-18)"
+            yield Broken("the transfers of an allocation sum to zero", _text(row["of_event"]), said)
+
+
+def _groupings(snapshot: Snapshot) -> Iterator[Broken]:
     """Every breakdown of one selection has the same total."""
-    sums = ", ".join(f"SUM(e.{name}) AS {name}" for name in ("n", "amount_units", "amount_nano", "amount_atto"))
-    totals = {}
-    for by in (
-        "c.currency",
-        "c.currency, e.run_id",
-        "c.currency, e.context",
-        "c.currency, e.charge_start / 3600000000000",
-    ):
+    dialect = snapshot.dialect
+    keys = ("", ", e.run_id", ", e.context", f", {dialect.rounded_down('e.charge_start', HOUR_NS)}")
+    totals: dict[str, Mapping[str, list[int]]] = {}
+    for by in keys:
         found: dict[str, list[int]] = {}
-        for currency, *values in db.execute(
-            f"SELECT c.currency, {sums} FROM entries e JOIN contexts c ON c.id = e.context GROUP BY {by}"
+        for row in snapshot.rows(
+            f"SELECT c.currency AS currency, SUM(e.n) AS n, {dialect.sum_of_money('e.amount', 'amount')} "
+            f"FROM entries e JOIN contexts c ON c.id = e.context GROUP BY c.currency{by}"
         ):
-            of = found.setdefault(currency, [0, 0])
-            of[0] += values[0]
-            of[1] += whole(*values[1:]) or 0
+            of = found.setdefault(row["currency"], [0, 0])
+            of[0] += int(row["n"])
+            of[1] += dialect.atto(row, "amount") or 0
         totals[by] = found
-    for by, found in totals.items():
-        if found != totals["c.currency"]:
-            yield Broken("every breakdown of one selection has the same total", by, f"{found}")
+    for by, found_by in totals.items():
+        if found_by != totals[""]:
+            yield Broken("every breakdown of one selection has the same total", f"currency{by}", f"{found_by}")

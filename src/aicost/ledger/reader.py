@@ -263,7 +263,7 @@ class LedgerReader:
     def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
         condition, values = where_sql(where, self._dialect)
         with self._reading():
-            for row in self._snapshot.rows(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
+            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
                 yield self._record(row)
 
     def _check_context(self, row: Found) -> None:

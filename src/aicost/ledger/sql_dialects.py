@@ -61,6 +61,13 @@ class SqlDialect:
         """Whether there is an amount; `name` may begin with a table and a dot."""
         return f"{name} IS NOT NULL"
 
+    is_uneven: str = ""
+    """Whether an entry has an amount that its columns cannot have; nothing where one column holds it."""
+
+    def is_same(self, one: str, other: str) -> str:
+        """Whether two are the same, be it NULL."""
+        return f"{one} IS NOT DISTINCT FROM {other}"
+
     def sum_of_money(self, name: str, alias: str, *, when: str | None = None) -> str:
         """The sum of an amount, under another name, of the rows of which something holds."""
         return ", ".join(
@@ -115,6 +122,17 @@ class SqliteDialect(SqlDialect):
 
     def is_known(self, name: str) -> str:
         return f"{name}_units IS NOT NULL"
+
+    is_uneven = " OR ".join(
+        f"abs({name}_nano) >= 1000000000 OR abs({name}_atto) >= 1000000000 "
+        f"OR (({name}_units > 0 OR {name}_nano > 0 OR {name}_atto > 0) "
+        f"AND ({name}_units < 0 OR {name}_nano < 0 OR {name}_atto < 0)) "
+        f"OR (({name}_units IS NULL) + ({name}_nano IS NULL) + ({name}_atto IS NULL) NOT IN (0, 3))"
+        for name in AMOUNTS
+    )
+
+    def is_same(self, one: str, other: str) -> str:
+        return f"{one} IS {other}"  # the other words are known since SQLite 3.39
 
     def has_label(self, column: str) -> str:
         # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).

@@ -24,6 +24,9 @@ class Snapshot(Protocol):
     def rows(self, select: str, values: Sequence[Any] = ()) -> Iterable[Mapping[str, Any]]:
         """What SQL finds, by name; `?` stands for each of the values. All of one source see the same moment."""
 
+    def stream(self, select: str, values: Sequence[Any] = ()) -> Iterable[Mapping[str, Any]]:
+        """The same of an answer that may be longer than memory has room for."""
+
     def failed(self) -> tuple[str, str, str]:
         """What steps and runs failed, or are inside of one that did: the SQL that goes before a question, and what then
         names a relation with the column `step_id`, and one with `run_id`."""

@@ -62,6 +62,8 @@ class SqliteSnapshot:
         for row in self.db.execute(select, sound):  # noqa: UP028 - `yield from` would close the cursor of a closed one
             yield row
 
+    stream = rows
+
     def failed(self) -> tuple[str, str, str]:
         """What steps and runs failed."""
         return _FAILED, "failed_steps", "failed_runs"
