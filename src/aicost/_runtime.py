@@ -91,8 +91,8 @@ def init(
     Finds the clients that are installed (`instrument="auto"`) and wraps them. Sets up OpenTelemetry only where the
     application has not: a tracer provider that is set already is kept, and ownership is stamped on its spans.
     `exporter` is `"otlp"`, `"console"`, `"none"` or a SpanExporter; unset, OTLP is used if an
-    OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, a server's URL, or True for the user's state directory;
-    there is none by default. Waits for no network: what goes to a server goes there from threads. What is not given comes
+    OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, a URL, or True for the user's state directory; there
+    is none by default. Waits for no network: what goes to a server goes there from threads. What is not given comes
     from `AICOST_*` variables and `aicost.toml`.
 
     `attribution` and `labels` say whose everything is that no scope says otherwise of; beneath them is what the

@@ -29,7 +29,7 @@ class Straight(Ledger):
     """A ledger whose records go into a store without a journal: by `flush` and `close`, in one transaction each."""
 
     def __init__(self, store: Store, rates: RateSource | None = None) -> None:
-        self.path = Path("straight")
+        self.where = Path("straight")
         self.lost = 0
         self.store = store
         self.writer = Writer(store)

@@ -10,12 +10,13 @@ import click
 from aicost._errors import LedgerError
 from aicost._ledger_url import LedgerUrl
 
+from ._ledger_place import LedgerPlace
 from ._options import console, json_option, ledger_option, ledger_path, print_json
 
 
 @click.group("ledger")
 def command() -> None:
-    """Check, migrate and take in; forget a person."""
+    """Check, migrate, take in and ship; forget a person."""
 
 
 @command.command("check")
@@ -29,7 +30,7 @@ def check(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
     from aicost.ledger.check import check as broken_in
     from aicost.ledger.ingest import take_in
 
-    path = _file(ledger_path(ledger), "checked")
+    path = ledger_path(ledger)
     waiting = take_in(path)
     broken = list(broken_in(path))
     if as_json:
@@ -75,6 +76,39 @@ def migrate(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
         print_json({"ledger": str(path), "schema": SCHEMA_VERSION})
     else:
         click.echo(f"{path} is of schema {SCHEMA_VERSION}")
+
+
+@command.command("ship")
+@click.argument("source", type=LedgerPlace(), metavar="SOURCE")
+@click.option("--to", "target", type=LedgerPlace(), required=True, help="The ledger that is to have it, too.")
+@json_option
+def ship(source: Path | LedgerUrl, target: Path | LedgerUrl, as_json: bool) -> None:
+    """Send all that a ledger has to another one: a file's to a server, or any other way.
+
+    What is there already is joined with it, as if all had been told to that one; sent twice, it is nothing new, and
+    interrupted, it is sent again. Exits with status 1 if the target lacks something then.
+    """
+    from aicost._money import to_text
+    from aicost.ledger.ship import ship as send
+    from aicost.ledger.where import where_is
+
+    source, target = where_is(source), where_is(target)
+    done = send(source, target)
+    if as_json:
+        totals = {
+            side: {currency: {"attempts": n, "amount": to_text(atto)} for currency, (n, atto) in total.items()}
+            for side, total in (("source", done.source), ("target", done.target))
+        }
+        print_json({"from": str(source), "to": str(target), "sent": done.sent, "missing": done.missing, **totals})
+    else:
+        click.echo("sent " + ", ".join(f"{count:,} {what}" for what, count in done.sent.items() if count))
+        for where, total in ((source, done.source), (target, done.target)):
+            said = [f"{to_text(atto)} {currency} of {n:,} attempts" for currency, (n, atto) in sorted(total.items())]
+            click.echo(f"{where}: {', '.join(said) or 'nothing that counts'}")
+        lacking = ", ".join(f"{count:,} {what}" for what, count in done.missing.items() if count)
+        click.echo(f"{target} lacks {lacking}" if lacking else f"{target} has all of it")
+    if not done.is_whole:
+        sys.exit(1)
 
 
 @command.command("forget")

@@ -67,6 +67,13 @@ class Writer:
             decider.decide_again(event)
         self._add(decider.made)
 
+    def decide_again(self, events: Iterable[bytes]) -> None:
+        """Decide anew on those of these events that are there, in a transaction of the caller's: more is known now."""
+        decider = Decider(self, [])
+        for event in self.events(events):
+            decider.decide_again(event)
+        self._add(decider.made)
+
     def put_unread(self, unread: Sequence[tuple[str, int, bytes, str]]) -> None:
         """Keep records that could not be read."""
         self.store.put(UNREAD, unread)
