@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aicost._errors import LedgerError
 from aicost.ledger import Ledger, ship
 from aicost.ledger.check import check
-from aicost.ledger.query import BREAKDOWNS, Query
+from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.where import where_is
 from aicost.reports.explain import explain
@@ -25,6 +25,9 @@ from .charges import event, priced
 from .stores import SqliteFile, Where, told_to
 from .test_laws import charge_of, tellings, views
 
+EXAMPLES = 8
+"""Each is asked everything, twice; test_laws.py has more of them for less."""
+
 Ways = tuple[Where, Where]
 
 
@@ -32,17 +35,21 @@ Ways = tuple[Where, Where]
 def ways(where: Where, request: pytest.FixtureRequest) -> Ways:
     """A ledger to ship and one to ship to, of which one is a file."""
     file = SqliteFile(request)
+    file._folder /= "other"
+    file._folder.mkdir()
+    file.clear()
     return (file, where) if request.param == "from a file" else (where, file)
 
 
 def answers(where: Where) -> dict[str, Any]:
     """Whatever a ledger can be asked, but for how it came to its answers."""
     with where.reader() as reader:
-        asked = [Query(), Query(("label:x", "user"))]
-        asked += [Query((by,), bucket=bucket) for by in BREAKDOWNS for bucket in (None, "hour")]
+        asked = [Query(), Query(("label:x", "user")), Query(("meter",), bucket="hour")]
+        asked += [Query((by,)) for by in ("model", "workflow", "step", "tenant", "status", "run")]
         said: dict[str, Any] = {f"{query.group_by} {query.bucket}": reader.answer(query) for query in asked}
         said["gaps"], said["sightings"] = reader.gaps(), reader.sightings()
-        said["charges"] = charges = reader.charges()
+        # Those that began at the same moment are in no order of theirs.
+        said["charges"] = charges = sorted(reader.charges(), key=lambda charge: charge.event_id)
         said["runs"], said["steps"] = reader.runs("run-a"), reader.steps(["run-a", derived_id("run", 1)])
         said["rates"] = [reader.rate(charge.rate_card, line.rate_id) for charge in charges for line in charge.lines]
         identified = reader._dialect.identifier_text
@@ -91,7 +98,7 @@ def told_of_runs(draw: st.DrawFn) -> Callable[[Ledger], object]:
 @st.composite
 def named_otherwise(draw: st.DrawFn) -> Callable[[Ledger], object]:
     """A charge whose id is no 16 bytes, and that is in a run and step."""
-    view = replace(draw(views()), event_id=draw(st.sampled_from(["chatcmpl-1", "é-2"])), step_id="step-a")
+    view = replace(draw(views()), event_id=draw(st.sampled_from(["chatcmpl-1", "réponse-2"])), step_id="step-a")
     return partial(Ledger.record, entries=[(view, charge_of(view))])
 
 
@@ -128,7 +135,7 @@ def test_what_was_shipped_answers_the_same_and_shipped_again_is_nothing_new(ways
         assert sizes(target) == before
 
     target.store().close()
-    (source if source.name != "sqlite" else target).law(law, st.data(), 25)
+    (source if source.name != "sqlite" else target).law(law, st.data(), EXAMPLES)
 
 
 def test_what_is_there_already_is_joined_with_it_as_if_all_had_been_told_to_one(ways: Ways, tmp_path: Path) -> None:
@@ -148,7 +155,7 @@ def test_what_is_there_already_is_joined_with_it_as_if_all_had_been_told_to_one(
             assert there == [(one.currency, one.atto, one.attempts) for one in reader.answer(Query())]
         assert list(check(target.location)) == []
 
-    (source if source.name != "sqlite" else target).law(law, st.data(), 25)
+    (source if source.name != "sqlite" else target).law(law, st.data(), EXAMPLES)
 
 
 NUMBERS = count()
@@ -159,14 +166,14 @@ def totals(where: Where) -> list[tuple[str, int, int]]:
         return [(one.currency, one.atto, one.attempts) for one in reader.answer(Query())]
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 6, 8])
+@pytest.mark.parametrize("after", [1, 6])
 def test_interrupted_it_is_whole_when_it_is_sent_again(ways: Ways, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = ways
     ledger = source.ledger()
     for n in range(50):
         ledger.start_run(f"run-{n}", workflow="w", started_ns=n)
-        ledger.record([(event(f"e-{n}", run_id=f"run-{n}", usage={"input": 1}), priced(n))])
-        ledger.record([(event(f"e-{n}", run_id=f"run-{n}", usage={"input": 2}), priced(n + 1))])
+        ledger.record([(event(f"e-{n}", run_id=f"run-{n}", usage={"input": 10}, complete=False), priced(n))])
+        ledger.record([(event(f"e-{n}", run_id=f"run-{n}", usage={"input": 10, "output": 10}), priced(1, n))])
     ledger.close()
     monkeypatch.setattr(ship, "EVENTS_AT_A_TIME", 10)
     turns: list[str] = []

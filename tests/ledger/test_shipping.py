@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from aicost._errors import LedgerError
 from aicost.ledger import Ledger, shipping
+from aicost.ledger.check import check
 from aicost.ledger.ingest import take_in_all
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.where import journal_of, where_is
+from tests.servers.fake import FakeServer
+from tests.servers.postgresql import PostgresqlServer
 
-from ..servers.fake import FakeServer
 from .charges import event, priced
 
 
@@ -161,3 +169,181 @@ def test_a_wrong_password_is_said_once_and_not_shown(fake_server: FakeServer, ca
     fake_server.away = None
     assert take_in_all(where_is(fake_server.url())).bytes > 0
     assert total(fake_server.url()) == (1, 1)
+
+
+AWAY = 4
+"""Processes that record while a server comes and goes."""
+
+RECORDS = """
+import sys, time
+from aicost.ledger import Ledger, shipping
+from tests.ledger.charges import event, priced
+
+url, name, notes = sys.argv[1:]
+shipping.FIRST_RETRY_S, shipping.LAST_RETRY_S = 0.05, 0.2
+ledger = Ledger.open(url)
+with open(notes, "a") as kept:
+    for n in range(100_000):
+        assert ledger.record([(event(f"{name}-{n}"), priced(1))])
+        kept.write("1\\n")
+        kept.flush()
+        time.sleep(0.002)
+"""
+
+
+class Recorders:
+    """Processes that record to a server until they are killed."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url, self._folder = url, folder
+        self._began = count()
+        self._alive: list[subprocess.Popen[bytes]] = []
+
+    def begin(self) -> None:
+        name = f"p{next(self._began)}"
+        command = [sys.executable, "-c", RECORDS, self._url, name, str(self._folder / f"{name}.kept")]
+        self._alive.append(subprocess.Popen(command))
+
+    def kill(self) -> None:
+        died = self._alive.pop(0)
+        assert died.poll() is None, "it died by itself"
+        died.kill()
+        died.wait()
+
+    def kill_all(self) -> None:
+        while self._alive:
+            self.kill()
+
+    @property
+    def kept(self) -> int:
+        """Charges that were acknowledged; of each process one more may have been recorded and not noted."""
+        return sum(file.read_text().count("1") for file in self._folder.glob("*.kept"))
+
+    def wait_for(self, more: int) -> None:
+        before, until = self.kept, time.monotonic() + 30
+        while self.kept < before + more:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def recorders(postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorders]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    made = Recorders(postgresql_url, tmp_path)
+    yield made
+    made.kill_all()
+
+
+def all_there(url: str, recorders: Recorders, processes: int) -> None:
+    """See that all that was acknowledged is on the server, once, and nothing waits."""
+    recorders.kill_all()
+    take_in_all(where_is(url))
+    attempts, atto = total(url)
+    assert attempts == atto
+    assert recorders.kept <= attempts <= recorders.kept + processes
+    assert waits(url) == []
+    assert list(check(url)) == []
+    with LedgerReader(url) as ledger:
+        assert list(ledger._snapshot.rows("SELECT segment FROM places")) == []
+
+
+def test_processes_are_killed_while_a_server_is_away_and_comes_back(
+    postgresql_server: PostgresqlServer, postgresql_url: str, recorders: Recorders
+) -> None:
+    for _ in range(AWAY):
+        recorders.begin()
+    recorders.wait_for(200)
+    postgresql_server.stop()
+    recorders.wait_for(1_000)
+    recorders.kill()
+    recorders.begin()
+    recorders.wait_for(200)
+    postgresql_server.start()
+    recorders.wait_for(200)
+    all_there(postgresql_url, recorders, AWAY + 1)
+
+
+def test_a_server_comes_and_goes(
+    postgresql_server: PostgresqlServer, postgresql_url: str, recorders: Recorders
+) -> None:
+    recorders.begin()
+    recorders.begin()
+    for _ in range(4):
+        recorders.wait_for(150)
+        postgresql_server.stop()
+        recorders.wait_for(50)
+        postgresql_server.start()
+    all_there(postgresql_url, recorders, 2)
+
+
+def test_a_server_stands_still(postgresql_server: PostgresqlServer, postgresql_url: str, recorders: Recorders) -> None:
+    recorders.begin()
+    recorders.begin()
+    recorders.wait_for(100)
+    postgresql_server.pause()
+    recorders.wait_for(300)
+    recorders.kill()
+    postgresql_server.resume()
+    recorders.wait_for(100)
+    all_there(postgresql_url, recorders, 2)
+
+
+def test_a_server_that_refuses_rows_is_said_and_gets_them_when_it_takes_them(
+    postgresql_server: PostgresqlServer,
+    postgresql_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    ledger = Ledger.open(postgresql_url)
+    ledger.record([(event("before"), priced(1))])
+    assert ledger.flush(timeout_s=10)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        database = connection.info.dbname
+        # As a server whose disk is full may be: it reads, and writes nothing.
+        connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on".encode())
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            [database],
+        )
+        for n in range(100):
+            assert ledger.record([(event(f"e-{n}"), priced(1))])
+        assert not ledger.flush(timeout_s=2)
+        assert not ledger.flush(timeout_s=2)
+        assert any("read-only" in one for one in caplog.messages)
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only".encode())
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+            [database],
+        )
+    until = time.monotonic() + 15
+    while not ledger.flush(timeout_s=5):
+        assert time.monotonic() < until
+    ledger.close()
+    assert ledger.lost == 0
+    assert total(postgresql_url) == (101, 101)
+    assert waits(postgresql_url) == []
+
+
+def test_a_wrong_password_of_a_real_server_is_said_and_never_shown(
+    postgresql_server: PostgresqlServer,
+    postgresql_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    caplog.set_level(logging.DEBUG)
+    wrong = postgresql_url.replace("not-a-secret", "wrong-pa55word")
+    assert wrong != postgresql_url
+    ledger = Ledger.open(wrong)
+    ledger.record([(event("e-1"), priced(1))])
+    assert not ledger.flush(timeout_s=10)
+    ledger.close()
+    assert sum("password authentication failed" in one for one in caplog.messages) == 1
+    with pytest.raises(LedgerError, match="password authentication failed") as raised:
+        LedgerReader(wrong)
+    assert "pa55word" not in caplog.text + str(raised.value)
+    assert total(postgresql_url) == (1, 1), "the journal is the same under another password"

@@ -229,8 +229,15 @@ class _Sender:
 
     def _events(self, rows: Sequence[Found]) -> None:
         known = self._known.events([row["id"] for row in rows])
-        # The view that knows most comes first: what others tell beside it corrects as little as can be.
-        self._tell(*(Charges(sorted(event.views, key=rank, reverse=True)) for event in known.values()))
+        views = [view for event in known.values() for view in event.views]
+        names = self._known.run_names({view.run_id for view in views if view.run_id is not None})
+        records = []
+        for event in known.values():
+            # As an entry has it, so that what was sent before is known again.
+            told = [view._replace(workflow=names.get(view.run_id or "", view.workflow)) for view in event.views]
+            # The view that knows most comes first: what others tell beside it corrects as little as can be.
+            records.append(Charges(sorted(told, key=rank, reverse=True)))
+        self._tell(*records)
 
 
 def _missing(source: Snapshot, target: Snapshot) -> dict[str, int]:
