@@ -80,7 +80,7 @@ STATUS = {
 STATUS_OF = {name: status for status, names in STATUS.items() for name in names.split()}
 
 INSERT = re.compile(
-    rb"""\s*INSERT\s+INTO\b .*? (?<![`"]) \b
+    rb"""(?: \s | --[^\n]*\n | /\*.*?\*/ )* INSERT\s+INTO\b .*? (?<![`"]) \b
     (?: (?P<inline>VALUES|SELECT|WITH)\b | FORMAT\s+(?P<format>\w+) [ \t;]* \r?\n? )""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )

@@ -272,3 +272,30 @@ def test_clickhouse_is_slow_full_silent_or_paused_when_told(
             hasty.command("SELECT 1")
         clickhouse_server.resume()
         assert client.command("SELECT 1") == 1
+
+
+def test_clickhouse_takes_a_block_once_that_has_a_token(clickhouse_server: ClickhouseServer, client: Any) -> None:
+    """The client sends an insert again by itself if no answer came."""
+    for table, more in (("plain", ""), ("known", "SETTINGS non_replicated_deduplication_window = 100")):
+        client.command(f"CREATE TABLE {table} (n Int64) ENGINE = MergeTree ORDER BY n {more}")
+        with clickhouse_server.misbehaving(lose_answer=True, only="INSERT INTO"), pytest.raises(OperationalError):
+            client.insert(table, [[1]], ["n"], settings={"insert_deduplication_token": "one"})
+    assert client.command("SELECT count() FROM plain") == 2
+    assert client.command("SELECT count() FROM known") == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "data"),
+    [
+        ("INSERT INTO kept FORMAT CSV", '1,"a"'),
+        ("INSERT INTO kept (n, s) SETTINGS async_insert = 0 FORMAT JSONEachRow", '{"n": 1, "s": "a"}'),
+        ("-- FORMAT\n/* VALUES */ INSERT INTO kept FORMAT TabSeparated", "1\ta"),
+        ("INSERT INTO kept VALUES", "(1, 'FORMAT CSV')"),
+        ("INSERT INTO kept SELECT 1, 'VALUES'", None),
+    ],
+)
+def test_clickhouse_takes_data_behind_its_statement(client: Any, statement: str, data: str | None) -> None:
+    client.command("CREATE TABLE kept (n Int64, s String) ENGINE = MergeTree ORDER BY n")
+    client.command(statement, data=data)
+    client.command(statement if data is None else f"{statement}\n{data}")
+    assert client.query("SELECT n, count() FROM kept GROUP BY n").result_rows == [(1, 2)]
