@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from ._errors import ConfigError
+from ._errors import LedgerError
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _HOST = r"(?:\[[0-9a-f:.%]+\]|[^\s\[\]@:/?#,]*)(?::\d*)?"
@@ -50,7 +50,7 @@ def without_password(url: str) -> str:
 class LedgerUrl:
     """Where a ledger on a server is. As text it is without its password, wherever it is shown; `secret` is all of it.
 
-    Raises `ConfigError` for what is no such URL.
+    Raises `LedgerError` for what is no such URL.
     """
 
     __slots__ = ("secret",)
@@ -59,7 +59,7 @@ class LedgerUrl:
         if _URL.fullmatch(secret) is None:
             scheme = _SCHEME.match(secret)
             way_out = "write it as SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for @ : / ? # in a password"
-            raise ConfigError(f"the ledger's URL ({scheme[0] if scheme else ''}...) cannot be read; {way_out}")
+            raise LedgerError(f"the ledger's URL ({scheme[0] if scheme else ''}...) cannot be read; {way_out}")
         self.secret = secret
 
     def __str__(self) -> str:

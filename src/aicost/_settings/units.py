@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, PlainSerializer, WrapValidator
 from pydantic_settings import NoDecode
 
-from aicost._errors import ConfigError
+from aicost._errors import LedgerError
 from aicost._ledger_url import LedgerUrl, is_url
 from aicost._wellformed import wellformed
 
@@ -79,7 +79,7 @@ def _ledger(value: Any, as_path: Callable[[Any], Any]) -> Any:
     if isinstance(value, str) and is_url(value):
         try:
             return LedgerUrl(value)
-        except ConfigError as error:
+        except LedgerError as error:
             raise ValueError(str(error)) from None
     return value if isinstance(value, LedgerUrl) else as_path(value)
 

@@ -22,7 +22,7 @@ class LedgerPlace(click.ParamType[Path | LedgerUrl]):
         param: click.Parameter | None,  # noqa: ARG002 - the signature is click's
         ctx: click.Context | None,  # noqa: ARG002
     ) -> Path | LedgerUrl:
-        """Raises `ConfigError` for a URL that cannot be read: click's own error would show it."""
+        """Raises `LedgerError` for a URL that cannot be read: click's own error would show it."""
         if isinstance(value, (Path, LedgerUrl)):
             return value
         return LedgerUrl(value) if is_url(value) else Path(value)

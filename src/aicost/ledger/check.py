@@ -51,35 +51,48 @@ def _questions(dialect: SqlDialect) -> dict[str, tuple[str, str]]:
         ),
         "an entry is corrected by its reversal once, and by a replacement once at most": (
             "it is corrected by {} rows",
-            "SELECT corrects AS id, COUNT(*) AS said FROM entries WHERE corrects IS NOT NULL GROUP BY corrects "
-            "HAVING SUM(CASE WHEN n = -1 THEN 1 ELSE 0 END) <> 1 OR SUM(CASE WHEN n = 1 THEN 1 ELSE 0 END) > 1",
+            (
+                "SELECT corrects AS id, COUNT(*) AS said FROM entries WHERE corrects IS NOT NULL GROUP BY corrects "
+                "HAVING SUM(CASE WHEN n = -1 THEN 1 ELSE 0 END) <> 1 OR SUM(CASE WHEN n = 1 THEN 1 ELSE 0 END) > 1"
+            ),
         ),
         "what is corrected is there": (
             "it corrects {}",
-            "SELECT e.id AS id, e.corrects AS said FROM entries e LEFT JOIN entries o ON o.id = e.corrects "
-            "WHERE e.corrects IS NOT NULL AND o.id IS NULL",
+            (
+                "SELECT e.id AS id, e.corrects AS said FROM entries e LEFT JOIN entries o ON o.id = e.corrects "
+                "WHERE e.corrects IS NOT NULL AND o.id IS NULL"
+            ),
         ),
         "a reversal is the negative of what it corrects": (
             "it is not that of {}",
-            "SELECT r.id AS id, o.id AS said FROM entries r JOIN entries o ON o.id = r.corrects "
-            f"WHERE r.n = -1 AND NOT ({' AND '.join(is_reversal)})",
+            (
+                "SELECT r.id AS id, o.id AS said FROM entries r JOIN entries o ON o.id = r.corrects "
+                f"WHERE r.n = -1 AND NOT ({' AND '.join(is_reversal)})"
+            ),
         ),
         "an entry names its context, subject and layout": (
             "one is missing",
-            "SELECT e.id AS id, 0 AS said FROM entries e LEFT JOIN contexts c ON c.id = e.context "
-            "LEFT JOIN subjects s ON s.id = e.subject LEFT JOIN layouts l ON l.id = e.layout "
-            "WHERE c.id IS NULL OR (e.subject IS NOT NULL AND s.id IS NULL) OR (e.layout IS NOT NULL AND l.id IS NULL)",
+            (
+                "SELECT e.id AS id, 0 AS said FROM entries e LEFT JOIN contexts c ON c.id = e.context "
+                "LEFT JOIN subjects s ON s.id = e.subject LEFT JOIN layouts l ON l.id = e.layout "
+                "WHERE c.id IS NULL OR (e.subject IS NOT NULL AND s.id IS NULL) "
+                "OR (e.layout IS NOT NULL AND l.id IS NULL)"
+            ),
         ),
         "an unpriced entry has no amount, and a priced one has": (
             "it is {}",
-            "SELECT e.id AS id, c.charge_status AS said FROM entries e JOIN contexts c ON c.id = e.context "
-            "WHERE CASE WHEN c.charge_status = 'unpriced' THEN 1 ELSE 0 END "
-            f"<> CASE WHEN {dialect.is_known('e.amount')} THEN 0 ELSE 1 END",
+            (
+                "SELECT e.id AS id, c.charge_status AS said FROM entries e JOIN contexts c ON c.id = e.context "
+                "WHERE CASE WHEN c.charge_status = 'unpriced' THEN 1 ELSE 0 END "
+                f"<> CASE WHEN {dialect.is_known('e.amount')} THEN 0 ELSE 1 END"
+            ),
         ),
         "what counts elsewhere does not count here": (
             "it was seen, and counts elsewhere",
-            "SELECT e.id AS id, 0 AS said FROM entries e WHERE e.n = 1 AND COALESCE(e.event, e.id) IN "
-            f"(SELECT event FROM sightings WHERE kind <> 'contradiction') AND {COUNTS.format('e')}",
+            (
+                "SELECT e.id AS id, 0 AS said FROM entries e WHERE e.n = 1 AND COALESCE(e.event, e.id) IN "
+                f"(SELECT event FROM sightings WHERE kind <> 'contradiction') AND {COUNTS.format('e')}"
+            ),
         ),
     }
     if dialect.is_uneven:
@@ -102,11 +115,7 @@ def check(where: Path | LedgerUrl | str) -> Iterator[Broken]:
         return
     try:
         with as_ledger_error(f"cannot read ledger {where}", "restore a copy, or try `sqlite3 FILE .recover`"):
-            with closing(SqliteSnapshot.open(where, timeout_s=READ_TIMEOUT_S)) as file:
-                for (said,) in file.db.execute("PRAGMA integrity_check").fetchall():
-                    if said != "ok":
-                        yield Broken("the file is whole", str(where), said)
-                yield from _broken(file)
+            yield from _broken_in_file(where)
     except LedgerError as error:
         cause = error.__cause__
         # Text that is none is said by the same error as a file that cannot be opened.
@@ -114,6 +123,14 @@ def check(where: Path | LedgerUrl | str) -> Iterator[Broken]:
         if cause is None or is_closed or isinstance(cause, OSError):
             raise
         yield Broken("the file is whole", str(where), str(error))
+
+
+def _broken_in_file(path: Path) -> Iterator[Broken]:
+    with closing(SqliteSnapshot.open(path, timeout_s=READ_TIMEOUT_S)) as file:
+        for (said,) in file.db.execute("PRAGMA integrity_check").fetchall():
+            if said != "ok":
+                yield Broken("the file is whole", str(path), said)
+        yield from _broken(file)
 
 
 def _broken(snapshot: Snapshot) -> Iterator[Broken]:

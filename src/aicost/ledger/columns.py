@@ -69,7 +69,7 @@ AMOUNTS = ("list", "contracted", "amount", "invoiced", "at_most")
 NANO = 10**9
 
 LONGEST_TEXT = 2_048
-"""Characters of a text that are kept; of a longer one its beginning, and a digest of it."""
+"""Bytes of a text that are kept; of a longer one its beginning, and a digest of it. PostgreSQL's indexes hold 2,704."""
 MOST = 2**63 - 1
 """What a column of whole numbers can hold. A time beyond it, which nobody can mean, is the last there is."""
 
@@ -77,7 +77,7 @@ MOST = 2**63 - 1
 def fitting(value: Any) -> Any:
     """What a store can hold of a value, and of those inside it."""
     if isinstance(value, str):
-        return short(value, LONGEST_TEXT)
+        return short(value, LONGEST_TEXT if value.isascii() else LONGEST_TEXT // 4)  # a sign has 4 bytes at most
     if type(value) is int:
         return min(max(value, -MOST), MOST)
     if isinstance(value, Mapping):

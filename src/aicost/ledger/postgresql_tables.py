@@ -109,9 +109,14 @@ class Month(NamedTuple):
         within = f"id >= '\\x{self.first.hex()}' AND id < '\\x{self.end.hex()}'"
         return [
             f"CREATE TABLE {self.name} (LIKE entries INCLUDING DEFAULTS)",
-            f"WITH moved AS (DELETE FROM {DEFAULT} WHERE {within} RETURNING *) INSERT INTO {self.name} SELECT * FROM moved",
-            f"ALTER TABLE entries ATTACH PARTITION {self.name} FOR VALUES FROM ('\\x{self.first.hex()}') "
-            f"TO ('\\x{self.end.hex()}')",
+            (
+                f"WITH moved AS (DELETE FROM {DEFAULT} WHERE {within} RETURNING *) "
+                f"INSERT INTO {self.name} SELECT * FROM moved"
+            ),
+            (
+                f"ALTER TABLE entries ATTACH PARTITION {self.name} FOR VALUES FROM ('\\x{self.first.hex()}') "
+                f"TO ('\\x{self.end.hex()}')"
+            ),
         ]
 
 

@@ -117,7 +117,7 @@ class Ledger:
 
         `max_bytes` bounds what may wait in its journal; `owners` say whose is what does not say so itself. Raises
         `LedgerError` when the path cannot be written, or holds something else or a newer ledger. Of a server, by its
-        URL, nothing is asked here: `ConfigError` is for a URL that is none, or whose client is not installed.
+        URL, nothing is asked here: `ConfigError` is for one that nobody knows, or whose client is not installed.
         """
         where = where_is(path)
         with as_ledger_error(f"cannot open ledger {where}", "choose a writable path or another file"):

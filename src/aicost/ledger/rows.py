@@ -29,6 +29,7 @@ from .schema import ENTRIES
 from .sql_dialects import QUANTITY_COLUMNS, SAME_AS_RUN, SqlDialect
 from .store import Row
 
+_PLACE_OF = {key: n for n, key in enumerate(DIMENSION_KEYS)}
 _OWN = frozenset((*DIMENSION_KEYS, *SUBJECT_KEYS))
 _CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
 _NO_QUANTITIES = (None,) * QUANTITIES
@@ -60,7 +61,10 @@ class Interner:
 
     def context(self, record: ChargeRecord) -> int:
         """The number of what a record says of itself."""
-        owner = record.attribution
+        owners: list[str | None] = [None] * len(DIMENSION_KEYS)
+        for key, value in record.attribution.items():
+            if key in _PLACE_OF:
+                owners[_PLACE_OF[key]] = value
         host, organization, project, credential, gateway = _NOWHERE if record.origin is None else _place(record.origin)
         values = (
             record.currency,
@@ -93,7 +97,7 @@ class Interner:
             _CONFIDENCE.get(record.charge_status),
             record.rate_card,
             record.evidence,
-            *[owner.get(key) for key in DIMENSION_KEYS],
+            *owners,
         )
         known = self._contexts.get(values)
         if known is None:

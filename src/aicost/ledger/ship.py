@@ -40,13 +40,16 @@ from .schema import (
     UNREAD,
     LedgerTable,
 )
-from .store import AT_A_TIME, Row, Snapshot, Store
+from .store import Row, Snapshot, Store
 from .told import Told, ToldOutcome, ToldRun, ToldStep
 from .where import Where, open_snapshot, open_store
 from .writing import Writer
 
 WAIT_S = 30.0
 """How long one transaction waits for other writers."""
+
+AT_A_TIME = 500
+"""Rows that are sent in one transaction, and ids that one question asks for: no store takes less."""
 
 EVENTS_AT_A_TIME = 100
 

@@ -31,6 +31,9 @@ _EXACT = Context(prec=60)
 class SqlDialect:
     """As PostgreSQL has it; others differ from that."""
 
+    at_a_time: int = 500
+    """How many ids one question asks for: SQLite of before 3.32 takes 999 parameters."""
+
     def identifier(self, text: str | None) -> Any:
         """An id as it is stored."""
         return text

@@ -12,9 +12,6 @@ from .sql_dialects import SqlDialect
 Row = tuple[Any, ...]
 """The values of a table's columns, in their order."""
 
-AT_A_TIME = 500
-"""How many ids one question asks for: SQLite of before 3.32 takes 999 parameters."""
-
 
 class Snapshot(Protocol):
     """A store as it is asked."""

@@ -23,7 +23,7 @@ SERVER_TIMEOUT_S = 10.0
 
 
 def where_is(given: str | PathLike[str] | LedgerUrl) -> Where:
-    """A ledger as it was named: a path, with links followed, or a URL. Raises `ConfigError` for a URL that is none."""
+    """A ledger as it was named: a path, with links followed, or a URL. Raises `LedgerError` for a URL that is none."""
     if isinstance(given, LedgerUrl):
         return given
     return LedgerUrl(given) if isinstance(given, str) and is_url(given) else located(given)

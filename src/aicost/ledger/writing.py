@@ -30,7 +30,7 @@ from .schema import (
     LedgerTable,
 )
 from .sql_dialects import parts_of
-from .store import AT_A_TIME, Row, Snapshot, Store
+from .store import Row, Snapshot, Store
 from .told import STATES, StateRow, Told, ToldOutcome, begun, with_outcome, with_run, with_step
 
 READ_ENTRY = (
@@ -98,7 +98,7 @@ class Writer:
     def events(self, ids: Iterable[bytes]) -> dict[bytes, KnownEvent]:
         """Those of these events that anything is known of."""
         found: dict[bytes, KnownEvent] = {}
-        for some in parts_of(ids, AT_A_TIME):
+        for some in parts_of(ids, self.store.dialect.at_a_time):
             there = {row["id"] for row in self._among("SELECT e.id FROM entries e WHERE {}", "e.id", some)}
             asked = "SELECT DISTINCT event FROM sightings WHERE kind <> 'contradiction' AND {}"
             elsewhere = {row["event"] for row in self._among(asked, "event", some)}
@@ -134,7 +134,7 @@ class Writer:
     def aliases(self, aliases: Iterable[str]) -> Iterable[Alias]:
         """Who is known by these."""
         asked = "SELECT alias, event, evidence, started_ns FROM aliases WHERE {}"
-        for some in parts_of(aliases, AT_A_TIME):
+        for some in parts_of(aliases, self.store.dialect.at_a_time):
             for row in self._among(asked, "alias", some):
                 yield Alias(row["alias"], row["event"], row["evidence"], row["started_ns"])
 
@@ -144,7 +144,7 @@ class Writer:
         asked = "SELECT run_id, workflow FROM runs WHERE {}"
         return {
             dialect.identifier_text(row["run_id"]) or "": row["workflow"]
-            for some in parts_of(map(dialect.identifier, run_ids), AT_A_TIME)
+            for some in parts_of(map(dialect.identifier, run_ids), dialect.at_a_time)
             for row in self._among(asked, "run_id", some)
             if row["workflow"]
         }
@@ -159,7 +159,11 @@ class Writer:
             "SELECT DISTINCT COALESCE(e.event, e.id) AS of_event FROM runs r JOIN entries e ON e.run_id = r.run_id "
             "JOIN contexts c ON c.id = e.context WHERE {} AND c.workflow <> r.workflow"
         )
-        return [row["of_event"] for some in parts_of(runs, AT_A_TIME) for row in self._among(asked, "r.run_id", some)]
+        return [
+            row["of_event"]
+            for some in parts_of(runs, self.store.dialect.at_a_time)
+            for row in self._among(asked, "r.run_id", some)
+        ]
 
     def _note(self, records: Sequence[JournalRecord]) -> list[Any]:
         """Keep what is told of runs, steps and outcomes; returns the runs that may have got a name."""
@@ -267,7 +271,7 @@ class _States:
                 wanted["outcomes"] += [outcome.outcome_id for outcome in record.told.outcomes]
         for name, ids in wanted.items():
             (key,) = STATES[name].key
-            for some in parts_of(map(store.dialect.identifier, ids), AT_A_TIME):
+            for some in parts_of(map(store.dialect.identifier, ids), store.dialect.at_a_time):
                 condition, values = store.dialect.among(key, some)
                 for row in store.rows(f"SELECT * FROM {name} WHERE {condition}", values):
                     self._known[name][row[key]] = {column.name: row[column.name] for column in STATES[name].columns}
