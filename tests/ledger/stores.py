@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aicost.ledger import Ledger, RateSource
+from aicost.ledger.clickhouse_tables import physical
 from aicost.ledger.engines import engine_of
 from aicost.ledger.engines.sqlite import SqliteSnapshot, SqliteStore
 from aicost.ledger.reader import LedgerReader
@@ -157,8 +158,26 @@ class PostgresqlDatabase(Where):
             connection.execute("; ".join(f"DELETE FROM {table.name}" for table in TABLES).encode())
 
 
+class ClickhouseDatabase(Where):
+    """A database of a server of the real engine."""
+
+    name = "clickhouse"
+    examples = 12
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self.location = request.getfixturevalue("clickhouse_url").replace("http://", "clickhouse://", 1)
+
+    def clear(self) -> None:
+        import clickhouse_connect
+
+        self.store().close()
+        with clickhouse_connect.get_client(dsn=self.location.replace("clickhouse://", "http://", 1)) as client:
+            for table in TABLES:
+                client.command(f"TRUNCATE TABLE {physical(table)}")
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest], Where]] = {
-    one.name: one for one in (SqliteFile, PostgresqlDatabase)
+    one.name: one for one in (SqliteFile, PostgresqlDatabase, ClickhouseDatabase)
 }
 
 

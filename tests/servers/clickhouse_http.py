@@ -25,6 +25,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -85,6 +86,13 @@ INSERT = re.compile(
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
 """With its data written as a query, or behind the name of a format."""
+
+THROUGH = re.compile(
+    rb"""(?P<head>\s*INSERT\s+INTO\b .*? \bFROM\s+)input\((?P<structure>'(?:[^'\\]|\\.)*')\)
+    (?P<tail>.*?)\bFORMAT\s+(?P<format>\w+)[ \t;]*\r?\n""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+"""With its data behind the name of a format, and selected from by `input()`."""
 
 
 class RefusedError(Exception):
@@ -190,6 +198,9 @@ class Answer:
 
 def execute(connection: Any, statement: bytes, shape: str, parameters: dict[str, str]) -> Answer:
     """Runs one statement, with its data behind it if it inserts some."""
+    through = THROUGH.match(statement)
+    if through is not None:
+        return _execute_through(connection, through, statement[through.end() :])
     insert = INSERT.match(statement)
     if insert is not None and insert["format"] is not None:
         if parameters:
@@ -215,6 +226,17 @@ def execute(connection: Any, statement: bytes, shape: str, parameters: dict[str,
         result.rows_written(),
         0 if insert else result.rows_read(),
     )
+
+
+def _execute_through(connection: Any, statement: re.Match[bytes], data: bytes) -> Answer:
+    """Runs an `INSERT ... SELECT ... FROM input()`; the engine alone has no input, but reads a file."""
+    with tempfile.NamedTemporaryFile(suffix=".data") as file:
+        file.write(data)
+        file.flush()
+        source = f"file({_literal(file.name)}, {statement['format'].decode()}, {statement['structure'].decode()})"
+        text = f"{statement['head'].decode()}{source}{statement['tail'].decode()}"
+        _single(connection, text)
+        return Answer(b"", "", written=connection.query(text, "Null").rows_written())
 
 
 def _single(connection: Any, text: str) -> None:

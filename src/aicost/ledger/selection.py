@@ -36,10 +36,7 @@ def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
     keys = {
         "subject": ("e.subject", any(name in SUBJECTS or name.startswith(LABEL) for name in names)),
         "run_id": ("e.run_id", RUN in names),
-        **{
-            f"late_{name}": (f"CASE WHEN c.{name} IS NULL THEN ({late}) END", name in names)
-            for name, late in _LATE.items()
-        },
+        **{f"late_{name}": (f"e.late_{name}", name in names) for name in _LATE},
         "hour": (dialect.rounded_down("e.charge_start", HOUR_NS), query.bucket is not None),
         "context": ("e.context", True),
         "layout": ("e.layout", True),
@@ -48,7 +45,11 @@ def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
         "known": (f"CASE WHEN {dialect.is_known('e.amount')} THEN 1 ELSE 0 END", True),
     }
     keys = {name: key for name, key in keys.items() if key[1]}
-    late = any(name in _LATE for name in names)
+    late = [f"CASE WHEN c.{name} IS NULL THEN ({_LATE[name]}) END AS late_{name}" for name in _LATE if name in names]
+    # ClickHouse groups by columns only.
+    entries = (
+        f"(SELECT e.*, {', '.join(late)} FROM entries e JOIN contexts c ON c.id = e.context)" if late else "entries"
+    )
     selected = ", ".join(f"{column} AS {name}" for name, (column, _) in keys.items())
     bounded = dialect.is_known("e.at_most")
     quantities = ", ".join(f"SUM(e.{name}) AS {name}" for name in QUANTITY_COLUMNS)
@@ -61,9 +62,8 @@ def groups_sql(query: Query, snapshot: Snapshot) -> Condition:
         "SUM(CASE WHEN e.retry_of IS NOT NULL THEN e.n ELSE 0 END) AS app_retries, "
         "SUM(CASE WHEN e.fallback_of IS NOT NULL THEN e.n ELSE 0 END) AS fallbacks, "
         f"{dialect.sum_of_money('e.at_most', 'at_most')}, "
-        f"SUM(CASE WHEN {bounded} THEN e.n ELSE 0 END) AS bounded, {quantities} FROM entries e"
-        + (" JOIN contexts c ON c.id = e.context" if late else "")
-        + f" {condition} GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}) "
+        f"SUM(CASE WHEN {bounded} THEN e.n ELSE 0 END) AS bounded, {quantities} FROM {entries} e {condition} "
+        f"GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}) "
         f"SELECT g.*, {', '.join(f'c.{name}' for name in facts)}"
         + (f", {', '.join(f's.{name}' for name in whose)}" if "subject" in keys else "")
         + " FROM g LEFT JOIN contexts c ON c.id = g.context"
