@@ -171,7 +171,7 @@ class ClickhouseStore(ClickhouseSnapshot):
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
         """Remove rows of states."""
         if table is PLACES:
-            gone = [(segment, 0, 1) for (segment,) in keys]
+            gone = [(segment, 0, None, 1) for (segment,) in keys]
             if self._number is not None:
                 self._places += gone
                 return
@@ -221,7 +221,7 @@ class ClickhouseStore(ClickhouseSnapshot):
     def _commit(self) -> None:
         """End the transaction, in one insert, of one part: all of it is there, or nothing."""
         assert self._number is not None  # noqa: S101 - `transaction` has set it
-        rows = [*self._places, ("", self._number, 0)]
+        rows = [*self._places, ("", self._number, None, 0)]
         self._send(PLACES, PLACES_DOOR, [*zip(*rows, strict=True)], {})
 
     def _locked(self, until: float) -> int:
