@@ -70,10 +70,10 @@ def answers(where: Where) -> dict[str, Any]:
     return said
 
 
-def tried(law: Callable[[Any], None]) -> None:
+def tried(law: Callable[[Any], None], ways: Ways) -> None:
     """Try a law with a few examples; a failing one is not made smaller, which would take minutes."""
     chosen = settings(
-        max_examples=EXAMPLES,
+        max_examples=min(2 if where.name == "clickhouse" else EXAMPLES for where in ways),
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -141,13 +141,12 @@ def test_what_was_shipped_answers_the_same_and_shipped_again_is_nothing_new(ways
         assert done.is_whole
         assert done.source == done.target
         there, expected = answers(target), answers(source)
-        for asked, said in expected.items():
-            assert there[asked] == said, asked
+        assert {asked: there[asked] for asked, said in expected.items() if there[asked] != said} == {}
         before = sizes(target)
         assert sent(source, target).is_whole
         assert sizes(target) == before
 
-    tried(law)
+    tried(law, ways)
 
 
 def test_what_is_there_already_is_joined_with_it_as_if_all_had_been_told_to_one(ways: Ways, tmp_path: Path) -> None:
@@ -167,7 +166,7 @@ def test_what_is_there_already_is_joined_with_it_as_if_all_had_been_told_to_one(
             assert there == [(one.currency, one.atto, one.attempts) for one in reader.answer(Query())]
         assert list(check(target.location)) == []
 
-    tried(law)
+    tried(law, ways)
 
 
 NUMBERS = count()

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, PlainSerializer, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetPydanticSchema,
+    PlainSerializer,
+    SerializationInfo,
+    WrapValidator,
+)
 from pydantic_settings import NoDecode
 
 from aicost._errors import LedgerError
@@ -84,6 +92,10 @@ def _ledger(value: Any, as_path: Callable[[Any], Any]) -> Any:
     return value if isinstance(value, LedgerUrl) else as_path(value)
 
 
+def _dumped(value: Any, info: SerializationInfo) -> Any:
+    return str(value) if info.mode == "json" and value is not None else value
+
+
 def _at_home(value: Path) -> Path:
     """`~` is the user's home: nothing has expanded it in a file, or in many a variable."""
     try:
@@ -103,7 +115,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, BeforeValidator(_sound)]
 Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_words)]
 UserPath = Annotated[Path, AfterValidator(_at_home)]
-_AsLedger = Annotated[UserPath | None, WrapValidator(_ledger), PlainSerializer(str, when_used="json-unless-none")]
+_AsLedger = Annotated[UserPath | None, WrapValidator(_ledger), PlainSerializer(_dumped)]
 LedgerPlace = Annotated[
     Path | LedgerUrl | None,
     # Not as a union: a mistake is one of the setting, not of each of its kinds.

@@ -194,7 +194,8 @@ CREATED = {
     **{physical(table): _created(table) for table in TABLES},
     **{table.name: _latest(table) for table in STATES},
     "places": (
-        "CREATE VIEW IF NOT EXISTS places AS SELECT segment, reached, journal FROM places_told FINAL WHERE segment <> ''"
+        "CREATE VIEW IF NOT EXISTS places AS SELECT segment, reached, journal FROM places_told FINAL "
+        "WHERE segment <> ''"
     ),
     "charges": _CHARGES,
 }

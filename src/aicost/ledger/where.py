@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from aicost._errors import LedgerError
 from aicost._ledger_url import LedgerUrl, is_url
 from aicost._settings import Surroundings
 
@@ -53,11 +56,25 @@ def open_store(where: Where, *, synchronous: str = "FULL", timeout_s: float) -> 
     """
     if isinstance(where, Path):
         return SqliteStore(where, synchronous=synchronous, timeout_s=timeout_s)
-    return engine_of(where.secret).open_store(where.secret, timeout_s=max(timeout_s, SERVER_TIMEOUT_S))
+    with _unshown(where):
+        return engine_of(where.secret).open_store(where.secret, timeout_s=max(timeout_s, SERVER_TIMEOUT_S))
 
 
 def open_snapshot(where: Where, *, timeout_s: float) -> Snapshot:
     """A ledger for questions. Raises `LedgerError` for what is none, or cannot be reached."""
     if isinstance(where, Path):
         return SqliteSnapshot.open(where, timeout_s=timeout_s)
-    return engine_of(where.secret).open_snapshot(where.secret, timeout_s=max(timeout_s, SERVER_TIMEOUT_S))
+    with _unshown(where):
+        return engine_of(where.secret).open_snapshot(where.secret, timeout_s=max(timeout_s, SERVER_TIMEOUT_S))
+
+
+@contextmanager
+def _unshown(url: LedgerUrl) -> Iterator[None]:
+    """Whatever a client's error says, the password is not in it."""
+    try:
+        yield
+    except LedgerError as error:
+        hidden = url.hidden_in(str(error))
+        if hidden == str(error):
+            raise
+        raise LedgerError(hidden) from None
