@@ -20,7 +20,7 @@ from aicost import LedgerError
 from aicost._ledger_url import LedgerUrl
 from aicost._settings import load
 from aicost.cli import cli
-from aicost.cli._ledger_place import LedgerPlace
+from aicost.cli._ledger_place import LedgerParam
 from aicost.collector.config import read_config, show_config
 from aicost.ledger import Ledger
 from aicost.telemetry import state
@@ -74,7 +74,7 @@ def test_every_command_that_takes_a_ledger_is_here() -> None:
     taking = {
         name
         for name, command in COMMANDS.items()
-        if any(isinstance(parameter.type, LedgerPlace) for parameter in command.params)
+        if any(isinstance(parameter.type, LedgerParam) for parameter in command.params)
     }
     assert taking | {"doctor"} == {*ARGUMENTS, "ledger ship"}
     named = {name for name, command in COMMANDS.items() if any("--ledger" in one.opts for one in command.params)}

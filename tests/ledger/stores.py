@@ -34,7 +34,7 @@ class Straight(Ledger):
         self.lost = 0
         self.store = store
         self.writer = Writer(store)
-        self._rates, self._owners = rates, None
+        self._rates, self._owners, self._shipper = rates, None, None
         self._known_rates, self._warned = {}, set()
         self._waiting: list[bytes] = []
         self._numbers = count()

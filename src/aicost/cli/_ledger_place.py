@@ -11,7 +11,7 @@ import click
 from aicost._ledger_url import LedgerUrl, is_url
 
 
-class LedgerPlace(click.ParamType[Path | LedgerUrl]):
+class LedgerParam(click.ParamType[Path | LedgerUrl]):
     """A path, or the URL of a server: which is kept apart, so that its password is in no message."""
 
     name = "path|url"
@@ -30,6 +30,6 @@ class LedgerPlace(click.ParamType[Path | LedgerUrl]):
 
 ledger_option: Callable[[Any], Any] = click.option(
     "--ledger",
-    type=LedgerPlace(),
+    type=LedgerParam(),
     help="The ledger, a file or a server's URL. Default: AICOST_LEDGER, else the file in your state directory.",
 )

@@ -11,7 +11,7 @@ import click
 from aicost._errors import ConfigError
 from aicost._ledger_url import LedgerUrl
 
-from ._ledger_place import LedgerPlace
+from ._ledger_place import LedgerParam
 
 
 @click.command()
@@ -26,7 +26,7 @@ from ._ledger_place import LedgerPlace
     help="Where to send everything; may be given several times. file=- is the standard output.",
 )
 @click.option("--rate-card", metavar="PATH|URL", help="The rate card; the bundled one otherwise.")
-@click.option("--ledger", type=LedgerPlace(), help="Also write every charge to this ledger, a file or a server's URL.")
+@click.option("--ledger", type=LedgerParam(), help="Also write every charge to this ledger, a file or a server's URL.")
 @click.option("--spool", type=click.Path(path_type=Path), help="A folder that keeps requests until they are delivered.")
 @click.option("--admin", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
 @click.option("--print-config", is_flag=True, help="Print what would run, and exit.")

@@ -12,13 +12,13 @@ from rich.console import Console
 from aicost._errors import ConfigError
 from aicost._ledger_url import LedgerUrl
 
-from ._ledger_place import LedgerPlace
+from ._ledger_place import LedgerParam
 from ._options import console, json_option, print_json, wide_option
 
 
 @click.command("demo")
 @click.option("--live", is_flag=True, help="Use the real APIs; needs OPENAI_API_KEY and ANTHROPIC_API_KEY.")
-@click.option("--ledger", type=LedgerPlace(), help="Where to keep the ledger: a new file, or the URL of a server.")
+@click.option("--ledger", type=LedgerParam(), help="Where to keep the ledger: a new file, or the URL of a server.")
 @json_option
 @wide_option
 def command(live: bool, ledger: Path | LedgerUrl | None, as_json: bool, wide: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from aicost._errors import LedgerError
 from aicost._ledger_url import LedgerUrl
 
-from ._ledger_place import LedgerPlace
+from ._ledger_place import LedgerParam
 from ._options import console, json_option, ledger_option, ledger_path, print_json
 
 
@@ -79,8 +79,8 @@ def migrate(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
 
 
 @command.command("ship")
-@click.argument("source", type=LedgerPlace(), metavar="SOURCE")
-@click.option("--to", "target", type=LedgerPlace(), required=True, help="The ledger that is to have it, too.")
+@click.argument("source", type=LedgerParam(), metavar="SOURCE")
+@click.option("--to", "target", type=LedgerParam(), required=True, help="The ledger that is to have it, too.")
 @json_option
 def ship(source: Path | LedgerUrl, target: Path | LedgerUrl, as_json: bool) -> None:
     """Send all that a ledger has to another one: a file's to a server, or any other way.

@@ -29,8 +29,10 @@ from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
 from .connection import as_ledger_error, connect
+from .engines import engine_of
 from .ingest import Ingester
 from .records import charges_record, record
+from .shipping import Shipper
 from .sqlite_tables import version_of
 from .told import Told
 from .where import Where, journal_of, where_is
@@ -73,8 +75,6 @@ class Ledger:
     Nothing here raises into the application once the ledger is open: what cannot be kept is counted in `lost`.
     """
 
-    _way_out = "Charges wait in its journal; free space or make it writable."
-
     def __init__(
         self,
         where: Where,
@@ -100,7 +100,12 @@ class Ledger:
         self._warned: set[str] = set()
         self._known_rates: dict[int, Layout] = {}
         self._closed = False
+        self._shipper = Shipper(self._ingest, self._ingester.close) if isinstance(where, LedgerUrl) else None
+        """Takes in, where the ledger is on a server."""
         _open_ledgers.add(self)
+        if self._shipper is not None:
+            # What a process before this one has left is shipped, too; and a wrong password is noticed now.
+            self._shipper.soon()
 
     @classmethod
     def open(
@@ -122,11 +127,10 @@ class Ledger:
         where = where_is(path)
         with as_ledger_error(f"cannot open ledger {where}", "choose a writable path or another file"):
             if isinstance(where, LedgerUrl):
-                from .shipping import ServerLedger  # which is one of these
-
-                return ServerLedger(where, rates, durability, max_bytes, segment_bytes, owners)
-            _owner_only.make_folder(where.parent)
-            _prepare(where)
+                engine_of(where.secret)
+            else:
+                _owner_only.make_folder(where.parent)
+                _prepare(where)
             return cls(where, rates, durability, max_bytes, segment_bytes, owners)
 
     def record(
@@ -202,7 +206,7 @@ class Ledger:
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Take in what waits in the journal. Returns whether nothing is left."""
-        return self._ingest_within(timeout_s)
+        return self._ingest_within(timeout_s) if self._shipper is None else self._shipper.within(timeout_s)
 
     def close(self) -> None:
         """Take in what waits, and let go of the files. Closing twice does nothing; what is recorded later is lost."""
@@ -211,14 +215,13 @@ class Ledger:
         self._closed = True
         _open_ledgers.discard(self)
         self._journal.close()
-        if not self._ingest_within(OPEN_TIMEOUT_S):
+        shipper = self._shipper
+        if not (self._ingest_within if shipper is None else shipper.close)(OPEN_TIMEOUT_S):
             folder = self._journal.folder
             _log.warning("ledger %s: charges wait in %s; `aicost ledger ingest` takes them in", self.where, folder)
-        self._let_go()
-
-    def _let_go(self) -> None:
-        with self._lock:
-            self._ingester.close()
+        if shipper is None:
+            with self._lock:
+                self._ingester.close()
 
     def _note(self, kind: str, *values: object) -> None:
         try:
@@ -241,7 +244,9 @@ class Ledger:
             way_out = "What does not fit is counted as lost: free space, or raise journal_max_bytes."
             self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
             return False
-        if not self._is_due:
+        if self._shipper is not None:
+            self._shipper.soon()
+        elif not self._is_due:
             self._is_due = True
             self._worker.take(self._take_in_soon)
         return True
@@ -272,17 +277,18 @@ class Ledger:
         try:
             is_done = self._ingester.ingest(wait_s=wait_s)
         except Exception as error:  # noqa: BLE001 - a damaged file may make anything of it
-            if "locked" in str(error) and not isinstance(self.where, LedgerUrl):
+            said, way_out = str(error), "Charges wait in its journal; free space or make it writable."
+            if isinstance(self.where, LedgerUrl):
+                said = self.where.hidden_in(" ".join(said.split()))
+                way_out = "Charges wait in the journal on this machine until it can be."
+            elif "locked" in said:
                 return False
-            self._say_once(f"ledger %s cannot be written ({self._told_of(error)}). {self._way_out}")
+            self._say_once(f"ledger %s cannot be written ({said}). {way_out}")
             return None
         if is_done and self._warned:
             self._warned.clear()
             _log.warning("ledger %s is writable again", self.where)
         return is_done
-
-    def _told_of(self, error: Exception) -> str:
-        return str(error)
 
     def _new_rates(self, entries: Entries) -> list[tuple[str, str, str]]:
         """Rates applied for the first time, as (card, rate id, what is known of it)."""
@@ -323,6 +329,11 @@ class Ledger:
     def _begin_anew_in_child(self) -> None:
         self._worker = Worker("aicost-ledger")
         self._is_due = False
+        if self._shipper is not None:
+            # Not closed: the connection is the parent's, whose thread may be half-way through something with it.
+            _left_to_the_parent.append(self._ingester)
+            self._ingester = Ingester(self.where)
+            self._shipper = Shipper(self._ingest, self._ingester.close)
 
 
 def _prepare(path: Path) -> None:
@@ -334,6 +345,7 @@ def _prepare(path: Path) -> None:
         connect(path, synchronous="NORMAL", timeout_s=OPEN_TIMEOUT_S).close()
 
 
+_left_to_the_parent: list[Ingester] = []
 _open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 _forking = threading.local()
 
