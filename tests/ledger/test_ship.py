@@ -183,8 +183,8 @@ def test_interrupted_it_is_whole_when_it_is_sent_again(ways: Ways, after: int, m
     ledger = source.ledger()
     for n in range(50):
         ledger.start_run(f"run-{n}", workflow="w", started_ns=n)
-        ledger.record([(event(f"e-{n}", run_id=f"run-{n}", usage={"input": 10}, complete=False), priced(n))])
-        ledger.record([(event(f"e-{n}", run_id=f"run-{n}", usage={"input": 10, "output": 10}), priced(1, n))])
+        ledger.record([(event(f"event-{n}", run_id=f"run-{n}", usage={"input": 10}, complete=False), priced(n))])
+        ledger.record([(event(f"event-{n}", run_id=f"run-{n}", usage={"input": 10, "output": 10}), priced(1, n))])
     ledger.close()
     monkeypatch.setattr(ship, "EVENTS_AT_A_TIME", 10)
     turns: list[str] = []
@@ -204,7 +204,7 @@ def test_interrupted_it_is_whole_when_it_is_sent_again(ways: Ways, after: int, m
 
 def test_a_target_that_lacks_something_is_found_out(ways: Ways, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = ways
-    source.recorded((event("e-1"), priced(1)), (event("e-2"), priced(1)))
+    source.recorded((event("event-1"), priced(1)), (event("event-2"), priced(1)))
     monkeypatch.setattr(ship._Sender, "_events", lambda *_: None)
     done = sent(source, target)
     assert not done.is_whole
@@ -212,6 +212,6 @@ def test_a_target_that_lacks_something_is_found_out(ways: Ways, monkeypatch: pyt
 
 
 def test_a_ledger_is_not_shipped_to_itself(where: Where) -> None:
-    where.recorded((event("e-1"), priced(1)))
+    where.recorded((event("event-1"), priced(1)))
     with pytest.raises(LedgerError, match="cannot be the one to ship to"):
         ship.ship(where_is(where.location), where_is(where.location))

@@ -60,7 +60,7 @@ _FIRST_ENTRIES = "SELECT id FROM entries WHERE event IS NULL"
 _ONLY_VIEWS = f"SELECT DISTINCT event AS id FROM views WHERE event NOT IN ({_FIRST_ENTRIES})"
 _COPIED = (NAMES, RATES, UNREAD)
 
-Found = Mapping[str, Any]
+_Found = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -129,7 +129,7 @@ class _Sender:
         self._each("events", _ONLY_VIEWS, EVENTS_AT_A_TIME, self._events)
         return self._sent
 
-    def _each(self, what: str, select: str, size: int, send: Callable[[Sequence[Found]], None]) -> None:
+    def _each(self, what: str, select: str, size: int, send: Callable[[Sequence[_Found]], None]) -> None:
         self._sent.setdefault(what, 0)
         for rows in _batches(self._source.stream(select), size):
             try:
@@ -148,14 +148,14 @@ class _Sender:
             told.append((WRITER, self._number, record))
         self._writer.take_in(told)
 
-    def _copied(self, table: LedgerTable) -> Callable[[Sequence[Found]], None]:
+    def _copied(self, table: LedgerTable) -> Callable[[Sequence[_Found]], None]:
         return lambda rows: self._store.put(table, self._rows(table, rows))
 
-    def _rows(self, table: LedgerTable, rows: Iterable[Found]) -> list[Row]:
+    def _rows(self, table: LedgerTable, rows: Iterable[_Found]) -> list[Row]:
         """Rows as the target has them."""
         return [tuple(self._values(table, row)) for row in rows]
 
-    def _values(self, table: LedgerTable, row: Found) -> Iterator[Any]:
+    def _values(self, table: LedgerTable, row: _Found) -> Iterator[Any]:
         read, write = self._source.dialect, self._store.dialect
         for name, kind, *_ in table.columns:
             if kind == "money":
@@ -165,10 +165,10 @@ class _Sender:
             else:
                 yield row[name]
 
-    def _ids(self, row: Found, *names: str) -> list[Any]:
+    def _ids(self, row: _Found, *names: str) -> list[Any]:
         return [self._source.dialect.identifier_text(row[name]) for name in names]
 
-    def _runs(self, rows: Sequence[Found]) -> None:
+    def _runs(self, rows: Sequence[_Found]) -> None:
         there = self._there(RUNS, rows)
         ended: list[ToldRun] = []
         began: list[Began] = []
@@ -182,7 +182,7 @@ class _Sender:
                 began.append(Began("runs", (*ids, *said, row["started_ns"], row["attribution"])))
         self._tell(Charges([], told=Told(ended, [], [])), *began)
 
-    def _steps(self, rows: Sequence[Found]) -> None:
+    def _steps(self, rows: Sequence[_Found]) -> None:
         ended: list[ToldStep] = []
         began: list[Began] = []
         for row in rows:
@@ -195,7 +195,7 @@ class _Sender:
                 ended.append(ToldStep._make((*ids, *said, *times)))
         self._tell(Charges([], told=Told([], ended, [])), *began)
 
-    def _outcomes(self, rows: Sequence[Found]) -> None:
+    def _outcomes(self, rows: Sequence[_Found]) -> None:
         told = []
         for row in rows:
             identity, run_id = self._ids(row, "id", "run_id")
@@ -203,7 +203,7 @@ class _Sender:
             told.append(ToldOutcome(identity, row["name"], row["count"], run_id, row["at_ns"], *said))
         self._tell(Charges([], told=Told([], [], told)))
 
-    def _there(self, table: LedgerTable, rows: Sequence[Found]) -> set[str | None]:
+    def _there(self, table: LedgerTable, rows: Sequence[_Found]) -> set[str | None]:
         """The ids, of those of these rows, that the target has."""
         (key,) = table.key
         dialect = self._store.dialect
@@ -211,7 +211,7 @@ class _Sender:
         found = self._store.rows(f"SELECT {key} FROM {table.name} WHERE {condition}", values)
         return {dialect.identifier_text(row[key]) for row in found}
 
-    def _aliases(self, rows: Sequence[Found]) -> None:
+    def _aliases(self, rows: Sequence[_Found]) -> None:
         """Who is known by what; and whom of those that are there it makes the callers of another one."""
         self._store.put(ALIASES, self._rows(ALIASES, rows))
         callers = {row["event"] for row in rows if row["evidence"] == CALLER}
@@ -220,7 +220,7 @@ class _Sender:
         callers |= {one.event for one in named if one.evidence == CALLER}
         self._writer.decide_again(callers)
 
-    def _sightings(self, rows: Sequence[Found]) -> None:
+    def _sightings(self, rows: Sequence[_Found]) -> None:
         for table, column in ((CONTEXTS, "context"), (PEOPLE, "subject")):
             numbers = list({row[column] for row in rows if row[column] is not None})
             if numbers:
@@ -230,7 +230,7 @@ class _Sender:
         self._store.replace(SIGHTINGS, self._rows(SIGHTINGS, rows))
         self._writer.decide_again({row["event"] for row in rows if row["kind"] != "contradiction"})
 
-    def _events(self, rows: Sequence[Found]) -> None:
+    def _events(self, rows: Sequence[_Found]) -> None:
         known = self._known.events([row["id"] for row in rows])
         views = [view for event in known.values() for view in event.views]
         names = self._known.run_names({view.run_id for view in views if view.run_id is not None})
