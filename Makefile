@@ -1,4 +1,4 @@
-.PHONY: help demo test clients frameworks stores canary lock check bench soak peers price-peers catalogue crash collector collector-crash build
+.PHONY: help demo test clients frameworks stores canary lock check bench soak peers price-peers catalogue crash collector collector-crash focus-validator build
 
 help:     ## what there is
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## */  /'
@@ -34,5 +34,7 @@ collector: ## how fast the collector is, in memory and as a service
 	python3 tasks.py collector
 collector-crash: ## 200 kills of a collector under load, and a backend that is away for five minutes
 	python3 tasks.py collector-crash
+focus-validator: ## an export of FOCUS 1.2 through the FinOps Foundation's validator
+	python3 tasks.py focus-validator
 build:    ## wheel and source archive
 	python3 tasks.py build

@@ -27,8 +27,9 @@ from aicost import integrations
 from aicost._money import to_decimal
 from aicost._settings import load
 from aicost.integrations._response_body import end_open
-from aicost.ledger.query import Query, Sums
+from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.sums import Sums
 from aicost.telemetry import guard, state
 from aicost.testing import ProviderEmulator, assert_conforms
 

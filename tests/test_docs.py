@@ -15,6 +15,7 @@ from aicost._settings import load
 from aicost.pricing.card import RateCard
 from aicost.testing import ProviderEmulator
 from aicost.usage.readers import READERS
+from tests.tools.export_doc import EXPORTED, exported_page
 from tests.tools.settings_doc import TABLES as SETTINGS_PAGES
 from tests.tools.settings_doc import page as settings_page
 
@@ -66,6 +67,11 @@ def test_the_rate_card_in_the_docs_is_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SETTINGS_PAGES)
 def test_the_tables_of_settings_are_what_the_model_says(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == settings_page(name)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_the_tables_of_columns_are_what_is_exported(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == exported_page(name)
 
 
 def test_the_settings_in_the_docs_can_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ NO_DATA = {
     "run": "runs a program",
     "collector": "is a service; --print-config prints the YAML that it reads",
     "rates export": "writes a file in the format of another tool",
+    "export focus": "writes FOCUS",
+    "export csv": "writes CSV",
+    "export parquet": "writes Parquet",
 }
 
 
@@ -68,6 +71,7 @@ def asked(tmp_path: Path) -> dict[str, tuple[str, ...]]:
         "ledger ingest": ("--ledger", ledger),
         "ledger ship": (ledger, "--to", str(tmp_path / "shipped.sqlite")),
         "ledger migrate": ("--ledger", ledger),
+        "ledger close": ("2020-01", "--ledger", ledger),
         "ledger forget": ("--user", "u-1", "--ledger", ledger),
         "rates list": ("--provider", "openai"),
         "rates show": ("openai", "gpt-5"),

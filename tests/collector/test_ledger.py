@@ -33,7 +33,8 @@ from aicost.ledger.reader import LedgerReader
 from aicost.pricing.card import RateCard
 from aicost.pricing.kernel import Kernel
 from aicost.reports.explain import explain, render
-from aicost.reports.summary import build_report, to_json
+from aicost.reports.report_data import to_json
+from aicost.reports.summary import ReportRequest, build_report
 from aicost.testing import ProviderEmulator
 from tests.conftest import App
 
@@ -73,6 +74,11 @@ WAYS = {
 }
 
 
+def by_each(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a report by each dimension there is."""
+    return {by: to_json(build_report(path, ReportRequest((by,))))["rows"] for by in BREAKDOWNS}
+
+
 def said(path: Path) -> dict[str, Any]:
     """Everything a ledger says to anybody who asks, but for what only the process can know."""
     with LedgerReader(path) as ledger:
@@ -93,9 +99,8 @@ def said(path: Path) -> dict[str, Any]:
         # The API an event was read by, and how often it was entered anew, are the door's own.
         for name in ("api", "request_id"):
             row.pop(name, None)
-    report = to_json(build_report(path, list(BREAKDOWNS)))
     # Views that their process has found to be of another's call are not told of with what they would have cost.
-    report.pop("sightings")
+    report = {"totals": to_json(build_report(path, ReportRequest()))["totals"], "by": by_each(path)}
     explained = {row["run_id"]: explain(path, row["run_id"]) for row in rows["charges"] if row["run_id"]}
     for one in explained.values():
         one["attempts"].sort(key=lambda attempt: attempt["event_id"])
@@ -252,8 +257,7 @@ def test_lines_priced_with_a_card_the_collector_has_not_are_unknown_and_say_why(
     console = Console(file=io.StringIO(), width=200)
     render(explain(path, run.id), console)
     assert "priced it with bundled@" in console.file.getvalue()  # type: ignore[attr-defined]
-    report = to_json(build_report(path, list(BREAKDOWNS)))
-    for by, rows in report["by"].items():
+    for by, rows in by_each(path).items():
         assert sum(Decimal(row["amount"]) for row in rows) == Decimal("0.00035"), by
         assert not any(row["unpriced"] for row in rows), by
 
@@ -313,11 +317,11 @@ def test_steps_of_an_application_without_aicost_are_told_by_its_spans_in_any_ord
         "search": ("tool", "failed"),
     }
     assert steps["search"]["parent_step_id"] == steps["planner"]["step_id"]
-    assert [(row["key"], row["amount"], row["wasted"]) for row in found["report"]["by"]["step"]] == [
+    assert [(row["by"]["step"], row["amount"], row["wasted"]) for row in found["report"]["by"]["step"]] == [
         ("planner", "0.0075", "0"),
         ("search", "0.0075", "0.0075"),
     ]
-    assert {row["key"] for row in found["report"]["by"]["workflow"]} == {"planner"}
+    assert {row["by"]["workflow"] for row in found["report"]["by"]["workflow"]} == {"planner"}
 
 
 def test_a_collector_without_a_ledger_does_with_all_of_it_what_it_did(app: App, emulator: ProviderEmulator) -> None:

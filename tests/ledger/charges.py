@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -54,3 +56,15 @@ def recorded(path: Path, *entries: tuple[UsageEvent, Charge]) -> Path:
         assert ledger.record([entry])
     ledger.close()
     return path
+
+
+def multiplied(path: Path, times: int, *, step_ns: int = 1_000_000_000) -> None:
+    """Make of every entry of a ledger so many, each `step_ns` after the one before: quicker than telling them."""
+    with closing(sqlite3.connect(path)) as db, db:
+        columns = [row[1] for row in db.execute("PRAGMA table_info(entries)") if row[1] != "number"]
+        made = {"id": "randomblob(16)", "charge_start": f"charge_start + i * {step_ns}"}
+        db.execute(
+            f"WITH RECURSIVE more(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM more WHERE i < {times - 1}) "
+            f"INSERT INTO entries ({', '.join(columns)}) "
+            f"SELECT {', '.join(made.get(name, name) for name in columns)} FROM more, entries"
+        )

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from aicost.cli import cli
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
+from aicost.ledger.engines.postgresql import open_store
 from aicost.ledger.sql_dialects import SQLITE
 from aicost.scopes.ids import derived_id
 
 from .charges import FREE, UNSEEN, event, priced, unpriced
+from .stores import Straight
 
 IDS = {name: derived_id("checked", name) for name in ("plain", "corrected", "free", "unpriced", "unseen")}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A ledger with a correction in it, what is unpriced, and what nobody knows."""
+    """A ledger in a file."""
     file = tmp_path / "l.sqlite"
-    ledger = Ledger.open(file)
+    fill(Ledger.open(file))
+    return file
+
+
+def fill(ledger: Ledger) -> None:
+    """A correction, what is unpriced, and what nobody knows."""
     ledger.record([(event(IDS["plain"], attribution={"tenant_id": "t", "user_id": "u"}), priced(20, 30))])
     ledger.record([(event(IDS["corrected"], usage={"input": 10}, complete=False), priced(20))])
     ledger.record([(event(IDS["corrected"], usage={"input": 10, "output": 10}), priced(20, 30))])
     ledger.record([(event(IDS["free"], usage=None), FREE), (event(IDS["unpriced"]), unpriced())])
     ledger.record([(event(IDS["unseen"], usage=None, complete=False), UNSEEN)])
     ledger.close()
-    return file
 
 
 PLAIN, CORRECTED = f"x'{IDS['plain']}'", f"x'{IDS['corrected']}'"
@@ -73,6 +81,10 @@ BREAKS = {
         ELSEWHERE,
         IDS["plain"],
     ),
+    "what is billed in a later month is of one that was closed": (
+        f"UPDATE entries SET posted_period = '2026-11' WHERE id = {PLAIN}",
+        IDS["plain"],
+    ),
     "the transfers of an allocation sum to zero": (f"UPDATE entries SET book = 2 WHERE id = {PLAIN}", IDS["plain"]),
     "an id of what is interned is a digest of it": ("UPDATE contexts SET tenant_id = 'x'", "contexts"),
     "an id is 16 bytes": (f"UPDATE entries SET id = x'00' WHERE id = {PLAIN}", "00"),
@@ -97,6 +109,28 @@ def test_a_row_that_breaks_an_invariant_is_named(path: Path, invariant: str) -> 
     done = CliRunner().invoke(cli, ["ledger", "check", "--ledger", str(path)])
     assert done.exit_code == 1
     assert invariant in done.output
+
+
+IN_POSTGRESQL = (
+    (r"x'(\w+)'", r"'\\x\1'"),
+    (r"amount_atto = amount_atto \+ 1\b", "amount = amount + 1e-18"),
+    (r"amount_units = 0, amount_nano = 0, amount_atto = 5", "amount = 5e-18"),
+    (r"NULL, 0, 0, 0 FROM", "NULL, 0 FROM"),
+)
+"""What its statements say otherwise."""
+
+
+@pytest.mark.parametrize("invariant", [one for one in BREAKS if one != "an amount is of one sign, its parts below one"])
+def test_a_row_that_breaks_an_invariant_is_named_on_a_server(postgresql_url: str, invariant: str) -> None:
+    fill(Straight(open_store(postgresql_url, timeout_s=5)))
+    assert list(check(postgresql_url)) == []
+    statement, named = BREAKS[invariant]
+    for sqlite, ours in IN_POSTGRESQL:
+        statement = re.sub(sqlite, ours, statement)
+    with psycopg.connect(postgresql_url) as db:
+        db.execute(statement.encode())
+    found = [one for one in check(postgresql_url) if one.invariant == invariant]
+    assert any(named in (one.row, one.why) or one.row.startswith(named) for one in found), found
 
 
 def test_a_damaged_page_is_said_and_is_no_traceback(path: Path) -> None:

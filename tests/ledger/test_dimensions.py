@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,14 @@ from hypothesis import strategies as st
 
 from aicost import LedgerError
 from aicost.ledger import Ledger
-from aicost.ledger.query import BREAKDOWNS, BUCKETS, Bucket, Filter, Query, Sums
+from aicost.ledger.query import BREAKDOWNS, BUCKETS, COLUMNS, SUBJECTS, Bucket, Filter, Query
 from aicost.ledger.reader import LedgerReader
-from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
+from aicost.ledger.sums import Sums, first_keys, with_other
 from aicost.semconv.dimensions import DIMENSIONS, LABEL
-from aicost.usage.event import Chargeable, Origin, RequestStatus, UsageEvent
+from aicost.usage.event import Origin, UsageEvent
 
-from .charges import EPOCH, FREE, UNSEEN, event, ns, priced, recorded, unpriced
+from .charges import EPOCH, event, priced, recorded
+from .stories import ENTRIES, GROUPINGS, Told, additive, told_to
 
 
 @pytest.fixture
@@ -135,65 +135,19 @@ def test_a_stretch_of_time_or_book_nobody_knows_is_refused_with_those_there_are(
         Query("tenant")  # type: ignore[arg-type]
 
 
-def some_charge(status: str, amount: int) -> Charge:
-    """A charge of that status: with lines, with a most, with a currency of its own."""
-    lines = (ChargeLine("input", 10, "1", 1, amount, "r"), ChargeLine("pages", 3, None, 1, None, None))
-    return {
-        "priced": lambda: priced(amount, 2 * amount),
-        "free": lambda: FREE,
-        "unpriced": unpriced,
-        "unseen": lambda: UNSEEN,
-        "at most": lambda: UNSEEN._replace(at_most_atto=amount),
-        "partial": lambda: Charge.of_lines(ChargeStatus.PARTIAL, "USD", amount, lines, "no_rate:pages", "t@1"),
-        "reported": lambda: priced(amount, status=ChargeStatus.PROVIDER_REPORTED, atto=3 * amount),
-        "euro": lambda: priced(amount, currency="EUR"),
-    }[status]()
+def totals(rows: Sequence[Sums], *, by_meter: bool = False) -> dict[str, dict[str, object]]:
+    """What rows come to, by currency. At most: nobody can say of the whole what they cannot of a part.
 
-
-SOME_TIMES = [
-    -1,
-    0,
-    ns("2026-11-30T23:59:59"),
-    ns("2026-12-01"),
-    ns("2026-12-06T23:59:59"),
-    ns("2026-12-07"),
-    2**63 - 1,
-]
-ENTRIES = st.tuples(
-    st.sampled_from(("e-1", "e-2", "e-3", "e-4", "e-5")),
-    st.sampled_from(("priced", "free", "unpriced", "unseen", "at most", "partial", "reported", "euro")),
-    st.sampled_from((0, 1, 7, 10**18, 10**27)),
-    st.fixed_dictionaries(
-        {"started_ns": st.sampled_from(SOME_TIMES), "model": st.sampled_from("mn")},
-        optional={
-            "run_id": st.sampled_from((None, "run-000001", "run-000002")),
-            "step_id": st.sampled_from(("s-1", "s-2")),
-            "status": st.sampled_from((RequestStatus.SUCCESS, RequestStatus.RETRY, RequestStatus.FAILURE)),
-            "attribution": st.fixed_dictionaries(
-                {},
-                optional={
-                    "tenant_id": st.sampled_from("ab"),
-                    "user_id": st.sampled_from("uv"),
-                    'label:"': st.just("x"),
-                },
-            ),
-            "retry_of": st.just("e-0"),
-            "service_tier": st.just("flex"),
-        },
-    ),
-)
-GROUPINGS = st.lists(st.sampled_from((*BREAKDOWNS, 'label:"', "label:none")), min_size=1, max_size=4, unique=True)
-COUNTED = [one.name for one in fields(Sums) if one.type == "int"]
-
-
-def totals(rows: Sequence[Sums], names: Sequence[str]) -> dict[str, dict[str, object]]:
-    """What rows come to, by currency. At most: nobody can say of the whole what they cannot of a part."""
+    By meter a call counts with each, and which may come to more, nobody knows.
+    """
     found: dict[str, dict[str, object]] = {}
     for currency in sorted({row.currency for row in rows}):
         mine = [row for row in rows if row.currency == currency]
-        most = [row.at_most_atto for row in mine]
-        found[currency] = {name: sum(getattr(row, name) for row in mine) for name in names}
-        if "calls" in names:
+        sums = [additive(row) for row in mine]
+        names = [name for name in sums[0] if not by_meter or ("atto" in name and name != "more_atto")]
+        found[currency] = {name: sum(one[name] for one in sums) for name in names}
+        if not by_meter:
+            most = [row.at_most_atto for row in mine]
             found[currency]["at_most"] = None if None in most else sum(one for one in most if one is not None)
     return found
 
@@ -203,29 +157,43 @@ def totals(rows: Sequence[Sums], names: Sequence[str]) -> dict[str, dict[str, ob
     st.lists(ENTRIES, min_size=1, max_size=12),
     st.lists(st.tuples(GROUPINGS, st.sampled_from((None, *BUCKETS))), max_size=6),
 )
-def test_every_grouping_has_the_same_total(
-    told: list[tuple[str, str, int, dict[str, object]]], asked: list[tuple[list[str], Bucket | None]]
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger.open(Path(folder) / "l.sqlite")
-        ledger.start_run("run-000001", workflow="w", started_ns=0)
-        ledger.start_step("s-1", run_id="run-000001", name="bad", kind="step", started_ns=0)
-        ledger.end_step("s-1", status="failed", ended_ns=1)
-        for n, (name, status, amount, known) in enumerate(told):
-            chargeable = {"free": Chargeable.NO, "unseen": Chargeable.POSSIBLY, "at most": Chargeable.POSSIBLY}
-            usage = None if status in chargeable else {"input": 10, "output": n}
-            more = {
-                "chargeable": chargeable.get(status, Chargeable.YES),
-                "usage": usage,
-                "ended_ns": known["started_ns"],
-            }
-            ledger.record([(event(name, **{**known, **more}), some_charge(status, amount))])
-        ledger.close()
-        with LedgerReader(ledger.where) as reader:
-            whole = reader.answer(Query())
-            assert len({row.currency for row in whole}) == len(whole)
-            for by, bucket in asked:
-                names = ["atto", "wasted_atto"] if "meter" in by else COUNTED
-                rows = reader.answer(Query(tuple(by), bucket=bucket))
-                assert totals(rows, names) == totals(whole, names), (by, bucket)
-                assert len({(row.keys, row.start, row.currency) for row in rows}) == len(rows)
+def test_every_grouping_has_the_same_total(told: list[Told], asked: list[tuple[list[str], Bucket | None]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, LedgerReader(told_to(Path(folder) / "l.sqlite", told)) as reader:
+        whole = reader.answer(Query())
+        assert len({row.currency for row in whole}) == len(whole)
+        for by, bucket in asked:
+            rows = reader.answer(Query(tuple(by), bucket=bucket))
+            by_meter = "meter" in by
+            assert totals(rows, by_meter=by_meter) == totals(whole, by_meter=by_meter), (by, bucket)
+            assert len({(row.keys, row.start, row.currency) for row in rows}) == len(rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ENTRIES, max_size=12), GROUPINGS, st.sampled_from((None, *BUCKETS)), st.integers(0, 4))
+def test_the_others_close_the_sums(told: list[Told], by: list[str], bucket: Bucket | None, n: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, LedgerReader(told_to(Path(folder) / "l.sqlite", told)) as reader:
+        rows = reader.answer(Query(tuple(by), bucket=bucket))
+    kept = first_keys(rows, n)
+    shorter = with_other(rows, kept)
+    assert totals(shorter) == totals(rows)
+    assert sum(row.others or 1 for row in shorter) == len(rows)
+    for currency in kept:
+        keys = {row.keys for row in shorter if row.currency == currency and not row.others}
+        assert len(keys) <= n
+        there = {row.keys: 0 for row in rows if row.currency == currency}
+        for row in rows:
+            if row.currency == currency:
+                there[row.keys] += row.atto
+        assert all(there[one] >= there[other] for one in keys for other in there.keys() - keys), "the dearest stay"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ENTRIES, max_size=12), st.sampled_from([*COLUMNS, *SUBJECTS, 'label:"']), GROUPINGS)
+def test_selections_by_a_value_are_the_rows_of_it(told: list[Told], name: str, by: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder, LedgerReader(told_to(Path(folder) / "l.sqlite", told)) as reader:
+        for row in reader.answer(Query((name,))):
+            if row.key is not None:
+                mine = reader.answer(Query(tuple(by), Filter(**{name: row.key})))
+                whole = [one for one in mine if one.currency == row.currency]
+                by_meter = "meter" in by
+                assert totals(whole, by_meter=by_meter) == totals([row], by_meter=by_meter)

@@ -26,7 +26,8 @@ from aicost.collector.pricer import Pricer
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing.kernel import kernel_in_force
-from aicost.reports.summary import build_report, to_json
+from aicost.reports.report_data import to_json
+from aicost.reports.summary import ReportRequest, build_report
 from aicost.usage.readers import READERS, read_usage
 from aicost.usage.reading import PLAUSIBLE, PLAUSIBLE_COST
 from tests.conftest import App
@@ -82,7 +83,7 @@ def test_sums_are_exact_whatever_the_file_holds(folder: Path, rows: list[tuple[i
         for by in (None, "model", "meter", "tenant"):
             (found,) = reader.answer(Query((by,) if by else ()))
             assert (found.atto, found.wasted_atto, found.input_tokens) == (amounts, amounts, counts)
-    report = to_json(build_report(path, ["model", "meter"]))
+    report = to_json(build_report(path, ReportRequest(("model", "meter"))))
     assert Decimal(report["totals"][0]["amount"]) == to_decimal(amounts)
 
 

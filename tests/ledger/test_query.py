@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 from aicost import LedgerError
 from aicost.ledger.query import BUCKETS, Bucket, Filter, Query, start_of
+from aicost.ledger.sums import TOKEN_KINDS, added
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import Chargeable, RequestStatus
+from aicost.usage.meters import METERS
 
 from .charges import FREE, UNSEEN, event, ns, priced, unpriced
 from .stores import Where
@@ -200,3 +204,62 @@ def test_a_period_of_any_length_is_asked_for(
         within = Filter(since_ns=since, until_ns=until)
         assert sorted(str(row.key) for row in reader.answer(Query(("model",), within))) == found
         assert sorted(one.event_id for one in reader.charges(within)) == found
+
+
+@pytest.mark.parametrize(
+    ("chargeable", "charge", "certain"),
+    [
+        (Chargeable.YES, priced(7), 7),
+        (Chargeable.YES, priced(7, status=ChargeStatus.PROVIDER_REPORTED), 7),
+        (Chargeable.YES, priced(7, status=ChargeStatus.ESTIMATED), 0),
+        (Chargeable.YES, priced(7, status=ChargeStatus.PARTIAL), 0),
+        (Chargeable.YES, unpriced(), 0),
+        (Chargeable.POSSIBLY, priced(7), 0),
+        (Chargeable.NO, FREE, 0),
+    ],
+    ids=["priced", "reported", "estimated", "partial", "unpriced", "possibly", "free"],
+)
+def test_certain_is_what_was_billed_for_sure_at_a_sure_price(
+    where: Where, chargeable: Chargeable, charge: Charge, certain: int
+) -> None:
+    where.recorded((event(chargeable=chargeable), charge))
+    with where.reader() as reader:
+        for by in ((), ("meter",), ("model",)):
+            assert sum(row.certain_atto for row in reader.answer(Query(by))) == certain
+
+
+def test_what_fallbacks_cost_is_a_part_of_the_amount_and_no_waste(where: Where) -> None:
+    where.recorded(
+        (event("a", status=RequestStatus.FAILURE), priced(1)),
+        (event("b", model="n", fallback_of="a"), priced(20, 300)),
+        (event("c", status=RequestStatus.RETRY), priced(4000)),
+    )
+    with where.reader() as reader:
+        for by in ((), ("meter",), ("model",)):
+            rows = reader.answer(Query(by))
+            assert sum(row.fallback_atto for row in rows) == 320
+            assert sum(row.waste["retry"] for row in rows) == 4000
+            assert sum(row.waste["failed_call"] for row in rows) == 1
+        (row,) = reader.answer(Query())
+    assert (row.fallbacks, row.wasted_atto, row.atto) == (1, 4001, 4321)
+
+
+def test_tokens_of_each_kind_are_told_apart_and_are_all_tokens(where: Where) -> None:
+    meters = [meter for meter in METERS.values() if meter.direction is not None]
+    assert {meter.group for meter in meters} == set(TOKEN_KINDS)
+    usage = {meter.id: 10**n for n, meter in enumerate(meters)}
+    lines = [ChargeLine(meter, n, "1", 1, 0, "r") for meter, n in usage.items()]
+    where.recorded((event(usage=usage), Charge.of_lines(ChargeStatus.PRICED, "USD", 0, lines)))
+    with where.reader() as reader:
+        (row,) = reader.answer(Query())
+    for kind in TOKEN_KINDS:
+        assert row.tokens[kind] == sum(usage[meter.id] for meter in meters if meter.group == kind)
+    assert row.all_tokens == sum(usage.values()) == row.input_tokens + row.output_tokens
+
+
+@pytest.mark.parametrize("parts", [[0.1, 0.2], [1, 0.5, 0.5], [-0.25, 1], [10**30, 0.001], []])
+def test_parts_of_a_token_add_up_exactly(parts: list[float]) -> None:
+    exact = [Decimal(str(one)) if isinstance(one, float) else one for one in parts]
+    found = added(exact)
+    assert Fraction(found) == sum(map(Fraction, exact))
+    assert isinstance(found, int) is (Fraction(found).denominator == 1)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,11 @@ from hypothesis import strategies as st
 from aicost import LedgerError
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
-from aicost.ledger.query import BREAKDOWNS, BUCKETS, METER, RUN, Filter, Query, Sums
+from aicost.ledger.forget import forget_user
+from aicost.ledger.query import BREAKDOWNS, BUCKETS, METER, RUN, Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.schema import ENTRIES, PLACES, RUNS, TABLES, UNREAD
+from aicost.ledger.sums import Sums
 from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
 from aicost.ledger.writing import Writer, places_in
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
@@ -398,3 +401,31 @@ def test_an_unknown_dimension_never_gets_to_the_store(where: Where) -> None:
     where.recorded((event(), priced(1)))
     with where.reader() as reader, pytest.raises(LedgerError, match="no dimension is called"):
         reader.answer(Query(("tenant; DROP TABLE entries",)))
+
+
+@pytest.mark.parametrize("where", ["sqlite", "postgresql"], indirect=True)
+def test_a_person_is_forgotten_everywhere_but_in_the_sums(where: Where) -> None:
+    person, own = "user-4711-forgettable", {"user_id": "user-4711-forgettable", "tenant_id": "t"}
+    ledger = where.ledger()
+    ledger.start_run("run-000001", workflow="w", started_ns=1, attribution=own)
+    ledger.record(
+        [(event("e-1", attribution=own), priced(2)), (event("e-3", attribution={"user_id": "other"}), priced(4))]
+    )
+    ledger.record([(event("e-2", usage={"input": 3}, complete=False, attribution=own), priced(2))])
+    ledger.record([(event("e-2", usage={"input": 10}, attribution={**own, "label:x": person}), priced(8))])
+    ledger.record_outcome("document", count=1, run_id=None, attribution=own, at_ns=1)
+    ledger.close()
+    store = where.store()
+    with store.transaction(time.monotonic() + 5):
+        store.put(UNREAD, [("w", 1, f"of tomorrow, by {person}".encode(), "")])
+    store.close()
+    with where.reader() as reader:
+        before = {by: reader.answer(Query((by,))) for by in ("tenant", "model", "meter", "workflow")}
+    location: Any = where.location if where.name != "sqlite" else Path(where.location)
+    assert forget_user(location, person) == (2, 4, 0)
+    assert forget_user(location, person) == (0, 0, 0)
+    with where.reader() as reader:
+        assert {by: reader.answer(Query((by,))) for by in before} == before
+        assert {row.key: row.atto for row in reader.answer(Query(("user",)))} == {None: 10, "other": 4}
+    assert list(check(where.location)) == []
+    assert person not in repr([where.ask(f"SELECT * FROM {table.name}") for table in TABLES])

@@ -17,7 +17,8 @@ from aicost import journal
 from aicost.ledger import Ledger, ingest
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
-from aicost.reports.summary import build_report, to_json
+from aicost.reports.report_data import to_json
+from aicost.reports.summary import ReportRequest, build_report
 
 from .charges import event, priced
 
@@ -116,7 +117,7 @@ def test_a_reader_takes_in_what_waits_and_says_what_it_could_not(
         with LedgerReader(path) as reader:
             assert reader.answer(Query())[0].calls == 1
             assert reader.waiting > 100
-        report = build_report(path, [])
+        report = build_report(path, ReportRequest())
         assert to_json(report)["waiting_bytes"] == report.waiting > 100
     ledger.close()
 

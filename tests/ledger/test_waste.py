@@ -13,6 +13,7 @@ from aicost._money import to_atto
 from aicost.ledger import Ledger
 from aicost.ledger.query import Filter, Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.sums import WASTE_CAUSES
 from aicost.pricing.kernel import Kernel
 from aicost.scopes.runs import Run, Step
 from aicost.telemetry.pipeline import Pipeline
@@ -105,6 +106,17 @@ class World:
             around = self.parents[around]
         return event.status is not RequestStatus.SUCCESS
 
+    def cause(self, at: int, event: UsageEvent) -> str | None:
+        """Why it bought nothing: the attempt, the call, a step around it in its run, or else what is further out."""
+        if event.status is not RequestStatus.SUCCESS:
+            return "retry" if event.status is RequestStatus.RETRY else "failed_call"
+        around: int | None = at
+        while around is not None and isinstance(self.nodes[around], Step):
+            if around in self.failed:
+                return "failed_step"
+            around = self.parents[around]
+        return "failed_run" if self.is_wasted(at, event) else None
+
     def is_in(self, at: int, above: int) -> bool:
         around: int | None = at
         while around is not None and around != above:
@@ -177,6 +189,9 @@ def check(world: World, reader: LedgerReader) -> None:
         rows = reader.answer(Query((by,) if by else ()))
         assert sum(row.atto for row in rows) == to_atto(amount(everything) or Decimal(0))
         assert sum(row.wasted_atto for row in rows) == to_atto(amount(wasted) or Decimal(0)), by
+        for cause in WASTE_CAUSES:
+            mine = [event for at, event in world.counted.values() if world.cause(at, event) == cause]
+            assert sum(row.waste[cause] for row in rows) == to_atto(amount(mine) or Decimal(0)), (by, cause)
     for number, run in enumerate(world.nodes):
         if not isinstance(run, Run):
             continue

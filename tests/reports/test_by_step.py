@@ -11,7 +11,9 @@ from rich.console import Console
 
 import aicost
 from aicost.reports.explain import explain
-from aicost.reports.summary import build_report, render, to_json
+from aicost.reports.rendering import render
+from aicost.reports.report_data import to_json
+from aicost.reports.summary import ReportRequest, build_report
 from tests.collector.conftest import backend, collector
 from tests.collector.running import InProcess, a_request, a_span, chat, post
 from tests.conftest import App
@@ -21,11 +23,11 @@ __all__ = ["backend", "collector"]
 
 def by_step(path: Path) -> dict[str | None, int]:
     """The rows of `--by step`, which are the same on screen."""
-    report = build_report(path, ["step"])
+    report = build_report(path, ReportRequest(("step",)))
     console = Console(file=io.StringIO(), width=160)
     render(report, console)
     assert isinstance(console.file, io.StringIO)
-    rows = {row["key"]: row["calls"] for row in to_json(report)["by"]["step"]}
+    rows = {row["by"]["step"]: row["calls"] for row in to_json(report)["rows"]}
     shown = console.file.getvalue().splitlines()
     for key in rows:
         assert any(line.lstrip("│").startswith(key or "(none)") for line in shown), shown
@@ -72,9 +74,9 @@ def test_a_step_in_no_run_that_fails_is_waste_and_is_explained_in_its_trace(app:
         raise ValueError
     use_known()
     aicost.flush()
-    rows = {row["key"]: row for row in to_json(build_report(app.ledger_path, ["step"]))["by"]["step"]}
+    rows = {row["by"]["step"]: row for row in to_json(build_report(app.ledger_path, ReportRequest(("step",))))["rows"]}
     assert rows["alone"]["wasted"] == rows["alone"]["amount"] != "0"
-    total = build_report(app.ledger_path, []).totals[0]
+    total = build_report(app.ledger_path, ReportRequest()).totals[0].sums
     assert total.wasted_atto * 3 == total.atto * 2
     (alone,) = (charge for charge in app.charges() if charge.step == "alone")
     [attempt] = explain(app.ledger_path, alone.run_id)["attempts"]

@@ -30,7 +30,7 @@ def command(live: bool, ledger: Path | LedgerUrl | None, as_json: bool, wide: bo
     """
     try:
         from aicost.demo.runner import DemoResult, demo_json, run_emulated, run_live
-        from aicost.reports.summary import render
+        from aicost.reports.rendering import print_answer, print_rows, print_unknown
     except ImportError as error:
         raise ConfigError(f"the demo needs the client packages: pip install 'aicost[all]' ({error})") from error
     # The clients' own retry messages are part of the show's backstage.
@@ -47,7 +47,10 @@ def command(live: bool, ledger: Path | LedgerUrl | None, as_json: bool, wide: bo
     else:
         out = console(wide)
         out.print()
-        render(result.report, out)
+        print_answer(result.report, out)
+        for table in result.tables:
+            print_rows(table, out)
+        print_unknown(result.report, out)
         _print_accounts(result, out)
     if not result.balanced:
         raise click.ClickException(

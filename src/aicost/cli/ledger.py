@@ -1,13 +1,16 @@
-"""`aicost ledger`: the store itself: whether it is sound, what waits to be taken in, and whom to forget."""
+"""`aicost ledger`: the store itself: whether it is sound, what waits, what is closed, and whom to forget."""
 
 from __future__ import annotations
 
 import sys
+import time
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
-from aicost._errors import LedgerError
+from aicost._errors import LedgerError, UsageError
 from aicost._ledger_url import LedgerUrl
 
 from ._ledger_place import LedgerParam
@@ -16,7 +19,7 @@ from ._options import console, json_option, ledger_option, ledger_path, print_js
 
 @click.group("ledger")
 def command() -> None:
-    """Check, migrate, take in and ship; forget a person."""
+    """Check, migrate, rebuild, take in and ship; close a month; forget a person."""
 
 
 @command.command("check")
@@ -111,6 +114,53 @@ def ship(source: Path | LedgerUrl, target: Path | LedgerUrl, as_json: bool) -> N
         sys.exit(1)
 
 
+@command.command("rebuild")
+@ledger_option
+@json_option
+def rebuild(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
+    """Make the sums anew that are kept beside the entries, and reports are made of. No entry is touched."""
+    from aicost.ledger.rebuild import rebuild as make_anew
+
+    path = _file(ledger_path(ledger), "made the sums of anew")
+    made = make_anew(path)
+    if as_json:
+        print_json({"ledger": str(path), "sums": made})
+    else:
+        click.echo(f"{path}: made {made:,} sums of its entries anew")
+
+
+@command.command("close")
+@click.argument("month", metavar="YYYY-MM")
+@ledger_option
+@json_option
+def close(month: str, ledger: Path | LedgerUrl | None, as_json: bool) -> None:
+    """Close a month (UTC) that was handed to finance: what is billed in it never changes again.
+
+    What comes late for it, or turns out otherwise, is billed in the first month after it that is open, as a correction
+    (`aicost export focus`). Reports go on showing when things happened. A month cannot be opened again.
+    """
+    from aicost.ledger.closing import checked_month, close_month
+    from aicost.ledger.connection import as_ledger_error
+    from aicost.ledger.ingest import READ_TIMEOUT_S, take_in_all
+    from aicost.ledger.where import open_store
+
+    try:
+        asked = checked_month(month, datetime.now(timezone.utc))
+    except UsageError as error:
+        raise click.UsageError(str(error)) from None
+    path = ledger_path(ledger)
+    take_in_all(path)  # what waits is in it still
+    with (
+        as_ledger_error(f"cannot write ledger {path}", "make it writable, or try again when nobody writes"),
+        closing(open_store(path, timeout_s=READ_TIMEOUT_S)) as store,
+    ):
+        is_new = close_month(store, asked, until=time.monotonic() + READ_TIMEOUT_S)
+    if as_json:
+        print_json({"ledger": str(path), "month": asked, "was_closed_before": not is_new})
+    else:
+        click.echo(f"{asked} is closed in {path}" if is_new else f"{asked} was closed in {path} before")
+
+
 @command.command("forget")
 @click.option("--user", "user_id", required=True, help="The user's id, as the application gave it.")
 @ledger_option
@@ -119,7 +169,7 @@ def forget(user_id: str, ledger: Path | LedgerUrl | None, as_json: bool) -> None
     """Remove a person from the ledger and its journal. The money stays: every sum is as it was."""
     from aicost.ledger.forget import forget_user
 
-    done = forget_user(_file(ledger_path(ledger), "forgotten"), user_id)
+    done = forget_user(ledger_path(ledger), user_id)
     if as_json:
         print_json(done._asdict())
     else:

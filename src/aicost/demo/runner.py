@@ -17,7 +17,8 @@ import aicost
 from aicost._errors import ConfigError
 from aicost._ledger_url import LedgerUrl
 from aicost._money import to_decimal
-from aicost.reports.summary import Report, build_report, to_json
+from aicost.reports.report_data import to_json
+from aicost.reports.summary import Report, ReportRequest, build_report
 from aicost.testing.emulator import ProviderEmulator
 from aicost.testing.receiver import OtlpReceiver
 
@@ -35,6 +36,9 @@ class DemoResult:
     """The accounts of a demo run. `bill` and `unseen` are the provider's own, None when it ran live."""
 
     report: Report
+    """By all of `BY` at once."""
+    tables: tuple[Report, ...]
+    """By each of them, for people."""
     ledger: Path | LedgerUrl
     ledger_total: Decimal
     bill: Decimal | None
@@ -74,8 +78,8 @@ def run_live(ledger: Path | LedgerUrl, progress: Progress) -> DemoResult:
 
 def demo_json(result: DemoResult) -> dict[str, Any]:
     """The accounts as one JSON object; amounts are exact decimal strings."""
-    tables = to_json(result.report)
-    totals = tables["totals"][0]
+    report = to_json(result.report)
+    totals = report["totals"][0]
     return {
         "ledger_total": format(result.ledger_total, "f"),
         "unseen": None if result.unseen is None else format(result.unseen, "f"),
@@ -87,7 +91,7 @@ def demo_json(result: DemoResult) -> dict[str, Any]:
         "retries": totals["retries"],
         "wasted": totals["wasted"],
         "unpriced": totals["unpriced"],
-        "by": tables["by"],
+        "rows": report["rows"],
         "spans_received": result.spans_received,
         "runs": list(result.run_ids),
         "ledger": str(result.ledger),
@@ -127,6 +131,7 @@ async def _answer_all(clients: Clients, progress: Progress) -> tuple[str, ...]:
 def _accounts(
     ledger: Path | LedgerUrl, run_ids: tuple[str, ...], bill: Decimal | None, unseen: Decimal | None, spans: int | None
 ) -> DemoResult:
-    report = build_report(ledger, BY)
-    total = to_decimal(sum(sums.atto for sums in report.totals))
-    return DemoResult(report, ledger, total, bill, unseen, spans, run_ids)
+    report = build_report(ledger, ReportRequest(BY))
+    tables = tuple(build_report(ledger, ReportRequest((name,))) for name in BY)
+    total = to_decimal(sum(line.sums.atto for line in report.totals))
+    return DemoResult(report, tables, ledger, total, bill, unseen, spans, run_ids)

@@ -13,7 +13,7 @@ from .records import ChargeRecord
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Charges whose amount is not, or not fully, known: which model, why, how many."""
+    """Charges whose amount is not, or not fully, known: which model, why, how many, and what they come to at least."""
 
     provider: str
     model: str
@@ -21,6 +21,11 @@ class Gap:
     chargeable: str
     reason: str
     count: int
+    currency: str
+    atto: int | None
+    """What is known of it, in 1e-18; None if nothing is."""
+    at_most_atto: int | None
+    """What it comes to at most; None where nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,19 @@ class StepRow(NamedTuple):
     status: str
     started_ns: int
     ended_ns: int | None
+
+
+class Booked(NamedTuple):
+    """An entry as it is billed. Of one that takes another back (`n` is -1) amounts and quantities are negative."""
+
+    record: ChargeRecord
+    n: int = 1
+    posted: str | None = None
+    """The month (YYYY-MM) it is billed in, if that is not the one it began in: that was closed."""
+    entry_id: str | None = None
+    """The id of a correction; None of what was entered first, which has that of its event."""
+    corrects: str | None = None
+    """The entry that a correction takes back or replaces."""
 
 
 class EntryRow(NamedTuple):

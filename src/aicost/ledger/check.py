@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 from aicost._errors import LedgerError
 from aicost._ledger_url import LedgerUrl
 
+from .closing import month_of, months_closed
 from .columns import CONTEXT, SUBJECT, digest_of
 from .connection import as_ledger_error
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
+from .rollups import differences
 from .rows import NO_LAYOUT, quantities_of
 from .schema import COUNTS
 from .selection import HOUR_NS
@@ -140,7 +142,9 @@ def _broken(snapshot: Snapshot) -> Iterator[Broken]:
     yield from _digests(snapshot)
     yield from _lines(snapshot)
     yield from _transfers(snapshot)
+    yield from _posted(snapshot)
     yield from _groupings(snapshot)
+    yield from _sums(snapshot)
 
 
 def _text(value: Any) -> str:
@@ -200,6 +204,22 @@ def _transfers(snapshot: Snapshot) -> Iterator[Broken]:
         if amount := snapshot.dialect.atto(row, "amount"):
             said = f"they sum to {amount} (1e-18)"
             yield Broken("the transfers of an allocation sum to zero", _text(row["of_event"]), said)
+
+
+def _sums(snapshot: Snapshot) -> Iterator[Broken]:
+    for table, key in differences(snapshot):
+        why = "they are not those of the entries; make them anew with `aicost ledger rebuild`"
+        yield Broken("sums that are kept are those of the entries", f"{table} {key}", why)
+
+
+def _posted(snapshot: Snapshot) -> Iterator[Broken]:
+    closed = months_closed(snapshot)
+    asked = "SELECT id, charge_start, posted_period FROM entries WHERE posted_period IS NOT NULL"
+    for row in snapshot.stream(asked):
+        month, posted = month_of(row["charge_start"]), row["posted_period"]
+        if month not in closed or posted <= month:
+            said = f"it is of {month}, and posted to {posted}"
+            yield Broken("what is billed in a later month is of one that was closed", _text(row["id"]), said)
 
 
 def _groupings(snapshot: Snapshot) -> Iterator[Broken]:

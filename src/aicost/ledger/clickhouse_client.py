@@ -76,8 +76,13 @@ class Connection:
         self._do(lambda client: client.command(statement, settings=dict(settings or {})))
 
     def insert(self, context: InsertContext) -> None:
-        """Send rows."""
-        self._do(lambda client: client.data_insert(context))
+        """Send rows. What the client cannot make bytes of is the cause of the error, whatever the server made of it."""
+        try:
+            self._do(lambda client: client.data_insert(context))
+        except LedgerError:
+            if context.insert_exception is not None:
+                raise LedgerError(f"ledger {self.name}: {context.insert_exception}") from context.insert_exception
+            raise
 
     def close(self) -> None:
         """Let go of the sockets; in a child they are the parent's."""

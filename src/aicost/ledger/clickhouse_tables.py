@@ -74,8 +74,8 @@ class ClickhouseDialect(SqlDialect):
     def rounded_down(self, column: str, by: int) -> str:
         return f"(intDiv({column}, {by}) - CASE WHEN {column} % {by} < 0 THEN 1 ELSE 0 END)"
 
-    def has_label(self, column: str) -> str:
-        return f"JSONExtract({column}, ?, 'Nullable(String)') = ?"
+    def label(self, column: str) -> str:
+        return f"JSONExtract({column}, ?, 'Nullable(String)')"
 
 
 CLICKHOUSE = ClickhouseDialect()

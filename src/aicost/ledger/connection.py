@@ -14,7 +14,7 @@ from aicost._errors import LedgerError
 
 from .migrate import migrate
 from .schema import SCHEMA_VERSION
-from .sqlite_tables import CREATED, VIEWS, missing_columns, version_of
+from .sqlite_tables import CREATED, VIEWS, has_sums, missing_columns, version_of
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """To what the write-ahead log is cut back after a long reader has let it grow."""
@@ -119,8 +119,8 @@ def _as_if_migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
 
 
 def _is_older(db: sqlite3.Connection, version: int) -> bool:
-    """Whether a ledger is of an older schema, or from before some dimension was one."""
-    return version < SCHEMA_VERSION or any(missing_columns(db).values())
+    """Whether a ledger is of an older schema, or from before some dimension was one, or sums were kept."""
+    return version < SCHEMA_VERSION or any(missing_columns(db).values()) or not has_sums(db)
 
 
 def _use_wal(db: sqlite3.Connection, timeout_s: float) -> None:

@@ -25,9 +25,8 @@ from .writing import Writer, places_in
 
 _log = logging.getLogger("aicost.ledger")
 
-BATCH_BYTES = 2**17
-"""How much of the journal one transaction takes in: a hundred charges or so. More in one go is slower: so many objects
-keep the garbage collector busy."""
+BATCH_BYTES = 2**22
+"""How much of the journal one transaction takes in at most, however much the store would like."""
 
 READ_TIMEOUT_S = 5.0
 """How long a reader waits for another ingester, and for a file that is locked."""
@@ -61,8 +60,9 @@ class Ingester:
             places = writer.places(name)
             there = {segment.name: size for segment, size in found_in(self.folder)}
             # What comes meanwhile is for the next time: it may come faster than it can be taken in.
+            limit = min(writer.store.batch_bytes, BATCH_BYTES)
             while any(places.get(name, 0) < size for name, size in there.items()) and (
-                batch := list(journal.read(self.folder, places, limit_bytes=BATCH_BYTES, damaged=self._damaged))
+                batch := list(journal.read(self.folder, places, limit_bytes=limit, damaged=self._damaged))
             ):
                 reached = {one.end.segment: one.end.offset for one in batch}
                 self._take_in(writer, batch, (name, reached), until)

@@ -5,14 +5,14 @@ A `Query` is the one way to ask for sums. Its rows add up: of one selection, eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal, NamedTuple
+from difflib import get_close_matches
+from typing import Literal
 
 from aicost._errors import LedgerError
 from aicost.semconv.dimensions import DIMENSIONS, LABEL
-from aicost.usage.meters import Quantity, direction_of, group_of
 
 from .schema import BOOKS
 
@@ -20,6 +20,16 @@ Bucket = Literal["hour", "day", "week", "month"]
 BUCKETS: tuple[Bucket, ...] = ("hour", "day", "week", "month")
 
 METER, RUN = "meter", "run"
+
+REQUEST = "request"
+"""What `cost_each` is of, beside dimensions: an attempt that ended a call, by what it cost itself."""
+
+MEASURES: Mapping[str, str] = {
+    "runs": "how many different runs, and how many of them have ended well",
+    "latency": "how long attempts took: the median and the 95th percentile",
+    "cost_each": "of one unit each: how many, the median and the 95th percentile of their cost",
+}
+"""What is dear to know, as it is no sum, and is asked for by name. Sums are in every row."""
 
 _FACTS = {
     "workflow": "workflow",
@@ -88,7 +98,7 @@ class Filter:
                 raise LedgerError("a run is `run_id` in a filter")
             if name == METER:
                 raise LedgerError("a question cannot be narrowed to a meter; group by it")
-            _check(name)
+            check_dimension(name)
         self.dimensions: Mapping[str, str] = given
 
     def within(self, since_ns: int | None, until_ns: int | None) -> Filter:
@@ -104,245 +114,43 @@ EVERYTHING = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question: sums by these dimensions, and by a stretch of time (UTC; weeks begin on Monday), of one book."""
+    """A question: sums by these dimensions, and by a stretch of time (UTC; weeks begin on Monday), of one book.
+
+    >>> Query(("tenant",), Filter(feature_id="search"), bucket="day", measures=("runs", "cost_each"), unit="run")
+    """
 
     group_by: tuple[str, ...] = ()
     where: Filter = EVERYTHING
     bucket: Bucket | None = None
     book: Literal["metered", "invoiced", "allocated"] = "metered"
+    measures: tuple[str, ...] = ()
+    """Which of `MEASURES` are wanted beside the sums."""
+    unit: str = REQUEST
+    """What `cost_each` is of: `request`, or a dimension, each of whose values is one."""
+    top: int | None = None
+    """How many of the dearest rows of each currency are wanted; all others are one more, `Other`."""
 
     def __post_init__(self) -> None:
-        """Raises `LedgerError` for a dimension, bucket or book nobody knows."""
-        given: object = self.group_by
-        if isinstance(given, str):  # each of its letters would be one
-            raise LedgerError(f"group_by is a tuple of dimensions: ({self.group_by!r},)")
+        """Raises `LedgerError` for a dimension, bucket, book or measure nobody knows."""
+        for field, example in (("group_by", "dimensions"), ("measures", "measures")):
+            given: object = getattr(self, field)
+            if isinstance(given, str):  # each of its letters would be one
+                raise LedgerError(f"{field} is a tuple of {example}: ({given!r},)")
         for name in self.group_by:
-            _check(name)
+            check_dimension(name)
         if self.bucket not in (None, *BUCKETS):
             raise LedgerError(f"no stretch of time is called {self.bucket!r}; choose one of {', '.join(BUCKETS)}")
         if self.book not in BOOKS:
             raise LedgerError(f"there is no book {self.book!r}; choose one of {', '.join(BOOKS)}")
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Sums over some entries of one currency. `atto` and `wasted_atto` are in 1e-18 of it."""
-
-    keys: tuple[str | None, ...]
-    """The values of the dimensions asked for, in their order. None is what has no value."""
-    start: datetime | None
-    """When its stretch of time begins, if one was asked for."""
-    currency: str
-    calls: int
-    attempts: int
-    retries: int
-    atto: int
-    wasted_atto: int
-    unpriced: int
-    partial: int
-    possibly_billed: int
-    input_tokens: int = 0
-    output_tokens: int = 0
-    app_retries: int = 0
-    """Calls that the application made again after the same call had failed."""
-    fallbacks: int = 0
-    """Calls that went to another model or provider after one had failed."""
-    cached_tokens: int = 0
-    is_known: bool = True
-    """False when something was, or may have been, billed and no amount of it is known: `atto` is then no answer."""
-    is_waste_known: bool = True
-    """The same of what was wasted, and `wasted_atto`."""
-    at_most_atto: int | None = None
-    """What it can come to at most, with all that is not known; None where nobody can say."""
-
-    @property
-    def key(self) -> str | None:
-        """The value of the one dimension that was asked for."""
-        return self.keys[0] if self.keys else None
-
-
-class Part(NamedTuple):
-    """A line of many entries of one kind: a meter, how much of it, what it came to."""
-
-    meter: str
-    quantity: Quantity
-    atto: int | None
-
-
-class AlikeEntries(NamedTuple):
-    """Entries that are alike in all that a question asks: what a store answers with."""
-
-    keys: tuple[str | None, ...]
-    start: datetime | None
-    currency: str
-    status: str
-    chargeable: str
-    charge_status: str
-    is_wasted: bool
-    is_known: bool
-    n: int
-    app_retries: int
-    fallbacks: int
-    atto: int
-    at_most_atto: int | None
-    bounded: int
-    """How many of those that are not fully known have a most."""
-    parts: Sequence[Part]
-
-
-@dataclass(slots=True)
-class _Sum:
-    calls: int = 0
-    attempts: int = 0
-    retries: int = 0
-    app_retries: int = 0
-    fallbacks: int = 0
-    atto: int = 0
-    wasted_atto: int = 0
-    unpriced: int = 0
-    partial: int = 0
-    possibly_billed: int = 0
-    input_tokens: Quantity = 0
-    output_tokens: Quantity = 0
-    cached_tokens: Quantity = 0
-    chargeable: int = 0
-    known: int = 0
-    wasted_billed: int = 0
-    wasted_known: int = 0
-    unbounded: int = 0
-    more: int = 0
-    """What is not known comes to at most so much more."""
-
-    def count(self, group: AlikeEntries, n: int) -> None:
-        """Count its attempts."""
-        is_retry = group.status == "retry"
-        self.attempts += n
-        self.calls += 0 if is_retry else n
-        self.retries += n if is_retry else 0
-        self.app_retries += group.app_retries
-        self.fallbacks += group.fallbacks
-        if group.chargeable == "possibly":
-            self.possibly_billed += n
-
-    def add(self, group: AlikeEntries, atto: int | None) -> None:
-        """Add an amount, or that there is none."""
-        chargeable = group.n if group.chargeable != "no" else 0
-        known = chargeable if atto is not None else 0
-        self.atto += atto or 0
-        self.chargeable += chargeable
-        self.known += known
-        if group.is_wasted:
-            self.wasted_atto += atto or 0
-            self.wasted_billed += chargeable
-            self.wasted_known += known
-
-    def tokens(self, parts: Iterable[Part]) -> None:
-        """Count tokens."""
-        for part in parts:
-            direction = direction_of(part.meter)
-            if direction == "input":
-                self.input_tokens += part.quantity
-            elif direction == "output":
-                self.output_tokens += part.quantity
-            if group_of(part.meter) == "cache_read":
-                self.cached_tokens += part.quantity
-
-    def bound(self, group: AlikeEntries, *, by_meter: bool = False) -> None:
-        """Note what is not known, and what it comes to at most: which of its meters may come to more, nobody knows."""
-        if group.chargeable == "no" or (
-            group.is_known and group.charge_status != "partial" and group.chargeable == "yes"
-        ):
-            return
-        if by_meter:
-            self.unbounded += group.n
-            return
-        self.unbounded += group.n - group.bounded
-        if group.at_most_atto is not None:
-            self.more += group.at_most_atto - group.atto
-
-    def sums(self, keys: tuple[str | None, ...], start: datetime | None, currency: str) -> Sums:
-        return Sums(
-            keys=keys,
-            start=start,
-            currency=currency,
-            calls=self.calls,
-            attempts=self.attempts,
-            retries=self.retries,
-            atto=self.atto,
-            wasted_atto=self.wasted_atto,
-            unpriced=self.unpriced,
-            partial=self.partial,
-            possibly_billed=self.possibly_billed,
-            input_tokens=int(self.input_tokens),
-            output_tokens=int(self.output_tokens),
-            app_retries=self.app_retries,
-            fallbacks=self.fallbacks,
-            cached_tokens=int(self.cached_tokens),
-            is_known=self.known != 0 or self.chargeable == 0,
-            is_waste_known=self.wasted_known != 0 or self.wasted_billed == 0,
-            at_most_atto=None if self.unbounded else self.atto + self.more,
-        )
-
-
-def summed(query: Query, groups: Iterable[AlikeEntries]) -> list[Sums]:
-    """The answer to a question from what a store found, the dearest first.
-
-    By `meter` the amounts add up to the total, and a call counts with each of its meters; None is what no meter
-    explains, such as a cost that the provider reported.
-    """
-    at = query.group_by.index(METER) if METER in query.group_by else None
-    made: dict[tuple[tuple[str | None, ...], datetime | None, str], _Sum] = {}
-    for group in groups:
-        if at is None:
-            sums = made.setdefault((group.keys, group.start, group.currency), _Sum())
-            sums.count(group, group.n)
-            sums.add(group, group.atto if group.is_known else None)
-            sums.tokens(group.parts)
-            sums.bound(group)
-            if group.chargeable == "yes":
-                sums.unpriced += group.n if group.charge_status == "unpriced" else 0
-                sums.partial += group.n if group.charge_status == "partial" else 0
-            continue
-        for meter, parts in _by_meter(group).items():
-            keys = (*group.keys[:at], meter, *group.keys[at + 1 :])
-            sums = made.setdefault((keys, group.start, group.currency), _Sum())
-            sums.count(group, group.n)
-            sums.bound(group, by_meter=True)
-            sums.tokens(part for part in parts if meter is not None)
-            for part in parts:
-                sums.add(group, part.atto)
-            if group.chargeable == "yes":
-                sums.unpriced += group.n if any(part.atto is None for part in parts) else 0
-                is_partial = group.charge_status == "partial" and any(part.atto is not None for part in parts)
-                sums.partial += group.n if is_partial else 0
-    rows = [sums.sums(*key) for key, sums in made.items() if sums.attempts or sums.atto]
-    return sorted(rows, key=_order)
-
-
-def _order(row: Sums) -> tuple[Any, ...]:
-    start = row.start.timestamp() if row.start is not None else 0
-    return (start, -row.atto, [(key is None, key or "") for key in row.keys], row.currency)
-
-
-def _by_meter(group: AlikeEntries) -> dict[str | None, list[Part]]:
-    """Its lines by meter, as far as they explain its amount.
-
-    A provider's own cost replaces what its lines come to, so it is not theirs to divide; nor is an amount that a
-    process has told a collector without a card the collector has.
-    """
-    explained = [part for part in group.parts if part.atto is not None]
-    if group.charge_status == "provider_reported":
-        found: Sequence[Part] = ()
-    elif not group.is_known or (group.charge_status == "partial" and explained):
-        found = group.parts
-    else:
-        found = explained
-    if not found:
-        return {None: [Part("", 0, group.atto if group.is_known else None)]}
-    by_meter: dict[str | None, list[Part]] = {}
-    for part in found:
-        by_meter.setdefault(part.meter, []).append(part)
-    return by_meter
+        for name in self.measures:
+            if name not in MEASURES:
+                raise LedgerError(f"no measure is called {name!r}; {_way_out(name, tuple(MEASURES))}")
+            if METER in self.group_by:
+                raise LedgerError(f"by meter there is no {name}: an attempt has several; leave out one of the two")
+        if self.unit != REQUEST:
+            check_dimension(self.unit)
+            if self.unit == METER:
+                raise LedgerError("a meter is no unit that something costs; group by it")
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -361,6 +169,13 @@ def start_of(bucket: Bucket, hour: int) -> datetime:
     return day - timedelta(days=day.weekday()) if bucket == "week" else day.replace(day=1)
 
 
-def _check(name: str) -> None:
+def check_dimension(name: str) -> None:
+    """Raise `LedgerError` for a dimension nobody knows, with those there are, the nearest first."""
     if name not in BREAKDOWNS and not (name.startswith(LABEL) and len(name) > len(LABEL)):
-        raise LedgerError(f"no dimension is called {name!r}; choose one of {', '.join(BREAKDOWNS)}, or label:KEY")
+        raise LedgerError(f"no dimension is called {name!r}; {_way_out(name, BREAKDOWNS)}, or label:KEY")
+
+
+def _way_out(name: str, known: tuple[str, ...]) -> str:
+    near = get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{meant}choose one of {', '.join(known)}"

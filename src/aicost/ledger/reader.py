@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import wraps
+from heapq import nsmallest
 from os import PathLike
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
 from aicost._ledger_url import LedgerUrl
@@ -18,17 +20,34 @@ from aicost.pricing.kernel import Inquiry
 from aicost.usage.event import Chargeable
 from aicost.usage.meters import Quantity
 
-from .answers import EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
-from .columns import entry_id
+from .answers import Booked, EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
+from .closing import booked_sql, months_closed
+from .columns import CONTEXT, entry_id
 from .connection import as_ledger_error
 from .ingest import READ_TIMEOUT_S, take_in
-from .query import EVERYTHING, AlikeEntries, Filter, Part, Query, Sums, start_of, summed
+from .outcomes import OutcomeRow, outcome_of, outcomes_sql
+from .query import EVERYTHING, RUN, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
-from .schema import COUNTS
-from .selection import conditions_of, groups_sql, key_in, where_sql
+from .schema import COUNTS, SUMS_BY_DAY
+from .selection import columns_of, conditions_of, groups_sql, key_in, source_sql, where_sql
+from .sources import Source, sources_of
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
+from .sums import (
+    OTHER,
+    AlikeEntries,
+    Part,
+    RowKey,
+    Sums,
+    Weights,
+    first_keys,
+    in_order,
+    summed,
+    with_other,
+    without,
+)
+from .value_selection import runs_sql, values_of, values_sql
 from .where import Where, open_snapshot, where_is
 from .writing import READ_ENTRY
 
@@ -40,6 +59,8 @@ _IDS: tuple[tuple[str, str, str, Kind], ...] = (
     ("event", "entries", "id", "id"),
     ("event", "names", "name", "text"),
 )
+
+_FAILED_INSIDE: tuple[Literal["step", "run"] | None, ...] = (None, "run", "step")
 
 Found = Mapping[str, Any]
 
@@ -103,22 +124,53 @@ class LedgerReader:
     @_answer
     def answer(self, query: Query) -> list[Sums]:
         """The sums that a question asks for, the dearest first, by stretch of time if it asks for that."""
-        return summed(query, self._groups(query))
+        if query.top is not None and query.group_by == (RUN,) and query.bucket is None and not query.measures:
+            return self._dearest_runs(query, query.top)
+        sources = sources_of(query, self._snapshot, SUMS_BY_DAY, facts=CONTEXT)
+        values = {measure: self._values(query, measure) for measure in query.measures}
+        rows = summed(query, self._groups(query, sources), values)
+        return rows if query.top is None else with_other(rows, first_keys(rows, query.top))
 
     @_answer
     def gaps(self, where: Filter = EVERYTHING) -> list[Gap]:
         """Every reason for which an amount is not fully known, the most frequent first."""
-        condition, values = where_sql(where, self._dialect)
+        dialect = self._dialect
+        by = "provider, model, charge_status, chargeable, COALESCE(reason, '')"
+        selects: list[str] = []
+        values: list[Any] = []
+        columns = ("n", *dialect.columns_of_money("amount"), *dialect.columns_of_money("at_most"))
+        for source in sources_of(Query(where=where), self._snapshot, SUMS_BY_DAY, facts=CONTEXT):
+            if source.kind != "moved":
+                condition, more = source_sql(source, dialect, "metered")
+                values += more
+                said = columns_of(source, SUMS_BY_DAY, dialect)
+                sums = ", ".join(f"SUM({said[name]}) AS {name}" for name in columns)
+                selects.append(
+                    f"SELECT e.context AS context, SUM({said['bounded']} * e.n) AS bounded, "
+                    f"SUM({said['known']}) AS known, {sums} "
+                    f"FROM {source.table} e {condition} GROUP BY e.context"
+                )
+        sums = ", ".join(dialect.sum_of_money(f"g.{name}", name) for name in ("amount", "at_most"))
         rows = self._rows(
-            f"WITH g AS (SELECT e.context, SUM(e.n) AS n FROM entries e {condition} GROUP BY 1) "
-            "SELECT provider, model, charge_status, chargeable, COALESCE(reason, '') AS why, SUM(g.n) AS n FROM g "
-            "JOIN contexts c ON c.id = g.context "
+            f"WITH g AS ({' UNION ALL '.join(selects)}) "
+            f"SELECT {by} AS why, currency, SUM(g.n) AS n, SUM(g.bounded) AS bounded, SUM(g.known) AS known, {sums} "
+            "FROM g JOIN contexts c ON c.id = g.context "
             "WHERE charge_status IN ('unpriced', 'partial') OR chargeable = 'possibly' "
-            "GROUP BY 1, 2, 3, 4, 5 HAVING SUM(g.n) <> 0",
+            "GROUP BY 1, 2, 3, 4, 5, 6 HAVING SUM(g.n) <> 0",
             values,
         )
         gaps = [
-            Gap(row["provider"], row["model"], row["charge_status"], row["chargeable"], row["why"], int(row["n"]))
+            Gap(
+                row["provider"],
+                row["model"],
+                row["charge_status"],
+                row["chargeable"],
+                row["why"],
+                int(row["n"]),
+                row["currency"],
+                dialect.atto(row, "amount") if row["known"] else None,
+                dialect.atto(row, "at_most") if row["bounded"] == row["n"] else None,
+            )
             for row in rows
         ]
         return sorted(
@@ -149,15 +201,40 @@ class LedgerReader:
         ]
 
     @_answer
+    def outcomes(self, where: Filter = EVERYTHING) -> list[OutcomeRow]:
+        """Outcomes of a stretch of time, as they are kept; by all else of `where`, `outcome_sums` goes."""
+        rows = self._rows(*outcomes_sql(where.since_ns, where.until_ns))
+        return [outcome_of(row, self._dialect.identifier_text(row["run_id"])) for row in rows]
+
+    @_answer
     def charges(self, where: Filter = EVERYTHING) -> list[ChargeRecord]:
         """What counts, in the order it began, one record per attempt."""
-        return sorted(self._records(where), key=lambda one: (one.started_ns, one.attempt))
+        return sorted(self.records(where), key=lambda one: (one.started_ns, one.attempt))
+
+    def records(self, where: Filter = EVERYTHING) -> Iterator[ChargeRecord]:
+        """What counts, one record per attempt, in the order they began; it is read as it is asked for."""
+        condition, values = where_sql(where, self._dialect)
+        select = f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} ORDER BY e.charge_start, e.id"
+        with self._reading():
+            for row in self._snapshot.stream(select, values):
+                yield self._record(row)
+
+    def booked(self, where: Filter = EVERYTHING) -> Iterator[Booked]:
+        """What is billed in a stretch of time, in the order it began; it is read as it is asked for.
+
+        That is what counts, but for months that were closed: those have what counted then, and what turned out
+        otherwise is in the month it was posted to.
+        """
+        order = "ORDER BY e.charge_start, COALESCE(e.event, e.id), e.n"  # what is taken back, then what replaces it
+        with self._reading():
+            condition, values = booked_sql(where, months_closed(self._snapshot), self._dialect)
+            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} {order}", values):
+                ids = [None, None] if row["corrects"] is None else [row["entry_id"].hex(), row["corrects"].hex()]
+                yield Booked(self._record(row), int(row["n"]), row["posted_period"], *ids)
 
     def recorded(self, where: Filter = EVERYTHING) -> Iterator[Recorded]:
         """Every attempt with its usage, as it can be priced again, in the order they began."""
-        with self._reading():
-            for one in self._records(where, "ORDER BY e.charge_start, e.id"):
-                yield _recorded(one)
+        yield from map(_recorded, self.records(where))
 
     @_answer
     def history(self, event_id: str) -> list[EntryRow]:
@@ -260,12 +337,6 @@ class LedgerReader:
     def _rows(self, select: str, values: Sequence[Any] = ()) -> list[Found]:
         return list(self._snapshot.rows(select, values))
 
-    def _records(self, where: Filter, order: str = "") -> Iterator[ChargeRecord]:
-        condition, values = where_sql(where, self._dialect)
-        with self._reading():
-            for row in self._snapshot.stream(f"{READ_ENTRY} {condition} AND {COUNTS.format('e')} {order}", values):
-                yield self._record(row)
-
     def _check_context(self, row: Found) -> None:
         """Raise `LedgerError` for entries whose context is gone: no sum may go without them."""
         if row["currency"] is None:
@@ -284,26 +355,77 @@ class LedgerReader:
             record = record._replace(step=named[0]["name"] if named else None)
         return record
 
-    def _groups(self, query: Query) -> Iterator[AlikeEntries]:
-        for row in self._snapshot.rows(*groups_sql(query, self._snapshot)):
+    def _dearest_runs(self, query: Query, top: int) -> list[Sums]:
+        """The dearest runs, in full, and all others together: the total without those."""
+        totals = {row.currency: row for row in self.answer(replace(query, group_by=(), top=None))}
+        runs: dict[str, list[tuple[int, bool, str]]] = {currency: [] for currency in totals}
+        in_runs = dict.fromkeys(totals, 0)
+        for row in self._snapshot.rows(*runs_sql(query, self._snapshot)):
             self._check_context(row)
-            yield AlikeEntries(
-                tuple([key_in(name, row, self._dialect) for name in query.group_by]),
-                None if query.bucket is None else start_of(query.bucket, row["hour"]),
-                row["currency"],
-                row["status"],
-                row["chargeable"],
-                row["charge_status"],
-                bool(row["failed"]) or row["status"] != "success",
-                bool(row["known"]),
-                int(row["n"]),
-                int(row["app_retries"]),
-                int(row["fallbacks"]),
-                self._dialect.atto(row, "amount") or 0,
-                self._dialect.atto(row, "at_most"),
-                int(row["bounded"]),
-                self._parts(row),
-            )
+            atto, n = self._dialect.atto(row, "amount") or 0, int(row["n"])
+            if n or atto:
+                in_runs[row["currency"]] += n
+                runs[row["currency"]].append((-atto, False, self._dialect.identifier_text(row["run_id"]) or ""))
+        for currency, total in totals.items():
+            rest = total.atto + sum(run[0] for run in runs[currency])
+            if rest or total.attempts != in_runs[currency]:  # what is in no run
+                runs[currency].append((-rest, True, ""))
+        kept = {
+            currency: [(None if is_none else run_id,) for _, is_none, run_id in nsmallest(top, some)]
+            for currency, some in runs.items()
+        }
+        stored = {self._dialect.identifier(run) for keys in kept.values() for (run,) in keys if run is not None}
+        condition, values = self._dialect.among("e.run_id", list(stored)) if stored else ("1 = 0", [])
+        if any((None,) in keys for keys in kept.values()):
+            condition = f"({condition} OR e.run_id IS NULL)"
+        entries = Source(where=query.where, conditions=(condition,), values=values)
+        found = {(row.currency, row.keys): row for row in summed(query, self._groups(query, [entries]))}
+        rows = []
+        for currency, total in totals.items():
+            mine = [found[currency, keys] for keys in kept.get(currency, ()) if (currency, keys) in found]
+            rows += mine
+            if len(mine) < len(runs[currency]):
+                other = without(total, mine, (OTHER,))
+                other.others = len(runs[currency]) - len(mine)
+                rows.append(other)
+        return in_order(rows)
+
+    def _groups(self, query: Query, sources: Iterable[Source]) -> Iterator[AlikeEntries]:
+        for source in sources:
+            is_moved = source.kind == "moved"
+            for row in self._snapshot.rows(*groups_sql(query, source, self._snapshot)):
+                self._check_context(row)
+                group = self._group(query, row, is_moved=is_moved)
+                yield group
+                if is_moved:  # from what did not fail, where the sums have it
+                    parts = [Part(meter, -many, None if atto is None else -atto) for meter, many, atto in group.parts]
+                    gone = group._replace(n=-group.n, app_retries=-group.app_retries, atto=-group.atto, parts=parts)
+                    yield gone._replace(failed_inside=None)
+
+    def _group(self, query: Query, row: Found, *, is_moved: bool) -> AlikeEntries:
+        is_bounded = bool(row["bounded"]) and not is_moved
+        return AlikeEntries(
+            tuple([key_in(name, row, self._dialect) for name in query.group_by]),
+            None if query.bucket is None else start_of(query.bucket, row["hour"]),
+            row["currency"],
+            row["status"],
+            row["chargeable"],
+            row["charge_status"],
+            row["confidence"],
+            _FAILED_INSIDE[row["failed"]],
+            bool(row["is_fallback"]),
+            bool(row["known"]),
+            int(row["n"]),
+            int(row["app_retries"]),
+            self._dialect.atto(row, "amount") or 0,
+            self._dialect.atto(row, "at_most") if is_bounded else None,
+            int(row["n"]) if is_bounded else 0,
+            self._parts(row),
+        )
+
+    def _values(self, query: Query, measure: str) -> Mapping[RowKey, Weights]:
+        rows = self._snapshot.rows(*values_sql(query, measure, self._snapshot))
+        return values_of(query, measure, self._dialect, rows)
 
     def _parts(self, row: Found) -> list[Part]:
         """The lines of a group, added up."""

@@ -31,7 +31,8 @@ from .store import Row
 
 _PLACE_OF = {key: n for n, key in enumerate(DIMENSION_KEYS)}
 _OWN = frozenset((*DIMENSION_KEYS, *SUBJECT_KEYS))
-_CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
+CONFIDENCE = {"priced": "exact", "provider_reported": "exact", "partial": "estimated", "estimated": "estimated"}
+"""How sure an amount is, by the status of its charge; of what has none nobody says."""
 _NO_QUANTITIES = (None,) * QUANTITIES
 _MAX_INTERNED = 5_000
 NO_LAYOUT = Layout().key()
@@ -94,7 +95,7 @@ class Interner:
             json.dumps(record.flags) if record.flags else None,
             record.charge_status,
             record.reason,
-            _CONFIDENCE.get(record.charge_status),
+            CONFIDENCE.get(record.charge_status),
             record.rate_card,
             record.evidence,
             *owners,

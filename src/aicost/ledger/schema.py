@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from .columns import AMOUNTS, CONTEXT, SUBJECT
+from .columns import AMOUNTS, CONTEXT, DIMENSION_KEYS, SUBJECT
 from .sql_dialects import QUANTITY_COLUMNS, Kind, SqlDialect
 
 SCHEMA_VERSION = 6
@@ -117,6 +117,7 @@ ENTRIES = LedgerTable(
         ("entries_start", "charge_start", ""),
         ("entries_run", "run_id", ""),
         ("entries_span", "span_id", ""),
+        ("entries_step", "step_id", "step_id IS NOT NULL"),
     ),
 )
 NAMES = LedgerTable(
@@ -189,7 +190,11 @@ RUNS = LedgerTable(
         StoredColumn("attribution", "json", True),
     ),
     ("run_id",),
-    (("runs_root", "root_run_id", ""), ("runs_parent", "parent_run_id", "parent_run_id IS NOT NULL")),
+    (
+        ("runs_root", "root_run_id", ""),
+        ("runs_parent", "parent_run_id", "parent_run_id IS NOT NULL"),
+        ("runs_failed", "run_id", "status = 'failed'"),
+    ),
 )
 STEPS = LedgerTable(
     "steps",
@@ -205,7 +210,7 @@ STEPS = LedgerTable(
         StoredColumn("ended_ns", "whole"),
     ),
     ("step_id",),
-    (("steps_inside", "run_id, parent_step_id", ""),),
+    (("steps_inside", "run_id, parent_step_id", ""), ("steps_failed", "run_id", "status = 'failed'")),
 )
 OUTCOMES = LedgerTable(
     "outcomes",
@@ -247,6 +252,55 @@ WRITERS = LedgerTable(
     "writers", "Who wrote.", (StoredColumn("writer", "text", True), StoredColumn("number", "number", True)), ("writer",)
 )
 
+CLOSED = LedgerTable(
+    "closed_periods",
+    "Months that were handed to finance: what belongs to one and comes later is posted to a later one.",
+    (StoredColumn("month", "text", True, "YYYY-MM, in UTC"), StoredColumn("closed_ns", "whole", True)),
+    ("month",),
+)
+SUMS_BY_DAY = LedgerTable(
+    "sums_by_day",
+    "Sums over entries that are alike, for each day in UTC: kept in the transaction that adds entries, and never more "
+    "than what those say.",
+    (
+        StoredColumn("day", "whole", True, "days since the epoch"),
+        StoredColumn("book", "count", True),
+        StoredColumn("context", "number", True),
+        StoredColumn("layout", "number", True, "-1 where there is none"),
+        StoredColumn("known", "count", True, "whether there is an amount: 1, else 0"),
+        StoredColumn("bounded", "count", True, "whether there is a most"),
+        StoredColumn("is_fallback", "count", True),
+        StoredColumn("alike", "number", True, "a digest of `quantities`; -1 where columns hold them"),
+        StoredColumn("quantities", "json", about="of each of the entries, where the columns cannot hold them"),
+        StoredColumn("n", "whole", True),
+        StoredColumn("row_count", "whole", True),
+        StoredColumn("app_retries", "whole", True),
+        *(StoredColumn(name, "whole", True) for name in QUANTITY_COLUMNS),
+        StoredColumn("amount", "money", True),
+        StoredColumn("at_most", "money", True),
+    ),
+    ("day", "book", "context", "layout", "known", "bounded", "is_fallback", "alike"),
+)
+SUMS_BY_RUN = LedgerTable(
+    "sums_by_run",
+    "The same for each run and day, as far as entries are alike in who owns them (`OF_RUN`).",
+    (
+        StoredColumn("run_id", "identifier", True),
+        StoredColumn("day", "whole", True),
+        StoredColumn("book", "count", True),
+        StoredColumn("context", "number", True, "any one of those that are alike in that"),
+        StoredColumn("known", "count", True),
+        StoredColumn("n", "whole", True),
+        StoredColumn("amount", "money", True),
+    ),
+    ("run_id", "day", "book", "context", "known"),
+)
+OF_RUN = ("currency", "chargeable", "workflow", *DIMENSION_KEYS)
+"""Facts that are mostly one for all of a run. What a question asks beside them, entries must answer."""
+
+DERIVED = (SUMS_BY_DAY, SUMS_BY_RUN)
+"""Tables that can be made anew from entries: a store may keep them as it takes in (`Snapshot.has_sums`)."""
+
 TABLES = (
     CONTEXTS,
     PEOPLE,
@@ -263,6 +317,7 @@ TABLES = (
     PLACES,
     UNREAD,
     WRITERS,
+    CLOSED,
 )
 
 COUNTS = "{0}.n = 1 AND NOT EXISTS (SELECT 1 FROM entries r WHERE r.corrects = {0}.id)"

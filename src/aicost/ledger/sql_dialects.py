@@ -86,9 +86,9 @@ class SqlDialect:
         """Whether a column is one of these; there is at least one."""
         return f"{column} IN ({', '.join('?' * len(ids))})", list(ids)
 
-    def has_label(self, column: str) -> str:
-        """Whether labels, a JSON object, say of a key, the first `?`, what the second is."""
-        return f"CAST({column} AS jsonb) ->> ? = ?"
+    def label(self, column: str) -> str:
+        """What labels, a JSON object, say of a key, the `?`."""
+        return f"(CAST({column} AS jsonb) ->> ?)"
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         """How ids that begin with this are looked for; an index can serve each."""
@@ -137,9 +137,9 @@ class SqliteDialect(SqlDialect):
     def is_same(self, one: str, other: str) -> str:
         return f"{one} IS {other}"  # the other words are known since SQLite 3.39
 
-    def has_label(self, column: str) -> str:
+    def label(self, column: str) -> str:
         # No path of JSON: one cannot name a key with a quote in it (SQLite 3.40).
-        return f"EXISTS (SELECT 1 FROM json_each({column}) l WHERE l.key = ? AND l.value = ?)"
+        return f"(SELECT l.value FROM json_each({column}) l WHERE l.key = ?)"
 
     def beginning(self, column: str, start: str, kind: Kind) -> list[tuple[str, tuple[Any, ...]]]:
         as_text = super().beginning(column, start, "text")

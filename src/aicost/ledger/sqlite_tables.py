@@ -7,15 +7,18 @@ and cannot overflow.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from aicost._errors import LedgerError
 
 from .columns import CONTEXT, SUBJECT
-from .schema import COUNTS, ENTRIES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
+from .rollups import added_sql
+from .schema import COUNTS, DERIVED, ENTRIES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
 from .sql_dialects import SQLITE, Kind
+from .store import Row
 
 _TYPES: dict[Kind, str] = {
     "id": "BLOB",
@@ -54,7 +57,7 @@ def _created(table: LedgerTable) -> str:
     return "\n".join(made)
 
 
-CREATED = "\n".join(map(_created, TABLES)) + "\n"
+CREATED = "\n".join(map(_created, (*TABLES, *DERIVED))) + "\n"
 
 _CONTEXT_OF = ", ".join(f"c.{name}" for name in CONTEXT)
 _SUBJECT_OF = ", ".join(f"s.{name}" for name in SUBJECT)
@@ -106,11 +109,40 @@ def missing_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
     return missing
 
 
+def has_sums(db: sqlite3.Connection) -> bool:
+    """Whether the tables are there that are derived from entries."""
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return there.issuperset(table.name for table in DERIVED)
+
+
 @cache
 def inserted(table: LedgerTable, otherwise: str = "IGNORE") -> str:
     """How a row of a table is added; where there is one of its key it is ignored, or takes its place: `REPLACE`."""
     names = table.names(SQLITE)
     return f"INSERT OR {otherwise} INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+
+
+class Tables:
+    """The tables of a connection whose transaction is the caller's."""
+
+    dialect = SQLITE
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[Mapping[str, Any]]:
+        """What SQL finds, by name."""
+        cursor = self.db.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(select, values)
+
+    def add(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add sums."""
+        self.db.executemany(added_sql(table, SQLITE), rows)
+
+    def clear(self, table: LedgerTable) -> None:
+        """Remove all rows."""
+        self.db.execute(f"DELETE FROM {table.name}")
 
 
 def statements(script: str) -> Iterator[str]:

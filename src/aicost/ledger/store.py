@@ -17,6 +17,8 @@ class Snapshot(Protocol):
     """A store as it is asked."""
 
     dialect: SqlDialect
+    has_sums: bool
+    """Whether it keeps the tables of `DERIVED`, for questions that those can answer; else entries are asked."""
 
     def rows(self, select: str, values: Sequence[Any] = ()) -> Iterable[Mapping[str, Any]]:
         """What SQL finds, by name; `?` stands for each of the values. All of one source see the same moment."""
@@ -35,6 +37,9 @@ class Snapshot(Protocol):
 class Store(Snapshot, Protocol):
     """A store as it is written. Not for two threads at a time."""
 
+    batch_bytes: int
+    """How much of a journal one transaction best takes in."""
+
     @property
     def is_usable(self) -> bool:
         """Whether this process may go on with it; else it is closed, and opened anew."""
@@ -49,11 +54,20 @@ class Store(Snapshot, Protocol):
         """All of what is written in this block or nothing, by nobody else meanwhile; waits for others until then, a
         time of `time.monotonic()`. Sees that the store is still there, and of this schema."""
 
+    def erasing(self, until: float) -> AbstractContextManager[None]:
+        """A transaction in which rows of any table may be replaced or deleted, and nothing that they said is kept."""
+
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows; those whose key is there already are nothing new."""
 
     def replace(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows of states; they take the place of those with the same keys."""
+
+    def add(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add sums to a table of them: to those of the same key, or as new rows (`rollups.added_sql`)."""
+
+    def clear(self, table: LedgerTable) -> None:
+        """Remove all rows of a table that is derived from others."""
 
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
         """Remove the rows with these keys."""

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .closing import months_closed, posted
 from .columns import digest_of
 from .deciding import Alias, Decider, Decisions, KnownEvent, view_digest
 from .records import Began, ChargeRecord, Charges, Ended, JournalRecord, charge_of
+from .rollups import Rollups
 from .rows import NO_LAYOUT, Interner, entry_row, names_of_entry, record_of, reversal_row
 from .schema import (
     ALIASES,
@@ -47,6 +49,7 @@ class Writer:
     def __init__(self, store: Store, *, source: str = "aicost") -> None:
         self.store = store
         self._interner = Interner(source)
+        self._rollups = Rollups(store)
         self._writers: dict[str, int] = {}
 
     def take_in(self, records: Sequence[tuple[str, int, JournalRecord]]) -> None:
@@ -93,6 +96,7 @@ class Writer:
     def rolled_back(self) -> None:
         """What was added is not there after all."""
         self._interner.forget()
+        self._rollups.forget()
         self._writers.clear()
 
     def events(self, ids: Iterable[bytes]) -> dict[bytes, KnownEvent]:
@@ -229,8 +233,12 @@ class Writer:
             store.put(ALIASES, made.aliases)
         if seen:
             store.replace(SIGHTINGS, seen)
+        closed = months_closed(store) if rows else frozenset[str]()
+        if closed:
+            rows = [posted(row, closed, dialect) for row in rows]
         if rows:
             store.put(ENTRIES, rows)
+            self._rollups.add(rows)
 
     def _row(self, identity: bytes | None) -> Row:
         names = names_of_entry(self.store.dialect)

@@ -51,6 +51,40 @@ class Period:
         since = "the beginning" if self.since is None else _said(self.since)
         return f"{since} to {'now' if self.until is None else _said(self.until)}"
 
+    @property
+    def name(self) -> str:
+        """How people say it: `2026-11`; what has no such name says from when to when."""
+        if self.since is not None and self.until is not None and self.since == _midnight(self.since):
+            for unit, written in (("day", "%Y-%m-%d"), ("month", "%Y-%m"), ("year", "%Y"), ("week", "%G-W%V")):
+                begins, _ = _BEGINNINGS[unit]
+                if begins(self.since) == self.since and _whole(self.since, unit).until == self.until:
+                    return self.since.strftime(written)
+        return str(self)
+
+    def so_far(self, now: datetime) -> Period:
+        """The part of it that has passed."""
+        return (
+            self if self.until is not None and self.until <= now else Period(self.since, now.astimezone(timezone.utc))
+        )
+
+    def before(self) -> Period | None:
+        """The stretch of time just before it, which is as long; None of one that is open, or at the end of time."""
+        if self.since is None or self.until is None:
+            return None
+        try:
+            return Period(self.since - (self.until - self.since), self.since)
+        except OverflowError:
+            return None
+
+    @property
+    def length(self) -> tuple[int, str] | None:
+        """How many days it has, or hours if it has fewer than two: begun ones count. None of one that is open."""
+        if self.since is None or self.until is None:
+            return None
+        whole = self.until - self.since
+        unit, word = (timedelta(hours=1), "hour") if whole < timedelta(days=2) else (timedelta(days=1), "day")
+        return -(-whole // unit), word
+
 
 ALL_TIMES = Period()
 

@@ -1,243 +1,249 @@
-"""The report: what was spent, by any dimension, with what is wasted and what is not known."""
+"""The report: what was spent, by any dimensions, against before, with what is wasted and what is not known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from datetime import datetime, timezone
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
+from aicost._errors import LedgerError
 from aicost._ledger_url import LedgerUrl
-from aicost._wellformed import printable
 from aicost.ledger.answers import Gap, Sightings
-from aicost.ledger.query import EVERYTHING, Filter, Query, Sums
+from aicost.ledger.outcomes import OutcomeSums, can_tell, check_outcomes_by, outcome_sums
+from aicost.ledger.query import EVERYTHING, METER, REQUEST, Bucket, Filter, Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.sums import OTHER, Keys, Sums, combined, first_keys, with_other
+from aicost.pricing.card import RateCard
 
-from .amounts import exact, readable
-from .periods import ALL_TIMES, TIME_ZONE, Period
-from .tables import KEY_WIDTH, Cell, Column, print_table
+from .comparison import Change, Volume, change
+from .conversion import day_or_hour, in_currency
+from .per_unit import OfRow, PerUnit
+from .periods import ALL_TIMES, Period
+
+_COMPARED_BY = ("provider", "model", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What a report is asked for."""
+
+    by: tuple[str, ...] = ()
+    """Dimensions, together one table."""
+    where: Filter = EVERYTHING
+    period: Period = ALL_TIMES
+    every: Bucket | None = None
+    per: PerUnit | None = None
+    top: int | None = None
+    """How many of the dearest rows; the others are one more."""
+    compare: bool = False
+    """Whether each row is compared with before, and the change explained."""
+    measures: tuple[str, ...] = ()
+    """Which of `aicost.ledger.query.MEASURES` are wanted."""
+    currency: str | None = None
+    """Into which amounts are converted."""
+    card: RateCard | None = None
+    """Whose exchange rates they are converted by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the report, or its total."""
+
+    sums: Sums
+    count: Fraction | None
+    """How many of what an amount is divided by, calls if nobody said; None where nobody can say."""
+    each: int | None
+    """What one costs, in 1e-18, rounded half-even; None where that is not known, or there is none."""
+    before: Sums | None = None
+    """The same of the time before; None if nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Totals per currency, the breakdowns asked for, every gap in what is known, and views that are no money."""
+    """Totals per currency, the table asked for, every gap in what is known, and views that are no money."""
 
-    totals: tuple[Sums, ...]
-    by: dict[str, tuple[Sums, ...]]
+    asked: ReportRequest
+    now: datetime
+    totals: tuple[Line, ...]
+    rows: tuple[Line, ...]
+    previous: Period | None
+    """What it is compared with: as long, and just before."""
+    changes: tuple[Change, ...]
+    outcomes: tuple[OutcomeSums, ...] | None
+    """None where the selection is by what no outcome says of itself."""
     gaps: tuple[Gap, ...]
-    sightings: tuple[Sightings, ...] = ()
-    period: Period = ALL_TIMES
-    waiting: int | None = 0
+    unconverted: Mapping[str, int]
+    """Attempts in a currency that no exchange rate leads out of."""
+    sightings: tuple[Sightings, ...]
+    waiting: int | None
     """Bytes of the ledger's journal that are in none of the amounts; None if nobody can say."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come to the period."""
+        return self.asked.period.until is not None and self.asked.period.until <= self.now
 
-def build_report(
-    path: str | Path | LedgerUrl, by: Sequence[str], where: Filter = EVERYTHING, period: Period = ALL_TIMES
-) -> Report:
-    """Read a report from a ledger, of a period. Raises `LedgerError` for a file or dimension that is not there."""
-    where = where.within(period.since_ns, period.until_ns)
+    @property
+    def is_partial(self) -> bool:
+        """Whether the period is not over."""
+        since, until = self.asked.period.since, self.asked.period.until
+        return until is not None and until > self.now and (since is None or since < self.now)
+
+    @property
+    def is_future(self) -> bool:
+        """Whether the period has not begun."""
+        return self.asked.period.since is not None and self.asked.period.since > self.now
+
+
+def build_report(path: str | Path | LedgerUrl, asked: ReportRequest, now: datetime | None = None) -> Report:
+    """Read a report from a ledger. Raises `LedgerError` for a file or dimension that is not there."""
+    now = datetime.now(timezone.utc) if now is None else now
     with LedgerReader(path) as ledger:
+        return _Builder(ledger, asked, now).report()
+
+
+class _Builder:
+    def __init__(self, ledger: LedgerReader, asked: ReportRequest, now: datetime) -> None:
+        self.ledger = ledger
+        self.asked = asked
+        self.now = now
+        self.where = asked.where.within(asked.period.since_ns, asked.period.until_ns)
+        self.unconverted: dict[str, int] = {}
+        if asked.per is not None and asked.per.outcome is not None:
+            check_outcomes_by((*asked.by, *asked.where.dimensions))
+        counted = (
+            *asked.measures,
+            *(asked.per.measures if asked.per is not None and asked.per.name != REQUEST else ()),
+        )
+        if asked.currency is not None and counted:
+            raise LedgerError(
+                "what is converted has no count of runs or of a dimension, and no latency: leave out the currency, or "
+                "give --per request, 1M-tokens or outcome:NAME"
+            )
+
+    def report(self) -> Report:
+        asked, ledger = self.asked, self.ledger
+        rows = self.sums(asked.by, self.where, asked.every) if asked.by or asked.every is not None else []
+        totals = self.totals(rows)
+        total_gap = dict(self.unconverted)
+        has_begun = asked.period.since is not None and asked.period.since < self.now
+        previous = asked.period.so_far(self.now).before() if has_begun else None
+        if asked.compare and previous is None:
+            raise LedgerError("a comparison needs a period that has begun: give --period, or --since")
+        where_before = EVERYTHING if previous is None else asked.where.within(previous.since_ns, previous.until_ns)
+        totals_before = None if previous is None else self.sums((), where_before, None, plain=True)
+        if asked.compare:
+            totals = _with_missing(totals, {}, totals_before)
+        outcomes = self.outcomes((), None)
         return Report(
-            totals=tuple(ledger.answer(Query(where=where))),
-            by={name: tuple(ledger.answer(Query((name,), where))) for name in by},
-            gaps=tuple(ledger.gaps(where)),
-            sightings=tuple(ledger.sightings(where)),
-            period=period,
+            asked=asked,
+            now=self.now,
+            totals=tuple(self.lines(totals, self.counts((), None), totals_before)),
+            rows=tuple(self.table(rows, where_before)),
+            previous=previous,
+            changes=tuple(self.changes(where_before)) if asked.compare else (),
+            outcomes=None if outcomes is None else tuple(outcomes),
+            gaps=tuple(ledger.gaps(self.where)),
+            unconverted=total_gap,
+            sightings=tuple(ledger.sightings(self.where)),
             waiting=ledger.waiting,
         )
 
+    def sums(self, by: tuple[str, ...], where: Filter, bucket: Bucket | None, *, plain: bool = False) -> list[Sums]:
+        """The rows of a selection, in the currency asked for; `plain` are sums alone."""
+        asked = self.asked
+        if asked.currency is not None and asked.card is not None:
+            daily = self.ledger.answer(Query(by, where, day_or_hour(bucket)))
+            found, self.unconverted = in_currency(daily, asked.currency, asked.card, bucket)
+            return sorted(found, key=lambda row: (row.start is not None and row.start, -row.atto))
+        per = asked.per
+        measures = () if plain else tuple(dict.fromkeys((*asked.measures, *(per.measures if per is not None else ()))))
+        unit = REQUEST if per is None else per.of_query
+        return self.ledger.answer(Query(by, where, bucket, measures=measures, unit=unit))
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as JSON data; amounts are exact decimal strings, and null where none is known."""
-    whole = {total.currency: total.atto for total in report.totals}
-    since, until = report.period.since, report.period.until
-    return {
-        "period": {
-            "since": None if since is None else since.isoformat(),
-            "until": None if until is None else until.isoformat(),
-            "time_zone": TIME_ZONE,
-        },
-        "totals": [_row(sums, whole) for sums in report.totals],
-        "by": {name: [_row(sums, whole) for sums in rows] for name, rows in report.by.items()},
-        "gaps": [
-            {
-                "provider": gap.provider,
-                "model": gap.model,
-                "status": gap.status,
-                "billed": gap.chargeable,
-                "reason": gap.reason,
-                "count": gap.count,
-            }
-            for gap in report.gaps
-        ],
-        "sightings": [
-            {
-                "kind": seen.kind,
-                "reason": seen.reason,
-                "count": seen.count,
-                "amount": None if seen.atto is None else exact(seen.atto),
-                "currency": seen.currency or None,
-                "unknown": seen.unknown,
-            }
-            for seen in report.sightings
-        ],
-        "waiting_bytes": report.waiting,
-    }
+    def totals(self, rows: Sequence[Sums]) -> list[Sums]:
+        """What all rows come to: added up, unless there is more to it than sums."""
+        per, asked = self.asked.per, self.asked
+        is_sum = not asked.measures and (per is None or not per.measures) and METER not in asked.by
+        if not rows or not is_sum:
+            return self.sums((), self.where, None)
+        currencies = dict.fromkeys(row.currency for row in rows)
+        mine = [combined([one for one in rows if one.currency == each], (), None, each) for each in currencies]
+        return sorted(mine, key=lambda row: (-row.atto, row.currency))
 
+    def table(self, rows: list[Sums], where_before: Filter) -> Iterable[Line]:
+        asked = self.asked
+        if not asked.by and asked.every is None:
+            return ()
+        counts = self.counts(asked.by, asked.every)
+        before = self.sums(asked.by, where_before, None, plain=True) if self.is_row_by_row else None
+        rows = _with_missing(rows, counts, before)
+        if asked.top is not None:
+            kept = first_keys(rows, asked.top)
+            counts = _with_other_counts(counts, kept)
+            rows = with_other(rows, kept)
+            before = None if before is None else with_other(before, kept)
+        return self.lines(rows, counts, before)
 
-def render(report: Report, console: Console) -> None:
-    """Print the report as tables, and under them what is not known."""
-    if report.period != ALL_TIMES:
-        console.print(f"[dim]{report.period}[/dim]")
-    if report.waiting != 0:
-        what = "What may wait" if report.waiting is None else f"{report.waiting:,} bytes that wait"
-        way_out = "`aicost ledger ingest` takes it in, by whoever may write there."
-        console.print(f"[yellow]{what} in the ledger's journal is in no amount here. {way_out}[/yellow]")
-    if not report.totals:
-        console.print("Nothing recorded in this ledger for this selection.")
-        return
-    for total in report.totals:
-        console.print(_headline(total))
-    for name, rows in report.by.items():
-        _print_table(name, rows, report.totals, console)
-    _print_gaps(report.gaps, console)
-    _print_sightings(report.sightings, console)
+    @property
+    def is_row_by_row(self) -> bool:
+        """Whether rows are compared, and not only totals: those of a stretch of time have none before."""
+        return self.asked.compare and self.asked.every is None
 
+    def lines(self, rows: Iterable[Sums], counts: Mapping[OfRow, int], before: Sequence[Sums] | None) -> Iterable[Line]:
+        per = self.asked.per or PerUnit(REQUEST)
+        then = {(row.keys, bool(row.others), row.currency): row for row in before or ()}
+        for row in rows:
+            count = per.count(row, counts)
+            each = round(Fraction(row.atto) / count) if count and row.is_known else None
+            nothing = Sums(row.keys, None, row.currency) if before is not None else None
+            yield Line(row, count, each, then.get((row.keys, bool(row.others), row.currency), nothing))
 
-def _row(sums: Sums, whole: Mapping[str, int]) -> dict[str, Any]:
-    share = _share(sums, whole)
-    return {
-        "key": sums.key,
-        "currency": sums.currency,
-        "amount": exact(sums.atto) if sums.is_known else None,
-        "at_most": None if sums.at_most_atto is None else exact(sums.at_most_atto),
-        "wasted": exact(sums.wasted_atto) if sums.is_waste_known else None,
-        "share": None if share is None else format(round(share, 6).normalize(), "f"),
-        "calls": sums.calls,
-        "attempts": sums.attempts,
-        "retries": sums.retries,
-        "app_retries": sums.app_retries,
-        "fallbacks": sums.fallbacks,
-        "input_tokens": sums.input_tokens,
-        "cached_tokens": sums.cached_tokens,
-        "output_tokens": sums.output_tokens,
-        "unpriced": sums.unpriced,
-        "partial": sums.partial,
-        "possibly_billed": sums.possibly_billed,
-    }
+    def outcomes(self, by: tuple[str, ...], bucket: Bucket | None) -> list[OutcomeSums] | None:
+        if not all(map(can_tell, (*by, *self.where.dimensions))):
+            return None
+        return outcome_sums(self.ledger.outcomes(self.where), by, self.where, bucket)
+
+    def counts(self, by: tuple[str, ...], bucket: Bucket | None) -> dict[OfRow, int]:
+        """How many outcomes of the name asked for each row has."""
+        name = self.asked.per.outcome if self.asked.per is not None else None
+        if name is None:
+            return {}
+        return {(one.keys, one.start, False): one.count for one in self.outcomes(by, bucket) or () if one.name == name}
+
+    def changes(self, where_before: Filter) -> Iterable[Change]:
+        """From before to now, by currency."""
+        sides = [self.volumes(where_before), self.volumes(self.where)]
+        for currency in dict.fromkeys((*sides[1], *sides[0])):
+            yield change(currency, *(side.get(currency, ()) for side in sides))
+
+    def volumes(self, where: Filter) -> dict[str, list[Volume]]:
+        found: dict[str, list[Volume]] = {}
+        for row in self.sums(_COMPARED_BY, where, None, plain=True):
+            is_retry = row.keys[-1] == "retry"
+            amounts = (0, row.atto) if is_retry else (row.atto, 0)
+            volume = Volume(row.keys[:-1], row.calls, 0 if is_retry else row.all_tokens, *amounts)
+            found.setdefault(row.currency, []).append(volume)
+        return found
 
 
-def _share(sums: Sums, whole: Mapping[str, int]) -> Decimal | None:
-    """Which part of all that was spent in its currency, from 0 to 1; None when nothing was, or it is not known."""
-    of = whole.get(sums.currency)
-    return Decimal(sums.atto) / Decimal(of) if of and sums.is_known else None
+def _with_missing(rows: list[Sums], counts: Mapping[OfRow, int], before: Sequence[Sums] | None) -> list[Sums]:
+    """Rows for what cost nothing now, and did before or delivered something, so that all columns add up."""
+    there = {(row.keys, row.start, row.currency) for row in rows}
+    currencies = dict.fromkeys(row.currency for row in rows)
+    missing = [(keys, start, currency) for keys, start, _ in counts for currency in currencies]
+    missing += [(row.keys, None, row.currency) for row in before or ()]
+    return [*rows, *(Sums(*key) for key in dict.fromkeys(missing) if key not in there)]
 
 
-def _amount(sums: Sums) -> str:
-    return readable(sums.atto if sums.is_known else None, sums.currency)
-
-
-def _wasted(sums: Sums) -> str:
-    return readable(sums.wasted_atto if sums.is_waste_known else None, sums.currency)
-
-
-def _headline(total: Sums) -> str:
-    parts = [
-        f"[bold]{_amount(total)}[/bold] in {_plural(total.calls, 'call')}",
-        f"{_plural(total.attempts, 'attempt')}, {_plural(total.retries, 'retry', 'retries')}",
-        f"wasted {_wasted(total)}",
-    ]
-    if total.app_retries:
-        parts.append(_plural(total.app_retries, "call made again", "calls made again"))
-    if total.fallbacks:
-        parts.append(_plural(total.fallbacks, "fallback"))
-    if total.unpriced:
-        parts.append(f"[yellow]{total.unpriced} unpriced[/yellow]")
-    if total.partial:
-        parts.append(f"[yellow]{total.partial} priced in part[/yellow]")
-    if total.possibly_billed:
-        parts.append(f"[yellow]{total.possibly_billed} possibly billed unseen[/yellow]")
-    if total.unpriced or total.partial or total.possibly_billed:
-        most = (
-            "nobody can say at most what"
-            if total.at_most_atto is None
-            else f"at most {readable(total.at_most_atto, total.currency)}"
-        )
-        parts.append(f"[yellow]{'at least that, ' if total.is_known else ''}{most}[/yellow]")
-    return " · ".join(parts)
-
-
-# What is not known is said before anything but the amount, and tokens by kind are the first to go.
-_COLUMNS = (
-    Column("cost"),
-    Column("share", 4),
-    Column("calls", 2),
-    Column("attempts", 5),
-    Column("input", 6),
-    Column("cached", 8),
-    Column("output", 7),
-    Column("wasted", 3),
-    Column("not known", 1),
-)
-
-
-def _print_table(name: str, rows: Sequence[Sums], totals: Sequence[Sums], console: Console) -> None:
-    whole = {total.currency: total.atto for total in totals}
-    columns = (Column(name, folds_at=KEY_WIDTH), *_COLUMNS)
-    print_table(console, f"by {name}", columns, [_cells(row, _share(row, whole)) for row in rows])
-
-
-def _cells(row: Sums, share: Decimal | None) -> list[Cell]:
-    unknown = row.unpriced + row.partial + row.possibly_billed
-    return [
-        row.key if row.key is not None else Text("(none)", "dim"),
-        _amount(row),
-        "-" if share is None else f"{100 * share:.1f} %",
-        f"{row.calls:,}",
-        f"{row.attempts:,}",
-        f"{row.input_tokens:,}",
-        f"{row.cached_tokens:,}",
-        f"{row.output_tokens:,}",
-        "-" if row.wasted_atto == 0 and row.is_waste_known else _wasted(row),
-        Text(f"{unknown:,}", "yellow") if unknown else "-",
-    ]
-
-
-def _print_gaps(gaps: Sequence[Gap], console: Console) -> None:
-    if not gaps:
-        return
-    console.print("[yellow]Not known, and therefore not in the amounts above:[/yellow]")
-    for gap in gaps:
-        what = "possibly billed" if gap.chargeable == "possibly" else gap.status
-        text = f"  {gap.count} x {gap.provider}/{gap.model}: {what} ({gap.reason})"
-        console.print(printable(text), highlight=False, markup=False)
-
-
-_SAID = {
-    "joined": "another view of a call that is counted",
-    "differs": "another view of a call that is counted, with other counts",
-    "replaced": "counted until its client told of it itself",
-    "contradiction": "contradicts what was counted; the view that counts more counts",
-}
-
-
-def _print_sightings(sightings: Sequence[Sightings], console: Console) -> None:
-    if not sightings:
-        return
-    alarming = any(seen.kind in {"differs", "contradiction"} for seen in sightings)
-    console.print(f"[{'yellow' if alarming else 'dim'}]Seen besides, and not in the amounts above:[/]")
-    for seen in sightings:
-        reason = f" ({seen.reason})" if seen.reason else ""
-        amount = readable(seen.atto, seen.currency or "USD")
-        if seen.unknown and seen.atto is not None:
-            amount += f", and {seen.unknown:,} of unknown amount"
-        text = f"  {seen.count:,} x {_SAID.get(seen.kind, seen.kind)}{reason}: {amount}"
-        console.print(printable(text), highlight=False, markup=False)
-
-
-def _plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+def _with_other_counts(counts: Mapping[OfRow, int], kept: Mapping[str, Sequence[Keys]]) -> dict[OfRow, int]:
+    """The same with what the row of all others has."""
+    stay = {keys for mine in kept.values() for keys in mine}
+    found = dict(counts)
+    for (keys, start, _), count in counts.items():
+        if keys not in stay:
+            other = ((OTHER,) * len(keys), start, True)
+            found[other] = found.get(other, 0) + count
+    return found

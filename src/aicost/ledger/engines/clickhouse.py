@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from decimal import Context, Decimal
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -70,6 +70,7 @@ class ClickhouseSnapshot:
     """A database open for questions: all are answered from what was written up to the moment it was opened."""
 
     dialect: SqlDialect = CLICKHOUSE
+    has_sums = False
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
@@ -102,6 +103,8 @@ class ClickhouseSnapshot:
 
 class ClickhouseStore(ClickhouseSnapshot):
     """A database open for writing."""
+
+    batch_bytes = 2**21
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -153,6 +156,13 @@ class ClickhouseStore(ClickhouseSnapshot):
             raise
         self._number = None
         self._release()
+
+    def erasing(self, until: float) -> AbstractContextManager[None]:  # noqa: ARG002 - it cannot be, however long one waits
+        """Raises `LedgerError`: of most tables the first row of a key stays."""
+        raise LedgerError(
+            f"ledger {self._db.name}: nobody can be forgotten in ClickHouse yet; "
+            "ALTER TABLE ... UPDATE of subjects, runs_told, outcomes_told and views is what it takes"
+        )
 
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows that are not there."""

@@ -138,6 +138,7 @@ class _Base:
     """A connection to a database that has a ledger, or will have."""
 
     dialect: SqlDialect = POSTGRESQL
+    has_sums = False
 
     def __init__(self, url: str, *, timeout_s: float, silence_s: float | None) -> None:
         self.name, settings = _read(url)
@@ -208,7 +209,7 @@ class _Base:
             said = " ".join(str(error).split()) or type(error).__name__
             if self._password:  # which no message has, as far as anybody knows
                 said = said.replace(self._password, "***")
-            raise LedgerError(f"{what} ledger {self.name}: {said}") from None
+            raise LedgerError(f"{what} ledger {self.name}: {said}") from error
 
     def failed(self) -> tuple[str, str, str]:
         """What steps and runs failed."""
@@ -260,6 +261,9 @@ class PostgresqlSnapshot(_Base):
 class PostgresqlStore(_Base):
     """A ledger open for writing."""
 
+    batch_bytes = 2**21
+    """Two thousand charges or so: what a transaction costs by itself is little then."""
+
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._months: set[Month] = set()
         self._in_rooms: set[str] = set()
@@ -301,17 +305,20 @@ class PostgresqlStore(_Base):
 
     def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[Found]:
         """What SQL finds."""
-        return iter(self._say(select, values))
+        with self._as_ledger_error("cannot read"):
+            return iter(self._say(select, values))
 
     stream = rows
 
     @contextmanager
     def transaction(self, until: float) -> Iterator[None]:
-        """Begin to write, and wait for whoever else writes."""
-        with self._locked(until):
+        """Begin to write, and wait for whoever else writes. All that goes wrong in it is a `LedgerError` after it."""
+        with self._as_ledger_error("cannot write"), self._locked(until):
             if self._version() is None:
                 raise LedgerError(f"ledger {self.name} is gone")
             yield
+
+    erasing = transaction  # the space is the server's to use again, and its log and backups its owner's to look after
 
     @contextmanager
     def _locked(self, until: float) -> Iterator[None]:
@@ -324,7 +331,7 @@ class PostgresqlStore(_Base):
         except BaseException as error:
             self._months = months
             if isinstance(error, _SilentError):
-                self._db.close()
+                self._db.close()  # it would only be waited for again
             with suppress(psycopg.Error):
                 self._say("ROLLBACK")
             raise
@@ -337,10 +344,10 @@ class PostgresqlStore(_Base):
             try:
                 self._say(_LOCK)
                 return
-            except psycopg.errors.LockNotAvailable:
+            except psycopg.errors.LockNotAvailable as error:
                 self._say("ROLLBACK")
                 if time.monotonic() >= until or _forks.is_awaited():
-                    raise
+                    raise LedgerError(f"ledger {self.name} is locked by another writer; try again") from error
 
     def put(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows that are not there."""
@@ -413,11 +420,12 @@ class PostgresqlStore(_Base):
     @staticmethod
     def may_pass(error: Exception) -> bool:
         """Whether the same may succeed later: the server is at fault, not what is written."""
-        if isinstance(error, (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)):
+        cause = error.__cause__ or error
+        if isinstance(cause, (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)):
             return False
-        if isinstance(error, psycopg.Error):  # without a state it is psycopg's own: it cannot say a value to a server
-            return error.sqlstate is not None or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        return isinstance(error, (LedgerError, OSError))
+        if isinstance(cause, psycopg.Error):  # without a state it is psycopg's own: it cannot say a value to a server
+            return cause.sqlstate is not None or isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))
+        return isinstance(cause, (LedgerError, OSError))
 
 
 def _read(url: str) -> tuple[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from aicost._wellformed import wellformed
 from aicost.ledger.connection import connect, connect_read_only
 from aicost.ledger.schema import LedgerTable
 from aicost.ledger.sql_dialects import SQLITE, SqlDialect
-from aicost.ledger.sqlite_tables import inserted, version_of
+from aicost.ledger.sqlite_tables import Tables, inserted, version_of
 from aicost.ledger.store import Row
 
 _log = logging.getLogger("aicost.ledger")
@@ -46,6 +46,7 @@ class SqliteSnapshot:
     """A file open for questions: all are answered from the same moment."""
 
     dialect: SqlDialect = SQLITE
+    has_sums = True
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
@@ -75,6 +76,9 @@ class SqliteSnapshot:
 
 class SqliteStore(SqliteSnapshot):
     """A file open for writing."""
+
+    batch_bytes = 2**17
+    """A hundred charges or so. More in one go is slower: so many objects keep the garbage collector busy."""
 
     def __init__(self, path: Path, *, synchronous: str, timeout_s: float) -> None:
         """Raises `LedgerError`, `sqlite3.Error` or `OSError` for what cannot be written, or is no ledger."""
@@ -115,6 +119,14 @@ class SqliteStore(SqliteSnapshot):
                 db.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def erasing(self, until: float) -> Iterator[None]:
+        """A transaction after which nothing of what it took away is in the file, or in the log beside it."""
+        self.db.execute("PRAGMA secure_delete = ON")  # or the text stays in free pages
+        with self.transaction(until):
+            yield
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _begin(self, until: float) -> None:
         # SQLite itself waits ever longer between two looks, and then misses a file that others write all the time.
         while True:
@@ -133,6 +145,14 @@ class SqliteStore(SqliteSnapshot):
     def replace(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add rows, or take the place of those there."""
         self.db.executemany(inserted(table, "REPLACE"), rows)
+
+    def add(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add sums."""
+        Tables(self.db).add(table, rows)
+
+    def clear(self, table: LedgerTable) -> None:
+        """Remove all rows."""
+        Tables(self.db).clear(table)
 
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
         """Remove rows."""
