@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Collection, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from aicost._ledger_url import LedgerUrl
