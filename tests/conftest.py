@@ -34,6 +34,7 @@ from aicost.telemetry import guard, state
 from aicost.testing import ProviderEmulator, assert_conforms
 
 from .servers.clickhouse import clickhouse_server, clickhouse_url  # noqa: F401 - fixtures
+from .servers.fake import fake_server  # noqa: F401 - a fixture
 from .servers.postgresql import postgresql_server, postgresql_url  # noqa: F401 - fixtures
 
 if os.environ.get("AICOST_TEST_CANARY"):  # whatever version is installed is the one to try

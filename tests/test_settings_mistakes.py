@@ -41,7 +41,11 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
         {"AICOST_JOURNAL_MAX_BYTES": "-1"},
         "setting journal_max_bytes: .* '-1' in AICOST_JOURNAL_MAX_BYTES",
     ),
-    "a ledger that is a URL": ("", {"AICOST_LEDGER": "postgresql://h/db"}, "setting ledger: a ledger is a file"),
+    "a ledger whose URL is none": (
+        "",
+        {"AICOST_LEDGER": "postgresql://u:a/b@h/db"},
+        r"setting ledger: the ledger's URL \(postgresql://...\) cannot be read.*'postgresql://...' in AICOST_LEDGER",
+    ),
     "a home of nobody": (
         'rate_card = "~nobody-of-that-name/x"',
         {},

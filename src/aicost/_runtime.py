@@ -19,6 +19,7 @@ from opentelemetry.trace import TracerProvider
 from . import _forks, _signals, integrations
 from ._bounded import short
 from ._errors import ConfigError, RateCardError
+from ._ledger_url import LedgerUrl
 from ._settings import load as load_settings
 from ._wellformed import as_text
 from .pricing.card import RateCard
@@ -47,7 +48,7 @@ class Handle:
 
     tracer_provider: TracerProvider | None
     meter_provider: MeterProvider | None
-    ledger: Path | None
+    ledger: Path | LedgerUrl | None
     instrumented: tuple[str, ...]
 
     def use_rate_card(self, rate_card: str | PathLike[str] | None) -> str:
@@ -90,8 +91,9 @@ def init(
     Finds the clients that are installed (`instrument="auto"`) and wraps them. Sets up OpenTelemetry only where the
     application has not: a tracer provider that is set already is kept, and ownership is stamped on its spans.
     `exporter` is `"otlp"`, `"console"`, `"none"` or a SpanExporter; unset, OTLP is used if an
-    OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, or True for the user's state directory; there is none
-    by default. Opens no network connection. What is not given comes from `AICOST_*` variables and `aicost.toml`.
+    OTEL_EXPORTER_OTLP_*ENDPOINT is set. `ledger` is a path, a URL, or True for the user's state directory; there
+    is none by default. Waits for no network: what goes to a server goes there from threads. What is not given comes
+    from `AICOST_*` variables and `aicost.toml`.
 
     `attribution` and `labels` say whose everything is that no scope says otherwise of; beneath them is what the
     resource says (`cloud.*`, `k8s.*`, `service.name`, and owners by their attributes).

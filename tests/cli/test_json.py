@@ -69,6 +69,7 @@ def asked(tmp_path: Path) -> dict[str, tuple[str, ...]]:
         "doctor": (),
         "ledger check": ("--ledger", ledger),
         "ledger ingest": ("--ledger", ledger),
+        "ledger ship": (ledger, "--to", str(tmp_path / "shipped.sqlite")),
         "ledger migrate": ("--ledger", ledger),
         "ledger close": ("2020-01", "--ledger", ledger),
         "ledger forget": ("--user", "u-1", "--ledger", ledger),

@@ -18,7 +18,7 @@ from tests.ledger.test_connection import unprivileged
 from aicost.cli import main
 from aicost.journal.segments import found_in
 from aicost.ledger import Ledger, ingest
-from aicost.ledger.ingest import journal_of
+from aicost.ledger.where import journal_of
 
 COMMANDS = {
     "check": ["ledger", "check"],

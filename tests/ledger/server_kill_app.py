@@ -15,13 +15,13 @@ from aicost.ledger.writing import Writer
 def take_in_all(folder: Path, url: str) -> None:
     """Take in what is there; raises what the server makes of it."""
     writer = Writer(engine_of(url).open_store(url, timeout_s=2.0))
-    places = writer.places()
+    places = writer.places("of-the-test")
     while batch := list(journal.read(folder, places, limit_bytes=4_000)):
         reached = {one.end.segment: one.end.offset for one in batch}
         read = [(one.writer, one.number, read_record(one.data)) for one in batch]
         with writer.store.transaction(time.monotonic() + 5):
             writer.take_in([(name, number, record) for name, number, record in read if record is not None])
-            writer.put_places(reached)
+            writer.put_places("of-the-test", reached)
         places.update(reached)
 
 

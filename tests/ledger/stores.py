@@ -30,11 +30,11 @@ class Straight(Ledger):
     """A ledger whose records go into a store without a journal: by `flush` and `close`, in one transaction each."""
 
     def __init__(self, store: Store, rates: RateSource | None = None) -> None:
-        self.path = Path("straight")
+        self.where = Path("straight")
         self.lost = 0
         self.store = store
         self.writer = Writer(store)
-        self._rates, self._owners = rates, None
+        self._rates, self._owners, self._shipper = rates, None, None
         self._known_rates, self._warned = {}, set()
         self._waiting: list[bytes] = []
         self._numbers = count()

@@ -22,11 +22,12 @@ from aicost.journal.segments import found_in
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
 from aicost.ledger.columns import LONGEST_TEXT
-from aicost.ledger.ingest import Ingester, journal_of, take_in_all
+from aicost.ledger.ingest import Ingester, take_in_all
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.schema import SCHEMA_VERSION
 from aicost.ledger.told import Told, ToldOutcome, ToldRun, ToldStep
+from aicost.ledger.where import journal_of
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from tests.conftest import App
 

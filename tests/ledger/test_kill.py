@@ -14,9 +14,10 @@ import pytest
 from aicost.journal.segments import found_in
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
-from aicost.ledger.ingest import journal_of, take_in_all
+from aicost.ledger.ingest import take_in_all
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.where import journal_of
 
 from .charges import event, priced
 from .kill_app import PLACES

@@ -119,7 +119,7 @@ def test_a_credential_an_account_and_where_it_runs_are_mapped_too(tmp_path: Path
     said = {"k8s_namespace": "search", "label:app": "faq"}
     ledger.record([(event(attribution=said, origin=Origin(credential="c:1", organization="org-1")), priced(7))])
     ledger.close()
-    with LedgerReader(ledger.path) as reader:
+    with LedgerReader(ledger.where) as reader:
         [charge] = reader.charges()
     assert charge.attribution == {
         **said,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aicost.ledger import Ledger
 from aicost.ledger.check import check
-from aicost.ledger.ingest import journal_of
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
+from aicost.ledger.where import journal_of
 from aicost.scopes.ids import new_event_id
 from tests.servers.postgresql import PostgresqlServer
 

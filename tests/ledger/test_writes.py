@@ -80,11 +80,11 @@ def test_an_interrupted_batch_is_taken_in_again_and_counted_once(path: Path, mon
     ledger = Ledger.open(path)
     put_places, seen = Writer.put_places, []
 
-    def interrupted(store: Writer, places: Mapping[str, int]) -> None:
+    def interrupted(store: Writer, journal: str, places: Mapping[str, int]) -> None:
         seen.append(places)
         if len(seen) == 1:
             raise KeyboardInterrupt
-        put_places(store, places)
+        put_places(store, journal, places)
 
     monkeypatch.setattr(Writer, "put_places", interrupted)
     ledger.record_outcome("document", count=1, run_id=None, attribution={}, at_ns=1)

@@ -10,7 +10,7 @@ from pydantic import model_validator as check_whole
 
 from aicost.semconv.dimensions import METRIC_OWNERS, MetricOwner
 
-from .units import Address, Bytes, Durability, LedgerPath, Profile, Seconds, UserPath, Words
+from .units import Address, Bytes, Durability, LedgerPlace, Profile, Seconds, UserPath, Words
 
 Signal = Literal["traces", "metrics", "logs"]
 
@@ -187,8 +187,9 @@ class CollectorSettings(Section):
     """The rate card."""
     pricing: Pricing = Pricing()
     """What priced spans gain."""
-    ledger: LedgerPath = None
-    """A ledger that is to have every charge, too; that of the setting `ledger` otherwise, `false` for none."""
+    ledger: LedgerPlace = None
+    """A ledger that is to have every charge, too, a path or a server's URL; that of the setting `ledger` otherwise,
+    `false` for none."""
     spool: SpoolConfig | None = None
     """A folder that keeps what was received until it is delivered."""
     cost_metrics: CostMetrics = CostMetrics()

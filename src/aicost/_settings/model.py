@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from aicost._ledger_url import LedgerUrl
 from aicost._owner_rules import OwnerRules
 from aicost.semconv.dimensions import METRIC_OWNERS, MetricOwner
 
 from .collector_section import CollectorSettings
 from .surroundings import Surroundings
-from .units import Bytes, Durability, LedgerPath, Profile, ReadBy, Text, UserPath, Words
+from .units import Bytes, Durability, LedgerPlace, Profile, ReadBy, Text, UserPath, Words
 
 
 def _content(value: Any) -> Any:
@@ -70,9 +71,9 @@ class Settings(Secrets):
     """A rate card, a file or a folder; the bundled one otherwise."""
     exporter: Literal["otlp", "console", "none"] | None = None
     """Where spans and metrics go. Unset: OTLP if an `OTEL_EXPORTER_OTLP_*ENDPOINT` is set, else nowhere."""
-    ledger: Annotated[LedgerPath, ReadBy("process", "collector", "commands")] = None
-    """Path of the ledger; `true` for the one in the user's state directory; unset or `false` for none, though commands
-    that read a ledger look there then."""
+    ledger: Annotated[LedgerPlace, ReadBy("process", "collector", "commands")] = None
+    """The ledger: a path, or a server's URL; `true` for the one in the user's state directory; unset or `false` for
+    none, though commands that read a ledger look there then."""
     ledger_durability: Annotated[Durability, ReadBy("process", "collector")] = "process"
     """What a returned charge survives: the death of the process, or of the machine (`power`: each call waits for the
     disk, an event loop too)."""
@@ -124,7 +125,7 @@ class Settings(Secrets):
         return self._surroundings
 
     @property
-    def ledger_or_default(self) -> Path:
+    def ledger_or_default(self) -> Path | LedgerUrl:
         """The ledger for those who cannot do without. Raises `ConfigError` for a user without a home."""
         return self.ledger or self.surroundings.ledger
 

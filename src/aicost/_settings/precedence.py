@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource, InitSettingsSource, TomlConfigSettingsSource
 
 from aicost._errors import ConfigError
+from aicost._ledger_url import is_url, without_password
 
 from .leaves import leaves
 from .model import Secrets, Settings
@@ -114,7 +115,8 @@ def _problem(problem: dict[str, Any], places: Sequence[SettingsPlace], environme
             message += "; write it as JSON"
     elif place in files[:-1]:  # a section's own file does not name the section
         where = where[1:] or where
-    got = f"got {value!r:.80} {said_in}" if _may_be_shown(where, value) else said_in
+    shown = without_password(value) if is_url(value) else value
+    got = f"got {shown!r:.80} {said_in}" if _may_be_shown(where, value) else said_in
     return f"setting {'.'.join(map(str, where)) or '?'}: {message}" + (f" ({got.strip()})" if got.strip() else "")
 
 

@@ -20,7 +20,8 @@ class Surroundings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     xdg_state_home: Path | None = None
-    """Where the user's state directory is; `~/.local/state` otherwise. aicost keeps the ledger and its key there."""
+    """Where the user's state directory is; `~/.local/state` otherwise. aicost keeps the ledger, the
+    journals of servers and its key there."""
     xdg_data_home: Path | None = None
     """Where the user's data folder is; `~/.local/share` otherwise. `aicost rates refresh` writes there."""
     otel_exporter_otlp_endpoint: str | None = None

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetPydanticSchema,
+    PlainSerializer,
+    SerializationInfo,
+    WrapValidator,
+)
 from pydantic_settings import NoDecode
 
+from aicost._errors import LedgerError
+from aicost._ledger_url import LedgerUrl, is_url
 from aicost._wellformed import wellformed
 
 from .surroundings import Surroundings
@@ -68,14 +79,21 @@ def _words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
-def _ledger(value: Any) -> Any:
+def _ledger(value: Any, as_path: Callable[[Any], Any]) -> Any:
     if value is False or (isinstance(value, str) and value.lower() in {"", "0", "false", "no", "off"}):
         return None
     if value is True or (isinstance(value, str) and value.lower() in {"1", "true", "yes", "on"}):
         return Surroundings().ledger
-    if isinstance(value, str) and "://" in value:
-        raise ValueError("a ledger is a file; name its path")
-    return value
+    if isinstance(value, str) and is_url(value):
+        try:
+            return LedgerUrl(value)
+        except LedgerError as error:
+            raise ValueError(str(error)) from None
+    return value if isinstance(value, LedgerUrl) else as_path(value)
+
+
+def _dumped(value: Any, info: SerializationInfo) -> Any:
+    return str(value) if info.mode == "json" and value is not None else value
 
 
 def _at_home(value: Path) -> Path:
@@ -97,6 +115,11 @@ Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, BeforeValidator(_sound)]
 Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_words)]
 UserPath = Annotated[Path, AfterValidator(_at_home)]
-LedgerPath = Annotated[UserPath | None, BeforeValidator(_ledger)]
+_AsLedger = Annotated[UserPath | None, WrapValidator(_ledger), PlainSerializer(_dumped)]
+LedgerPlace = Annotated[
+    Path | LedgerUrl | None,
+    # Not as a union: a mistake is one of the setting, not of each of its kinds.
+    GetPydanticSchema(lambda _, handler: handler.generate_schema(_AsLedger)),
+]
 Durability = Literal["process", "power"]
 Profile = Literal["flat", "semconv", "openinference"]

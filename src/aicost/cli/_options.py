@@ -14,31 +14,42 @@ import click
 from rich.console import Console
 
 from aicost._errors import LedgerError, UsageError
+from aicost._ledger_url import LedgerUrl
 from aicost._settings import load
 from aicost.pricing.card import RateCard
 from aicost.reports.periods import between
 from aicost.reports.tables import UNLIMITED
 
+from ._ledger_place import ledger_option
+
+__all__ = [
+    "card_in_force",
+    "console",
+    "json_option",
+    "ledger_option",
+    "ledger_path",
+    "period_options",
+    "print_json",
+    "rate_card_option",
+    "wide_option",
+]
+
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead of tables."
 )
-ledger_option: Callable[[Any], Any] = click.option(
-    "--ledger",
-    type=click.Path(path_type=Path),
-    help="Ledger file. Default: AICOST_LEDGER, else the one in your state directory.",
-)
 
 
-def ledger_path(given: Path | None) -> Path:
+def ledger_path(given: Path | LedgerUrl | None) -> Path | LedgerUrl:
     """The ledger a command reads: the one given, the one configured, or the default one if it is there."""
-    from aicost.ledger.connection import as_ledger_error, located
-    from aicost.ledger.ingest import journal_of
+    from aicost.ledger.connection import as_ledger_error
+    from aicost.ledger.where import journal_of, where_is
 
-    path = load(ledger=given).ledger_or_default
-    with as_ledger_error(f"cannot read ledger {path}", "make it readable"):
-        if not (located(path).is_file() or journal_of(located(path)).is_dir()):  # which has all that was acknowledged
-            raise LedgerError(f"no ledger at {path}; name one with --ledger, or record one with AICOST_LEDGER={path}")
-        return located(path)
+    named = load(ledger=given).ledger_or_default
+    with as_ledger_error(f"cannot read ledger {named}", "make it readable"):
+        where = where_is(named)
+        if isinstance(where, Path) and not (where.is_file() or journal_of(where).is_dir()):  # which has all of it
+            raise LedgerError(f"no ledger at {named}; name one with --ledger, or record one with AICOST_LEDGER={named}")
+        return where
 
 
 rate_card_option: Callable[[Any], Any] = click.option(

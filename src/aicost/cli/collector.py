@@ -9,6 +9,9 @@ from typing import Any
 import click
 
 from aicost._errors import ConfigError
+from aicost._ledger_url import LedgerUrl
+
+from ._ledger_place import LedgerParam
 
 
 @click.command()
@@ -23,7 +26,7 @@ from aicost._errors import ConfigError
     help="Where to send everything; may be given several times. file=- is the standard output.",
 )
 @click.option("--rate-card", metavar="PATH|URL", help="The rate card; the bundled one otherwise.")
-@click.option("--ledger", type=click.Path(path_type=Path), help="Also write every charge to this ledger.")
+@click.option("--ledger", type=LedgerParam(), help="Also write every charge to this ledger, a file or a server's URL.")
 @click.option("--spool", type=click.Path(path_type=Path), help="A folder that keeps requests until they are delivered.")
 @click.option("--admin", metavar="HOST:PORT", help="Where /healthz, /readyz and /metrics are.")
 @click.option("--print-config", is_flag=True, help="Print what would run, and exit.")
@@ -33,7 +36,7 @@ def command(
     listen_grpc: str | None,
     exports: tuple[str, ...],
     rate_card: str | None,
-    ledger: Path | None,
+    ledger: Path | LedgerUrl | None,
     spool: Path | None,
     admin: str | None,
     print_config: bool,

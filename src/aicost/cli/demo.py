@@ -10,18 +10,18 @@ import click
 from rich.console import Console
 
 from aicost._errors import ConfigError
+from aicost._ledger_url import LedgerUrl
 
+from ._ledger_place import LedgerParam
 from ._options import console, json_option, print_json, wide_option
 
 
 @click.command("demo")
 @click.option("--live", is_flag=True, help="Use the real APIs; needs OPENAI_API_KEY and ANTHROPIC_API_KEY.")
-@click.option(
-    "--ledger", type=click.Path(path_type=Path), help="Where to keep the ledger. Default: a new temporary one."
-)
+@click.option("--ledger", type=LedgerParam(), help="Where to keep the ledger: a new file, or the URL of a server.")
 @json_option
 @wide_option
-def command(live: bool, ledger: Path | None, as_json: bool, wide: bool) -> None:
+def command(live: bool, ledger: Path | LedgerUrl | None, as_json: bool, wide: bool) -> None:
     """Run a small agent on the real client packages and account for every cent of it.
 
     Six questions of three tenants, answered side by side by a planner, sub-agents, a writer and a reviewer. One
@@ -37,8 +37,7 @@ def command(live: bool, ledger: Path | None, as_json: bool, wide: bool) -> None:
     logging.getLogger("openai").setLevel(logging.WARNING)
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     path = ledger or Path(tempfile.mkdtemp(prefix="aicost-demo-")) / "ledger.sqlite"
-    if path.exists():
-        raise ConfigError(f"{path} exists; the demo starts a ledger of its own, so name a new file")
+    _refuse_used(path)
     if not as_json:
         notes.print("Running an agent for three tenants, with everything that goes wrong in real life ...")
     run = run_live if live else run_emulated
@@ -58,6 +57,22 @@ def command(live: bool, ledger: Path | None, as_json: bool, wide: bool) -> None:
             f"the ledger ({result.ledger_total}) and what was not seen ({result.unseen}) "
             f"do not make up the provider's bill ({result.bill})"
         )
+
+
+def _refuse_used(path: Path | LedgerUrl) -> None:
+    """The demo's accounts are those of a ledger that has nothing else in it."""
+    if isinstance(path, Path):
+        if path.exists():
+            raise ConfigError(f"{path} exists; the demo starts a ledger of its own, so name a new file")
+        return
+    from aicost.ledger import Ledger
+    from aicost.ledger.query import Query
+    from aicost.ledger.reader import LedgerReader
+
+    Ledger.open(path).close()  # which makes its tables
+    with LedgerReader(path) as ledger:
+        if ledger.waiting or ledger.answer(Query()):
+            raise ConfigError(f"{path} has a ledger already; the demo starts one of its own, so name another database")
 
 
 def _print_accounts(result: object, console: Console) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from aicost import integrations
 from aicost._errors import AicostError
+from aicost._ledger_url import LedgerUrl
 from aicost._settings import Settings, load
 from aicost._version import __version__
 from aicost.ledger.reader import LedgerReader
@@ -85,7 +86,9 @@ def _rate_card(settings: Settings) -> dict[str, Any]:
 def _ledger(settings: Settings) -> dict[str, Any]:
     if settings.ledger is None:
         return _check("ledger", "off", "set AICOST_LEDGER to a path, or to true, to keep one")
-    path = settings.ledger.expanduser()
+    path = settings.ledger
+    if isinstance(path, LedgerUrl):
+        return _server(path)
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
@@ -101,9 +104,19 @@ def _ledger(settings: Settings) -> dict[str, Any]:
         return _check("ledger", "error", str(error))
 
 
-def _seen_besides(path: Path) -> str:
+def _server(url: LedgerUrl) -> dict[str, Any]:
+    """Whether a server can be asked; one without a ledger will have one with the first charge."""
+    from aicost.ledger.where import journal_of
+
+    try:
+        return _check("ledger", "ok", f"{url}{_seen_besides(url)}; its journal is {journal_of(url)}")
+    except AicostError as error:
+        return _check("ledger", "error", url.hidden_in(str(error)))
+
+
+def _seen_besides(path: Path | LedgerUrl) -> str:
     """What a ledger has of views that are no money."""
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         return ""
     with LedgerReader(path) as ledger:
         seen = [f"{s.count} {s.kind} ({readable(s.atto, s.currency or 'USD')})" for s in ledger.sightings()]
@@ -119,7 +132,9 @@ def _exporter(settings: Settings) -> dict[str, Any]:
 
 def _said(settings: Settings) -> str:
     values = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
-    said = [f"{name}={str(value) if isinstance(value, Path) else value!r}" for name, value in values.items()]
+    said = [
+        f"{name}={str(value) if isinstance(value, Path | LedgerUrl) else value!r}" for name, value in values.items()
+    ]
     return ", ".join(said) or "all defaults"
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from aicost._ledger_url import LedgerUrl
+
 from ._options import console, json_option, ledger_option, ledger_path, print_json, wide_option
 
 
@@ -14,7 +16,7 @@ from ._options import console, json_option, ledger_option, ledger_path, print_js
 @ledger_option
 @json_option
 @wide_option
-def command(identifier: str, ledger: Path | None, as_json: bool, wide: bool) -> None:
+def command(identifier: str, ledger: Path | LedgerUrl | None, as_json: bool, wide: bool) -> None:
     """Explain what a run, span, event or entry cost: quantity x rate = amount, rate, card, source.
 
     The start of an id is enough, if it is 6 characters or more and fits only one.

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import click
 
+from aicost._ledger_url import LedgerUrl
 from aicost.ledger.query import Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.reports.amounts import readable
@@ -46,7 +47,7 @@ def focus(
     version: Literal["1.2", "1.4"],
     every: Literal["hour", "day", "month"] | None,
     output: Path | None,
-    ledger: Path | None,
+    ledger: Path | LedgerUrl | None,
 ) -> None:
     """Write charges as a FOCUS data set (Cost and Usage): CSV, or Parquet if the output is called so.
 
@@ -67,7 +68,9 @@ def focus(
 @where_option
 @output_option
 @ledger_option
-def as_csv(period: Period, conditions: tuple[tuple[str, str], ...], output: Path | None, ledger: Path | None) -> None:
+def as_csv(
+    period: Period, conditions: tuple[tuple[str, str], ...], output: Path | None, ledger: Path | LedgerUrl | None
+) -> None:
     """Write the charges as CSV, one row per attempt that counts. Amounts are exact; what is not known is empty."""
     _charges(period, conditions, output, ledger, is_parquet=False)
 
@@ -77,7 +80,9 @@ def as_csv(period: Period, conditions: tuple[tuple[str, str], ...], output: Path
 @where_option
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write.")
 @ledger_option
-def as_parquet(period: Period, conditions: tuple[tuple[str, str], ...], output: Path, ledger: Path | None) -> None:
+def as_parquet(
+    period: Period, conditions: tuple[tuple[str, str], ...], output: Path, ledger: Path | LedgerUrl | None
+) -> None:
     """Write the charges as Parquet, amounts as DECIMAL(38,18). Needs `aicost[parquet]`."""
     _charges(period, conditions, output, ledger, is_parquet=True)
 
@@ -86,7 +91,7 @@ def _charges(
     period: Period,
     conditions: tuple[tuple[str, str], ...],
     output: Path | None,
-    ledger: Path | None,
+    ledger: Path | LedgerUrl | None,
     *,
     is_parquet: bool,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from aicost._errors import LedgerError
+from aicost._ledger_url import LedgerUrl
 from aicost.ledger.query import BREAKDOWNS, BUCKETS, METER, RUN, Bucket, Filter, check_dimension
 from aicost.reports.periods import Period
 from aicost.semconv.dimensions import DIMENSIONS
@@ -134,7 +135,7 @@ def command(
     run_id: str | None,
     currency: str | None,
     rate_card: Path | None,
-    ledger: Path | None,
+    ledger: Path | LedgerUrl | None,
     as_json: bool,
     csv_file: str | None,
     wide: bool,

@@ -138,7 +138,7 @@ class Intake:
             return
         kept = await asyncio.get_running_loop().run_in_executor(self._writing, _record, self._ledger, priced)
         if not kept:
-            raise OverloadedError(f"the ledger {self._ledger.path} cannot be written", 5.0)
+            raise OverloadedError(f"the ledger {self._ledger.where} cannot be written", 5.0)
 
     async def _others(self, signal: str, data: bytes) -> Accepted:
         try:

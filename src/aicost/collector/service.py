@@ -28,6 +28,7 @@ from aicost._errors import AicostError, ConfigError
 from aicost._settings import Settings
 from aicost._settings.collector_section import OtlpExporter, Receiver, Receivers, Retry
 from aicost.ledger import Ledger
+from aicost.ledger.where import beside, where_is
 from aicost.scopes import id_key
 from aicost.telemetry.profiles import CostProfile
 
@@ -135,7 +136,7 @@ class Service:
         config, name = self._config, f"views-{self._index}.jsonl"
         if config.spool is not None:
             return Memory(Path(config.spool.path) / name)
-        return None if config.ledger is None else Memory(config.ledger.with_name(f"{config.ledger.name}.{name}"))
+        return None if config.ledger is None else Memory(beside(where_is(config.ledger), name))
 
     async def start(self) -> None:
         """Listen and deliver. Raises `ConfigError` for addresses that cannot be listened at."""

@@ -15,6 +15,7 @@ import openai
 
 import aicost
 from aicost._errors import ConfigError
+from aicost._ledger_url import LedgerUrl
 from aicost._money import to_decimal
 from aicost.reports.report_data import to_json
 from aicost.reports.summary import Report, ReportRequest, build_report
@@ -38,7 +39,7 @@ class DemoResult:
     """By all of `BY` at once."""
     tables: tuple[Report, ...]
     """By each of them, for people."""
-    ledger: Path
+    ledger: Path | LedgerUrl
     ledger_total: Decimal
     bill: Decimal | None
     unseen: Decimal | None
@@ -51,7 +52,7 @@ class DemoResult:
         return self.bill is None or (self.unseen is not None and self.ledger_total + self.unseen == self.bill)
 
 
-def run_emulated(ledger: Path, progress: Progress) -> DemoResult:
+def run_emulated(ledger: Path | LedgerUrl, progress: Progress) -> DemoResult:
     """Run against emulated providers on loopback, and compare the ledger with their true bill."""
     with ProviderEmulator() as emulator, OtlpReceiver() as receiver:
         write_script(emulator)
@@ -66,7 +67,7 @@ def run_emulated(ledger: Path, progress: Progress) -> DemoResult:
         return _accounts(ledger, run_ids, bill.total.normalize(), bill.unseen.normalize(), len(receiver.spans))
 
 
-def run_live(ledger: Path, progress: Progress) -> DemoResult:
+def run_live(ledger: Path | LedgerUrl, progress: Progress) -> DemoResult:
     """Run against the real APIs. Raises `ConfigError` when a key is missing. This costs a few cents."""
     missing = [name for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY") if not os.environ.get(name)]
     if missing:
@@ -97,8 +98,9 @@ def demo_json(result: DemoResult) -> dict[str, Any]:
     }
 
 
-def _run(clients: Clients, ledger: Path, exporter: str | None, progress: Progress) -> tuple[str, ...]:
-    aicost.init("aicost-demo", attribution={"team": "support"}, exporter=exporter, ledger=ledger)
+def _run(clients: Clients, ledger: Path | LedgerUrl, exporter: str | None, progress: Progress) -> tuple[str, ...]:
+    given = ledger if isinstance(ledger, Path) else ledger.secret
+    aicost.init("aicost-demo", attribution={"team": "support"}, exporter=exporter, ledger=given)
     try:
         return asyncio.run(_answer_all(clients, progress))
     finally:
@@ -127,7 +129,7 @@ async def _answer_all(clients: Clients, progress: Progress) -> tuple[str, ...]:
 
 
 def _accounts(
-    ledger: Path, run_ids: tuple[str, ...], bill: Decimal | None, unseen: Decimal | None, spans: int | None
+    ledger: Path | LedgerUrl, run_ids: tuple[str, ...], bill: Decimal | None, unseen: Decimal | None, spans: int | None
 ) -> DemoResult:
     report = build_report(ledger, ReportRequest(BY))
     tables = tuple(build_report(ledger, ReportRequest((name,))) for name in BY)

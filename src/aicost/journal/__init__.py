@@ -6,13 +6,15 @@ format is described in `segments`.
 
 from __future__ import annotations
 
-from .consumer import Damaged, ingesting, read, release, waiting
+from .consumer import Damaged, identified, identity_of, ingesting, read, release, waiting
 from .segments import MOST_BYTES, Place, Record
 from .writer import Journal, JournalFullError
 
 __all__ = [
     "Journal",
     "JournalFullError",
+    "identified",
+    "identity_of",
     "ingesting",
     "read",
     "waiting",

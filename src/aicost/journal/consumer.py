@@ -27,6 +27,8 @@ from .segments import RECORD_HEADER, Damage, Record, Segment, found_in, walk
 
 _log = logging.getLogger("aicost.journal")
 
+_IDENTITY, _IDENTITY_BYTES = "journal.id", 16
+
 _MOST_DAMAGED = 16
 """Damaged segments that are kept; of more, the newest."""
 
@@ -69,6 +71,26 @@ class Damaged:
         """It is there no more."""
         self._spots.pop(segment, None)
         self._told.discard(segment)
+
+
+def identity_of(folder: Path) -> str | None:
+    """The id of a journal, by which a store that several ingest into knows whose places are whose; None without one."""
+    try:
+        said = (folder / _IDENTITY).read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return said if len(said) == 2 * _IDENTITY_BYTES and not said.strip("0123456789abcdef") else None
+
+
+def identified(folder: Path) -> str:
+    """The id of a journal, which is given one if it has none. For who is `ingesting`."""
+    known = identity_of(folder)
+    if known is None:
+        known = os.urandom(_IDENTITY_BYTES).hex()
+        new = folder / f"{_IDENTITY}.new"
+        _owner_only.write_bytes(new, known.encode("ascii"))
+        new.replace(folder / _IDENTITY)
+    return known
 
 
 def ingesting(folder: Path, *, wait_s: float = 0.0) -> AbstractContextManager[bool]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aicost._errors import LedgerError
+from aicost._ledger_url import LedgerUrl
 
 from .closing import month_of, months_closed
 from .columns import CONTEXT, SUBJECT, digest_of
 from .connection import as_ledger_error
-from .engines import engine_of, is_url
 from .engines.sqlite import SqliteSnapshot
 from .ingest import READ_TIMEOUT_S
 from .records import layout_of
@@ -24,6 +24,7 @@ from .schema import COUNTS
 from .selection import HOUR_NS
 from .sql_dialects import QUANTITY_COLUMNS, SqlDialect
 from .store import Snapshot
+from .where import open_snapshot, where_is
 
 
 class Broken(NamedTuple):
@@ -104,18 +105,19 @@ def _questions(dialect: SqlDialect) -> dict[str, tuple[str, str]]:
     return questions
 
 
-def check(where: Path | str) -> Iterator[Broken]:
+def check(where: Path | LedgerUrl | str) -> Iterator[Broken]:
     """Every row that breaks an invariant of the ledger; none, if all is well. Reads one moment, and changes nothing.
 
     Raises `LedgerError` for what is no ledger. Where the file itself is damaged, that is all it says.
     """
-    if isinstance(where, str) and is_url(where):
-        with closing(engine_of(where).open_snapshot(where, timeout_s=READ_TIMEOUT_S)) as snapshot:
+    where = where_is(where)
+    if isinstance(where, LedgerUrl):
+        with closing(open_snapshot(where, timeout_s=READ_TIMEOUT_S)) as snapshot:
             yield from _broken(snapshot)
         return
     try:
         with as_ledger_error(f"cannot read ledger {where}", "restore a copy, or try `sqlite3 FILE .recover`"):
-            yield from _broken_in_file(Path(where))
+            yield from _broken_in_file(where)
     except LedgerError as error:
         cause = error.__cause__
         # Text that is none is said by the same error as a file that cannot be opened.

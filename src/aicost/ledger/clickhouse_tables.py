@@ -195,7 +195,10 @@ failed_runs AS (
 CREATED = {
     **{physical(table): _created(table) for table in TABLES},
     **{table.name: _latest(table) for table in STATES},
-    "places": "CREATE VIEW IF NOT EXISTS places AS SELECT segment, reached FROM places_told FINAL WHERE segment <> ''",
+    "places": (
+        "CREATE VIEW IF NOT EXISTS places AS SELECT segment, reached, journal FROM places_told FINAL "
+        "WHERE segment <> ''"
+    ),
     "charges": _CHARGES,
 }
 """The statements that make a ledger, by what each makes. Each can be run again."""

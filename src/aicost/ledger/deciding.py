@@ -248,7 +248,7 @@ class Decider:
 
     def _most_known(self, event: KnownEvent) -> ChargeRecord:
         """What the views of an event come to: the one that knows most, and whose work it was by the first to say."""
-        best = max(event.views, key=_rank)
+        best = max(event.views, key=rank)
         for view in event.views:
             if _contradicts(view, best):
                 _log.warning(
@@ -318,7 +318,7 @@ def _owners(in_order: Sequence[ChargeRecord]) -> tuple[dict[str, str], str | Non
     return attribution, evidence
 
 
-def _rank(view: ChargeRecord) -> tuple[Any, ...]:
+def rank(view: ChargeRecord) -> tuple[Any, ...]:
     """How much a view knows: of two that are whole, or both are not, the one that counts more. Never a tie.
 
     Of two that say as much the one of the attempt itself, which begins after the span around it and ends before.
@@ -354,7 +354,7 @@ def _is_covered(view: ChargeRecord, by: ChargeRecord) -> bool:
     if view == by:
         return True
     tells_less = _billed(view) == _billed(by) or _is_less(view, by)
-    if not tells_less or _order(by) > _order(view) or _rank(view) > _rank(by):
+    if not tells_less or _order(by) > _order(view) or rank(view) > rank(by):
         return False
     same = all(getattr(view, name) in (None, getattr(by, name)) for name in _KEPT)
     same = same and by.evidence in (None, view.evidence) and {*_names_of(view)} <= {*_names_of(by)}

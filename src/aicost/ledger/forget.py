@@ -9,16 +9,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aicost._ledger_url import LedgerUrl
 from aicost.scopes.ids import opaque
 from aicost.semconv.dimensions import LABEL
 
 from .columns import SUBJECT, SUBJECT_KEYS
 from .connection import as_ledger_error
-from .engines import engine_of
-from .engines.sqlite import SqliteStore
-from .ingest import READ_TIMEOUT_S, journal_of, take_in_all
+from .ingest import READ_TIMEOUT_S, take_in_all
 from .schema import FURTHER_VIEWS, OUTCOMES, PEOPLE, RUNS, UNREAD, LedgerTable
 from .store import Row, Store
+from .where import journal_of, open_store, where_is
 
 _KEY = "user_id"
 
@@ -34,29 +34,26 @@ class Forgotten(NamedTuple):
     """Damaged segments of the journal, which might have: they are gone."""
 
 
-def forget_user(where: Path | str, user_id: str) -> Forgotten:
+def forget_user(where: str | Path | LedgerUrl, user_id: str) -> Forgotten:
     """Remove a person from a ledger, whatever it says of them beside money; and what waits in its journal first.
 
     An id that looks like personal data is looked for as its hash, which is all that was kept of it. Done twice it
     changes nothing. Raises `LedgerError` where the journal cannot be taken in: then it would come back from there.
     """
-    if isinstance(where, Path):
-        take_in_all(where)
+    where = where_is(where)
+    take_in_all(where)
     ids = sorted({user_id, opaque(_KEY, user_id)})
     with as_ledger_error(f"cannot write ledger {where}", "make it writable, or look at it with `aicost ledger check`"):
-        with closing(_opened(where)) as store, store.erasing(time.monotonic() + READ_TIMEOUT_S):
+        with (
+            closing(open_store(where, timeout_s=READ_TIMEOUT_S)) as store,
+            store.erasing(time.monotonic() + READ_TIMEOUT_S),
+        ):
             subjects = _subjects(store, ids)
             others = _attributions(store, RUNS, ids) + _attributions(store, OUTCOMES, ids) + _views(store, ids)
-        damaged = list(journal_of(where).glob("*.damaged")) if isinstance(where, Path) else []
+        damaged = list(journal_of(where).glob("*.damaged"))
         for file in damaged:
             file.unlink()
     return Forgotten(subjects, others, len(damaged))
-
-
-def _opened(where: Path | str) -> Store:
-    if isinstance(where, Path):
-        return SqliteStore(where, synchronous="FULL", timeout_s=READ_TIMEOUT_S)
-    return engine_of(where).open_store(where, timeout_s=READ_TIMEOUT_S)
 
 
 def _subjects(store: Store, ids: Collection[str]) -> int:

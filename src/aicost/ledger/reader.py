@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from aicost._errors import LedgerError
+from aicost._ledger_url import LedgerUrl
 from aicost._money import to_text
 from aicost.pricing.charge import Layout
 from aicost.pricing.kernel import Inquiry
@@ -22,9 +23,7 @@ from aicost.usage.meters import Quantity
 from .answers import Booked, EntryRow, Gap, Recorded, RunRow, Sightings, StepRow
 from .closing import booked_sql, months_closed
 from .columns import CONTEXT, entry_id
-from .connection import as_ledger_error, located
-from .engines import engine_of, is_url, shown
-from .engines.sqlite import SqliteSnapshot
+from .connection import as_ledger_error
 from .ingest import READ_TIMEOUT_S, take_in
 from .outcomes import OutcomeRow, outcome_of, outcomes_sql
 from .query import EVERYTHING, RUN, Filter, Query, start_of
@@ -49,6 +48,7 @@ from .sums import (
     without,
 )
 from .value_selection import runs_sql, values_of, values_sql
+from .where import Where, open_snapshot, where_is
 from .writing import READ_ENTRY
 
 _IDS: tuple[tuple[str, str, str, Kind], ...] = (
@@ -91,7 +91,7 @@ class LedgerReader:
     `LedgerError` when the file turns out to be damaged.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str] | LedgerUrl) -> None:
         """Take in what waits in the journal, then open. Raises `LedgerError` for what is no ledger.
 
         Where it may not be written, what waits stays there: `waiting` says how many bytes.
@@ -100,26 +100,23 @@ class LedgerReader:
         self._names: dict[tuple[str, Any], str | None] = {}
         self.waiting: int | None = 0
         """Bytes of the journal beside it that could not be taken in, and are in no answer; None if nobody can say."""
-        if isinstance(path, str) and is_url(path):
-            self._path = shown(path)
-            self._snapshot = engine_of(path).open_snapshot(path, timeout_s=READ_TIMEOUT_S)
-        else:
-            file = located(path)
-            self._path = str(file)
-            with self._reading():
-                self._snapshot = self._of_file(file)
+        self._path = where_is(path)
+        with self._reading():
+            self._snapshot = self._opened(self._path)
         self._dialect = self._snapshot.dialect
 
-    def _of_file(self, file: Path) -> Snapshot:
-        self.waiting = take_in(file)
-        if not file.is_file():
+    def _opened(self, where: Where) -> Snapshot:
+        self.waiting = take_in(where)
+        if isinstance(where, Path) and not where.is_file():
             raise LedgerError(
-                f"no ledger at {file}; run something with AICOST_LEDGER={file} first, or name another one"
+                f"no ledger at {where}; run something with AICOST_LEDGER={where} first, or name another one"
             )
-        return SqliteSnapshot.open(file, timeout_s=READ_TIMEOUT_S)
+        return open_snapshot(where, timeout_s=READ_TIMEOUT_S)
 
     def _reading(self) -> AbstractContextManager[None]:
-        way_out = "restore a copy" if is_url(self._path) else "restore a copy, or try `sqlite3 FILE .recover`"
+        way_out = "restore a copy"
+        if isinstance(self._path, Path):
+            way_out += ", or try `sqlite3 FILE .recover`"
         return as_ledger_error(f"cannot read ledger {self._path}", way_out)
 
     def __enter__(self) -> LedgerReader:  # noqa: PYI034 - Self needs Python 3.11

@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 
 from aicost import _forks, _owner_only
 from aicost._later import Worker, in_collector, later
+from aicost._ledger_url import LedgerUrl
 from aicost._owner_rules import OwnerRule, OwnerTable
 from aicost.journal import Journal, JournalFullError
 from aicost.pricing.charge import Charge, Layout
@@ -27,11 +28,14 @@ from aicost.pricing.sighting import Sighting
 from aicost.scopes.ids import new_id
 from aicost.usage.event import UsageEvent
 
-from .connection import as_ledger_error, connect, located
-from .ingest import Ingester, journal_of
+from .connection import as_ledger_error, connect
+from .engines import engine_of
+from .ingest import Ingester
 from .records import charges_record, record
+from .shipping import Shipper
 from .sqlite_tables import version_of
 from .told import Told
+from .where import Where, journal_of, where_is
 
 _log = logging.getLogger("aicost.ledger")
 
@@ -73,35 +77,40 @@ class Ledger:
 
     def __init__(
         self,
-        path: Path,
+        where: Where,
         rates: RateSource | None,
         durability: Literal["process", "power"],
         max_bytes: int,
         segment_bytes: int,
         owners: Sequence[OwnerRule],
     ) -> None:
-        self.path = path
+        self.where = where
         self.lost = 0
         """Charges given up for good."""
         self._rates = rates
         self._owners = OwnerTable(owners) if owners else None
         self._lock = _forks.lock()
         """Whoever has it takes in."""
-        self._ingester = Ingester(path, synchronous="FULL" if durability == "power" else "NORMAL")
+        self._ingester = Ingester(where, synchronous="FULL" if durability == "power" else "NORMAL")
         self._journal = Journal(
-            journal_of(path), max_bytes=max_bytes, segment_bytes=segment_bytes, durability=durability
+            journal_of(where), max_bytes=max_bytes, segment_bytes=segment_bytes, durability=durability
         )
         self._worker = Worker("aicost-ledger")
         self._is_due = False
         self._warned: set[str] = set()
         self._known_rates: dict[int, Layout] = {}
         self._closed = False
+        self._shipper = Shipper(self._ingest, self._ingester.close) if isinstance(where, LedgerUrl) else None
+        """Takes in, where the ledger is on a server."""
         _open_ledgers.add(self)
+        if self._shipper is not None:
+            # What a process before this one has left is shipped, too; and a wrong password is noticed now.
+            self._shipper.soon()
 
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: str | Path | LedgerUrl,
         *,
         rates: RateSource | None = None,
         durability: Literal["process", "power"] = "process",
@@ -112,13 +121,17 @@ class Ledger:
         """Open or create a ledger, which its owner alone can read. `rates` tells the source of every rate it sees.
 
         `max_bytes` bounds what may wait in its journal; `owners` say whose is what does not say so itself. Raises
-        `LedgerError` when the path cannot be written, or holds something else or a newer ledger.
+        `LedgerError` when the path cannot be written, or holds something else or a newer ledger. Of a server, by its
+        URL, nothing is asked here: `ConfigError` is for one that nobody knows, or whose client is not installed.
         """
-        with as_ledger_error(f"cannot open ledger {path}", "choose a writable path or another file"):
-            file = located(path)
-            _owner_only.make_folder(file.parent)
-            _prepare(file)
-            return cls(file, rates, durability, max_bytes, segment_bytes, owners)
+        where = where_is(path)
+        with as_ledger_error(f"cannot open ledger {where}", "choose a writable path or another file"):
+            if isinstance(where, LedgerUrl):
+                engine_of(where.secret)
+            else:
+                _owner_only.make_folder(where.parent)
+                _prepare(where)
+            return cls(where, rates, durability, max_bytes, segment_bytes, owners)
 
     def record(
         self,
@@ -193,7 +206,7 @@ class Ledger:
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Take in what waits in the journal. Returns whether nothing is left."""
-        return self._ingest_within(timeout_s)
+        return self._ingest_within(timeout_s) if self._shipper is None else self._shipper.within(timeout_s)
 
     def close(self) -> None:
         """Take in what waits, and let go of the files. Closing twice does nothing; what is recorded later is lost."""
@@ -202,11 +215,13 @@ class Ledger:
         self._closed = True
         _open_ledgers.discard(self)
         self._journal.close()
-        if not self._ingest_within(OPEN_TIMEOUT_S):
+        shipper = self._shipper
+        if not (self._ingest_within if shipper is None else shipper.close)(OPEN_TIMEOUT_S):
             folder = self._journal.folder
-            _log.warning("ledger %s: charges wait in %s; `aicost ledger ingest` takes them in", self.path, folder)
-        with self._lock:
-            self._ingester.close()
+            _log.warning("ledger %s: charges wait in %s; `aicost ledger ingest` takes them in", self.where, folder)
+        if shipper is None:
+            with self._lock:
+                self._ingester.close()
 
     def _note(self, kind: str, *values: object) -> None:
         try:
@@ -229,7 +244,9 @@ class Ledger:
             way_out = "What does not fit is counted as lost: free space, or raise journal_max_bytes."
             self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
             return False
-        if not self._is_due:
+        if self._shipper is not None:
+            self._shipper.soon()
+        elif not self._is_due:
             self._is_due = True
             self._worker.take(self._take_in_soon)
         return True
@@ -260,14 +277,17 @@ class Ledger:
         try:
             is_done = self._ingester.ingest(wait_s=wait_s)
         except Exception as error:  # noqa: BLE001 - a damaged file may make anything of it
-            if "locked" in str(error):
+            said, way_out = str(error), "Charges wait in its journal; free space or make it writable."
+            if isinstance(self.where, LedgerUrl):
+                said = self.where.hidden_in(" ".join(said.split()))
+                way_out = "Charges wait in the journal on this machine until it can be."
+            elif "locked" in said:
                 return False
-            way_out = "Charges wait in its journal; free space or make it writable."
-            self._say_once(f"ledger %s cannot be written ({error}). {way_out}")
+            self._say_once(f"ledger %s cannot be written ({said}). {way_out}")
             return None
         if is_done and self._warned:
             self._warned.clear()
-            _log.warning("ledger %s is writable again", self.path)
+            _log.warning("ledger %s is writable again", self.where)
         return is_done
 
     def _new_rates(self, entries: Entries) -> list[tuple[str, str, str]]:
@@ -299,7 +319,7 @@ class Ledger:
             text = f"ledger %s: {text}"
 
         def log() -> None:
-            _log.warning(text, self.path, exc_info=error)
+            _log.warning(text, self.where, exc_info=error)
 
         if in_collector():  # logging has locks that its thread may hold
             later(log)
@@ -309,6 +329,11 @@ class Ledger:
     def _begin_anew_in_child(self) -> None:
         self._worker = Worker("aicost-ledger")
         self._is_due = False
+        if self._shipper is not None:
+            # Not closed: the connection is the parent's, whose thread may be half-way through something with it.
+            _left_to_the_parent.append(self._ingester)
+            self._ingester = Ingester(self.where)
+            self._shipper = Shipper(self._ingest, self._ingester.close)
 
 
 def _prepare(path: Path) -> None:
@@ -320,6 +345,7 @@ def _prepare(path: Path) -> None:
         connect(path, synchronous="NORMAL", timeout_s=OPEN_TIMEOUT_S).close()
 
 
+_left_to_the_parent: list[Ingester] = []
 _open_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 _forking = threading.local()
 

@@ -230,7 +230,11 @@ OUTCOMES = LedgerTable(
 PLACES = LedgerTable(
     "places",
     "How far each segment of the journal was taken in: written in the transaction that takes it in.",
-    (StoredColumn("segment", "text", True), StoredColumn("reached", "whole", True)),
+    (
+        StoredColumn("segment", "text", True),
+        StoredColumn("reached", "whole", True),
+        StoredColumn("journal", "text", about="the id of the journal; several machines may have one each"),
+    ),
     ("segment",),
 )
 UNREAD = LedgerTable(

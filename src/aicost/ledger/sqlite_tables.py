@@ -101,9 +101,9 @@ def version_of(db: sqlite3.Connection, path: Path) -> int | None:
 
 
 def missing_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
-    """The columns of dimensions that a ledger has not yet, by table."""
+    """The columns, of dimensions and of places, that a ledger has not yet, by table."""
     missing: dict[str, list[str]] = {}
-    for table, columns in (("contexts", CONTEXT), ("subjects", SUBJECT)):
+    for table, columns in (("contexts", CONTEXT), ("subjects", SUBJECT), ("places", ("journal",))):
         there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
         missing[table] = [name for name in columns if name not in there]
     return missing

@@ -70,17 +70,24 @@ class Writer:
             decider.decide_again(event)
         self._add(decider.made)
 
+    def decide_again(self, events: Iterable[bytes]) -> None:
+        """Decide anew on those of these events that are there, in a transaction of the caller's: more is known now."""
+        decider = Decider(self, [])
+        for event in self.events(events):
+            decider.decide_again(event)
+        self._add(decider.made)
+
     def put_unread(self, unread: Sequence[tuple[str, int, bytes, str]]) -> None:
         """Keep records that could not be read."""
         self.store.put(UNREAD, unread)
 
-    def put_places(self, places: Mapping[str, int]) -> None:
-        """Note how far each segment was taken in."""
-        self.store.replace(PLACES, list(places.items()))
+    def put_places(self, journal: str, places: Mapping[str, int]) -> None:
+        """Note how far each segment of a journal was taken in."""
+        self.store.replace(PLACES, [(segment, reached, journal) for segment, reached in places.items()])
 
-    def places(self) -> dict[str, int]:
-        """How far each segment was taken in."""
-        return places_in(self.store)
+    def places(self, journal: str) -> dict[str, int]:
+        """How far each segment of a journal was taken in."""
+        return places_in(self.store, journal)
 
     def forget_places(self, segments: Iterable[str]) -> None:
         """Segments that are no more need no place."""
@@ -292,9 +299,10 @@ class _States:
                 self._store.replace(STATES[name], rows)
 
 
-def places_in(snapshot: Snapshot) -> dict[str, int]:
-    """How far a store has taken in each segment of the journal."""
-    return {row["segment"]: row["reached"] for row in snapshot.rows("SELECT segment, reached FROM places")}
+def places_in(snapshot: Snapshot, journal: str | None) -> dict[str, int]:
+    """How far a store has taken in each segment of a journal. Those of none are a file's of before it had an id."""
+    asked = "SELECT segment, reached FROM places WHERE journal = ? OR journal IS NULL"
+    return {row["segment"]: row["reached"] for row in snapshot.rows(asked, (journal or "",))}
 
 
 def put_interned(put: Callable[[LedgerTable, Sequence[Row]], None], interner: Interner) -> None:

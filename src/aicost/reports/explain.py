@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.tree import Tree
 
+from aicost._ledger_url import LedgerUrl
 from aicost.ledger.answers import EntryRow, RunRow, StepRow
 from aicost.ledger.query import Filter
 from aicost.ledger.reader import LedgerReader
@@ -36,7 +37,7 @@ _IN_WORDS = {
 _OTHER_CARD = "the process that made the call priced it with {}, which the collector that wrote this did not have"
 
 
-def explain(path: str | Path, identifier: str) -> dict[str, Any]:
+def explain(path: str | Path | LedgerUrl, identifier: str) -> dict[str, Any]:
     """Everything behind a run, a span, an event or an entry, as JSON data: totals and one item per attempt.
 
     Each attempt has the `path` of runs and steps it was made in, outermost first, its `lines`, and as `history` all its

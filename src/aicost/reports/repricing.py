@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
 
+from aicost._ledger_url import LedgerUrl
 from aicost.ledger.query import EVERYTHING, Filter
 from aicost.ledger.reader import LedgerReader
 from aicost.pricing import whatif
@@ -40,7 +41,7 @@ class Repricing:
 
 
 def reprice(
-    ledger: str | PathLike[str],
+    ledger: str | PathLike[str] | LedgerUrl,
     rate_card: str | PathLike[str] | RateCard | None = None,
     *,
     at: datetime | None = None,
@@ -72,7 +73,7 @@ def reprice(
 
 
 def compare(
-    ledger: str | PathLike[str],
+    ledger: str | PathLike[str] | LedgerUrl,
     *scenarios: Scenario,
     rate_card: str | PathLike[str] | RateCard | None = None,
     where: Filter = EVERYTHING,

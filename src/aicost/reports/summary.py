@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from aicost._errors import LedgerError
+from aicost._ledger_url import LedgerUrl
 from aicost.ledger.answers import Gap, Sightings
 from aicost.ledger.outcomes import OutcomeSums, can_tell, check_outcomes_by, outcome_sums
 from aicost.ledger.query import EVERYTHING, METER, REQUEST, RUN, Bucket, Filter, Query
@@ -96,7 +97,7 @@ class Report:
         return self.asked.period.since is not None and self.asked.period.since > self.now
 
 
-def build_report(path: str | Path, asked: ReportRequest, now: datetime | None = None) -> Report:
+def build_report(path: str | Path | LedgerUrl, asked: ReportRequest, now: datetime | None = None) -> Report:
     """Read a report from a ledger. Raises `LedgerError` for a file or dimension that is not there."""
     now = datetime.now(timezone.utc) if now is None else now
     with LedgerReader(path) as ledger:

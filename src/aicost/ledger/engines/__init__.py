@@ -6,15 +6,14 @@ Where one is given, a path is a SQLite file, and a URL a server: `postgresql://u
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
-from pathlib import Path
 from typing import Protocol, cast
 
 from aicost._errors import ConfigError
+from aicost._ledger_url import is_url
 from aicost.ledger.store import Snapshot, Store
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+__all__ = ["Engine", "engine_of", "is_url"]
 
 _SERVERS = {"postgresql": "postgresql", "postgres": "postgresql", "clickhouse": "clickhouse"}
 """The file here, and the extra, that each scheme of a URL needs."""
@@ -30,32 +29,9 @@ class Engine(Protocol):
         """For writing; the tables are made if there are none. Raises `LedgerError` as above."""
 
 
-def is_url(where: str | Path) -> bool:
-    """Whether a ledger is on a server.
-
-    >>> is_url("postgresql://db/costs"), is_url("costs.sqlite"), is_url(r"C:\\costs.sqlite")
-    (True, False, False)
-    """
-    return isinstance(where, str) and _URL.match(where) is not None
-
-
-def shown(where: str | Path) -> str:
-    """Where a ledger is, for people to read: of a URL no user, password or option.
-
-    >>> shown("postgresql://me:secret@db:5432/costs?sslmode=require"), shown("costs.sqlite")
-    ('postgresql://db:5432/costs', 'costs.sqlite')
-    """
-    if not isinstance(where, str) or not is_url(where):
-        return str(where)
-    scheme, _, rest = where.partition("://")
-    # A password may hold any of these signs, if its owner forgot to escape them: less is shown, and never more.
-    return f"{scheme}://{re.split('[?&#;]', rest.rpartition('@')[2])[0]}"
-
-
 def engine_of(url: str) -> Engine:
     """The engine of a server. Raises `ConfigError` for one that nobody knows, or whose client is not installed."""
-    matched = _URL.match(url)
-    scheme = matched[1].lower() if matched else ""
+    scheme = url.partition("://")[0].lower()
     name = _SERVERS.get(scheme)
     if name is None:
         known = ", ".join(f"{one}://" for one in _SERVERS)

@@ -191,7 +191,7 @@ class ClickhouseStore(ClickhouseSnapshot):
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
         """Remove rows. Those that are no states are gone at once, whatever becomes of the transaction."""
         if table is PLACES:
-            gone = [(segment, 0, 1) for (segment,) in keys]
+            gone = [(segment, 0, None, 1) for (segment,) in keys]
             if self._number is not None:
                 self._places += gone
             elif gone:
@@ -260,7 +260,7 @@ class ClickhouseStore(ClickhouseSnapshot):
     def _commit(self) -> None:
         """End the transaction, in one insert, of one part: all of it is there, or nothing."""
         assert self._number is not None  # noqa: S101 - `transaction` has set it
-        last = {row[0]: row for row in (*self._places, ("", self._number, 0))}
+        last = {row[0]: row for row in (*self._places, ("", self._number, None, 0))}
         rows = [*last.values()]
         self._send(PLACES, PLACES_DOOR, [*zip(*rows, strict=True)], {})
 
