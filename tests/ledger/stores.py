@@ -162,7 +162,7 @@ class ClickhouseDatabase(Where):
     """A database of a server of the real engine."""
 
     name = "clickhouse"
-    examples = 12
+    examples = 9
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self.location = request.getfixturevalue("clickhouse_url").replace("http://", "clickhouse://", 1)

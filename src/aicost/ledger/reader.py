@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
 from heapq import nsmallest
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -407,7 +408,7 @@ class LedgerReader:
     def _groups(self, query: Query, sources: Iterable[Source]) -> Iterator[AlikeEntries]:
         for source in sources:
             is_moved = source.kind == "moved"
-            for row in self._snapshot.rows(*groups_sql(query, source, self._snapshot)):
+            for row in self._with_layouts(self._snapshot.rows(*groups_sql(query, source, self._snapshot))):
                 self._check_context(row)
                 group = self._group(query, row, is_moved=is_moved)
                 yield group
@@ -453,6 +454,17 @@ class LedgerReader:
             return [Part(meter, one * n, atto) for meter, one, atto in zip(layout.meters, told, amounts, strict=True)]
         told = [int(row[name]) for name in QUANTITY_COLUMNS[: len(layout)]]
         return list(map(Part, layout.meters, told, layout.amounts(told)))
+
+    def _with_layouts(self, rows: Iterable[Found]) -> Iterator[Found]:
+        """Rows, with their layouts looked up many at a time: a server is far away."""
+        left = iter(rows)
+        while some := list(islice(left, self._dialect.at_a_time)):
+            unknown = {row["layout"] for row in some} - self._layouts.keys() - {None}
+            if unknown:
+                condition, values = self._dialect.among("id", [*unknown])
+                for row in self._rows(f"SELECT id, meters FROM layouts WHERE {condition}", values):
+                    self._layouts[row["id"]] = layout_of(row["meters"])
+            yield from some
 
     def _layout(self, number: int) -> Layout:
         known = self._layouts.get(number)

@@ -8,19 +8,19 @@ number they found. What a writer that died has left behind is removed by whoever
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Context, Decimal
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, NotSupportedError
 
 from aicost import _forks
 from aicost._errors import LedgerError
 from aicost.ledger.clickhouse_client import Connection, Guarded, bound, literal
+from aicost.ledger.clickhouse_state import TABLES_SAID, Opened, add_dimensions, check_tables, opened
 from aicost.ledger.clickhouse_tables import (
     BEING_MADE,
     CLICKHOUSE,
@@ -34,9 +34,8 @@ from aicost.ledger.clickhouse_tables import (
     Door,
     door_of,
     physical,
-    type_of,
 )
-from aicost.ledger.schema import CONTEXTS, ENTRIES, PEOPLE, PLACES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
+from aicost.ledger.schema import ENTRIES, PLACES, TABLES, LedgerTable, StoredColumn
 from aicost.ledger.sql_dialects import SqlDialect, parts_of
 from aicost.ledger.store import Row
 
@@ -142,7 +141,7 @@ class ClickhouseStore(ClickhouseSnapshot):
     def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[Mapping[str, Any]]:
         """What SQL finds: in a transaction with what it has written, else what has been by now."""
         if self._number is None:
-            self.until = _opened(self._db).until
+            self.until = opened(self._db).until
         return super().rows(select, values)
 
     stream = rows
@@ -267,7 +266,7 @@ class ClickhouseStore(ClickhouseSnapshot):
     def _locked(self, until: float) -> int:
         """Wait for the lock; the number of the transaction that has it."""
         while True:
-            found = _opened(self._db)
+            found = opened(self._db)
             if found.lock is None:
                 number = self._held = max(found.until + 1, found.now_us)
                 try:
@@ -279,7 +278,7 @@ class ClickhouseStore(ClickhouseSnapshot):
                     continue
                 self._seen_at = time.monotonic()
                 # Who had it before may have written up to now, or have left something behind.
-                found = _opened(self._db)
+                found = opened(self._db)
                 if found.until < number:
                     self._remove_what_was_left(found)
                     return number
@@ -304,7 +303,7 @@ class ClickhouseStore(ClickhouseSnapshot):
         if self._held == number:
             self._held = None
 
-    def _remove_what_was_left(self, found: _Opened) -> None:
+    def _remove_what_was_left(self, found: Opened) -> None:
         """Remove what transactions have written that did not end."""
         for number in found.left:
             until = time.monotonic() + _QUIET_S
@@ -317,7 +316,7 @@ class ClickhouseStore(ClickhouseSnapshot):
                         f"ledger {self._db.name} is locked: the server still inserts what nobody waits for"
                     )
                 time.sleep(_LOOK_S)
-            if number > _opened(self._db).until:
+            if number > opened(self._db).until:
                 self._remove(number)
             self._db.tell(f"DROP TABLE IF EXISTS {LOCK}_{number}")
 
@@ -336,7 +335,7 @@ class ClickhouseStore(ClickhouseSnapshot):
         """Give a sign of life, if the last is a while ago."""
         if time.monotonic() - self._seen_at < LEASE_S / 4:
             return
-        found = _opened(self._db)
+        found = opened(self._db)
         if found.lock != number:
             raise LedgerError(
                 f"ledger {self._db.name} is locked by another writer by now: this one was silent too long"
@@ -347,7 +346,7 @@ class ClickhouseStore(ClickhouseSnapshot):
     def _release(self) -> None:
         """Let go of the lock. If that fails, it is known as ours the next time, or is too old some day."""
         with suppress(LedgerError):
-            if time.monotonic() - self._seen_at > LEASE_S / 2 and _opened(self._db).lock != self._held:
+            if time.monotonic() - self._seen_at > LEASE_S / 2 and opened(self._db).lock != self._held:
                 return
             self._db.tell(f"DROP TABLE IF EXISTS {LOCK}")
             self._held = None
@@ -360,65 +359,6 @@ class ClickhouseStore(ClickhouseSnapshot):
             self._release()
         else:
             self._take_away(self._held)
-
-
-class _Opened(NamedTuple):
-    """What a database says of itself at once."""
-
-    until: int
-    """The last transaction that ended."""
-    now_us: int
-    lock: int | None
-    lock_age_s: float
-    left: list[int]
-    """Transactions of writers that are gone."""
-
-
-def _opened(db: Connection) -> _Opened:
-    """Raises `LedgerError` for what is no ledger, or a newer one."""
-    tables = {row["name"]: row for row in db.ask(_TABLES)}
-    _check(db, {name: row["comment"] for name, row in tables.items()})
-    (row,) = db.ask(_NOW)
-    lock = tables.get(LOCK)
-    left = [int(name.removeprefix(f"{LOCK}_")) for name in tables if name.startswith(f"{LOCK}_")]
-    return _Opened(
-        row["until"],
-        row["now_us"],
-        None if lock is None else int(lock["comment"]),
-        0.0 if lock is None else row["now_us"] / 1e6 - lock["changed_s"],
-        sorted(left),
-    )
-
-
-_TABLES = (
-    "SELECT name, comment, toUnixTimestamp(metadata_modification_time) AS changed_s FROM system.tables "
-    "WHERE database = currentDatabase()"
-)
-_NOW = (
-    "SELECT max(reached) AS until, toUnixTimestamp64Micro(now64(6)) AS now_us FROM places_told FINAL WHERE segment = ''"
-)
-
-
-def _check(db: Connection, tables: Mapping[str, str]) -> None:
-    said = tables.get(ENTRIES.name)
-    if said is None:
-        if not tables:
-            raise LedgerError(f"no ledger at {db.name}; run something that writes to it first, or name another one")
-        raise LedgerError(
-            f"{db.name} is a database but not an aicost ledger (it has table {min(tables)!r}); choose another one"
-        )
-    if said == BEING_MADE:
-        raise LedgerError(f"ledger {db.name} is being made; try again")
-    known = re.fullmatch(r"aicost ledger, schema (\d+)", said)
-    if known is None:
-        raise LedgerError(
-            f"{db.name} is a database but not an aicost ledger (its entries are others); choose another one"
-        )
-    if int(known[1]) > SCHEMA_VERSION:
-        raise LedgerError(
-            f"ledger {db.name} was written by a newer aicost "
-            f"(schema {known[1]}, this one knows {SCHEMA_VERSION}); upgrade"
-        )
 
 
 def _of_keys(table: LedgerTable, keys: Sequence[Row]) -> str:
@@ -446,7 +386,7 @@ def open_snapshot(url: str, *, timeout_s: float) -> ClickhouseSnapshot:
     db = Connection(url, timeout_s)
     try:
         snapshot = ClickhouseSnapshot(db)
-        snapshot.until = _opened(db).until
+        snapshot.until = opened(db).until
     except BaseException:
         db.close()
         raise
@@ -457,26 +397,16 @@ def open_store(url: str, *, timeout_s: float) -> ClickhouseStore:
     """For writing; the tables are made if there are none. Raises `LedgerError` for what cannot be reached."""
     db = Connection(url, timeout_s)
     try:
-        tables = {row["name"]: row["comment"] for row in db.ask(_TABLES)}
+        tables = {row["name"]: row["comment"] for row in db.ask(TABLES_SAID)}
         said = tables.get(ENTRIES.name, BEING_MADE)
         if said == BEING_MADE and tables.keys() <= CREATED.keys():
             for statement in CREATED.values():
                 db.tell(statement)
             db.tell(f"ALTER TABLE {ENTRIES.name} MODIFY COMMENT '{SAID}'")
         else:
-            _check(db, tables)
-            _add_dimensions(db)
+            check_tables(db, tables)
+            add_dimensions(db)
     except BaseException:
         db.close()
         raise
     return ClickhouseStore(db)
-
-
-def _add_dimensions(db: Connection) -> None:
-    """Add the columns of dimensions that were none when the ledger was made."""
-    rows = db.ask("SELECT table, name FROM system.columns WHERE database = currentDatabase()")
-    there = {(row["table"], row["name"]) for row in rows}
-    for table in (CONTEXTS, PEOPLE):
-        for column in table.columns:
-            if (table.name, column.name) not in there:
-                db.tell(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS `{column.name}` {type_of(table, column)}")
