@@ -26,7 +26,7 @@ from .charges import event, priced
 from .stores import SqliteFile, Where, told_to
 from .test_laws import charge_of, tellings, views
 
-EXAMPLES = 8
+EXAMPLES = 6
 """Each is asked everything, twice; test_laws.py has more of them for less."""
 
 Ways = tuple[Where, Where]
@@ -48,10 +48,13 @@ def answers(where: Where) -> dict[str, Any]:
         asked = [Query(), Query(("label:x", "user")), Query(("meter",), bucket="hour")]
         asked += [Query((by,)) for by in ("model", "workflow", "step", "tenant", "status", "run")]
         said: dict[str, Any] = {f"{query.group_by} {query.bucket}": reader.answer(query) for query in asked}
+        # What is sorted here is in no order of its own where it began at the same moment.
         said["gaps"], said["sightings"] = reader.gaps(), reader.sightings()
-        # Those that began at the same moment are in no order of theirs.
         said["charges"] = charges = sorted(reader.charges(), key=lambda charge: charge.event_id)
-        said["runs"], said["steps"] = reader.runs("run-a"), reader.steps(["run-a", derived_id("run", 1)])
+        said["runs"], said["steps"] = (
+            sorted(reader.runs("run-a")),
+            sorted(reader.steps(["run-a", derived_id("run", 1)])),
+        )
         said["rates"] = [reader.rate(charge.rate_card, line.rate_id) for charge in charges for line in charge.lines]
         identified = reader._dialect.identifier_text
         said["outcomes"] = sorted(
