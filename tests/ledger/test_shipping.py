@@ -20,7 +20,7 @@ from aicost.ledger.check import check
 from aicost.ledger.ingest import take_in_all
 from aicost.ledger.query import Query
 from aicost.ledger.reader import LedgerReader
-from aicost.ledger.where import journal_of, where_is
+from aicost.ledger.where import beside, journal_of, where_is
 from tests.servers.fake import FakeServer
 from tests.servers.postgresql import PostgresqlServer
 
@@ -120,6 +120,18 @@ def test_what_a_process_left_is_shipped_by_the_next_one(fake_server: FakeServer)
     second.close()
     assert total(fake_server.url()) == (1, 1)
     assert waits(fake_server.url()) == []
+
+
+def test_a_servers_journal_is_in_the_state_folder_and_so_is_what_a_collector_keeps(
+    fake_server: FakeServer, tmp_path: Path
+) -> None:
+    folders = {journal_of(where_is(fake_server.url(user))) for user in ("me:one", "me:another", "me")}
+    assert len(folders) == 1, "whatever the password"
+    assert journal_of(where_is(fake_server.url("you"))) not in folders
+    (folder,) = folders
+    assert folder.parent == tmp_path / "state" / "aicost" / "journals"
+    assert beside(where_is(fake_server.url("me")), "views-0.jsonl") == Path(f"{folder}.views-0.jsonl")
+    assert beside(tmp_path / "l.sqlite", "views-0.jsonl") == tmp_path / "l.sqlite.views-0.jsonl"
 
 
 def test_a_full_journal_is_counted_and_said(fake_server: FakeServer, caplog: pytest.LogCaptureFixture) -> None:
