@@ -27,6 +27,7 @@ from .columns import CONTEXT, entry_id
 from .connection import as_ledger_error
 from .ingest import READ_TIMEOUT_S, take_in
 from .outcomes import OutcomeRow, outcome_of, outcomes_sql
+from .quantiles import Listed
 from .query import EVERYTHING, RUN, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
 from .rows import NO_LAYOUT, quantities_of, record_of
@@ -438,7 +439,7 @@ class LedgerReader:
             self._parts(row),
         )
 
-    def _values(self, query: Query, measure: str) -> Mapping[RowKey, Weights]:
+    def _values(self, query: Query, measure: str) -> Mapping[RowKey, Weights | Listed]:
         rows = self._snapshot.rows(*values_sql(query, measure, self._snapshot))
         return values_of(query, measure, self._dialect, rows)
 

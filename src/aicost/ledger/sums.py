@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from aicost.usage.meters import METERS, Direction, Group, Quantity, declared
 
-from .quantiles import quantiles
+from .quantiles import Listed, quantiles
 from .query import METER, Query
 
 Keys = tuple[str | None, ...]
@@ -313,7 +313,7 @@ def with_other(rows: Sequence[Sums], kept: Mapping[str, Collection[Keys]]) -> li
 
 
 def summed(
-    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Mapping[RowKey, Weights]] | None = None
+    query: Query, groups: Iterable[AlikeEntries], values: Mapping[str, Mapping[RowKey, Weights | Listed]] | None = None
 ) -> list[Sums]:
     """The answer to a question from what a store found, the dearest first, with the values of each measure asked for.
 
@@ -358,10 +358,13 @@ def summed(
     return in_order(rows)
 
 
-def _put_values(measure: str, values: Mapping[RowKey, Weights], rows: Sequence[Sums]) -> None:
+def _put_values(measure: str, values: Mapping[RowKey, Weights | Listed], rows: Sequence[Sums]) -> None:
     """Fill in what is no sum."""
     for row in rows:
         weights = values.get((row.keys, row.start, row.currency), {})
+        if isinstance(weights, Listed):
+            row.latency_ns = weights.quantiles()
+            continue
         if measure == "runs":  # the value of each is whether it has ended well
             row.runs, row.completed_runs = sum(weights.values()), weights.get(1, 0)
             continue

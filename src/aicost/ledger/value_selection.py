@@ -10,6 +10,7 @@ from typing import Any
 
 from aicost.semconv.dimensions import LABEL
 
+from .quantiles import Listed
 from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
 from .rollups import alike_contexts
 from .schema import OF_RUN, SUMS_BY_RUN
@@ -17,7 +18,7 @@ from .selection import columns_of, hour_of, rows_sql, source_sql
 from .sources import LATE, Source, sources_of
 from .sql_dialects import Condition, SqlDialect
 from .store import Snapshot
-from .sums import RowKey
+from .sums import RowKey, Weights
 
 _Found = dict[RowKey, Counter[int | None]]
 
@@ -52,9 +53,12 @@ def values_sql(query: Query, measure: str, snapshot: Snapshot) -> Condition:
     return f"WITH g AS ({alike}) {select}", values
 
 
-def values_of(query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Mapping[str, Any]]) -> _Found:
+def values_of(
+    query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Mapping[str, Any]]
+) -> Mapping[RowKey, Weights | Listed]:
     """What `values_sql` finds, by row. The value of a run is whether it has ended well."""
     found: _Found = defaultdict(Counter)
+    listed: dict[RowKey, Listed] = {}
     units: dict[tuple[RowKey, Any], tuple[int, int, int]] = {}
     row_of = _RowKeys(query, dialect)
     for row in rows:
@@ -67,14 +71,14 @@ def values_of(query: Query, measure: str, dialect: SqlDialect, rows: Iterable[Ma
         elif measure == "runs" and query.bucket is not None:
             units[key, row["run_id"]] = (1, 1, row["value"])
         elif measure == "latency" and isinstance(row["value"], str):  # a list of them
-            listed = json.loads(row["value"])
-            found[key].update(listed) if row["weight"] > 0 else found[key].subtract(listed)
+            mine = listed.setdefault(key, Listed())
+            (mine.entered if row["weight"] > 0 else mine.taken_back).extend(json.loads(row["value"]))
         else:
             value = dialect.atto(row, "amount") if measure == "cost_each" else row["value"]
             found[key][value] += int(row["weight"])
     for (key, _), (billed, known, atto) in units.items():
         found[key][atto if known or not billed else None] += 1
-    return found
+    return listed or found
 
 
 class _RowKeys:
@@ -145,6 +149,8 @@ def _alike_sql(query: Query, measure: str, source: Source, dialect: SqlDialect, 
     elif measure == "cost_each":
         # A reversal has the amount negated: it is of the same value.
         keys += [f"e.n * e.{column} AS {column}" for column in dialect.columns_of_money("amount")]
+    if source.kind == "sums":  # whoever asks adds them up
+        return f"SELECT {', '.join((*keys, *(f'{said[name]} AS {name}' for name in sums)))} {entries}"
     selected = [*keys, *(f"SUM({said[name]}) AS {name}" for name in sums)]
     return f"SELECT {', '.join(selected)} {entries} GROUP BY {_ordinals(keys)}"
 
