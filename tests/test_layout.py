@@ -15,8 +15,8 @@ ROOT = Path(aicost.__file__).parent
 
 COMMANDS = ("cli",)
 """Named after their command, which is named after what it is about."""
-PER_PROVIDER = ("usage", "integrations/clients", "pricing/catalogue", "testing/emulator/formats")
-"""Have a file of the same name for each provider, with the same constants in it."""
+PER_PROVIDER = ("usage", "ledger/engines", "integrations/clients", "pricing/catalogue", "testing/emulator/formats")
+"""Have a file of the same name for each provider, or one for each kind of store, with the same constants in it."""
 
 
 def _is_in(path: Path, folders: tuple[str, ...]) -> bool:

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aicost.ledger import Ledger, RateSource
-from aicost.ledger.clickhouse_tables import physical
 from aicost.ledger.engines import engine_of
+from aicost.ledger.engines.clickhouse_tables import physical
 from aicost.ledger.engines.sqlite import SqliteSnapshot, SqliteStore
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.records import read_record

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from aicost._errors import LedgerError
 from aicost.ledger import clickhouse_client
 from aicost.ledger.check import check
-from aicost.ledger.clickhouse_tables import INSERTS_BITS, LOCK, physical
 from aicost.ledger.engines import clickhouse
 from aicost.ledger.engines.clickhouse import ClickhouseStore, open_snapshot, open_store
+from aicost.ledger.engines.clickhouse_tables import INSERTS_BITS, LOCK, physical
 from aicost.ledger.engines.sqlite import SqliteStore
 from aicost.ledger.forget import forget_user
 from aicost.ledger.query import Query

@@ -19,7 +19,7 @@ from aicost import LedgerError
 from aicost.ledger.check import check
 from aicost.ledger.engines import postgresql
 from aicost.ledger.engines.postgresql import PostgresqlStore, open_snapshot, open_store
-from aicost.ledger.postgresql_tables import months_of
+from aicost.ledger.engines.postgresql_tables import months_of
 from aicost.ledger.query import BREAKDOWNS, Filter, Query
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.schema import ENTRIES, PLACES, RUNS, UNREAD

@@ -211,7 +211,7 @@ def fill(store: Store, entries: int, *, seed: int = 1) -> None:
 
 def make_file(path: Path, entries: int, *, seed: int = 1) -> Path:
     """A ledger of so many entries. Its indexes are made at the end, as that is faster."""
-    from aicost.ledger.sqlite_tables import CREATED, statements
+    from aicost.ledger.engines.sqlite_tables import CREATED, statements
 
     store = SqliteStore(path, synchronous="OFF", timeout_s=60)
     for name, *_ in ENTRIES.indexes:

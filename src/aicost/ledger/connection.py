@@ -12,9 +12,9 @@ from pathlib import Path
 from aicost import _owner_only
 from aicost._errors import LedgerError
 
+from .engines.sqlite_tables import CREATED, VIEWS, has_sums, missing_columns, version_of
 from .migrate import migrate
 from .schema import SCHEMA_VERSION
-from .sqlite_tables import CREATED, VIEWS, has_sums, missing_columns, version_of
 
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
 """To what the write-ahead log is cut back after a long reader has let it grow."""

@@ -24,12 +24,12 @@ from aicost.usage.event import Origin
 
 from .columns import DIMENSION_KEYS, SUBJECT_KEYS, entry_id, limbs, pack, whole
 from .deciding import view_digest
+from .engines.sqlite_tables import CREATED, VIEWS, SqliteTables, inserted, missing_columns, statements
 from .records import ChargeRecord
 from .rollups import make_anew
 from .rows import Interner, entry_row
 from .schema import ENTRIES, SCHEMA_VERSION, SIGHTINGS, LedgerTable
 from .sql_dialects import SQLITE
-from .sqlite_tables import CREATED, VIEWS, Tables, inserted, missing_columns, statements
 from .store import Row
 from .writing import put_interned
 
@@ -79,7 +79,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
                 for table, before, now in _RENAMED:
                     db.execute(f"ALTER TABLE {table} RENAME COLUMN {before} TO {now}")
             _add_what_is_new(db)
-        make_anew(Tables(db))
+        make_anew(SqliteTables(db))
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:

@@ -30,10 +30,10 @@ from .outcomes import OutcomeRow, outcome_of, outcomes_sql
 from .quantiles import Listed
 from .query import EVERYTHING, RUN, Filter, Query, start_of
 from .records import ChargeRecord, layout_of
+from .row_sources import RowSource, sources_of
 from .rows import NO_LAYOUT, quantities_of, record_of
 from .schema import COUNTS, SUMS_BY_DAY
 from .selection import columns_of, conditions_of, groups_sql, key_in, source_sql, where_sql
-from .sources import Source, sources_of
 from .sql_dialects import QUANTITY_COLUMNS, Kind
 from .store import Snapshot
 from .sums import (
@@ -394,7 +394,7 @@ class LedgerReader:
         condition, values = self._dialect.among("e.run_id", list(stored)) if stored else ("1 = 0", [])
         if any((None,) in keys for keys in kept.values()):
             condition = f"({condition} OR e.run_id IS NULL)"
-        entries = Source(where=query.where, conditions=(condition,), values=values)
+        entries = RowSource(where=query.where, conditions=(condition,), values=values)
         found = {(row.currency, row.keys): row for row in summed(query, self._groups(query, [entries]))}
         rows = []
         for currency, total in totals.items():
@@ -406,7 +406,7 @@ class LedgerReader:
                 rows.append(other)
         return in_order(rows)
 
-    def _groups(self, query: Query, sources: Iterable[Source]) -> Iterator[AlikeEntries]:
+    def _groups(self, query: Query, sources: Iterable[RowSource]) -> Iterator[AlikeEntries]:
         for source in sources:
             is_moved = source.kind == "moved"
             for row in self._with_layouts(self._snapshot.rows(*groups_sql(query, source, self._snapshot))):

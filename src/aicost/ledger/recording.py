@@ -30,10 +30,10 @@ from aicost.usage.event import UsageEvent
 
 from .connection import as_ledger_error, connect
 from .engines import engine_of
+from .engines.sqlite_tables import version_of
 from .ingest import Ingester
 from .records import charges_record, record
 from .shipping import Shipper
-from .sqlite_tables import version_of
 from .told import Told
 from .where import Where, journal_of, where_is
 

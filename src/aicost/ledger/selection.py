@@ -11,8 +11,8 @@ from aicost.semconv.dimensions import LABEL
 from .columns import MOST, entry_id
 from .query import COLUMNS, METER, RUN, SUBJECTS, Filter, Query
 from .rollups import DAY_NS, NONE, alike_contexts, entries_as_sums
+from .row_sources import LATE, RowSource
 from .schema import BOOKS, SUMS_BY_DAY, LedgerTable
-from .sources import LATE, Source
 from .sql_dialects import QUANTITY_COLUMNS, Condition, Kind, SqlDialect
 from .store import Snapshot
 
@@ -22,7 +22,7 @@ _ASKED = ("currency", "status", "chargeable", "charge_status", "confidence")
 """Facts that every question goes by."""
 
 
-def groups_sql(query: Query, source: Source, snapshot: Snapshot) -> Condition:
+def groups_sql(query: Query, source: RowSource, snapshot: Snapshot) -> Condition:
     """What finds the rows of a source that a question is about, those that are alike in all that it asks in one row."""
     dialect, names = snapshot.dialect, query.group_by
     condition, values = source_sql(source, dialect, query.book)
@@ -70,11 +70,11 @@ def _failed_alone(failed_steps: str, failed_runs: str) -> str:
     return f" AND (e.step_id IN (SELECT step_id FROM {failed_steps}) OR e.run_id IN (SELECT run_id FROM {failed_runs}))"
 
 
-def _layout(source: Source) -> str:
+def _layout(source: RowSource) -> str:
     return f"NULLIF(e.layout, {NONE})" if source.kind == "sums" else "e.layout"
 
 
-def rows_sql(source: Source, names: Iterable[str]) -> str:
+def rows_sql(source: RowSource, names: Iterable[str]) -> str:
     """The rows of a source, those of entries with the late name of each that a question is by."""
     late = [f"CASE WHEN c.{name} IS NULL THEN ({LATE[name]}) END AS late_{name}" for name in LATE if name in names]
     if not late or not source.is_late:
@@ -83,21 +83,21 @@ def rows_sql(source: Source, names: Iterable[str]) -> str:
     return f"(SELECT e.*, {', '.join(late)} FROM entries e JOIN contexts c ON c.id = e.context)"
 
 
-def columns_of(source: Source, table: LedgerTable, dialect: SqlDialect) -> dict[str, str]:
+def columns_of(source: RowSource, table: LedgerTable, dialect: SqlDialect) -> dict[str, str]:
     """The columns of a table of sums as the rows `e` of a source say them."""
     if source.kind == "sums":
         return {name: f"e.{name}" for name in table.names(dialect)}
     return entries_as_sums(table, dialect)
 
 
-def hour_of(source: Source, query: Query, dialect: SqlDialect) -> str:
+def hour_of(source: RowSource, query: Query, dialect: SqlDialect) -> str:
     """An hour since the epoch that is in the same stretch of time as a row."""
     if query.bucket == "hour":
         return dialect.rounded_down("e.charge_start", HOUR_NS)
     return f"24 * {'e.day' if source.kind == 'sums' else dialect.rounded_down('e.charge_start', DAY_NS)}"
 
 
-def source_sql(source: Source, dialect: SqlDialect, book: str) -> Condition:
+def source_sql(source: RowSource, dialect: SqlDialect, book: str) -> Condition:
     """The condition on the rows `e` of a source."""
     condition, values = where_sql(source.where, dialect, book=book, is_late=source.is_late)
     return " AND ".join((condition, *source.conditions)), [*values, *source.values]

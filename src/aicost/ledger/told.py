@@ -157,7 +157,7 @@ _BEGAN = {
 }
 """The values that each begins with, and how many of them are ids."""
 
-STATES = {table.name: table for table in (RUNS, STEPS, OUTCOMES)}
+STATES_TOLD = {table.name: table for table in (RUNS, STEPS, OUTCOMES)}
 
 
 def _json(attribution: Mapping[str, str]) -> str:

@@ -13,9 +13,9 @@ from aicost.semconv.dimensions import LABEL
 from .quantiles import Listed
 from .query import COLUMNS, REQUEST, RUN, SUBJECTS, Query, start_of
 from .rollups import alike_contexts
+from .row_sources import LATE, RowSource, sources_of
 from .schema import OF_RUN, SUMS_BY_RUN
 from .selection import columns_of, hour_of, rows_sql, source_sql
-from .sources import LATE, Source, sources_of
 from .sql_dialects import Condition, SqlDialect
 from .store import Snapshot
 from .sums import RowKey, Weights
@@ -116,15 +116,15 @@ def _is_of_unit(query: Query, measure: str) -> bool:
     return measure == "cost_each" and query.unit != REQUEST
 
 
-def _sources(query: Query, measure: str, snapshot: Snapshot) -> list[Source]:
+def _sources(query: Query, measure: str, snapshot: Snapshot) -> list[RowSource]:
     """What answers: of runs their sums, as far as those go. What is in no run is in none of them."""
     if measure != "runs" and not (_is_of_unit(query, measure) and query.unit == RUN):
-        return [Source(where=query.where)]
+        return [RowSource(where=query.where)]
     asked = replace(query, group_by=(*query.group_by, RUN), measures=())
     return [one for one in sources_of(asked, snapshot, SUMS_BY_RUN, facts=OF_RUN) if one.kind != "moved"]
 
 
-def _alike_sql(query: Query, measure: str, source: Source, dialect: SqlDialect, values: list[Any]) -> str:
+def _alike_sql(query: Query, measure: str, source: RowSource, dialect: SqlDialect, values: list[Any]) -> str:
     condition, more = source_sql(source, dialect, query.book)
     values += more
     names = (*query.group_by, query.unit) if _is_of_unit(query, measure) else query.group_by

@@ -33,7 +33,7 @@ from .schema import (
 )
 from .sql_dialects import parts_of
 from .store import Row, Snapshot, Store
-from .told import STATES, StateRow, Told, ToldOutcome, begun, with_outcome, with_run, with_step
+from .told import STATES_TOLD, StateRow, Told, ToldOutcome, begun, with_outcome, with_run, with_step
 
 READ_ENTRY = (
     "SELECT e.*, c.*, s.*, e.id AS entry_id, l.meters, w.name FROM entries e LEFT JOIN contexts c ON c.id = e.context "
@@ -179,13 +179,13 @@ class Writer:
         renamed: list[Any] = []
         for record in told:
             if isinstance(record, Began):
-                table = STATES[record.table]
+                table = STATES_TOLD[record.table]
                 key = stored(record.values[0])
                 states.set(table, key, begun(states.get(table, key), table, record.values, stored))
                 if table is RUNS:
                     renamed.append(key)
             elif isinstance(record, Ended):
-                table, key = STATES[record.table], stored(record.id)
+                table, key = STATES_TOLD[record.table], stored(record.id)
                 known = states.get(table, key)
                 if known is not None:
                     states.set(table, key, {**known, "status": record.status, "ended_ns": record.ended_ns})
@@ -263,9 +263,9 @@ class _States:
 
     def __init__(self, store: Store, records: Sequence[JournalRecord]) -> None:
         self._store = store
-        self._known: dict[str, dict[Any, StateRow]] = {name: {} for name in STATES}
-        self._changed: dict[str, dict[Any, StateRow]] = {name: {} for name in STATES}
-        wanted: dict[str, list[str | None]] = {name: [] for name in STATES}
+        self._known: dict[str, dict[Any, StateRow]] = {name: {} for name in STATES_TOLD}
+        self._changed: dict[str, dict[Any, StateRow]] = {name: {} for name in STATES_TOLD}
+        wanted: dict[str, list[str | None]] = {name: [] for name in STATES_TOLD}
         for record in records:
             if isinstance(record, Began):
                 wanted[record.table].append(record.values[0])
@@ -278,11 +278,13 @@ class _States:
                 wanted["steps"] += [step.step_id for step in record.told.steps]
                 wanted["outcomes"] += [outcome.outcome_id for outcome in record.told.outcomes]
         for name, ids in wanted.items():
-            (key,) = STATES[name].key
+            (key,) = STATES_TOLD[name].key
             for some in parts_of(map(store.dialect.identifier, ids), store.dialect.at_a_time):
                 condition, values = store.dialect.among(key, some)
                 for row in store.rows(f"SELECT * FROM {name} WHERE {condition}", values):
-                    self._known[name][row[key]] = {column.name: row[column.name] for column in STATES[name].columns}
+                    self._known[name][row[key]] = {
+                        column.name: row[column.name] for column in STATES_TOLD[name].columns
+                    }
 
     def get(self, table: LedgerTable, key: Any) -> StateRow | None:
         return self._known[table.name].get(key)
@@ -294,9 +296,9 @@ class _States:
     def put(self) -> None:
         for name, changed in self._changed.items():
             if changed:
-                columns = [column.name for column in STATES[name].columns]
+                columns = [column.name for column in STATES_TOLD[name].columns]
                 rows = [tuple(state[column] for column in columns) for state in changed.values()]
-                self._store.replace(STATES[name], rows)
+                self._store.replace(STATES_TOLD[name], rows)
 
 
 def places_in(snapshot: Snapshot, journal: str | None) -> dict[str, int]:

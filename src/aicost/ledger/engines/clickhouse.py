@@ -19,9 +19,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DataError, Not
 
 from aicost import _forks
 from aicost._errors import LedgerError
-from aicost.ledger.clickhouse_client import Connection, Guarded, bound, literal
-from aicost.ledger.clickhouse_state import TABLES_SAID, Opened, add_dimensions, check_tables, opened
-from aicost.ledger.clickhouse_tables import (
+from aicost.ledger.engines.clickhouse_client import Connection, Guarded, bound, literal
+from aicost.ledger.engines.clickhouse_state import TABLES_SAID, Opened, add_dimensions, check_tables, opened
+from aicost.ledger.engines.clickhouse_tables import (
     BEING_MADE,
     CLICKHOUSE,
     CREATED,

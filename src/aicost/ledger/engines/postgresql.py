@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from aicost import _forks
 from aicost._errors import LedgerError
 from aicost._wellformed import wellformed
-from aicost.ledger.postgresql_tables import (
+from aicost.ledger.engines.postgresql_tables import (
     CREATED,
     VERSION_TABLE,
     Month,
@@ -78,7 +78,7 @@ _THERE = (
     "SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = ANY(?)"
 )
 
-Found = Mapping[str, Any]
+_Found = Mapping[str, Any]
 
 
 class PostgresqlDialect(SqlDialect):
@@ -110,7 +110,7 @@ class _SilentError(psycopg.OperationalError):
     """A server has not answered for long."""
 
 
-class _Connection(psycopg.Connection[Found]):
+class _Connection(psycopg.Connection[_Found]):
     silence_s: float | None = None
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
@@ -165,7 +165,7 @@ class _Base:
     def _open(self, timeout_s: float) -> None:
         raise NotImplementedError
 
-    def _say(self, statement: str, values: Sequence[Any] = ()) -> list[Found]:
+    def _say(self, statement: str, values: Sequence[Any] = ()) -> list[_Found]:
         cursor = self._db.execute(_spelled(statement), _sound(values))
         return cursor.fetchall() if cursor.description is not None else []
 
@@ -245,13 +245,13 @@ class PostgresqlSnapshot(_Base):
         self._say("LOCK TABLE entries IN ACCESS SHARE MODE")
         self._version()
 
-    def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[Found]:
+    def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[_Found]:
         """What SQL finds."""
         with self._as_ledger_error("cannot read"):
             found = self._say(select, values)
         return iter(found)
 
-    def stream(self, select: str, values: Sequence[Any] = ()) -> Iterator[Found]:
+    def stream(self, select: str, values: Sequence[Any] = ()) -> Iterator[_Found]:
         """What SQL finds, however much that is."""
         with self._as_ledger_error("cannot read"), self._db.cursor(f"aicost_{next(self._numbers)}") as cursor:
             cursor.itersize = _AT_A_TIME
@@ -303,7 +303,7 @@ class PostgresqlStore(_Base):
         """Whether the connection holds, and this is the process that opened it."""
         return self._generation == _forks.generation and not self._db.closed
 
-    def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[Found]:
+    def rows(self, select: str, values: Sequence[Any] = ()) -> Iterator[_Found]:
         """What SQL finds."""
         with self._as_ledger_error("cannot read"):
             return iter(self._say(select, values))

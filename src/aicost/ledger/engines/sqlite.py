@@ -15,9 +15,9 @@ from aicost import _forks
 from aicost._errors import LedgerError
 from aicost._wellformed import wellformed
 from aicost.ledger.connection import connect, connect_read_only
+from aicost.ledger.engines.sqlite_tables import SqliteTables, inserted, version_of
 from aicost.ledger.schema import LedgerTable
 from aicost.ledger.sql_dialects import SQLITE, SqlDialect
-from aicost.ledger.sqlite_tables import Tables, inserted, version_of
 from aicost.ledger.store import Row
 
 _log = logging.getLogger("aicost.ledger")
@@ -148,11 +148,11 @@ class SqliteStore(SqliteSnapshot):
 
     def add(self, table: LedgerTable, rows: Sequence[Row]) -> None:
         """Add sums."""
-        Tables(self.db).add(table, rows)
+        SqliteTables(self.db).add(table, rows)
 
     def clear(self, table: LedgerTable) -> None:
         """Remove all rows."""
-        Tables(self.db).clear(table)
+        SqliteTables(self.db).clear(table)
 
     def delete(self, table: LedgerTable, keys: Sequence[Row]) -> None:
         """Remove rows."""

@@ -16,9 +16,9 @@ from clickhouse_connect.driver.insert import InsertBlock, InsertContext
 from aicost import _forks
 from aicost._errors import LedgerError
 from aicost._wellformed import wellformed
+from aicost.ledger.schema import UNREAD
 
 from .clickhouse_tables import Door
-from .schema import UNREAD
 
 _OLDEST = (25, 8)
 """The oldest server whose SQL has what ours needs: correlated subqueries, and common tables that are recursive."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .columns import CONTEXT, SUBJECT
-from .schema import (
+from aicost.ledger.columns import CONTEXT, SUBJECT
+from aicost.ledger.schema import (
     ENTRIES,
     OUTCOMES,
     PLACES,
@@ -24,7 +24,7 @@ from .schema import (
     LedgerTable,
     StoredColumn,
 )
-from .sql_dialects import Kind, SqlDialect
+from aicost.ledger.sql_dialects import Kind, SqlDialect
 
 LOCK = "ingest_lock"
 """The table that whoever writes has: to make it is to have the lock, as only one can."""

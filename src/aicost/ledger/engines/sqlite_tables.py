@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from aicost._errors import LedgerError
-
-from .columns import CONTEXT, SUBJECT
-from .rollups import added_sql
-from .schema import COUNTS, DERIVED, ENTRIES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
-from .sql_dialects import SQLITE, Kind
-from .store import Row
+from aicost.ledger.columns import CONTEXT, SUBJECT
+from aicost.ledger.rollups import added_sql
+from aicost.ledger.schema import COUNTS, DERIVED, ENTRIES, SCHEMA_VERSION, TABLES, LedgerTable, StoredColumn
+from aicost.ledger.sql_dialects import SQLITE, Kind
+from aicost.ledger.store import Row
 
 _TYPES: dict[Kind, str] = {
     "id": "BLOB",
@@ -122,7 +121,7 @@ def inserted(table: LedgerTable, otherwise: str = "IGNORE") -> str:
     return f"INSERT OR {otherwise} INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
-class Tables:
+class SqliteTables:
     """The tables of a connection whose transaction is the caller's."""
 
     dialect = SQLITE

@@ -26,7 +26,7 @@ LATE = {
 """What a run or step is called may be known only after what was called in it: then nothing names it there."""
 
 
-class Source(NamedTuple):
+class RowSource(NamedTuple):
     """Rows `e` that answer a part of a question."""
 
     table: str = "entries"
@@ -45,7 +45,7 @@ class Source(NamedTuple):
         return self.kind == "entries"
 
 
-def sources_of(query: Query, snapshot: Snapshot, table: LedgerTable, *, facts: Collection[str]) -> list[Source]:
+def sources_of(query: Query, snapshot: Snapshot, table: LedgerTable, *, facts: Collection[str]) -> list[RowSource]:
     """The sources of an answer from a table of sums, whose rows have these facts in common, or from entries alone."""
     where, names = query.where, (*query.group_by, *query.where.dimensions)
     days = _whole_days(where)
@@ -57,20 +57,20 @@ def sources_of(query: Query, snapshot: Snapshot, table: LedgerTable, *, facts: C
         if name not in SUBJECTS and not name.startswith(LABEL)
     ) and not any(name in SUBJECTS or name.startswith(LABEL) for name in names)
     if not snapshot.has_sums or not is_summed or any(ids) or query.bucket == "hour" or days is None:
-        return [Source(where=where)]
+        return [RowSource(where=where)]
     since, until = days
     named, unnamed = _by_name([name for name in names if name in LATE], snapshot)
     inside = where.within(None if since is None else since * DAY_NS, None if until is None else until * DAY_NS)
     bounds = [f"e.day >= {since}"] * (since is not None) + [f"e.day < {until}"] * (until is not None)
     always: dict[str, Any] = {"run_id": where.run_id, **where.dimensions}
-    found = [Source(table.name, Filter(**always), (*bounds, *named), kind="sums")]
-    found.append(Source(where=inside, conditions=named, kind="moved"))
+    found = [RowSource(table.name, Filter(**always), (*bounds, *named), kind="sums")]
+    found.append(RowSource(where=inside, conditions=named, kind="moved"))
     if unnamed:
-        found.append(Source(where=inside, conditions=unnamed))
+        found.append(RowSource(where=inside, conditions=unnamed))
     if since is not None and where.since_ns is not None and where.since_ns < since * DAY_NS:
-        found.append(Source(where=where.within(None, since * DAY_NS)))
+        found.append(RowSource(where=where.within(None, since * DAY_NS)))
     if until is not None and where.until_ns is not None and until * DAY_NS < where.until_ns:
-        found.append(Source(where=where.within(until * DAY_NS, None)))
+        found.append(RowSource(where=where.within(until * DAY_NS, None)))
     return found
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from aicost._errors import LedgerError
+from aicost.ledger.schema import CONTEXTS, ENTRIES, PEOPLE, SCHEMA_VERSION
 
 from .clickhouse_client import Connection
 from .clickhouse_tables import BEING_MADE, LOCK, type_of
-from .schema import CONTEXTS, ENTRIES, PEOPLE, SCHEMA_VERSION
 
 
 class Opened(NamedTuple):

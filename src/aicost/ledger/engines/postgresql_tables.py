@@ -13,9 +13,9 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import NamedTuple
 
-from .columns import CONTEXT, SUBJECT
-from .schema import CONTEXTS, COUNTS, ENTRIES, PEOPLE, TABLES, LedgerTable, StoredColumn
-from .sql_dialects import Kind
+from aicost.ledger.columns import CONTEXT, SUBJECT
+from aicost.ledger.schema import CONTEXTS, COUNTS, ENTRIES, PEOPLE, TABLES, LedgerTable, StoredColumn
+from aicost.ledger.sql_dialects import Kind
 
 VERSION_TABLE = "aicost_schema"
 
