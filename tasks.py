@@ -79,24 +79,24 @@ def test(arguments: list[str]) -> None:
         return
     coverage = [python, "-m", "coverage"]
     run([*coverage, "erase"])
-    run(
-        [
-            *coverage,
-            "run",
-            "-m",
-            "pytest",
-            "--quiet",
-            "--ignore",
-            "tests/clients",
-            "--ignore",
-            "tests/frameworks",
-            "--ignore",
-            "tests/stores",
-        ]
-    )
-    _sessions(("clients", "frameworks", "stores"), [])
+    _side_by_side([*_core([*coverage, "run", "-m", "pytest", "--quiet"]), *_session_jobs(SESSIONS, [])])
     run([*coverage, "combine", "--quiet"])
     run([*coverage, "report", "--skip-covered", "--fail-under=90"])
+
+
+SESSIONS = ("clients", "frameworks", "stores")
+"""Kinds of environments that have folders of tests of their own."""
+PARTS = (("ledger",), ("collector", "contrib", "journal", "service"))
+"""The longest folders of the other tests; the third part is all the rest."""
+
+Job = tuple[str, list[object]]
+
+
+def _core(pytest: list[object]) -> list[Job]:
+    named = [f"tests/{folder}" for part in PARTS for folder in part]
+    jobs: list[Job] = [(", ".join(part), [*pytest, *(f"tests/{folder}" for folder in part)]) for part in PARTS]
+    left_out = [f"--ignore={folder}" for folder in (*named, *(f"tests/{kind}" for kind in SESSIONS))]
+    return [*jobs, ("all other tests", [*pytest, *left_out])]
 
 
 def clients(arguments: list[str]) -> None:
@@ -125,33 +125,46 @@ def lock(arguments: list[str]) -> None:
 
 
 def _sessions(kinds: tuple[str, ...], chosen: list[str]) -> None:
-    nox = [str(environment(".venv", "newest.txt")), "-m", "nox"]
+    _side_by_side(_session_jobs(kinds, chosen))
+
+
+def _session_jobs(kinds: tuple[str, ...], chosen: list[str]) -> list[Job]:
+    nox: list[object] = [environment(".venv", "newest.txt"), "-m", "nox"]
     listed = subprocess.run(
-        [*nox, "--list", "--json", "-s", *kinds], cwd=ROOT, capture_output=True, text=True, check=True
+        [*map(str, nox), "--list", "--json", "-s", *kinds], cwd=ROOT, capture_output=True, text=True, check=True
     )
     names = [s["session"] for s in json.loads(listed.stdout)]
-    names = [n for n in names if not chosen or any(f"'{package}'" in n for package in chosen)]
+    return [(n, [*nox, "-s", n]) for n in names if not chosen or any(f"'{package}'" in n for package in chosen)]
 
-    def one(session: str) -> tuple[str, int, str, float]:
+
+def _side_by_side(jobs: list[Job]) -> None:
+    """Do all, as many at a time as there are processors; leave with an error if one fails."""
+
+    def one(job: Job) -> tuple[str, int, str, float]:
         began = time.monotonic()
-        env = {**os.environ, **_on_path()}
         done = subprocess.run(
-            [*nox, "-s", session], cwd=ROOT, capture_output=True, text=True, env=env, check=False, errors="replace"
+            [str(part) for part in job[1]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **_on_path()},
+            check=False,
+            errors="replace",
         )
-        return session, done.returncode, done.stdout + done.stderr, time.monotonic() - began
+        return job[0], done.returncode, done.stdout + done.stderr, time.monotonic() - began
 
     failed = 0
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 2)) as pool:
-        print(f"{len(names)} sessions of {', '.join(kinds)} ...", flush=True)
-        for done in as_completed([pool.submit(one, session) for session in names]):
-            session, status, said, seconds = done.result()
+        print(f"{len(jobs)} parts of the tests ...", flush=True)
+        for done in as_completed([pool.submit(one, job) for job in jobs]):
+            name, status, said, seconds = done.result()
             summary = [line for line in said.splitlines() if " passed" in line or " failed" in line][-1:]
-            print(f"{session}: {'failed' if status else 'ok'} in {seconds:.0f} s {''.join(summary)}", flush=True)
+            print(f"{name}: {'failed' if status else 'ok'} in {seconds:.0f} s {''.join(summary)}", flush=True)
             if status:
                 failed += 1
                 print(said, file=sys.stderr, flush=True)
     if failed:
-        sys.exit(f"{failed} of {len(names)} failed")
+        sys.exit(f"{failed} of {len(jobs)} failed")
 
 
 def _on_path() -> dict[str, str]:
