@@ -16,9 +16,8 @@ import pytest
 from hypothesis import strategies as st
 
 from aicost._errors import LedgerError
-from aicost.ledger import clickhouse_client
 from aicost.ledger.check import check
-from aicost.ledger.engines import clickhouse
+from aicost.ledger.engines import clickhouse, clickhouse_client
 from aicost.ledger.engines.clickhouse import ClickhouseStore, open_snapshot, open_store
 from aicost.ledger.engines.clickhouse_tables import INSERTS_BITS, LOCK, physical
 from aicost.ledger.engines.sqlite import SqliteStore

@@ -132,12 +132,16 @@ def _columns(table: LedgerTable, dialect: SqlDialect) -> tuple[tuple[str, ...], 
 def added_sql(table: LedgerTable, dialect: SqlDialect) -> str:
     """How a row of sums is added, in SQL with `?`."""
     names = table.names(dialect)
-    _, sums = _columns(table, dialect)
     return (
         f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-        f"ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET "
-        + ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
+        f"ON CONFLICT ({', '.join(table.key)}) DO {added_up(table, dialect)}"
     )
+
+
+def added_up(table: LedgerTable, dialect: SqlDialect) -> str:
+    """What becomes of sums that are there when there are more of the same key."""
+    _, sums = _columns(table, dialect)
+    return "UPDATE SET " + ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
 
 
 def entries_as_sums(table: LedgerTable, dialect: SqlDialect) -> dict[str, str]:

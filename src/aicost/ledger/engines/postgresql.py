@@ -26,6 +26,7 @@ from aicost.ledger.engines.postgresql_tables import (
     view,
     waiting_room,
 )
+from aicost.ledger.rollups import added_up
 from aicost.ledger.schema import ENTRIES, SCHEMA_VERSION, TABLES, LedgerTable
 from aicost.ledger.sql_dialects import Condition, SqlDialect
 from aicost.ledger.store import Row
@@ -138,7 +139,7 @@ class _Base:
     """A connection to a database that has a ledger, or will have."""
 
     dialect: SqlDialect = POSTGRESQL
-    has_sums = False
+    has_sums = True
 
     def __init__(self, url: str, *, timeout_s: float, silence_s: float | None) -> None:
         self.name, settings = _read(url)
@@ -362,6 +363,14 @@ class PostgresqlStore(_Base):
         changed = ", ".join(f"{name} = excluded.{name}" for name in others)
         rows = list(dict(zip(_keys(table, rows), rows, strict=True)).values())
         self._insert(table, rows, f"UPDATE SET {changed}")
+
+    def add(self, table: LedgerTable, rows: Sequence[Row]) -> None:
+        """Add sums."""
+        self._insert(table, rows, added_up(table, self.dialect))
+
+    def clear(self, table: LedgerTable) -> None:
+        """Remove all rows. TRUNCATE would have readers wait, and see nothing."""
+        self._say(f"DELETE FROM {table.name}")
 
     def _insert(self, table: LedgerTable, rows: Sequence[Row], otherwise: str) -> None:
         """Add rows, of each key one."""

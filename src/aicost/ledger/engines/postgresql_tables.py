@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from aicost.ledger.columns import CONTEXT, SUBJECT
-from aicost.ledger.schema import CONTEXTS, COUNTS, ENTRIES, PEOPLE, TABLES, LedgerTable, StoredColumn
+from aicost.ledger.schema import CONTEXTS, COUNTS, DERIVED, ENTRIES, PEOPLE, TABLES, LedgerTable, StoredColumn
 from aicost.ledger.sql_dialects import Kind
 
 VERSION_TABLE = "aicost_schema"
@@ -55,7 +55,7 @@ def _created(table: LedgerTable) -> list[str]:
 
 DEFAULT = "entries_default"
 
-CREATED = [statement for table in TABLES for statement in _created(table)]
+CREATED = [statement for table in (*TABLES, *DERIVED) for statement in _created(table)]
 
 _SHOWN = {
     "event_id": "COALESCE(w.name, encode(COALESCE(e.event, e.id), 'hex'))",
