@@ -21,7 +21,7 @@ from aicost.ledger.engines.clickhouse_tables import physical
 from aicost.ledger.engines.sqlite import SqliteSnapshot, SqliteStore
 from aicost.ledger.reader import LedgerReader
 from aicost.ledger.records import read_record
-from aicost.ledger.schema import TABLES
+from aicost.ledger.schema import DERIVED, TABLES
 from aicost.ledger.store import Snapshot, Store
 from aicost.ledger.writing import Writer
 
@@ -155,7 +155,7 @@ class PostgresqlDatabase(Where):
 
         self.store().close()
         with psycopg.connect(self.location, autocommit=True) as connection:
-            connection.execute("; ".join(f"DELETE FROM {table.name}" for table in TABLES).encode())
+            connection.execute("; ".join(f"DELETE FROM {table.name}" for table in (*TABLES, *DERIVED)).encode())
 
 
 class ClickhouseDatabase(Where):

@@ -121,10 +121,12 @@ def rebuild(ledger: Path | LedgerUrl | None, as_json: bool) -> None:
     """Make the sums anew that are kept beside the entries, and reports are made of. No entry is touched."""
     from aicost.ledger.rebuild import rebuild as make_anew
 
-    path = _file(ledger_path(ledger), "made the sums of anew")
+    path = ledger_path(ledger)
     made = make_anew(path)
     if as_json:
         print_json({"ledger": str(path), "sums": made})
+    elif made is None:
+        click.echo(f"{path} keeps no sums: reports ask its entries")
     else:
         click.echo(f"{path}: made {made:,} sums of its entries anew")
 
