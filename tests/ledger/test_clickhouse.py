@@ -120,13 +120,13 @@ def test_a_writer_killed_between_any_two_statements_leaves_nothing_half_done(
             writer = Writer(store)
             killed_after(store, death)
             with suppress(KilledError):
-                reached = writer.places().get("segment", 0)
+                reached = writer.places("j").get("segment", 0)
                 ends.add(reached)
                 while reached < len(records):
                     end = min(reached + data.draw(st.integers(1, 5)), len(records))
                     with store.transaction(now() + 20):
                         writer.take_in(records[reached:end])
-                        writer.put_places({"segment": end})
+                        writer.put_places("j", {"segment": end})
                     reached = end
                     ends.add(reached)
             total(where)  # whoever reads now is no worse for it
@@ -183,7 +183,7 @@ def test_an_insert_that_arrives_when_nobody_waits_for_it_any_more_is_refused(
     assert total(where) == (14, 2)
 
 
-def write(store: Store, *rows: tuple[Any, ...], places: Sequence[tuple[str, int]] = ()) -> None:
+def write(store: Store, *rows: tuple[Any, ...], places: Sequence[tuple[str, int, str]] = ()) -> None:
     with store.transaction(now() + 5):
         store.put(WRITERS, rows)
         store.replace(PLACES, places)
@@ -195,8 +195,8 @@ def test_a_transaction_whose_end_was_not_answered_has_ended(where: Where, clickh
         clickhouse_server.misbehaving(lose_answer=True, only="INSERT INTO places_told"),
         pytest.raises(LedgerError),
     ):
-        write(ledger.store, ("w", 1), places=[("segment", 7)])
-    assert ledger.writer.places() == {"segment": 7}
+        write(ledger.store, ("w", 1), places=[("segment", 7, "j")])
+    assert ledger.writer.places("j") == {"segment": 7}
     charge(ledger, "e-1")
     ledger.close()
     assert total(where) == (5, 1)
