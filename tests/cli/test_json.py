@@ -71,6 +71,7 @@ def asked(tmp_path: Path) -> dict[str, tuple[str, ...]]:
         "ledger ingest": ("--ledger", ledger),
         "ledger ship": (ledger, "--to", str(tmp_path / "shipped.sqlite")),
         "ledger migrate": ("--ledger", ledger),
+        "ledger rebuild": ("--ledger", ledger),
         "ledger close": ("2020-01", "--ledger", ledger),
         "ledger forget": ("--user", "u-1", "--ledger", ledger),
         "rates list": ("--provider", "openai"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aicost.ledger import Ledger
+from aicost.ledger.rebuild import rebuild
 from aicost.pricing.charge import Charge, ChargeLine, ChargeStatus
 from aicost.usage.event import UsageEvent
 
@@ -68,3 +69,4 @@ def multiplied(path: Path, times: int, *, step_ns: int = 1_000_000_000) -> None:
             f"INSERT INTO entries ({', '.join(columns)}) "
             f"SELECT {', '.join(made.get(name, name) for name in columns)} FROM more, entries"
         )
+    rebuild(path)

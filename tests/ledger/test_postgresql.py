@@ -429,7 +429,7 @@ def test_a_row_that_fits_nowhere_is_no_fault_of_the_server(
             store.put(table, rows)
         assert not store.may_pass(caught.value), repr(caught.value)
         with store.transaction(time.monotonic() + 5):
-            store.put(PLACES, [("s", 1)])
+            store.put(PLACES, [("s", 1, "j")])
         assert store.is_usable
 
 
@@ -442,7 +442,7 @@ def test_another_writer_is_waited_for_as_long_as_there_is_time(postgresql_url: s
         assert 0.5 < time.monotonic() - began < 5
         assert other.may_pass(caught.value)
     with other.transaction(time.monotonic() + 5):
-        other.put(PLACES, [("s", 1)])
+        other.put(PLACES, [("s", 1, "j")])
     one.close()
     other.close()
 
@@ -470,7 +470,7 @@ def test_a_server_that_says_nothing_is_given_up(
     monkeypatch.setattr(postgresql, "SILENCE_S", 0.5)
     store = open_store(postgresql_url, timeout_s=0.5)
     with store.transaction(time.monotonic() + 5):
-        store.put(PLACES, [("s", 1)])
+        store.put(PLACES, [("s", 1, "j")])
     postgresql_server.pause()
     try:
         began = time.monotonic()
@@ -479,7 +479,7 @@ def test_a_server_that_says_nothing_is_given_up(
             pytest.raises(LedgerError, match=said) as caught,
             store.transaction(time.monotonic() + 5),
         ):
-            store.put(PLACES, [("s", 2)])
+            store.put(PLACES, [("s", 2, "j")])
         assert time.monotonic() - began < 5
         assert store.may_pass(caught.value)
         assert not store.is_usable

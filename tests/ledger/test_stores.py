@@ -298,19 +298,19 @@ def test_a_transaction_is_all_or_nothing_and_the_next_goes_on(where: Where) -> N
 
     with suppress(RuntimeError), store.transaction(time.monotonic() + 5):
         writer.take_in(told(1))
-        writer.put_places({"s": 10})
+        writer.put_places("j", {"s": 10})
         raise RuntimeError
     writer.rolled_back()
-    assert places_in(store) == {}
+    assert places_in(store, "j") == {}
     for _ in range(2):
         with store.transaction(time.monotonic() + 5):
             writer.take_in(told(1))
-            writer.put_places({"s": 10, "t": 5})
+            writer.put_places("j", {"s": 10, "t": 5})
             writer.put_unread([("w", 3, b"\0\xff'", "why ? %s")])
-    assert places_in(store) == {"s": 10, "t": 5}
+    assert places_in(store, "j") == {"s": 10, "t": 5}
     with store.transaction(time.monotonic() + 5):
         writer.forget_places(["s", "never"])
-    assert places_in(store) == {"t": 5}
+    assert places_in(store, "j") == {"t": 5}
     assert [(row["record"], row["why"]) for row in store.rows("SELECT record, why FROM unread")] == [
         (b"\0\xff'", "why ? %s")
     ]
@@ -332,7 +332,7 @@ def test_of_a_key_the_first_row_stays_and_the_last_state_holds(where: Where, cou
         store.put(UNREAD, [*unread, *again])
         store.put(UNREAD, again)
         store.replace(RUNS, later[:1])
-        store.replace(PLACES, [("s", 1), ("s", 3), ("s", 2)])
+        store.replace(PLACES, [("s", 1, "j"), ("s", 3, "j"), ("s", 2, "j")])
     with store.transaction(time.monotonic() + 5):
         store.put(UNREAD, again)
     assert {row["record"] for row in store.rows("SELECT record FROM unread")} == {b"first"}
@@ -340,7 +340,7 @@ def test_of_a_key_the_first_row_stays_and_the_last_state_holds(where: Where, cou
         (row["workflow"], row["ended_ns"] is None) for row in store.rows("SELECT workflow, ended_ns FROM runs")
     } == {("after", False)}
     assert [row["n"] for row in store.rows("SELECT COUNT(*) AS n FROM runs")] == [count]
-    assert places_in(store) == {"s": 2}
+    assert places_in(store, "j") == {"s": 2}
     with store.transaction(time.monotonic() + 5):
         store.delete(UNREAD, [("w", n) for n in range(count)])
     assert list(store.rows("SELECT writer FROM unread")) == []

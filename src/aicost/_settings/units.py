@@ -115,7 +115,8 @@ Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, BeforeValidator(_sound)]
 Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_words)]
 UserPath = Annotated[Path, AfterValidator(_at_home)]
-_AsLedger = Annotated[UserPath | None, WrapValidator(_ledger), PlainSerializer(_dumped)]
+# What it returns is said here: pydantic 2.10 looks for the names of annotations where the setting is, not here.
+_AsLedger = Annotated[UserPath | None, WrapValidator(_ledger), PlainSerializer(_dumped, return_type=Any)]
 LedgerPlace = Annotated[
     Path | LedgerUrl | None,
     # Not as a union: a mistake is one of the setting, not of each of its kinds.

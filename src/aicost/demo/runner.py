@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -54,10 +55,8 @@ class DemoResult:
 
 def run_emulated(ledger: Path | LedgerUrl, progress: Progress) -> DemoResult:
     """Run against emulated providers on loopback, and compare the ledger with their true bill."""
-    with ProviderEmulator() as emulator, OtlpReceiver() as receiver:
+    with ProviderEmulator() as emulator, OtlpReceiver() as receiver, _exporting_to(receiver.http_endpoint):
         write_script(emulator)
-        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.http_endpoint
-        os.environ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
         clients = Clients(
             openai.AsyncOpenAI(base_url=emulator.openai_base_url, api_key="demo", timeout=CLIENT_TIMEOUT_S),
             anthropic.AsyncAnthropic(base_url=emulator.anthropic_base_url, api_key="demo", timeout=CLIENT_TIMEOUT_S),
@@ -65,6 +64,22 @@ def run_emulated(ledger: Path | LedgerUrl, progress: Progress) -> DemoResult:
         run_ids = _run(clients, ledger, "otlp", progress)
         bill = emulator.bill
         return _accounts(ledger, run_ids, bill.total.normalize(), bill.unseen.normalize(), len(receiver.spans))
+
+
+@contextmanager
+def _exporting_to(endpoint: str) -> Iterator[None]:
+    """Have OpenTelemetry export there, in this block: it is told by variables."""
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def run_live(ledger: Path | LedgerUrl, progress: Progress) -> DemoResult:
