@@ -27,6 +27,11 @@ GATEWAY = "gateway:"
 CALLER = "caller"
 """The evidence of an alias that an event gave itself."""
 
+OURS = b"\0<>\0"
+"""What the digest of a sighting begins with that was found here, and not told by anybody."""
+
+_BELOW = OURS + b"joined--"
+
 REPLACED = "replaced"
 """The evidence of who told both views, and which is nearer to the wire."""
 
@@ -49,6 +54,8 @@ class Seen(NamedTuple):
     counted_by: str | None
     observer: str
     record: ChargeRecord
+    digest: bytes
+    """What tells it apart from others of the event."""
 
 
 @dataclass(slots=True)
@@ -63,6 +70,8 @@ class KnownEvent:
     """The entry that counts, or that was the last to."""
     is_elsewhere: bool = False
     """Whether it was told that another event counts it."""
+    found: frozenset[bytes] = frozenset()
+    """Sightings of it that were found here, by their digests."""
 
 
 class Made(NamedTuple):
@@ -84,6 +93,8 @@ class Decisions:
     entries: list[Made] = field(default_factory=list)
     views: list[tuple[bytes, bytes, ChargeRecord]] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    withdrawn: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Sightings, by event and digest, that were found here, and would not be by now."""
     aliases: list[Alias] = field(default_factory=list)
     names: dict[str, bytes] = field(default_factory=dict)
     """The ids of events that are no 16 bytes."""
@@ -112,6 +123,8 @@ class Decider:
         self._events: dict[bytes, KnownEvent] = {}
         self._aliases: dict[str, dict[bytes, Alias]] = {}
         self._run_names: dict[str, str] = {}
+        self._found: dict[bytes, dict[bytes, Seen]] = {}
+        """What views of an event are beside money, by digest: a function of all of them, as what counts is."""
         told = [one for record in records for one in record.charges]
         told += [seen.charge for record in records for seen in record.sightings]
         self._load({entry_id(one.event_id) for one in told})
@@ -130,6 +143,19 @@ class Decider:
             self._replaced(event_id, record.charges[-1])
         for seen in record.sightings:
             self._sighting(seen)
+
+    def finish(self) -> Decisions:
+        """All that was decided."""
+        for event, found in self._found.items():
+            known = self._events[event].found
+            self.made.seen += found.values()
+            for digest in found.keys() - known - {_BELOW}:
+                _log.warning(
+                    "ledger: %s was seen twice with different usage; the view that counts more counts",
+                    found[digest].counted_by,
+                )
+            self.made.withdrawn += [(event, digest) for digest in sorted(known - found.keys())]
+        return self.made
 
     def decide_again(self, event: bytes) -> None:
         """Decide on an event of the store anew: its run has another name now."""
@@ -151,16 +177,17 @@ class Decider:
             return
         first = not event.views
         event.views.append(record)
-        if not first or event.is_elsewhere:
-            self.made.views.append((identity, view_digest(record), record))
         self._decide(event)
+        if not first or event.entry is None:  # else it is what the entry says
+            self.made.views.append((identity, view_digest(record), record))
 
     def _sighting(self, seen: SightingRecord) -> None:
         identity = entry_id(seen.charge.event_id)
         event = self._events.setdefault(identity, KnownEvent(identity))
         if identity.hex() != seen.charge.event_id:
             self.made.names[seen.charge.event_id] = identity
-        self.made.seen.append(Seen(identity, seen.kind, seen.reason, seen.by, seen.observer, seen.charge))
+        about = (seen.kind, seen.reason, seen.by, seen.observer, seen.charge)
+        self.made.seen.append(Seen(identity, *about, view_digest(seen.charge)))
         if seen.kind != "contradiction":
             event.is_elsewhere = True
             self._decide(event)
@@ -218,13 +245,15 @@ class Decider:
         event.entered = counts
 
     def _counts(self, event: KnownEvent) -> ChargeRecord | None:
+        found = self._found[event.id] = {}
         if event.is_elsewhere:
             return None
         counts = event.views[0] if len(event.views) == 1 else self._most_known(event)
         below = self._below(event)
         if below is not None:
             kind, reason = ("replaced", "") if below.evidence == REPLACED else ("joined", "downstream")
-            self.made.seen.append(Seen(event.id, kind, reason, below.event.hex(), "aicost", counts))
+            by = below.event.hex()
+            found[_BELOW] = Seen(event.id, kind, reason, by, "aicost", counts, _BELOW)
             return None
         name = self._run_names.get(counts.run_id) if counts.run_id is not None else None
         return counts if name is None or name == counts.workflow else counts._replace(workflow=name)
@@ -250,11 +279,11 @@ class Decider:
         """What the views of an event come to: the one that knows most, and whose work it was by the first to say."""
         best = max(event.views, key=rank)
         for view in event.views:
-            if _contradicts(view, best):
-                _log.warning(
-                    "ledger: %s was seen twice with different usage; the view that counts more counts", best.event_id
-                )
-                self.made.seen.append(Seen(event.id, "contradiction", "", best.event_id, "", view))
+            # One that another covers would not be there, had that come first.
+            others = (one for one in event.views if one is not view)
+            if _contradicts(view, best) and not any(_is_covered(view, one) for one in others):
+                digest = OURS + view_digest(view)[len(OURS) :]
+                self._found[event.id][digest] = Seen(event.id, "contradiction", "", best.event_id, "", view, digest)
         in_order = sorted(event.views, key=_order)
         kept = {name: _first(in_order, name) for name in _KEPT}
         # Of another run the name may be one that it got since.

@@ -21,7 +21,7 @@ from aicost._errors import LedgerError
 
 from .columns import entry_id
 from .connection import as_ledger_error
-from .deciding import CALLER, GATEWAY, rank
+from .deciding import CALLER, GATEWAY, OURS, rank
 from .ingest import take_in
 from .query import Query
 from .reader import LedgerReader
@@ -221,6 +221,8 @@ class _Sender:
         self._writer.decide_again(callers)
 
     def _sightings(self, rows: Sequence[_Found]) -> None:
+        # What was found among views is found anew, among all that the target has.
+        rows = [row for row in rows if not row["digest"].startswith(OURS)]
         for table, column in ((CONTEXTS, "context"), (PEOPLE, "subject")):
             numbers = list({row[column] for row in rows if row[column] is not None})
             if numbers:
@@ -261,7 +263,8 @@ def _missing(source: Snapshot, target: Snapshot) -> dict[str, int]:
         condition, values = target.dialect.among("event", list({row["event"] for row in rows}))
         found = target.rows(f"SELECT event, digest FROM sightings WHERE {condition}", values)
         there = {(row["event"], row["digest"]) for row in found}
-        missing["sightings"] += len({(row["event"], row["digest"]) for row in rows} - there)
+        told = {(row["event"], row["digest"]) for row in rows if not row["digest"].startswith(OURS)}
+        missing["sightings"] += len(told - there)
     return missing
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .closing import months_closed, posted
 from .columns import digest_of
-from .deciding import Alias, Decider, Decisions, KnownEvent, view_digest
+from .deciding import OURS, Alias, Decider, Decisions, KnownEvent
 from .records import Began, ChargeRecord, Charges, Ended, JournalRecord, charge_of
 from .rollups import Rollups
 from .rows import NO_LAYOUT, Interner, entry_row, names_of_entry, record_of, reversal_row
@@ -68,14 +68,14 @@ class Writer:
             self.store.put(RATES, rates)
         for event in self._called_otherwise(renamed):
             decider.decide_again(event)
-        self._add(decider.made)
+        self._add(decider.finish())
 
     def decide_again(self, events: Iterable[bytes]) -> None:
         """Decide anew on those of these events that are there, in a transaction of the caller's: more is known now."""
         decider = Decider(self, [])
         for event in self.events(events):
             decider.decide_again(event)
-        self._add(decider.made)
+        self._add(decider.finish())
 
     def put_unread(self, unread: Sequence[tuple[str, int, bytes, str]]) -> None:
         """Keep records that could not be read."""
@@ -104,10 +104,15 @@ class Writer:
         found: dict[bytes, KnownEvent] = {}
         for some in parts_of(ids, self.store.dialect.at_a_time):
             there = {row["id"] for row in self._among("SELECT e.id FROM entries e WHERE {}", "e.id", some)}
-            asked = "SELECT DISTINCT event FROM sightings WHERE kind <> 'contradiction' AND {}"
-            elsewhere = {row["event"] for row in self._among(asked, "event", some)}
-            if there or elsewhere:
-                found.update(self._events([one for one in some if one in there or one in elsewhere], elsewhere))
+            seen = list(self._among("SELECT event, kind, digest FROM sightings WHERE {}", "event", some))
+            ours = [row for row in seen if row["digest"].startswith(OURS)]
+            told = [row for row in seen if not row["digest"].startswith(OURS)]
+            elsewhere = {row["event"] for row in told if row["kind"] != "contradiction"}
+            there |= elsewhere | {row["event"] for row in ours}
+            if there:
+                found.update(self._events([one for one in some if one in there], elsewhere))
+            for row in ours:
+                found[row["event"]].found |= {row["digest"]}
         return found
 
     def _events(self, ids: Sequence[bytes], elsewhere: set[bytes]) -> dict[bytes, KnownEvent]:
@@ -221,7 +226,7 @@ class Writer:
         for one in made.seen:
             record = one.record
             about = (interner.context(record), interner.subject(record.attribution), record.started_ns)
-            key = (one.event, view_digest(record), one.kind, one.reason, one.counted_by, one.observer, time.time_ns())
+            key = (one.event, one.digest, one.kind, one.reason, one.counted_by, one.observer, time.time_ns())
             ids = (dialect.identifier(record.run_id), dialect.identifier(record.span_id))
             seen.append((*key, *about, *ids, *dialect.money(record.atto)))
         put_interned(store.put, interner)
@@ -233,6 +238,8 @@ class Writer:
             store.put(ALIASES, made.aliases)
         if seen:
             store.replace(SIGHTINGS, seen)
+        if made.withdrawn:
+            store.delete(SIGHTINGS, made.withdrawn)
         closed = months_closed(store) if rows else frozenset[str]()
         if closed:
             rows = [posted(row, closed, dialect) for row in rows]
