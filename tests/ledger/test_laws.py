@@ -111,10 +111,10 @@ def outcome(where: Where, told: Sequence[Telling], breaks: Sequence[int]) -> dic
                 for row in reader.answer(Query((by,) if by else ()))
             ]
             for by in ("", "tenant", "user", "model", "workflow", "meter", "status", "label:x")
-        }
+        } | {"sightings": sorted(map(repr, reader.sightings()))}
 
 
-def test_any_order_repetition_and_splitting_gives_the_same_sums(where: Where) -> None:
+def test_any_order_repetition_and_splitting_gives_the_same_sums_and_sightings(where: Where) -> None:
     def law(data: st.DataObject) -> None:
         told = data.draw(st.lists(tellings(), min_size=1, max_size=7))
         again = data.draw(st.lists(st.sampled_from(told), max_size=3))

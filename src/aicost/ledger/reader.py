@@ -87,10 +87,10 @@ def _answer(
 
 
 class LedgerReader:
-    """A ledger file open for questions. Use it as a context manager.
+    """A ledger, in a file or on a server, open for questions. Use it as a context manager.
 
     All its answers are from the same moment, so that parts add up to totals while charges still come in. They raise
-    `LedgerError` when the file turns out to be damaged.
+    `LedgerError` when it turns out to be damaged.
     """
 
     def __init__(self, path: str | PathLike[str] | LedgerUrl) -> None:

@@ -1,4 +1,4 @@
-"""A ledger in PostgreSQL, by psycopg 3 (read in 3.2.1 and 3.3.9). For which servers and rights: docs/ledger.md."""
+"""A ledger in PostgreSQL, by psycopg 3 (read in 3.3.9). For which servers and rights: docs/ledger.md."""
 
 from __future__ import annotations
 
